@@ -1,0 +1,138 @@
+// What the user asked for, as plain values: the result of reading the command line and the files it names.
+//
+// Owner: whoever owns the arena and the words; every view here points into one of the two. Invariant: a Config without
+// errors is complete and consistent: nothing in it needs to be checked again. Pure: no file, no resolver, no clock.
+// Read next: parse.h (how it is made), choose.h (which server gets a channel), hostlist.h.
+// Source of every rule: sockmuxd(8) and sockmux.conf(5); the vectors in tests/data/option-vectors.txt.
+#ifndef SOCKMUX_CONFIG_CONFIG_H
+#define SOCKMUX_CONFIG_CONFIG_H
+
+#include <stdint.h>
+
+#include <string_view>
+
+#include "core/base/clock.h"
+
+namespace smx {
+
+struct HostList;  // a parsed list of hosts: hostlist.h
+
+// A list whose memory is the arena's: pointer and count.
+template <typename T>
+struct View {
+  const T* first = nullptr;
+  size_t count = 0;
+  const T* begin() const { return first; }
+  const T* end() const { return first + count; }
+  bool empty() const { return count == 0; }
+  const T& operator[](size_t i) const { return first[i]; }
+};
+
+// Where something was said, for messages: "file:line", or the word itself.
+struct Origin {
+  std::string_view file;  // empty: the command line
+  uint32_t line = 0;
+  std::string_view word;
+};
+
+enum class Transport : uint8_t { tcp, udp };
+
+// HOST:PORT as written; host is a name, an IPv4 or an IPv6 address without brackets and with ':' ("::1"). An empty host
+// means all IPv4 addresses.
+struct HostPort {
+  std::string_view host;
+  uint16_t port = 0;
+};
+
+// One port at which clients are accepted (PORT=). port 0: any free one.
+struct ListenSpec {
+  HostPort at;
+  Transport transport = Transport::tcp;
+  Origin origin;
+};
+
+// One way to make links (SERVER=sockmux...), or to accept them (SERVER=sockmux with -P).
+struct LinkSpec {
+  enum class Kind : uint8_t { accept_tcp, connect_tcp, fifo, device, program, stdio };
+  Kind kind = Kind::accept_tcp;
+  bool secure = false;             // sockmuxs
+  HostPort at;                     // accept_tcp, connect_tcp
+  std::string_view in_path;        // fifo: to read
+  std::string_view out_path;       // fifo: to write
+  std::string_view path;           // device with its settings, program: the command
+  std::string_view peer;           // NAME@
+  Origin origin;
+};
+
+// One possible destination of a channel that the peer opens (SERVER=...,-in and DEST=).
+struct ServerSpec {
+  std::string_view label;          // protocol, lower case; DEST: tcprelay, udprelay
+  bool has_address = false;
+  Transport transport = Transport::tcp;
+  HostPort to;                     // if has_address
+  bool run = false;                // a proxy or program serves the channel, with these words
+  View<std::string_view> words;
+  const HostList* when = nullptr;  // nullptr: always
+  std::string_view when_text;      // as written, without blanks and outer braces; empty: always
+  Origin origin;
+};
+
+// PERMIT=, REJECT=, REACHABLE= : protocols, servers, clients; nullptr or "*" is everybody.
+struct AccessRule {
+  std::string_view text;
+  std::string_view protocols;
+  const HostList* servers = nullptr;
+  const HostList* clients = nullptr;
+};
+
+struct Config {
+  bool foreground = false;
+  bool check_only = false;  // -t
+  bool help = false;        // -h
+  bool version = false;     // -V
+  enum class Log : uint8_t { usual, silent, terse, debug, hidden };
+  Log log_level = Log::usual;
+  bool log_stderr = false;
+
+  View<LinkSpec> links;
+  View<ListenSpec> listens;
+  View<ServerSpec> servers;  // in the order in which they are tried
+
+  // Who may connect to PORT and -P; see access.h.
+  const HostList* reliable = nullptr;  // nullptr: default (.localnet unless PERMIT is given)
+  View<AccessRule> permit, reject;
+  const HostList* reachable = nullptr;
+
+  // SOXCONF
+  uint16_t packet_size = 16384;  // 129..16384
+  enum class Proto : uint8_t { automatic, v03, v1 };
+  Proto proto = Proto::automatic;
+  bool mkfifo = false;
+  // TIMEOUT
+  Duration connect_timeout = seconds(10);   // con
+  Duration linger_timeout = seconds(30);    // lin: after a half-close toward 0.3
+  Duration io_timeout = seconds(0);         // io; 0: never
+  Duration hello_timeout = seconds(15);     // hello
+  Duration dns_timeout = seconds(10);       // dns
+  Duration ping_interval = seconds(60);     // ping: an idle link is asked after this
+  Duration retry_max = seconds(30);         // retry: longest pause between two attempts
+  Duration udp_timeout = seconds(180);      // silence of an UDP flow
+  // MAXIMA
+  uint32_t listen_backlog = 1024;           // listen
+  uint32_t max_udp_flows = 1024;            // udprelay
+  uint32_t max_per_client = 0;              // conpch: connections of one client host; 0: no limit
+  uint64_t memory_bytes = 0;                // memory; 0: 8 MiB a link
+  uint32_t max_channels = 1000;             // channels
+  uint32_t max_links = 0;                   // links; 0: 1 for a connector, 16 for an acceptor
+  uint32_t max_half_open = 64;              // halfopen
+
+  HostPort source;                 // SRCIF; empty host: none
+  std::string_view owner, chroot_dir, umask_text, pidfile, logfile, syslog;
+  bool logfile_given = false;      // LOGFILE= is given, maybe empty
+  bool pidfile_given = false;
+  View<std::string_view> env;      // -eNAME=VALUE, as NAME=VALUE
+};
+
+}  // namespace smx
+
+#endif

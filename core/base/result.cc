@@ -1,0 +1,29 @@
+// Names of errors for the log. Read next: result.h.
+#include "core/base/result.h"
+
+namespace smx {
+
+const char* name(Err e) {
+  switch (e) {
+    case Err::none: return "no error";
+    case Err::bad_version: return "wrong protocol version";
+    case Err::bad_type: return "unknown packet type";
+    case Err::bad_length: return "packet length out of bounds";
+    case Err::bad_id: return "channel number does not exist";
+    case Err::bad_state: return "packet out of order";
+    case Err::bad_field: return "bad field";
+    case Err::bad_text: return "malformed text";
+    case Err::credit_overrun: return "more data than credit";
+    case Err::bad_ack: return "acknowledges what was never sent";
+    case Err::encrypted: return "peer wants DeleGate's encryption (set SOXCONF=crypt:no there)";
+    case Err::restarted: return "peer has started anew";
+    case Err::own_echo: return "the link echoes our own bytes";
+    case Err::wrong_dialect: return "peer speaks 0.3 only, and SOXCONF=proto:1 forbids it";
+    case Err::said_bye: return "peer said goodbye";
+    case Err::handshake_timeout: return "no handshake in time";
+    case Err::silent: return "peer is silent";
+  }
+  return "unknown error";
+}
+
+}  // namespace smx
