@@ -1,0 +1,64 @@
+// A list whose nodes are members of what is listed: joins and leaves without memory, in constant time.
+//
+// Owner: the list owns nothing; an item leaves the list before it dies. Invariant: an item is in at most one list
+// through one node. Read next: core/mux/scheduler.h.
+#ifndef SOCKMUX_CORE_BASE_LIST_H
+#define SOCKMUX_CORE_BASE_LIST_H
+
+#include "core/base/check.h"
+
+namespace smx {
+
+struct ListNode {
+  ListNode* prev = nullptr;
+  ListNode* next = nullptr;
+  bool listed() const { return next != nullptr; }
+  void leave() {
+    if (next == nullptr) return;
+    prev->next = next;
+    next->prev = prev;
+    prev = next = nullptr;
+  }
+};
+
+// `T` is the item, `node` its member.
+template <typename T, ListNode T::*node>
+class List {
+ public:
+  List() { end_.prev = end_.next = &end_; }
+  List(const List&) = delete;
+  List& operator=(const List&) = delete;
+
+  bool empty() const { return end_.next == &end_; }
+  T* front() const { return empty() ? nullptr : item(end_.next); }
+  // The item behind `i`, or nullptr.
+  T* after(const T* i) const {
+    ListNode* n = (i->*node).next;
+    return n == &end_ ? nullptr : item(n);
+  }
+  void push_back(T* i) { insert(end_.prev, i); }
+  void push_front(T* i) { insert(&end_, i); }
+
+ private:
+  void insert(ListNode* behind, T* i) {
+    ListNode* n = &(i->*node);
+    SMX_CHECK(!n->listed());
+    n->prev = behind;
+    n->next = behind->next;
+    behind->next->prev = n;
+    behind->next = n;
+  }
+  static T* item(ListNode* n) {
+    // The offset of the member, found on an address that is never read.
+    alignas(T) static char place[sizeof(T)];
+    const T* probe = reinterpret_cast<const T*>(place);
+    const auto offset = reinterpret_cast<const char*>(&(probe->*node)) - reinterpret_cast<const char*>(probe);
+    return reinterpret_cast<T*>(reinterpret_cast<char*>(n) - offset);
+  }
+
+  ListNode end_;
+};
+
+}  // namespace smx
+
+#endif

@@ -1,0 +1,87 @@
+// A ring of bytes addressed by positions that only grow: byte number n of a stream stands at n, whatever the wrap.
+//
+// Owner: the mux; the memory is somebody else's. Invariant: head() <= tail() <= head() + capacity(). An empty ring starts
+// again at the first byte of its memory, so that light traffic stays within one page. Pure.
+// Read next: core/mux/mux.h (its tx ring keeps bytes until they are released, its rx ring until they are parsed).
+#ifndef SOCKMUX_CORE_BASE_RING_H
+#define SOCKMUX_CORE_BASE_RING_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "core/base/bytes.h"
+#include "core/base/check.h"
+
+namespace smx {
+
+class Ring {
+ public:
+  Ring() = default;
+  // `capacity` is a power of two.
+  Ring(uint8_t* memory, size_t capacity) : memory_(memory), mask_(capacity - 1) {
+    SMX_CHECK(capacity > 0 && (capacity & (capacity - 1)) == 0);
+  }
+
+  size_t capacity() const { return mask_ + 1; }
+  uint64_t head() const { return head_; }
+  uint64_t tail() const { return tail_; }
+  size_t used() const { return static_cast<size_t>(tail_ - head_); }
+  size_t room() const { return capacity() - used(); }
+
+  // Bytes up to `position` are no longer needed. head() <= position <= tail().
+  void release(uint64_t position) {
+    SMX_CHECK(position >= head_);
+    SMX_CHECK(position <= tail_);
+    head_ = position;
+    if (head_ == tail_) base_ = tail_;
+  }
+  // `n` bytes behind tail() have been filled in. n <= room().
+  void append(size_t n) {
+    SMX_CHECK(n <= room());
+    tail_ += n;
+  }
+  // Forgets everything and counts from `position`.
+  void reset(uint64_t position) { head_ = tail_ = base_ = position; }
+
+  // The memory of `n` bytes from `position` in one or two pieces; returns how many. The range is within
+  // [head, head + capacity), used or not.
+  int view(uint64_t position, size_t n, MutBytes out[2]) const {
+    SMX_CHECK(position >= head_);
+    SMX_CHECK(position - head_ + n <= capacity());
+    if (n == 0) return 0;
+    const size_t at = static_cast<size_t>(position - base_) & mask_;
+    const size_t first = capacity() - at < n ? capacity() - at : n;
+    out[0] = {memory_ + at, first};
+    if (first == n) return 1;
+    out[1] = {memory_, n - first};
+    return 2;
+  }
+  void copy_in(uint64_t position, const uint8_t* from, size_t n) {
+    MutBytes part[2];
+    const int parts = view(position, n, part);
+    for (int i = 0; i < parts; ++i) {
+      memcpy(part[i].data, from, part[i].size);
+      from += part[i].size;
+    }
+  }
+  void copy_out(uint64_t position, uint8_t* to, size_t n) const {
+    MutBytes part[2];
+    const int parts = view(position, n, part);
+    for (int i = 0; i < parts; ++i) {
+      memcpy(to, part[i].data, part[i].size);
+      to += part[i].size;
+    }
+  }
+
+ private:
+  uint8_t* memory_ = nullptr;
+  size_t mask_ = 0;
+  uint64_t base_ = 0;  // position that stands at memory_[0]
+  uint64_t head_ = 0;
+  uint64_t tail_ = 0;
+};
+
+}  // namespace smx
+
+#endif
