@@ -1,0 +1,211 @@
+# sockmux: how it is built. For GNU make (4.0 or newer) and BSD make; there is no configure step.
+#
+#   make            builds ./sockmuxd            make demo      shows it at work
+#   make check      runs all tests               make help      lists the rest
+#
+# Your CC CXX CPPFLAGS CXXFLAGS LDFLAGS (and so on) come first, ours are added behind them. A source file is a line in
+# one of the lists below; tools/rules.sh turns the lists into rules with header dependencies, in $(BUILD)/rules.mk.
+# Read next: README.md, "A tour of the sources".
+
+VERSION = 0.3.0
+
+# What may be chosen on the command line (STATIC and the like are plain, since BSD make has a STATIC of its own)
+CROSS_COMPILE ?=
+CC ?= cc
+CXX ?= c++
+STRIP ?= $(CROSS_COMPILE)strip
+CXXFLAGS ?=
+PREFIX ?= /usr
+SBINDIR ?= $(PREFIX)/sbin
+MANDIR ?= $(PREFIX)/share/man
+SYSCONFDIR ?= /etc
+DESTDIR ?=
+INSTALL ?= install
+SYSTEM_POLLER != case `uname -s` in Linux) echo epoll ;; *) echo poll ;; esac
+POLLER ?= $(SYSTEM_POLLER)
+SANITIZE =
+STATIC =
+WERROR =
+SEEDS ?= 1000
+V =
+
+# Each kind of build has a folder of its own
+BUILD_1_ = build/sanitize
+BUILD__1 = build/static
+BUILD__ = build
+BUILD ?= $(BUILD_$(SANITIZE)_$(STATIC))
+
+BASE_SRCS = \
+	core/base/address.cc \
+	core/base/check.cc \
+	core/base/result.cc
+
+MUX_SRCS =
+
+# rt.cc belongs to the daemon alone: what the C++ library would bring, without the library
+RT_SRCS =
+
+IO_SRCS =
+
+SESSION_SRCS =
+
+TRANSPORT_SRCS =
+
+RELAY_SRCS =
+
+CONFIG_SRCS =
+
+MAIN_SRCS =
+
+TEST_SRCS = \
+	tests/main.cc \
+	tests/test_base.cc
+
+VECTOR_SRCS =
+
+E2E_SRCS =
+
+MAN5 = man/sockmux.conf.5
+MAN7 =
+MAN8 = man/sockmuxd.8
+
+# Flags that are ours
+WARN = -Wall -Wextra -Wshadow -Wconversion -Wcast-qual
+ERROR_1 = -Werror
+SANITIZE_1 = -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+STATIC_1 = -static
+SMALL = -fno-threadsafe-statics -ffunction-sections -fdata-sections
+OUR_FLAGS = -std=c++17 -I. -DSMX_VERSION='"$(VERSION)"' $(WARN) $(ERROR_$(WERROR)) $(SMALL) $(SANITIZE_$(SANITIZE))
+LINK_FLAGS = -Wl,--gc-sections $(SANITIZE_$(SANITIZE)) $(STATIC_$(STATIC))
+
+COMPILE = $(RULES_CXX) -O2 $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) -MMD -MP -c -o $@
+COMPILE_LIB = $(COMPILE) -fno-exceptions -fno-rtti
+COMPILE_TEST = $(COMPILE) -fno-rtti
+# The daemon needs libc alone, so the C compiler links it; tests use all of C++.
+LINK = $(RULES_CC) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS) $(LINK_FLAGS) -o $@
+LINK_TEST = $(RULES_CXX) $(CXXFLAGS) $(LDFLAGS) $(LINK_FLAGS) -o $@
+
+# "CXX file" instead of long commands; all of them with V=1
+QUIET_ = @
+QUIET = $(QUIET_$(V))
+SAY_ = echo
+SAY_1 = :
+SAY = $(SAY_$(V)) " "
+
+LIB_SRCS = $(BASE_SRCS) $(MUX_SRCS) $(IO_SRCS) $(SESSION_SRCS) $(TRANSPORT_SRCS) $(RELAY_SRCS) $(CONFIG_SRCS)
+DAEMON_SRCS = $(RT_SRCS) $(MAIN_SRCS)
+FLAGS_NOW = $(CROSS_COMPILE) | $(CC) | $(CXX) | $(CPPFLAGS) | $(CXXFLAGS) | $(OUR_FLAGS) | $(LDFLAGS) | $(LINK_FLAGS)
+
+all: daemon
+
+# Rewrites $(BUILD)/rules.mk if the lists have changed, and $(BUILD)/flags if the flags have.
+RULES != BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' sh tools/rules.sh '$(FLAGS_NOW)' \
+	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- TEST UNIT $(TEST_SRCS) -- TEST VECTOR $(VECTOR_SRCS) \
+	-- TEST E2E $(E2E_SRCS)
+include $(BUILD)/rules.mk
+
+# As many jobs as there are processors, unless you have said -j yourself
+IN_PARALLEL = case "$$MAKEFLAGS" in *j*) j= ;; *) j=-j$(JOBS) ;; esac; $(MAKE) $$j
+
+daemon: $(BUILD)/sockmuxd
+	@cmp -s $(BUILD)/sockmuxd sockmuxd || cp -f $(BUILD)/sockmuxd sockmuxd
+
+$(BUILD)/sockmuxd: $(DAEMON_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
+	@$(SAY) LINK $@
+	$(QUIET)$(LINK) $(DAEMON_OBJS) $(LIB_OBJS) $(LDLIBS)
+
+$(BUILD)/unit: $(UNIT_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
+	@$(SAY) LINK $@
+	$(QUIET)$(LINK_TEST) $(UNIT_OBJS) $(LIB_OBJS) $(LDLIBS)
+
+$(BUILD)/option_vectors: $(VECTOR_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
+	@$(SAY) LINK $@
+	$(QUIET)$(LINK_TEST) $(VECTOR_OBJS) $(LIB_OBJS) $(LDLIBS)
+
+$(BUILD)/e2e: $(E2E_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
+	@$(SAY) LINK $@
+	$(QUIET)$(LINK_TEST) $(E2E_OBJS) $(LIB_OBJS) $(LDLIBS)
+
+check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
+
+# All tests. The last line of the output is "N passed, N failed", summed over all.
+check:
+	@sh tools/need.sh c++ doctest cmp nm curl nginx
+	@$(IN_PARALLEL) check-programs
+	@sh tests/run.sh $(BUILD)
+
+# Real processes only
+e2e:
+	@sh tools/need.sh c++ doctest curl nginx
+	@$(IN_PARALLEL) check-programs
+	@sh tests/run.sh $(BUILD) e2e
+
+# The simulation alone, over SEEDS seeds
+sim:
+	@sh tools/need.sh c++ doctest
+	@$(IN_PARALLEL) $(BUILD)/unit
+	SEEDS=$(SEEDS) $(BUILD)/unit --source-file='*tests/sim/*'
+
+# The main job on real traffic
+demo:
+	@sh tools/need.sh c++ curl nginx
+	@$(IN_PARALLEL) daemon
+	@sh tools/demo.sh
+
+bench:
+	@sh tools/need.sh c++ python3 haproxy
+	@$(IN_PARALLEL) daemon
+	python3 tools/bench/muxbench --set bin=`pwd`/sockmuxd --contenders direct,haproxy2,ours $(BENCH)
+
+install: daemon
+	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
+	$(INSTALL) -m 755 $(BUILD)/sockmuxd $(DESTDIR)$(SBINDIR)/sockmuxd
+	$(INSTALL) -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5
+	$(INSTALL) -m 644 $(MAN8) $(DESTDIR)$(MANDIR)/man8
+
+install-strip: install
+	$(STRIP) $(DESTDIR)$(SBINDIR)/sockmuxd
+
+uninstall:
+	rm -f $(DESTDIR)$(SBINDIR)/sockmuxd $(DESTDIR)$(MANDIR)/man5/sockmux.conf.5 $(DESTDIR)$(MANDIR)/man8/sockmuxd.8
+
+# A static program with musl, ./sockmuxd-static
+static:
+	@sh tools/need.sh c++ musl-gcc
+	@$(IN_PARALLEL) STATIC=1 CC=musl-gcc CXX='sh tools/musl-c++.sh' CXXFLAGS='$(CXXFLAGS) -Os' build/static/sockmuxd
+	@cp -f build/static/sockmuxd sockmuxd-static
+	@$(STRIP) sockmuxd-static
+
+# Bytes of the stripped program, built for size
+size:
+	@sh tools/need.sh c++
+	@$(IN_PARALLEL) BUILD=build/size CXXFLAGS='$(CXXFLAGS) -Os' build/size/sockmuxd
+	@cp -f build/size/sockmuxd build/size/stripped
+	@$(STRIP) build/size/stripped
+	@if command -v musl-gcc >/dev/null; then $(MAKE) static; fi
+	@echo "dynamic, stripped: `wc -c <build/size/stripped` bytes"
+	@if command -v musl-gcc >/dev/null; then echo "static (musl), stripped: `wc -c <sockmuxd-static` bytes"; fi
+
+# A source archive of the last commit; the same commit gives the same bytes.
+dist:
+	git archive --format=tar --prefix=sockmux-$(VERSION)/ HEAD | gzip -n -9 >sockmux-$(VERSION).tar.gz
+	@echo sockmux-$(VERSION).tar.gz
+
+clean:
+	rm -rf build sockmuxd sockmuxd-static sockmux-$(VERSION).tar.gz
+
+help:
+	@echo 'make                 build ./sockmuxd'
+	@echo 'make demo            show the main job on real traffic'
+	@echo 'make check           all tests; ends with "N passed, N failed"'
+	@echo 'make e2e             the tests with real processes only'
+	@echo 'make sim SEEDS=n     the simulation, over n seeds'
+	@echo 'make static          ./sockmuxd-static, with musl'
+	@echo 'make size            size of the stripped program'
+	@echo 'make bench           compare with other relays; BENCH="--tests bulk1,ping --rounds 1"'
+	@echo 'make install         to DESTDIR, SBINDIR=$(SBINDIR), MANDIR=$(MANDIR); also install-strip, uninstall'
+	@echo 'make dist, make clean'
+	@echo 'Options: POLLER=epoll|poll SANITIZE=1 STATIC=1 WERROR=1 V=1 BUILD=folder'
+	@echo 'Variables: CC CXX AR STRIP CFLAGS CPPFLAGS CXXFLAGS LDFLAGS LDLIBS CROSS_COMPILE=mips-linux-gnu-'
+
+.PHONY: all daemon check check-programs e2e sim demo bench install install-strip uninstall static size dist clean help

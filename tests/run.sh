@@ -1,0 +1,66 @@
+#!/bin/sh
+# Runs the tests that `make check` has built: run.sh BUILD [PART...]. PARTS: unit vectors sources docs build e2e.
+#
+# Each part ends in doctest's summary or in a line "N passed, N failed"; the last line here is their sum. A part that
+# dies, hangs, runs nothing or fails without a count counts as one failure. The exit status is 0 only if all passed.
+set -u
+build=$1
+shift
+[ $# -gt 0 ] || set -- unit vectors sources docs build e2e
+case $build in
+/*) ;;
+*) build=$PWD/$build ;;
+esac
+SOCKMUXD=$build/sockmuxd
+export SOCKMUXD
+PATH=$PATH:/usr/sbin:/usr/local/sbin:/sbin
+export PATH
+
+trap 'rm -f "$log"' EXIT
+trap 'exit 1' HUP INT TERM
+log=$(mktemp)
+all_passed=0 all_failed=0
+
+# part NAME SECONDS COMMAND...
+part() {
+  name=$1
+  limit=$2
+  shift 2
+  if command -v timeout >/dev/null; then set -- timeout -k 5 "$limit" "$@"; fi
+  echo "== $name"
+  { "$@" 2>&1 </dev/null; echo "status $?"; } | tee "$log" | grep -v '^status [0-9]*$'
+  status=$(sed -n '$s/^status //p' "$log")
+  counts=$(sed -n \
+    -e 's/^\[doctest\] test cases: *[0-9]* | *\([0-9]*\) passed | *\([0-9]*\) failed.*/\1 \2/p' \
+    -e 's/^\([0-9]*\) passed, \([0-9]*\) failed.*/\1 \2/p' "$log" | awk '{ p += $1; f += $2 } END { print p + 0, f + 0 }')
+  passed=${counts% *}
+  failed=${counts#* }
+  if [ "$failed" -eq 0 ]; then
+    if [ "$status" -ne 0 ]; then
+      echo "$name: ended with status $status"
+      failed=1
+    elif [ "$passed" -eq 0 ]; then
+      echo "$name: no test ran"
+      failed=1
+    fi
+  fi
+  all_passed=$((all_passed + passed))
+  all_failed=$((all_failed + failed))
+}
+
+for part; do
+  case $part in
+  unit) part unit 300 "$build/unit" ;;
+  vectors) part vectors 60 "$build/option_vectors" tests/data/option-vectors.txt ;;
+  sources)
+    part 'sources: the check itself' 60 sh tools/check-includes.sh --self-test
+    part 'sources' 60 sh tools/check-includes.sh
+    ;;
+  docs) part docs 120 sh tests/test_docs.sh ;;
+  build) part build 60 sh tests/test_build.sh ;;
+  e2e) part e2e 300 "$build/e2e" ;;
+  *) echo "run.sh: no part $part" >&2 && exit 64 ;;
+  esac
+done
+echo "$all_passed passed, $all_failed failed"
+[ "$all_failed" -eq 0 ]

@@ -1,0 +1,106 @@
+#!/bin/sh
+# Sees that programs and headers are there: need.sh NAME...
+#
+# What is missing is installed by apt-get or apk, if there is one and you are root. Else it says by which command you
+# get it, and ends with status 69. It prints nothing when all is there. Knows the names in the table below.
+set -u
+PATH=$PATH:/usr/sbin:/usr/local/sbin:/sbin
+export PATH
+
+# have NAME
+have() {
+  case $1 in
+  c++) command -v "${CXX:-c++}" >/dev/null || command -v clang++ >/dev/null ;;
+  doctest) [ -f /usr/include/doctest/doctest.h ] || [ -f /usr/local/include/doctest/doctest.h ] ;;
+  mips-g++) command -v mips-linux-gnu-g++ >/dev/null ;;
+  *) command -v "$1" >/dev/null ;;
+  esac
+}
+
+# packages SYSTEM NAME: what to install there; "-" where there is no package
+packages() {
+  while read -r name debian alpine freebsd openbsd; do
+    if [ "$name" = "$2" ]; then
+      case $1 in
+      debian) echo "$debian" ;;
+      alpine) echo "$alpine" ;;
+      freebsd) echo "$freebsd" ;;
+      openbsd) echo "$openbsd" ;;
+      esac | tr '+' ' ' | sed 's/gxx/g++/g'
+      return
+    fi
+  done <<END
+c++ gxx+libc6-dev gxx+musl-dev - -
+doctest doctest-dev doctest-dev doctest doctest
+curl curl curl curl curl
+nginx nginx-light nginx nginx nginx
+cmp diffutils diffutils - -
+nm binutils binutils - -
+git git git git git
+python3 python3 python3 python3 python3
+haproxy haproxy haproxy haproxy haproxy
+musl-gcc musl-tools - - -
+clang++ clang clang - -
+bmake bmake bmake - bmake
+shellcheck shellcheck shellcheck hs-ShellCheck shellcheck
+mandoc mandoc mandoc - -
+debootstrap debootstrap debootstrap - -
+mips-g++ gxx-mips-linux-gnu - - -
+END
+}
+
+# list SYSTEM NAME...: all packages in one line
+list() {
+  system=$1
+  shift
+  for name; do packages "$system" "$name"; done | grep -v '^-$' | tr '\n' ' ' | sed 's/ $//'
+}
+
+missing=
+for name; do
+  have "$name" || missing="$missing $name"
+done
+[ -n "$missing" ] || exit 0
+
+# shellcheck disable=SC2086  # lists of words from here on
+install_missing() {
+  if command -v apt-get >/dev/null; then
+    wanted=$(list debian $missing)
+    echo "installing: $wanted"
+    # A web server that comes with it need not run by itself, now or later.
+    policy=/usr/sbin/policy-rc.d
+    if [ -e $policy ]; then policy=; else printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy; fi
+    log=$(mktemp)
+    DEBIAN_FRONTEND=noninteractive
+    export DEBIAN_FRONTEND
+    apt-get install -qq -y --no-install-recommends $wanted >"$log" 2>&1 ||
+      { apt-get update -qq && apt-get install -qq -y --no-install-recommends $wanted; } >"$log" 2>&1 || cat "$log" >&2
+    rm -f "$log"
+    [ -z "$policy" ] || rm -f $policy
+    case " $missing " in
+    *' nginx '*) ! command -v systemctl >/dev/null || systemctl --quiet disable nginx >/dev/null 2>&1 || true ;;
+    esac
+  elif command -v apk >/dev/null; then
+    wanted=$(list alpine $missing)
+    echo "installing: $wanted"
+    apk add -q $wanted
+  fi
+}
+
+[ "$(id -u)" -ne 0 ] || install_missing
+still=
+for name in $missing; do
+  have "$name" || still="$still $name"
+done
+[ -n "$still" ] || exit 0
+
+# shellcheck disable=SC2086
+{
+  echo "missing:$still. You get it by:"
+  echo "  Debian, Ubuntu:  apt-get install $(list debian $still)"
+  echo "  Alpine:          apk add $(list alpine $still)"
+  echo "  FreeBSD:         pkg install $(list freebsd $still)"
+  echo "  OpenBSD:         pkg_add $(list openbsd $still)"
+  echo "  OpenWrt:         on the machine with the SDK, as for its own system"
+} >&2
+exit 69
