@@ -1,0 +1,81 @@
+// One forwarded connection as the mux sees it: number, credit both ways, how each direction ends, control that is due.
+//
+// Owner: the mux's table; everybody else keeps a ChannelId. Invariant: what the peer may still send plus what waits in
+// `queue` is at most `rx_window`, and blocks for that much are committed. Pure data, no behaviour but its resets.
+// Read next: mux.h (who changes it). Source: sockmux(7), "Channels" and "Credit".
+#ifndef SOCKMUX_CORE_MUX_CHANNEL_H
+#define SOCKMUX_CORE_MUX_CHANNEL_H
+
+#include <stdint.h>
+
+#include "core/base/blocks.h"
+#include "core/base/list.h"
+#include "core/base/timer.h"
+#include "core/mux/packet.h"
+
+namespace smx {
+
+// Names a channel across turns: a slot of the table, and which of its lives is meant.
+struct ChannelId {
+  uint32_t slot = 0xffffffff;
+  uint32_t generation = 0;
+};
+
+//   free --open(), or CONNECT received--> opening --CONNECTED--> open --our CLOSE due--> closing --both CLOSEs--> free
+//                                                                 |
+//                                           0.3: peer's CLOSE --> ended --delivered, CLOSED sent--> free
+//   link lost while all that the peer had to say is here, but not delivered yet: --> orphan --delivered--> free
+enum class Life : uint8_t { free, opening, open, closing, ended, orphan };
+
+// Toward the peer: may not send yet; data; the local side is at its end and FIN (0.3: CLOSE after a silence) is due;
+// FIN is out.
+enum class Tx : uint8_t { waiting, data, end_due, done };
+
+// From the peer: data; its end has come and stands behind what is queued; the owner was told so.
+enum class Rx : uint8_t { data, end, done };
+
+// Packets that gather() owes this channel, one bit each.
+enum Due : uint8_t {
+  kDueConnect = 1,
+  kDueConnected = 2,
+  kDueCredit = 4,  // 0.3: SENT
+  kDueFin = 8,
+  kDueClose = 16,
+  kDueClosed = 32,  // 0.3 only
+};
+
+struct Channel : Timer {
+  explicit Channel(TimerHandler& handler) : Timer(handler) {}
+
+  ListNode sched;  // in the scheduler while it has something to send; in the free list while free
+  ListNode due_node;
+  BlockQueue queue;           // received, not yet taken by the local socket
+  uint32_t generation = 0;
+  uint32_t tx_credit = 0;     // v1: bytes that may still be sent; 0.3: bytes sent and not acknowledged by SENT
+  int32_t deficit = 0;        // what the scheduler still grants in this round
+  uint32_t rx_credit = 0;     // bytes that the peer may still send
+  uint32_t rx_window = 0;     // rx_credit and queue together grow up to this
+  uint32_t blocks = 0;        // committed for this channel alone
+  uint32_t rx_taken = 0;      // bytes taken by the local socket and not yet told to the peer
+  Time window_at;             // when credit was given last
+  uint16_t number = kNone;    // v1: the opener's number; 0.3: our id
+  uint16_t peer_number = kNone;  // 0.3: the peer's id
+  uint16_t oob_taken = 0;     // 0.3: bytes of SENDOOB to be told by SENTOOB
+  uint16_t first_data = 0;    // 0.3: queued bytes that came in CONNECT or CONNECTED: SENT does not count them
+  Life life = Life::free;
+  Tx tx = Tx::waiting;
+  Rx rx = Rx::data;
+  uint8_t due = 0;
+  CloseCode close = CloseCode::done;
+  bool mine = false;      // opened from this side
+  bool attached = false;  // a local socket belongs to it and hears of it
+  bool peer_closed = false;  // v1: the peer's CLOSE has come
+  bool readable = false;  // the local socket has, or may have, something to read
+
+  // Back to the state of a free slot; the generation moves on so that old ids are void.
+  void reset();
+};
+
+}  // namespace smx
+
+#endif

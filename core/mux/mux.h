@@ -1,0 +1,319 @@
+// The session's state without the machine: bytes from the link go in, bytes for the link come out, time is passed in.
+//
+//     local sockets --on_pull--> tx ring --tx_pending/sent--> link --rx_space/received--> rx ring --on_data--> local sockets
+//
+// Owner: core/session. It never sees a descriptor, a clock, errno, the log or the heap: all memory comes from an Arena
+// at the start. Invariants: bytes are pulled from a local socket only when their place in the tx ring is reserved; what
+// a received packet makes due is state that merges, never a queue; credit given out never exceeds the blocks committed.
+//
+// One mux serves one link at a time. Per link both dialects are possible; which one is a value (dialect()):
+//     link_up --> hello --peer's HELLO lacks the word--> 0.3 handshake --HELLOOK--> up
+//                   | both have the word
+//                   +-- larger nonce: ask (SETTINGS) --answer--> up        smaller: wait --SETTINGS, answered--> up
+//
+// Memory: blocks for received data are shared out of one pool; a channel's window is committed from it, so that no peer
+// that keeps the rules can make us drop data or stop reading.
+//
+// Read next: channel.h, mux.cc (common), mux_v03.cc and mux_v1.cc (the dialects). Source of every rule: sockmux(7).
+#ifndef SOCKMUX_CORE_MUX_MUX_H
+#define SOCKMUX_CORE_MUX_MUX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <string_view>
+
+#include "core/base/arena.h"
+#include "core/base/blocks.h"
+#include "core/base/ring.h"
+#include "core/base/timer.h"
+#include "core/mux/channel.h"
+#include "core/mux/packet.h"
+#include "core/mux/scheduler.h"
+
+namespace smx {
+
+// What a local socket gave to on_pull(): `size` bytes, and what is to be expected then.
+struct Pulled {
+  enum class State : uint8_t {
+    more,   // probably more to read
+    empty,  // nothing more now; the owner calls local_readable() when there is
+    end,    // end of file, behind the `size` bytes
+    error,  // broken: the owner has closed it, and hears no more of this channel
+  };
+  size_t size = 0;
+  State state = State::empty;
+};
+
+// What a local socket took of on_data(). error: as above.
+struct Taken {
+  size_t size = 0;
+  bool error = false;
+};
+
+// Who owns the local sockets. Calls name the channel by id; after on_done(), on_abort(), or an `error` returned, the
+// owner hears no more of it and must not name it again. None of these may call received(), gather() or link_down().
+class MuxEvents {
+ public:
+  // The handshake is complete: channels can be opened.
+  virtual void on_up() = 0;
+  // A channel became free after open() had been impossible.
+  virtual void on_room() = 0;
+  // The peer asks for a connection: answer with accept() or refuse(), now or later.
+  virtual void on_open(ChannelId id, const OpenInfo& info) = 0;
+  // The peer has connected the channel that we opened.
+  virtual void on_opened(ChannelId id) = 0;
+  // The addresses for CONNECT (client, where it was accepted) or CONNECTED (server, our address toward it).
+  virtual void describe(ChannelId id, OpenInfo* info) = 0;
+  virtual Pulled on_pull(ChannelId id, const MutBytes* piece, int pieces) = 0;
+  virtual Taken on_data(ChannelId id, const Bytes* piece, int pieces) = 0;
+  // What wants_read() and wants_write() say may have changed.
+  virtual void on_wants(ChannelId id) = 0;
+  // Everything from the peer is delivered and no more comes: shut the local write side.
+  virtual void on_end(ChannelId id) = 0;
+  // Both directions are over, nothing is left to deliver: close the local socket.
+  virtual void on_done(ChannelId id) = 0;
+  // The channel is broken: reset the local socket.
+  virtual void on_abort(ChannelId id, CloseCode code) = 0;
+
+ protected:
+  ~MuxEvents() = default;
+};
+
+struct MuxConfig {
+  enum class Proto : uint8_t { automatic, v03, v1 };
+  Proto proto = Proto::automatic;
+  bool asks = false;             // this side proposes the session (a TCP connector)
+  uint16_t accepts = 1000;       // channels that the peer may open: 1..60000
+  uint16_t opens = 1000;         // channels that we may open: 1..60000
+  uint32_t first_credit = 2048;  // 512..1 MiB: bytes toward us, each channel, guaranteed
+  uint64_t memory_bytes = 8u << 20;  // blocks for received data
+  uint32_t tx_ring = 256 * 1024;     // power of two, at least 64 KiB
+  uint32_t rx_ring = 256 * 1024;     // power of two, at least 64 KiB
+  uint16_t packet_size = 16384;      // 0.3: the largest PACKSIZE we announce, 129..16384
+  char host[26] = "localhost";       // for HELLO, cut to 25
+  char name[64] = {};                // for SETTINGS; may be empty
+  Duration hello_timeout = seconds(15);
+  Duration ping_interval = seconds(60);
+  Duration linger = seconds(30);     // 0.3: silence after the client's end of file before CLOSE
+};
+
+// What is new at each link: the time of day for HELLO ("YYYYMMDD-HHMMSS.uuuuuu") and fresh random bytes.
+struct LinkStart {
+  char stamp[23] = "19700101-000000.000000";
+  uint8_t random[24] = {};
+  uint64_t attempt = 0;  // u32 of the process, u32 counting
+};
+
+struct MuxStats {
+  uint64_t rx_bytes = 0, tx_bytes = 0, rx_packets = 0, tx_packets = 0;
+  uint64_t opened = 0, accepted = 0, refused = 0, aborted = 0, skipped_packets = 0;
+};
+
+class Mux final : private TimerHandler {
+ public:
+  enum class State : uint8_t { down, hello, hellook, ask, wait, up, closing };
+  static constexpr int kTxPieces = 5;   // tx_pending() fills at most so many
+  static constexpr uint32_t kOrphans = 64;
+
+  // Fits the guarantee of first credits into memory_bytes: bytes that must at least be given.
+  static uint64_t guaranteed_bytes(const MuxConfig& c);
+  // Arena bytes that the constructor takes.
+  static uint64_t arena_bytes(const MuxConfig& c);
+
+  explicit Mux(MuxEvents& events) : events_(events) {}
+  Mux(const Mux&) = delete;
+  Mux& operator=(const Mux&) = delete;
+  // Takes its memory; false if the arena is too small or the guarantee exceeds memory_bytes.
+  [[nodiscard]] bool init(const MuxConfig& config, Arena& arena);
+
+  // ---- the link
+  void link_up(const LinkStart& start, Time now);
+  // The link is gone: every channel ends, with on_abort() unless all of it is here already.
+  void link_down(Time now);
+  State state() const { return state_; }
+  Dialect dialect() const { return dialect_; }
+  bool up() const { return state_ == State::up; }
+  // Sends BYE (0.3: nothing) behind what is in the ring; the session then waits for tx to drain.
+  void bye(ByeCode code);
+  // Asks the peer for a sign of life now; silent within `patience` ends the link.
+  void probe(Time now, Duration patience);
+
+  // ---- bytes from the link
+  int rx_space(MutBytes out[2]) const;
+  // `n` bytes were written to rx_space(). Not none: the peer is at fault and the link must end.
+  Err received(size_t n, Time now);
+  // The header of the packet that received() found at fault.
+  const Header& last_header() const { return header_; }
+  std::string_view peer_hello() const { return {peer_hello_, peer_hello_size_}; }
+  uint8_t peer_bye() const { return peer_bye_; }
+
+  // ---- bytes for the link
+  // Fills the tx ring: control, then data by turns.
+  void gather(Time now);
+  // What is to be written next; how many pieces.
+  int tx_pending(Bytes out[kTxPieces]) const;
+  bool tx_idle() const { return ctl_size_ == ctl_sent_ && sent_ == tx_.tail(); }
+  void sent(size_t n);
+
+  // ---- time
+  Time deadline() const;
+  // Err::silent or Err::handshake_timeout: the link must end.
+  Err tick(Time now);
+  Duration round_trip() const { return rtt_; }
+
+  // ---- channels, for their owners
+  bool can_open() const;
+  // A channel for a client that was accepted here. can_open() must hold.
+  ChannelId open(Time now);
+  // Frees a channel of a peer that lingers after its client's end of file (0.3), to make room for a waiting client.
+  bool make_room(Time now);
+  void accept(ChannelId id, Time now);
+  void refuse(ChannelId id, CloseCode code);
+  // The local socket broke, or its owner wants to end it at once. The owner hears no more of it.
+  void abort(ChannelId id, CloseCode code);
+  void local_readable(ChannelId id);
+  // The local socket takes bytes again: gives it what is queued. False: it is gone (the owner returned an error).
+  bool drain(ChannelId id, Time now);
+  bool wants_read(ChannelId id) const;
+  bool wants_write(ChannelId id) const;
+
+  uint32_t channels() const { return live_; }
+  uint32_t slots() const { return opens_ + theirs_slots_; }
+  const MuxStats& stats() const { return stats_; }
+  uint32_t blocks_used() const { return pool_.used(); }
+  // For tests: the sums that must hold after each step. CHECKs.
+  void verify() const;
+
+ private:
+  struct Run;  // consecutive SENDs of one channel, delivered by one on_data()
+
+  // mux.cc
+  Channel* find(ChannelId id);
+  const Channel* find(ChannelId id) const;
+  ChannelId id_of(const Channel& c) const { return {static_cast<uint32_t>(&c - slots_), c.generation}; }
+  Channel* take_slot(bool mine);
+  void release(Channel& c);
+  void set_due(Channel& c, uint8_t bits);
+  void on_timer(Timer& timer, Time now) override;
+  Err parse(Time now);
+  void flush(Run& run, Time now);
+  void keep(Channel& c, const Bytes* piece, int pieces, size_t skip);
+  void taken(Channel& c, size_t n);
+  void settle(Channel& c);
+  void detach(Channel& c) { c.attached = false; }
+  void abort_local(Channel& c, CloseCode code);
+  void end_of_local(Channel& c, Time now);
+  bool may_send(const Channel& c) const;
+  uint32_t send_room(const Channel& c) const;
+  void gather_control(Time now);
+  void gather_data(Time now);
+  size_t pull(Channel& c, size_t limit, Time now, Pulled::State* state);
+  void put_packet(const Header& h, const uint8_t* payload);
+  void put_ctl(uint8_t version, Type type, uint16_t none, const uint8_t* payload, size_t n);
+  void fill_ctl(Time now);
+  bool commit(Channel& c, uint32_t blocks);
+  void reserve_base(uint32_t blocks);
+  Channel& slot(uint32_t i) const { return slots_[i]; }
+  template <typename F>
+  void for_each_used(F f);
+  void reset_link();
+  bool emit(Channel& c, Time now);
+  void send_or_ask(Channel& c);
+  Time ping_deadline() const;
+  void go_up(Time now);
+  Err on_hello(Bytes payload, Time now);
+
+  // mux_v03.cc
+  Err packet_v03(const Header& h, Bytes payload, Run& run, Time now);
+  Err connect_v03(const Header& h, Bytes payload, Time now);
+  Err close_v03(const Header& h, Time now);
+  bool emit_v03(Channel& c, Time now);
+  void setopt_v03(Bytes payload);
+  void up_v03(Time now);
+
+  // mux_v1.cc
+  Err packet_v1(const Header& h, Bytes payload, Run& run, Time now);
+  Err connect_v1(const Header& h, Bytes payload, Time now);
+  Err close_v1(Channel& c, Bytes payload);
+  Err settings_v1(Bytes payload, Time now);
+  Err ack_v1(uint64_t position);
+  bool emit_v1(Channel& c, Time now);
+  uint32_t credit_to_give(Channel& c, Time now);
+  void up_v1(Time now);
+
+  MuxEvents& events_;
+  MuxConfig config_;
+  MuxStats stats_;
+
+  // tables
+  Channel* slots_ = nullptr;      // [0, opens_): ours; [opens_, slots()): opened by the peer. 0.3: all in [2, 254]
+  uint16_t* theirs_ = nullptr;    // peer's number -> slot - opens_ + 1, or 0. 0.3: peer's id -> slot + 1
+  Timer** timers_memory_ = nullptr;
+  TimerHeap timers_;
+  List<Channel, &Channel::sched> free_mine_, free_theirs_;
+  List<Channel, &Channel::due_node> due_;
+  Scheduler scheduler_;
+  BlockPool pool_;
+  uint8_t* scratch_ = nullptr;  // one payload that wraps around the end of the rx ring
+  uint32_t opens_ = 0;
+  uint32_t theirs_slots_ = 0;
+  uint32_t fresh_mine_ = 0;    // slots from here on were never used
+  uint32_t fresh_theirs_ = 0;
+  uint32_t live_ = 0;          // channels that are not free, orphans included
+  uint32_t opening_ = 0;       // of these: ours, waiting for the peer's answer
+  uint32_t committed_ = 0;     // blocks promised to channels
+  uint32_t base_committed_ = 0;  // v1: first credits of all channels that there can be
+  bool room_wanted_ = false;
+
+  // link
+  State state_ = State::down;
+  Dialect dialect_ = Dialect::unknown;
+  LinkStart start_;
+  uint32_t nonce_ = 0;
+  uint32_t peer_nonce_ = 0;
+  char peer_hello_[kHelloText + 1] = {};
+  size_t peer_hello_size_ = 0;
+  uint8_t peer_bye_ = 0xff;
+  Header header_;
+  size_t peer_packet_ = kFirstPacket03;  // 0.3: largest packet toward the peer
+  bool peer_conndata_ = false;
+  uint16_t peer_channels_ = 0;   // v1
+  uint32_t peer_credit_ = 0;     // v1
+  uint32_t my_packet_ = kMaxPacket;  // 0.3: what we announced
+  uint8_t session_[16] = {};
+
+  // unnumbered packets: made from these when ctl_ is empty
+  bool hello_due_ = false, settings_due_ = false, setopt_due_ = false, echo_due_ = false, ack_due_ = false;
+  uint8_t hellook_due_ = 0;
+  bool bye_due_ = false;
+  ByeCode bye_code_ = ByeCode::shutdown;
+  bool echook_due_ = false;
+  uint8_t echook_size_ = 0;
+  uint8_t echook_[128];
+  uint16_t echook_said_ = kNone, echook_raid_ = kNone;
+  bool hellook_seen_ = false;
+
+  uint8_t ctl_[1024];
+  size_t ctl_size_ = 0;
+  size_t ctl_sent_ = 0;
+
+  Ring tx_;                 // [head, sent): written, kept until released; [sent, tail): to be written
+  uint64_t sent_ = 0;
+  uint64_t frame_end_ = 0;  // smallest packet end >= sent_
+  Ring rx_;
+  uint64_t rx_numbered_ = 0;  // bytes of numbered packets processed
+  uint64_t rx_acked_ = 0;     // of these, told to the peer
+  Time ack_deadline_ = kNever;
+
+  Time handshake_deadline_ = kNever;
+  Time last_rx_;
+  Time echo_sent_ = kNever;     // an ECHO is out
+  Time echo_deadline_ = kNever;
+  Duration probe_patience_;
+  Duration rtt_ = millis(100);
+};
+
+}  // namespace smx
+
+#endif

@@ -1,0 +1,287 @@
+// Dialect 0.3: the protocol of DeleGate 9. Read next: mux.cc; sockmux(7), "SockMux 0.3".
+#include <string.h>
+
+#include "core/mux/mux.h"
+#include "core/mux/run.h"
+
+namespace smx {
+
+namespace {
+
+bool is_none(uint16_t id) { return id == kNone03 || id == kNone; }
+
+// First data that ride in CONNECT: what a client sends at once is seldom more.
+constexpr size_t kFirstData = 4096;
+
+}  // namespace
+
+void Mux::up_v03(Time now) {
+  // Each channel may bring 5 packets before it stops, and one in CONNECT: what is announced must fit in memory.
+  const uint64_t most = pool_.count() * kBlock / (2 * kMostChannels03) / 6;
+  my_packet_ = config_.packet_size;
+  if (my_packet_ > most) my_packet_ = static_cast<uint32_t>(most);
+  if (my_packet_ < kFirstPacket03) my_packet_ = kFirstPacket03;
+  setopt_due_ = true;
+  go_up(now);
+}
+
+Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
+  const Type type = static_cast<Type>(h.type);
+  if (type != Type::send) flush(run, now);
+  switch (type) {
+    case Type::hello: return Err::restarted;
+    case Type::hellook:
+      if (hellook_seen_) return Err::none;
+      hellook_seen_ = true;
+      if (state_ != State::hellook) return Err::bad_state;
+      ++hellook_due_;
+      up_v03(now);
+      return Err::none;
+    case Type::noop: return Err::none;
+    case Type::setopt: setopt_v03(payload); return Err::none;
+    case Type::crypton: return Err::encrypted;
+    case Type::echo:
+      memcpy(echook_, payload.data, payload.size);
+      echook_size_ = static_cast<uint8_t>(payload.size);
+      echook_said_ = h.raid;
+      echook_raid_ = h.said;
+      echook_due_ = true;
+      return Err::none;
+    case Type::echook:
+      if (echo_sent_ != kNever && now > echo_sent_) rtt_ = now - echo_sent_;
+      echo_sent_ = kNever;
+      return Err::none;
+    case Type::connect: return connect_v03(h, payload, now);
+    default: break;
+  }
+  // The rest names one of our channels.
+  if (is_none(h.raid) || h.raid >= 256) return Err::bad_id;
+  Channel* c = h.raid < fresh_mine_ && slots_[h.raid].life != Life::free && slots_[h.raid].life != Life::orphan ? &slots_[h.raid] : nullptr;
+  switch (type) {
+    case Type::connected: {
+      if (c == nullptr || !c->mine || c->life != Life::opening || (c->due & kDueConnect) != 0) return Err::bad_state;
+      Address server, local;
+      size_t used = 0;
+      const Err e = parse_connect_text(payload, &server, &local, &used);
+      if (e != Err::none) return e;
+      if (is_none(h.said) || h.said >= 256 || theirs_[h.said] != 0) return Err::bad_id;
+      theirs_[h.said] = static_cast<uint16_t>(h.raid + 1);
+      c->peer_number = h.said;
+      --opening_;
+      if (!c->attached) {  // its client has gone meanwhile
+        c->life = Life::closing;
+        c->tx = Tx::done;
+        set_due(*c, kDueClose);
+        return Err::none;
+      }
+      c->life = Life::open;
+      c->tx = Tx::data;
+      events_.on_opened(id_of(*c));
+      if (payload.size - used > my_packet_) return Err::credit_overrun;
+      if (payload.size > used) {
+        const Bytes first{payload.data + used, payload.size - used};
+        keep(*c, &first, 1, 0);
+        c->first_data = static_cast<uint16_t>(first.size);
+        if (!drain(id_of(*c), now)) return Err::none;
+        if (wants_write(id_of(*c))) events_.on_wants(id_of(*c));
+      }
+      send_or_ask(*c);
+      return Err::none;
+    }
+    case Type::send:
+    case Type::sendoob:
+      if (c == nullptr) return Err::bad_id;
+      if (c->life == Life::opening && c->mine) return Err::bad_state;
+      if (c->life == Life::closing) return Err::none;  // ours is closed: what still comes is ignored
+      if (c->life == Life::ended) return Err::bad_state;
+      if (h.length > c->rx_credit) return Err::credit_overrun;
+      c->rx_credit -= h.length;
+      if (c->tx == Tx::end_due) timers_.start(*c, now + (c->mine ? config_.linger : millis(50)));
+      if (type == Type::sendoob) c->oob_taken = static_cast<uint16_t>(c->oob_taken + h.length);
+      if (h.length == 0) return Err::none;
+      if (!run.takes(*c)) {
+        flush(run, now);
+        if (c->life != Life::open && c->life != Life::opening) return Err::none;
+        run.begin(*c);
+      }
+      run.add_parts();
+      return Err::none;
+    case Type::sent:
+    case Type::sentoob: {
+      uint32_t count = 0;
+      const Err e = parse_count(payload, &count);
+      if (e != Err::none) return e;
+      if (c == nullptr) return Err::none;  // late, behind CLOSE
+      if (count > c->tx_credit) return Err::bad_ack;
+      c->tx_credit -= count;
+      send_or_ask(*c);
+      return Err::none;
+    }
+    case Type::close:
+      if (c == nullptr) return Err::none;  // crossed with ours, and answered already
+      return close_v03(h, now);
+    case Type::closed:
+      if (c != nullptr && c->life == Life::closing && (c->due & kDueClose) == 0) release(*c);
+      return Err::none;
+    default: return Err::none;
+  }
+}
+
+Err Mux::connect_v03(const Header& h, Bytes payload, Time now) {
+  (void)now;
+  if (state_ != State::up) return Err::bad_state;
+  if (is_none(h.said) || h.said >= 256) return Err::bad_id;
+  if (theirs_[h.said] != 0) return Err::bad_id;
+  OpenInfo info;
+  size_t used = 0;
+  const Err e = parse_connect_text(payload, &info.client, &info.local, &used);
+  if (e != Err::none) return e;
+  const size_t first = payload.size - used;
+  if (first > my_packet_) return Err::credit_overrun;
+  Channel* c = take_slot(false);
+  if (c == nullptr) return Err::bad_id;  // more than 253 at once: no peer has so many slots
+  c->life = Life::opening;
+  c->number = static_cast<uint16_t>(c - slots_);
+  c->peer_number = h.said;
+  theirs_[h.said] = static_cast<uint16_t>(c->number + 1);
+  ++stats_.accepted;
+  if (!commit(*c, blocks_for(6u * my_packet_))) {
+    c->close = CloseCode::limit;
+    c->life = Life::closing;
+    set_due(*c, kDueClose);
+    return Err::none;
+  }
+  c->rx_credit = c->rx_window = 5 * my_packet_;
+  c->attached = true;
+  if (first > 0) {
+    const Bytes data{payload.data + used, first};
+    keep(*c, &data, 1, 0);
+    c->first_data = static_cast<uint16_t>(first);
+  }
+  events_.on_open(id_of(*c), info);
+  return Err::none;
+}
+
+Err Mux::close_v03(const Header& h, Time now) {
+  Channel& c = slots_[h.raid];
+  switch (c.life) {
+    case Life::opening:
+      if (!c.mine) return Err::bad_state;
+      if (c.attached) {  // refused
+        detach(c);
+        ++stats_.refused;
+        events_.on_abort(id_of(c), CloseCode::no_server);
+      }
+      c.due = 0;
+      release(c);
+      return Err::none;
+    case Life::closing:
+      if (c.peer_number == kNone || (c.due & kDueClose) == 0) release(c);  // both have said it: no CLOSED is owed
+      else c.life = Life::ended, c.due = 0, c.due_node.leave(), set_due(c, kDueClosed);
+      return Err::none;
+    case Life::open:
+      c.sched.leave();
+      timers_.stop(c);
+      c.life = Life::ended;
+      c.tx = Tx::done;
+      c.rx = Rx::end;
+      c.due = 0;
+      c.due_node.leave();
+      if (!c.queue.empty()) timers_.start(c, now + seconds(3));
+      settle(c);
+      return Err::none;
+    case Life::ended: return Err::bad_state;
+    case Life::free:
+    case Life::orphan: return Err::none;
+  }
+  return Err::none;
+}
+
+void Mux::setopt_v03(Bytes payload) {
+  if (payload.data[0] == kOptPackSize && payload.size >= 3) {
+    const uint16_t size = load16(payload.data + 1);
+    if (size > 128) peer_packet_ = size < kMaxPacket ? size : kMaxPacket;
+  } else if (payload.data[0] == kOptConnData && payload.size >= 2) {
+    peer_conndata_ = payload.data[1] != 0;
+  }
+}
+
+// Makes the packets that the channel owes. True: all of them.
+bool Mux::emit_v03(Channel& c, Time now) {
+  uint8_t payload[128];
+  const uint8_t due = c.due;
+  c.due = 0;
+  const auto put = [&](Type type, uint16_t said, uint16_t raid, size_t n) {
+    put_packet({kVersion03, static_cast<uint8_t>(type), said, raid, static_cast<uint16_t>(n)}, payload);
+  };
+  const auto put_text = [&](Type type, uint16_t said, std::string_view text) {
+    memcpy(payload, text.data(), text.size());
+    payload[text.size()] = 0;
+    put(type, said, c.peer_number, text.size() + 1);
+  };
+  const uint16_t peer = c.peer_number == kNone ? kNone03 : c.peer_number;
+  if ((due & (kDueConnect | kDueConnected)) != 0) {
+    OpenInfo info;
+    events_.describe(id_of(c), &info);
+    const size_t text = make_connect_text(info.client, info.local, payload);
+    const Type type = (due & kDueConnect) != 0 ? Type::connect : Type::connected;
+    Header h{kVersion03, static_cast<uint8_t>(type), c.number, peer, static_cast<uint16_t>(text)};
+    Pulled p;
+    if (type == Type::connect && peer_conndata_ && peer_packet_ > kHeader + text) {
+      MutBytes part[2];
+      size_t room = peer_packet_ - kHeader - text;
+      if (room > kFirstData) room = kFirstData;
+      const int parts = tx_.view(tx_.tail() + kHeader + text, room, part);
+      p = events_.on_pull(id_of(c), part, parts);
+      c.readable = p.state == Pulled::State::more;
+      if (p.state == Pulled::State::error) {
+        detach(c);
+        c.due = kDueConnect;  // nobody knows of it yet
+        abort_local(c, CloseCode::reset);
+        return true;
+      }
+    }
+    h.length = static_cast<uint16_t>(text + p.size);
+    uint8_t raw[kHeader];
+    encode_header(h, raw);
+    tx_.copy_in(tx_.tail(), raw, kHeader);
+    tx_.copy_in(tx_.tail() + kHeader, payload, text);
+    tx_.append(kHeader + h.length);
+    ++stats_.tx_packets;
+    if (p.state == Pulled::State::end) end_of_local(c, now);
+    if (type == Type::connected) send_or_ask(c);
+  }
+  if ((due & kDueCredit) != 0 && c.rx_taken > 0 && c.life == Life::open) {
+    uint32_t count = c.rx_taken;
+    const uint32_t oob = c.oob_taken < count ? c.oob_taken : count;
+    c.rx_credit += count;
+    c.rx_taken = 0;
+    count -= oob;
+    c.oob_taken = static_cast<uint16_t>(c.oob_taken - oob);
+    Text<16> text;
+    if (count > 0) put_text(Type::sent, c.number, text.add_u(count).text());
+    text.clear();
+    if (oob > 0) put_text(Type::sentoob, c.number, text.add_u(oob).text());
+  }
+  if ((due & kDueClose) != 0) {
+    const bool refused = c.tx == Tx::waiting;
+    put_text(Type::close, refused ? kNone03 : c.number, refused ? "No server" : "DO close");
+    if (refused) release(c);
+    return true;
+  }
+  if ((due & kDueClosed) != 0) {
+    put_text(Type::closed, c.number, "OK closed");
+    if (c.queue.empty()) {
+      SMX_CHECK(!c.attached);
+      release(c);
+    } else {
+      // The peer has waited long enough and may use its id again; our socket still gets what came.
+      theirs_[c.peer_number] = 0;
+      c.number = c.peer_number = kNone;
+      c.life = Life::orphan;
+    }
+  }
+  return true;
+}
+
+}  // namespace smx

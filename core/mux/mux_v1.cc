@@ -1,0 +1,273 @@
+// Dialect 1: SockMux 1 over stream links, without resume yet (hold = 0), without datagrams and BIND (answered by CLOSE
+// "unsupported"). Read next: mux.cc; sockmux(7), "SockMux 1".
+#include <string.h>
+
+#include "core/mux/mux.h"
+#include "core/mux/run.h"
+
+namespace smx {
+
+namespace {
+
+constexpr uint32_t kBoost = 64 * 1024;          // window given at once while memory is plenty
+constexpr uint32_t kLargestWindow = 1024 * 1024;
+
+}  // namespace
+
+void Mux::up_v1(Time now) {
+  const uint32_t mine = config_.opens < peer_channels_ ? config_.opens : peer_channels_;
+  reserve_base((mine + uint32_t{config_.accepts}) * blocks_for(config_.first_credit));
+  go_up(now);
+}
+
+Err Mux::settings_v1(Bytes payload, Time now) {
+  Settings s;
+  if (load32(payload.data) != nonce_) return Err::none;  // belongs to an earlier link
+  const Err e = parse_settings(payload, &s);
+  if (e != Err::none) return e;
+  if (state_ == State::wait) {
+    if (!s.has_attempt) return Err::bad_field;
+    memcpy(session_, start_.random + 4, sizeof session_);  // the answerer alone decides: always a new session
+    settings_due_ = true;
+  } else if (state_ == State::ask) {
+    memcpy(session_, s.session, sizeof session_);
+  } else {
+    return Err::bad_state;
+  }
+  peer_credit_ = s.credit;
+  peer_channels_ = s.channels;
+  up_v1(now);
+  return Err::none;
+}
+
+// ACK frees the ring. It always falls on a packet's end.
+Err Mux::ack_v1(uint64_t position) {
+  if (position < tx_.head()) return Err::none;
+  if (position > sent_) return Err::bad_ack;
+  uint64_t at = tx_.head();
+  while (at < position) {
+    uint8_t raw[kHeader];
+    tx_.copy_out(at, raw, kHeader);
+    at += kHeader + load16(raw + 6);
+  }
+  if (at != position) return Err::bad_ack;
+  tx_.release(position);
+  return Err::none;
+}
+
+Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
+  const Type type = static_cast<Type>(h.type);
+  if (h.version != kNumbered) {
+    switch (type) {
+      case Type::hello: return Err::restarted;
+      case Type::settings: return settings_v1(payload, now);
+      case Type::ack: return state_ == State::up || state_ == State::closing ? ack_v1(load64(payload.data)) : Err::bad_state;
+      case Type::echo:
+        if (state_ != State::up && state_ != State::closing) return Err::bad_state;
+        memcpy(echook_, payload.data, 8);
+        echook_size_ = 8;
+        echook_said_ = echook_raid_ = kNone;
+        echook_due_ = true;
+        return Err::none;
+      case Type::echook:
+        if (echo_sent_ != kNever && load64(payload.data) == static_cast<uint64_t>(echo_sent_.us)) {
+          if (now > echo_sent_) rtt_ = now - echo_sent_;
+          echo_sent_ = kNever;
+        }
+        return Err::none;
+      case Type::bye:
+        peer_bye_ = payload.data[0];
+        return Err::said_bye;
+      case Type::hellook: return state_ == State::up ? Err::bad_state : Err::none;
+      default: return Err::bad_type;  // REPEAT is for lossy lines
+    }
+  }
+  if (state_ != State::up && state_ != State::closing) return Err::bad_state;
+  if (type != Type::send) flush(run, now);
+  const bool theirs = h.said != kNone;
+  if (type == Type::connect || type == Type::bind) return connect_v1(h, payload, now);
+  const uint16_t number = theirs ? h.said : h.raid;
+  Channel* c = nullptr;
+  if (theirs) {
+    if (number < config_.accepts && theirs_[number] != 0) c = &slots_[opens_ + theirs_[number] - 1];
+  } else if (number < fresh_mine_ && slots_[number].life != Life::free && slots_[number].life != Life::orphan) {
+    c = &slots_[number];
+  }
+  if (c == nullptr) return Err::bad_id;
+  if (c->peer_closed) return Err::bad_state;  // behind its CLOSE
+  if (c->mine && c->life == Life::opening && type != Type::connected && type != Type::close) return Err::bad_state;
+  switch (type) {
+    case Type::connected:
+      if (!c->mine || (c->life != Life::opening && c->life != Life::closing) || (c->due & kDueConnect) != 0) return Err::bad_state;
+      if (c->life == Life::closing) return Err::none;
+      c->life = Life::open;
+      --opening_;
+      if (c->attached) events_.on_opened(id_of(*c));
+      settle(*c);
+      return Err::none;
+    case Type::send:
+    case Type::sendoob:
+      if (c->rx != Rx::data) return Err::bad_state;
+      if (h.length > c->rx_credit) return Err::credit_overrun;
+      c->rx_credit -= h.length;
+      if (c->life == Life::closing) return Err::none;  // aborted here: read and dropped
+      if (!run.takes(*c)) {
+        flush(run, now);
+        if (c->life == Life::closing) return Err::none;
+        run.begin(*c);
+      }
+      run.add_parts();
+      return Err::none;
+    case Type::credit: {
+      const uint32_t more = load32(payload.data);
+      if (more == 0 || more >= 0x80000000u - c->tx_credit) return Err::credit_overrun;
+      c->tx_credit += more;
+      send_or_ask(*c);
+      return Err::none;
+    }
+    case Type::refund: {
+      const uint32_t back = load32(payload.data);
+      if (back == 0 || back > c->rx_credit) return Err::credit_overrun;
+      c->rx_credit -= back;
+      return Err::none;
+    }
+    case Type::fin:
+      if (c->rx != Rx::data) return Err::bad_state;
+      c->rx = Rx::end;
+      c->due = static_cast<uint8_t>(c->due & ~kDueCredit);
+      if (c->life != Life::closing) settle(*c);
+      return Err::none;
+    case Type::close: return close_v1(*c, payload);
+    default: return Err::bad_state;  // datagrams on a TCP channel
+  }
+}
+
+Err Mux::connect_v1(const Header& h, Bytes payload, Time now) {
+  (void)now;
+  const uint16_t number = h.said;
+  if (number >= config_.accepts) return Err::bad_id;
+  if (theirs_[number] != 0) return Err::bad_state;
+  OpenInfo info;
+  bool unsupported = h.type == static_cast<uint8_t>(Type::bind);
+  if (!unsupported) {
+    const Err e = parse_connect_fields(payload, &info, &unsupported);
+    if (e != Err::none) return e;
+  }
+  Channel* c = take_slot(false);
+  if (c == nullptr) {  // orphans hold the rest of the slots: the longest waiting one goes
+    return Err::bad_id;
+  }
+  theirs_[number] = static_cast<uint16_t>(c - slots_ - opens_ + 1);
+  c->number = number;
+  c->life = Life::opening;
+  c->rx_credit = c->rx_window = config_.first_credit;
+  c->tx_credit = peer_credit_;
+  ++stats_.accepted;
+  if (unsupported || info.udp || state_ == State::closing) {
+    ++stats_.refused;
+    c->life = Life::closing;
+    c->tx = Tx::done;
+    c->close = state_ == State::closing ? CloseCode::shutdown : CloseCode::unsupported;
+    set_due(*c, kDueClose);
+    return Err::none;
+  }
+  c->attached = true;
+  events_.on_open(id_of(*c), info);
+  return Err::none;
+}
+
+Err Mux::close_v1(Channel& c, Bytes payload) {
+  const CloseCode code = close_code(payload.data[0]);
+  const bool ours_is_out = c.life == Life::closing && (c.due & kDueClose) == 0;
+  if (code == CloseCode::done) {
+    // All of mine is delivered over there, and all of theirs was sent: it must not come before my FIN.
+    if (c.life == Life::opening || (c.tx != Tx::done && c.life != Life::closing)) return Err::bad_state;
+    c.peer_closed = true;
+    if (ours_is_out) {
+      release(c);
+      return Err::none;
+    }
+    if (c.life == Life::closing) return Err::none;
+    if (c.rx == Rx::data) c.rx = Rx::end;
+    c.due = static_cast<uint8_t>(c.due & ~kDueCredit);
+    settle(c);  // makes our CLOSE due once the rest is delivered
+    return Err::none;
+  }
+  if (c.attached) {
+    detach(c);
+    ++(c.life == Life::opening ? stats_.refused : stats_.aborted);
+    events_.on_abort(id_of(c), code);
+  }
+  c.queue.clear(pool_);
+  c.sched.leave();
+  if (ours_is_out) {
+    release(c);
+    return Err::none;
+  }
+  if (c.life == Life::opening && c.mine) --opening_;
+  if (c.life != Life::closing) c.close = code;
+  c.peer_closed = true;
+  c.life = Life::closing;
+  c.tx = Tx::done;
+  c.due = 0;
+  c.due_node.leave();
+  set_due(c, kDueClose);
+  return Err::none;
+}
+
+// How much credit CREDIT gives now; grows the window before. Source: sockmux(7), "Credit".
+uint32_t Mux::credit_to_give(Channel& c, Time now) {
+  const uint32_t free_blocks = pool_.count() - committed_;
+  uint32_t wanted = c.rx_window;
+  if (c.window_at == Time{}) {
+    if (free_blocks > (pool_.count() - base_committed_) / 2) wanted = kBoost;
+  } else if (now - c.window_at < Duration{rtt_.us * 2 > 10000 ? rtt_.us * 2 : 10000}) {
+    wanted = c.rx_window * 2;
+    if (wanted > free_blocks / 4 * kBlock) wanted = free_blocks / 4 * kBlock;
+  }
+  if (wanted > kLargestWindow) wanted = kLargestWindow;
+  if (wanted > c.rx_window && commit(c, blocks_for(wanted) - blocks_for(c.rx_window))) c.rx_window = wanted;
+  c.window_at = now;
+  const uint32_t out = c.rx_credit + static_cast<uint32_t>(c.queue.size());
+  return out < c.rx_window ? c.rx_window - out : 0;
+}
+
+// Makes the packets that the channel owes. True: all of them.
+bool Mux::emit_v1(Channel& c, Time now) {
+  uint8_t payload[128];
+  const uint8_t due = c.due;
+  c.due = 0;
+  const uint16_t said = c.mine ? c.number : kNone;
+  const uint16_t raid = c.mine ? kNone : c.number;
+  const auto put = [&](Type type, size_t n) {
+    put_packet({kNumbered, static_cast<uint8_t>(type), said, raid, static_cast<uint16_t>(n)}, payload);
+  };
+  if ((due & kDueConnect) != 0) {
+    OpenInfo info;
+    events_.describe(id_of(c), &info);
+    put(Type::connect, make_connect_fields(info, payload, sizeof payload));
+  }
+  if ((due & kDueConnected) != 0) put(Type::connected, 0);
+  const bool opened = (due & (kDueConnect | kDueConnected)) != 0;
+  if ((opened || (due & kDueCredit) != 0) && c.rx == Rx::data && (due & kDueClose) == 0) {
+    const uint32_t credit = credit_to_give(c, now);
+    if (credit > 0) {
+      store32(payload, credit);
+      put(Type::credit, 4);
+      c.rx_credit += credit;
+    }
+  }
+  if (opened) send_or_ask(c);
+  if ((due & kDueFin) != 0 && c.tx == Tx::end_due) {
+    put(Type::fin, 0);
+    c.tx = Tx::done;
+  }
+  if ((due & kDueClose) != 0) {
+    payload[0] = static_cast<uint8_t>(c.close);
+    put(Type::close, 1);
+    if (c.peer_closed) release(c);
+  }
+  return true;
+}
+
+}  // namespace smx

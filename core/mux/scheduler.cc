@@ -1,0 +1,29 @@
+// Read next: scheduler.h.
+#include "core/mux/scheduler.h"
+
+namespace smx {
+
+void Scheduler::ready(Channel& c) {
+  if (c.sched.listed()) return;
+  c.deficit = kQuantum;
+  new_.push_back(&c);
+}
+
+Channel* Scheduler::next() {
+  if (new_.empty() || (burst_ >= kNewBurst && !old_.empty())) {
+    burst_ = 0;
+    return old_.front();
+  }
+  ++burst_;
+  return new_.front();
+}
+
+void Scheduler::served(Channel& c, size_t n) {
+  c.deficit -= static_cast<int32_t>(n);
+  if (c.deficit > 0) return;
+  c.deficit += kQuantum;
+  c.sched.leave();
+  old_.push_back(&c);
+}
+
+}  // namespace smx

@@ -1,0 +1,37 @@
+// Who sends next: deficit round robin over two lists, as in fq_codel (RFC 8290 4.2): a channel that was quiet joins the
+// new list and goes first; one that has spent its quantum joins the old list.
+//
+// Invariant: a channel is in at most one list; every kNewBurst grants the old list gets one, so that nobody starves.
+// Owner: the mux. Pure. Read next: mux.cc, gather_data().
+#ifndef SOCKMUX_CORE_MUX_SCHEDULER_H
+#define SOCKMUX_CORE_MUX_SCHEDULER_H
+
+#include "core/mux/channel.h"
+
+namespace smx {
+
+class Scheduler {
+ public:
+  // Bytes that a channel may send before it is another's turn: four full packets.
+  static constexpr int32_t kQuantum = 4 * static_cast<int32_t>(kMaxPayload);
+  static constexpr int kNewBurst = 8;
+
+  bool empty() const { return new_.empty() && old_.empty(); }
+  // `c` has something to send. Nothing happens if it is listed already.
+  void ready(Channel& c);
+  // Who is next, or nullptr. It stays listed until one of the two calls below.
+  Channel* next();
+  // It sent `n` bytes and may have more.
+  void served(Channel& c, size_t n);
+  // It has no more for now, or may not send.
+  void remove(Channel& c) { c.sched.leave(); }
+
+ private:
+  List<Channel, &Channel::sched> new_;
+  List<Channel, &Channel::sched> old_;
+  int burst_ = 0;
+};
+
+}  // namespace smx
+
+#endif
