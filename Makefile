@@ -132,13 +132,13 @@ check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
 check:
 	@sh tools/need.sh c++ doctest cmp nm curl nginx
 	@$(IN_PARALLEL) check-programs
-	@sh tests/run.sh $(BUILD)
+	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
 e2e:
 	@sh tools/need.sh c++ doctest curl nginx
 	@$(IN_PARALLEL) check-programs
-	@sh tests/run.sh $(BUILD) e2e
+	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 
 # The simulation alone, over SEEDS seeds
 sim:

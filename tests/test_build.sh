@@ -1,0 +1,51 @@
+#!/bin/sh
+# What is built and installed: test_build.sh, with SOCKMUXD=path of the daemon. Ends with "N passed, N failed".
+set -u
+PATH=$PATH:/usr/sbin:/sbin
+temp=$(mktemp -d)
+trap 'rm -rf "$temp"' EXIT
+passed=0 failed=0
+
+# check NAME COMMAND...
+check() {
+  name=$1
+  shift
+  if "$@" >"$temp/out" 2>&1; then
+    passed=$((passed + 1))
+  else
+    echo "FAILED: $name"
+    cat "$temp/out"
+    failed=$((failed + 1))
+  fi
+}
+
+# The daemon links with libc alone (sanitizers bring their own libraries).
+needs_libc_alone() {
+  nm "$SOCKMUXD" | grep -q '__asan_init' && return 0
+  ! readelf -d "$SOCKMUXD" | grep NEEDED | grep -v -e 'libc\.' -e 'ld-'
+}
+
+# No reference to what the C++ library would bring.
+no_cxx_library() {
+  nm "$SOCKMUXD" | grep -q '__asan_init' && return 0
+  ! nm -u "$SOCKMUXD" | grep -e ' _Z' -e '__cxa_throw' -e '__gxx_'
+}
+
+# `make check` hands its make and its variables down, so that nothing is built anew.
+run_make() { ${MAKE:-make} -s PREFIX=/usr SBINDIR=/usr/sbin MANDIR=/usr/share/man DESTDIR="$temp/dest" "$1"; }
+
+installs_and_uninstalls() {
+  run_make install &&
+    cmp "$SOCKMUXD" "$temp/dest/usr/sbin/sockmuxd" &&
+    [ -x "$temp/dest/usr/sbin/sockmuxd" ] &&
+    cmp man/sockmuxd.8 "$temp/dest/usr/share/man/man8/sockmuxd.8" &&
+    cmp man/sockmux.conf.5 "$temp/dest/usr/share/man/man5/sockmux.conf.5" &&
+    run_make uninstall &&
+    [ -z "$(find "$temp/dest" ! -type d)" ]
+}
+
+check 'the daemon needs libc alone' needs_libc_alone
+check 'the daemon uses nothing of the C++ library' no_cxx_library
+check 'install puts things in place, uninstall leaves nothing' installs_and_uninstalls
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
