@@ -37,10 +37,18 @@ BUILD ?= $(BUILD_$(SANITIZE)_$(STATIC))
 
 BASE_SRCS = \
 	core/base/address.cc \
+	core/base/blocks.cc \
 	core/base/check.cc \
-	core/base/result.cc
+	core/base/result.cc \
+	core/base/timer.cc
 
-MUX_SRCS =
+MUX_SRCS = \
+	core/mux/channel.cc \
+	core/mux/mux.cc \
+	core/mux/mux_v03.cc \
+	core/mux/mux_v1.cc \
+	core/mux/packet.cc \
+	core/mux/scheduler.cc
 
 # rt.cc belongs to the daemon alone: what the C++ library would bring, without the library
 RT_SRCS =
