@@ -1,0 +1,86 @@
+// Read next: clock.h.
+#include "core/io/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/check.h"
+#include "core/base/text.h"
+
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
+
+namespace smx {
+
+Time read_clock() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return {static_cast<int64_t>(t.tv_sec) * 1000000 + t.tv_nsec / 1000};
+}
+
+namespace {
+
+struct Parts {
+  tm day;
+  long us;
+};
+
+Parts wall_clock() {
+  timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  Parts p;
+  gmtime_r(&t.tv_sec, &p.day);
+  p.us = t.tv_nsec / 1000;
+  return p;
+}
+
+uint64_t u(int v) { return static_cast<uint64_t>(v); }
+
+}  // namespace
+
+void write_stamp(char out[23]) {
+  const Parts p = wall_clock();
+  Text<22> t;
+  t.add_padded(u(p.day.tm_year + 1900), 4).add_padded(u(p.day.tm_mon + 1), 2).add_padded(u(p.day.tm_mday), 2).add('-');
+  t.add_padded(u(p.day.tm_hour), 2).add_padded(u(p.day.tm_min), 2).add_padded(u(p.day.tm_sec), 2).add('.');
+  t.add_padded(static_cast<uint64_t>(p.us), 6);
+  memcpy(out, t.c_str(), t.size() + 1);
+}
+
+void write_log_stamp(char out[21]) {
+  const Parts p = wall_clock();
+  Text<20> t;
+  t.add_padded(u(p.day.tm_year + 1900), 4).add('-').add_padded(u(p.day.tm_mon + 1), 2).add('-');
+  t.add_padded(u(p.day.tm_mday), 2).add('T').add_padded(u(p.day.tm_hour), 2).add(':');
+  t.add_padded(u(p.day.tm_min), 2).add(':').add_padded(u(p.day.tm_sec), 2).add('Z');
+  memcpy(out, t.c_str(), t.size() + 1);
+}
+
+void fill_random(void* out, size_t n) {
+  SMX_CHECK(n <= 256);
+#if defined(__linux__) && defined(SYS_getrandom)
+  // By number: older C libraries lack the function. Up to 256 bytes are never cut short (getrandom(2)).
+  if (syscall(SYS_getrandom, out, n, 0) == static_cast<long>(n)) return;
+#elif defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__NetBSD__) || defined(__APPLE__)
+  arc4random_buf(out, n);
+  return;
+#endif
+  const int fd = ::open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+  SMX_CHECK(fd >= 0);
+  uint8_t* p = static_cast<uint8_t*>(out);
+  while (n > 0) {
+    const ssize_t got = ::read(fd, p, n);
+    if (got < 0 && errno == EINTR) continue;
+    SMX_CHECK(got > 0);
+    p += got;
+    n -= static_cast<size_t>(got);
+  }
+  ::close(fd);
+}
+
+}  // namespace smx

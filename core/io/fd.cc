@@ -1,0 +1,91 @@
+// Read next: fd.h.
+#include "core/io/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+namespace smx {
+
+void Fd::reset(int fd) {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = fd;
+}
+
+namespace {
+
+IoResult result(ssize_t n) {
+  IoResult r;
+  if (n >= 0) {
+    r.size = static_cast<size_t>(n);
+  } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+    r.again = true;
+  } else {
+    r.error = errno;
+  }
+  return r;
+}
+
+}  // namespace
+
+IoResult readv_fd(int fd, const MutBytes* piece, int pieces) {
+  if (pieces == 1) return read_fd(fd, piece->data, piece->size);
+  iovec v[kMaxPieces];
+  const int n = pieces < kMaxPieces ? pieces : kMaxPieces;
+  for (int i = 0; i < n; ++i) v[i] = {piece[i].data, piece[i].size};
+  ssize_t got;
+  do {
+    got = ::readv(fd, v, n);
+  } while (got < 0 && errno == EINTR);
+  return result(got);
+}
+
+IoResult writev_fd(int fd, const Bytes* piece, int pieces) {
+  if (pieces == 1) return write_fd(fd, piece->data, piece->size);
+  iovec v[kMaxPieces];
+  const int n = pieces < kMaxPieces ? pieces : kMaxPieces;
+  for (int i = 0; i < n; ++i) v[i] = {const_cast<uint8_t*>(piece[i].data), piece[i].size};  // writev(2) does not write
+  ssize_t put;
+  do {
+    put = ::writev(fd, v, n);
+  } while (put < 0 && errno == EINTR);
+  return result(put);
+}
+
+IoResult read_fd(int fd, void* to, size_t n) {
+  ssize_t got;
+  do {
+    got = ::read(fd, to, n);
+  } while (got < 0 && errno == EINTR);
+  return result(got);
+}
+
+IoResult write_fd(int fd, const void* from, size_t n) {
+  ssize_t put;
+  do {
+    put = ::write(fd, from, n);
+  } while (put < 0 && errno == EINTR);
+  return result(put);
+}
+
+int prepare_fd(int fd) {
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) return errno;
+  return 0;
+}
+
+uint32_t raise_fd_limit(uint32_t wanted) {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 256;
+  const rlim_t hard = limit.rlim_max;
+  if (limit.rlim_cur < wanted) {
+    rlimit more = limit;
+    more.rlim_cur = hard == RLIM_INFINITY || hard > wanted ? wanted : hard;
+    if (setrlimit(RLIMIT_NOFILE, &more) == 0) limit = more;
+  }
+  return limit.rlim_cur > wanted ? wanted : static_cast<uint32_t>(limit.rlim_cur);
+}
+
+}  // namespace smx

@@ -1,0 +1,148 @@
+// Read next: log.h.
+#include "core/io/log.h"
+
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "core/io/clock.h"
+#include "core/io/fd.h"
+
+namespace smx {
+
+namespace {
+
+constexpr int kBurst = 20;              // lines of one event ...
+constexpr Duration kWindow = seconds(10);  // ... within this time
+constexpr int kEvents = 48;             // events that are told apart
+
+struct Seen {
+  const char* event;
+  Time since;
+  int written;
+  uint64_t counted;
+};
+
+LogSetup setup;
+Seen seen[kEvents];
+Time tick;
+uint64_t suppressed;
+
+void write_line(LogLevel level, std::string_view text) {
+  if (setup.silent) return;
+  if (setup.to_syslog) {
+    static const int kPriority[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+    ::syslog(kPriority[static_cast<int>(level)], "%.*s", static_cast<int>(text.size()), text.data());
+  }
+  if (!setup.to_stderr && setup.file < 0) return;
+  char stamp[21];
+  write_log_stamp(stamp);
+  static const char* const kWord[] = {"error ", "warning ", "", "debug "};
+  Text<kLogText + 80> line;
+  line.add(stamp).add(' ').add(setup.name).add('[').add_u(static_cast<uint64_t>(getpid())).add("] ");
+  line.add(kWord[static_cast<int>(level)]).add(text).add('\n');
+  // One write(2) a line; a log that cannot be written must not stop the daemon.
+  if (setup.to_stderr) (void)write_fd(STDERR_FILENO, line.c_str(), line.size());
+  if (setup.file >= 0) (void)write_fd(setup.file, line.c_str(), line.size());
+}
+
+void report(Seen& s) {
+  if (s.counted == 0) return;
+  Text<kLogText> text;
+  text.add("repeated event=").add(s.event).add(" count=").add_u(s.counted);
+  s.counted = 0;
+  write_line(LogLevel::warning, text.text());
+}
+
+// False: this one is only counted.
+bool passes(const char* event) {
+  Seen* free_one = nullptr;
+  for (Seen& s : seen) {
+    if (s.event == nullptr) {
+      if (free_one == nullptr) free_one = &s;
+      continue;
+    }
+    if (strcmp(s.event, event) != 0) continue;
+    if (tick - s.since > kWindow) {
+      report(s);
+      s.since = tick;
+      s.written = 0;
+    }
+    if (s.written < kBurst) {
+      ++s.written;
+      return true;
+    }
+    ++s.counted;
+    ++suppressed;
+    return false;
+  }
+  if (free_one != nullptr) *free_one = {event, tick, 1, 0};
+  return true;
+}
+
+}  // namespace
+
+void set_log(const LogSetup& s) {
+  if (setup.to_syslog) closelog();
+  setup = s;
+  if (setup.to_syslog) openlog(setup.name, LOG_PID | LOG_NDELAY, setup.facility < 0 ? LOG_DAEMON : setup.facility);
+}
+const LogSetup& log_setup() { return setup; }
+bool log_wanted(LogLevel level) { return !setup.silent && level <= setup.least; }
+uint64_t log_suppressed() { return suppressed; }
+
+void log_tick(Time now) {
+  tick = now;
+  static Time last;
+  if (now - last < seconds(1)) return;
+  last = now;
+  for (Seen& s : seen)
+    if (s.event != nullptr && s.counted > 0 && now - s.since > kWindow) {
+      report(s);
+      s.since = now;
+      s.written = 0;
+    }
+}
+
+LogLine::LogLine(LogLevel level, const char* event) : level_(level), event_(event), wanted_(log_wanted(level)) {
+  if (wanted_ && level != LogLevel::debug) wanted_ = passes(event);
+  if (wanted_) text_.add(event);
+}
+
+LogLine::~LogLine() {
+  if (wanted_) write_line(level_, text_.text());
+}
+
+LogLine& LogLine::kv(const char* key, std::string_view value) {
+  if (!wanted_) return *this;
+  text_.add(' ').add(key).add('=');
+  const bool quote = value.empty() || value.find_first_of(" \"=") != std::string_view::npos;
+  if (quote) text_.add('"');
+  for (const char c : value) {
+    if (c == '"' || c == '\\') text_.add('\\');
+    text_.add_printable(std::string_view(&c, 1));
+  }
+  if (quote) text_.add('"');
+  return *this;
+}
+
+LogLine& LogLine::kv(const char* key, const Address& value) {
+  Text<kAddressText> t;
+  append_address(t, value);
+  return kv(key, t.text());
+}
+
+LogLine& LogLine::kv(const char* key, uint64_t value) {
+  Text<20> t;
+  return kv(key, t.add_u(value).text());
+}
+
+LogLine& LogLine::ms(const char* key, Duration value) {
+  Text<32> t;
+  const uint64_t ms = value.us < 0 ? 0 : static_cast<uint64_t>(value.us / 1000);
+  return kv(key, t.add_u(ms / 1000).add('.').add_padded(ms % 1000, 3).text());
+}
+
+LogLine& LogLine::error(int system_error) { return kv("error", strerror(system_error)); }
+
+}  // namespace smx

@@ -1,0 +1,65 @@
+// The log: one line an event, key=value, to standard error, a file, or syslog.
+//
+//     LogLine(LogLevel::info, "link-up").kv("peer", address).kv("dialect", "1");   // written when it goes out of scope
+//
+// Invariant: a line is at most kLogText bytes and one line; texts of peers are made printable; an event that repeats
+// is counted instead of written once it was seen kBurst times within kWindow (what a peer can cause must not fill a disk).
+// One of the two things in the process that are global (signals are the other). Read next: log.cc.
+#ifndef SOCKMUX_CORE_IO_LOG_H
+#define SOCKMUX_CORE_IO_LOG_H
+
+#include <stdint.h>
+
+#include <string_view>
+
+#include "core/base/address.h"
+#include "core/base/clock.h"
+#include "core/base/text.h"
+
+namespace smx {
+
+enum class LogLevel : uint8_t { error, warning, info, debug };
+constexpr size_t kLogText = 500;
+
+struct LogSetup {
+  bool to_stderr = true;
+  bool to_syslog = false;
+  int file = -1;           // -1: no file
+  LogLevel least = LogLevel::info;
+  bool silent = false;
+  const char* name = "sockmuxd";
+  int facility = -1;       // syslog facility; -1: daemon
+};
+void set_log(const LogSetup& setup);
+const LogSetup& log_setup();
+bool log_wanted(LogLevel level);
+// How many lines were counted and not written since the start.
+uint64_t log_suppressed();
+// Time of the turn, for the counting of repeated events; also writes what was counted when a window is over.
+void log_tick(Time now);
+
+class LogLine {
+ public:
+  // `event` is a literal: a stable name, lower case, words joined by '-'; listed in sockmuxd(8).
+  LogLine(LogLevel level, const char* event);
+  ~LogLine();
+  LogLine(const LogLine&) = delete;
+  LogLine& operator=(const LogLine&) = delete;
+
+  LogLine& kv(const char* key, std::string_view value);  // quoted where it has blanks
+  LogLine& kv(const char* key, const Address& value);
+  LogLine& kv(const char* key, uint64_t value);
+  LogLine& ms(const char* key, Duration value);          // "12.345" seconds
+  // errno as words.
+  LogLine& error(int system_error);
+
+ private:
+  LogLevel level_;
+  const char* event_;
+  bool wanted_;
+  Text<kLogText> text_;
+};
+
+}  // namespace smx
+
+#endif

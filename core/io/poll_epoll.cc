@@ -1,0 +1,54 @@
+// epoll(7), Linux. Read next: poller.h.
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "core/io/poller.h"
+
+namespace smx {
+
+namespace {
+
+uint32_t to_epoll(uint8_t events) { return ((events & kRead) != 0 ? EPOLLIN : 0u) | ((events & kWrite) != 0 ? EPOLLOUT : 0u); }
+
+int control(int handle, int op, int fd, uint8_t events, uint32_t tag) {
+  epoll_event e;
+  e.events = to_epoll(events);
+  e.data.u64 = static_cast<uint64_t>(tag) << 32 | static_cast<uint32_t>(fd);
+  return epoll_ctl(handle, op, fd, &e) < 0 ? errno : 0;
+}
+
+}  // namespace
+
+const char* Poller::name() { return "epoll"; }
+
+int Poller::open(Arena& arena, uint32_t max_fds) {
+  (void)arena;
+  s_.capacity = max_fds;
+  s_.handle = epoll_create1(EPOLL_CLOEXEC);
+  return s_.handle < 0 ? errno : 0;
+}
+
+int Poller::add(int fd, uint8_t events, uint32_t tag) { return control(s_.handle, EPOLL_CTL_ADD, fd, events, tag); }
+int Poller::change(int fd, uint8_t events, uint32_t tag) { return control(s_.handle, EPOLL_CTL_MOD, fd, events, tag); }
+
+void Poller::remove(int fd, bool closing) {
+  if (closing) return;  // the last close(2) of a file takes it out of every epoll set
+  control(s_.handle, EPOLL_CTL_DEL, fd, 0, 0);
+}
+
+int Poller::wait(PollEvent* out, int limit, int timeout_ms) {
+  constexpr int kMost = 64;
+  epoll_event e[kMost];
+  const int n = epoll_wait(s_.handle, e, limit < kMost ? limit : kMost, timeout_ms);
+  for (int i = 0; i < n; ++i) {
+    out[i].fd = static_cast<int>(e[i].data.u64 & 0xffffffff);
+    out[i].tag = static_cast<uint32_t>(e[i].data.u64 >> 32);
+    out[i].ready = 0;
+    if ((e[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) out[i].ready |= kRead;
+    if ((e[i].events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) out[i].ready |= kWrite;
+  }
+  return n < 0 ? 0 : n;
+}
+
+}  // namespace smx

@@ -1,0 +1,146 @@
+// Read next: reactor.h.
+#include "core/io/reactor.h"
+
+#include <errno.h>
+
+#include "core/base/check.h"
+#include "core/io/clock.h"
+
+namespace smx {
+
+namespace {
+constexpr int kEvents = 64;         // taken from the kernel in one turn
+constexpr int kTimersATurn = 256;
+constexpr int kTasksATurn = 4096;
+constexpr int64_t kLongestSleepMs = 60 * 60 * 1000;
+}  // namespace
+
+uint64_t Reactor::arena_bytes(uint32_t max_fds, uint32_t max_timers) {
+  // 32: the poll backend's three arrays.
+  return uint64_t{max_fds} * (sizeof(Entry) + sizeof(int) + 32) + uint64_t{max_timers} * sizeof(Timer*) + 4096;
+}
+
+int Reactor::init(Arena& arena, uint32_t max_fds, uint32_t max_timers) {
+  table_ = arena.raw<Entry>(max_fds);
+  dirty_ = arena.raw<int>(max_fds);
+  Timer** timers = arena.raw<Timer*>(max_timers);
+  if (timers == nullptr || dirty_ == nullptr || table_ == nullptr) return ENOMEM;
+  max_fds_ = max_fds;
+  timers_.set_memory(timers, max_timers);
+  now_ = read_clock();
+  return poller_.open(arena, max_fds);
+}
+
+int Reactor::watch(int fd, FdHandler& handler) {
+  SMX_CHECK(fd >= 0);
+  if (static_cast<uint32_t>(fd) >= max_fds_) return ENOSPC;
+  Entry& e = table_[fd];
+  SMX_CHECK(e.handler == nullptr);
+  e.handler = &handler;
+  ++e.generation;
+  e.wanted = e.armed = 0;
+  ++watched_;
+  return 0;
+}
+
+void Reactor::want(int fd, uint8_t events) {
+  Entry& e = table_[fd];
+  SMX_CHECK(e.handler != nullptr);
+  e.wanted = events;
+  if (e.dirty) return;
+  // Something new, or no longer interested in writing (which is ready nearly always). A wish to read that ends is
+  // left in the kernel until it fires once in vain: under load it comes back before that.
+  if ((events & ~e.armed) == 0 && !((e.armed & kWrite) != 0 && (events & kWrite) == 0)) return;
+  e.dirty = true;
+  dirty_[dirty_count_++] = fd;
+}
+
+void Reactor::unwatch(int fd, bool closing) {
+  Entry& e = table_[fd];
+  SMX_CHECK(e.handler != nullptr);
+  if (e.armed != 0) poller_.remove(fd, closing);
+  e.handler = nullptr;
+  e.wanted = e.armed = 0;
+  ++e.generation;
+  --watched_;
+}
+
+void Reactor::arm(int fd, Entry& e, uint8_t events) {
+  if (events == e.armed) return;
+  int error = 0;
+  if (events == 0) {
+    poller_.remove(fd, false);
+  } else if (e.armed == 0) {
+    error = poller_.add(fd, events, e.generation);
+  } else {
+    error = poller_.change(fd, events, e.generation);
+  }
+  if (error == 0) {
+    e.armed = events;
+    return;
+  }
+  // ENOMEM or ENOSPC of the kernel (max_user_watches): the handler learns the truth from its next read.
+  e.armed = 0;
+  e.handler->on_ready(fd, e.wanted, now_);
+}
+
+void Reactor::apply_wishes() {
+  for (uint32_t i = 0; i < dirty_count_; ++i) {
+    const int fd = dirty_[i];
+    Entry& e = table_[fd];
+    e.dirty = false;
+    if (e.handler == nullptr) continue;
+    arm(fd, e, static_cast<uint8_t>(e.wanted | (e.wanted != 0 ? e.armed & kRead : 0)));
+  }
+  dirty_count_ = 0;
+}
+
+void Reactor::turn(Duration longest) {
+  apply_wishes();
+  int64_t ms = longest.us < 0 ? kLongestSleepMs : (longest.us + 999) / 1000;
+  const Time next = timers_.next();
+  if (next != kNever) {
+    const int64_t until = (next - read_clock()).us;
+    const int64_t until_ms = until <= 0 ? 0 : (until + 999) / 1000;
+    if (until_ms < ms) ms = until_ms;
+  }
+  if (!tasks_.empty() || !graveyard_.empty()) ms = 0;
+  if (ms > kLongestSleepMs) ms = kLongestSleepMs;
+  PollEvent event[kEvents];
+  const int n = poller_.wait(event, kEvents, static_cast<int>(ms));
+  now_ = read_clock();
+  ++turns_;
+  for (int i = 0; i < n; ++i) {
+    const int fd = event[i].fd;
+    Entry& e = table_[fd];
+    if (e.handler == nullptr || e.generation != event[i].tag) continue;
+    const uint8_t ready = event[i].ready & e.wanted;
+    if (ready != 0) {
+      e.handler->on_ready(fd, ready, now_);
+    } else if (!e.dirty) {
+      arm(fd, e, e.wanted);  // fired in vain: an unwatched hung-up descriptor leaves the set
+    }
+  }
+  timers_.run(now_, kTimersATurn);
+  finish_turn();
+}
+
+void Reactor::finish_turn() {
+  for (int i = 0; i < kTasksATurn; ++i) {
+    Task* t = tasks_.front();
+    if (t == nullptr) break;
+    t->task_node.leave();
+    t->on_task(now_);
+  }
+  while (Mortal* m = graveyard_.front()) {
+    m->grave_node.leave();
+    m->on_buried();
+  }
+}
+
+void Reactor::run() {
+  running_ = true;
+  while (running_) turn(Duration{-1});
+}
+
+}  // namespace smx

@@ -1,0 +1,115 @@
+// The event loop: one thread waits for descriptors and timers, and tells their handlers.
+//
+//   one turn: apply changed wishes -> poll -> dispatch -> timers -> before-sleep tasks -> graveyard
+//
+// Owner: main. Invariants: a descriptor's generation makes events void that were meant for its predecessor; what events
+// it waits for is what its owner last said in want(), changed in the kernel only when it must be; nothing here blocks
+// but the poll.
+// Read next: poller.h, core/base/timer.h; relay/stream.h for a typical handler.
+#ifndef SOCKMUX_CORE_IO_REACTOR_H
+#define SOCKMUX_CORE_IO_REACTOR_H
+
+#include <stdint.h>
+
+#include "core/base/arena.h"
+#include "core/base/clock.h"
+#include "core/base/list.h"
+#include "core/base/timer.h"
+#include "core/io/poller.h"
+
+namespace smx {
+
+class FdHandler {
+ public:
+  // `ready` means only "go and read, or write": the truth comes from read() and write().
+  virtual void on_ready(int fd, uint8_t ready, Time now) = 0;
+
+ protected:
+  ~FdHandler() = default;
+};
+
+// Work to be done once at the end of the turn, however often it is asked for.
+class Task {
+ public:
+  ListNode task_node;
+  virtual void on_task(Time now) = 0;
+
+ protected:
+  ~Task() = default;
+};
+
+// Something that died within the turn: its memory is given back at the end of it.
+class Mortal {
+ public:
+  ListNode grave_node;
+  virtual void on_buried() = 0;
+
+ protected:
+  ~Mortal() = default;
+};
+
+class Reactor {
+ public:
+  Reactor() = default;
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+
+  static uint64_t arena_bytes(uint32_t max_fds, uint32_t max_timers);
+  // Descriptors 0..max_fds-1 can be watched. 0 or errno.
+  int init(Arena& arena, uint32_t max_fds, uint32_t max_timers);
+
+  // Puts `fd` into the table; it waits for nothing yet. ENOSPC when it is too large for the table, else 0.
+  int watch(int fd, FdHandler& handler);
+  // What it waits for from now on; takes effect before the next poll.
+  void want(int fd, uint8_t events);
+  // Takes it out. `closing`: the caller closes it at once.
+  void unwatch(int fd, bool closing = true);
+  // How many more descriptors the table (and so the process) can hold.
+  uint32_t fds_left() const { return max_fds_ - watched_; }
+
+  TimerHeap& timers() { return timers_; }
+  void at_end_of_turn(Task& task) {
+    if (!task.task_node.listed()) tasks_.push_back(&task);
+  }
+  void bury(Mortal& m) { graveyard_.push_back(&m); }
+
+  // The time of this turn.
+  Time now() const { return now_; }
+  uint64_t turns() const { return turns_; }
+
+  // Until stop(). Each turn's work is bounded by the handlers' own bounds.
+  void run();
+  void stop() { running_ = false; }
+  // One turn that waits for at most `longest`.
+  void turn(Duration longest);
+
+ private:
+  struct Entry {
+    FdHandler* handler;
+    uint32_t generation;
+    uint8_t wanted;
+    uint8_t armed;   // what the kernel was told
+    bool dirty;      // listed in dirty_
+  };
+
+  void apply_wishes();
+  void arm(int fd, Entry& e, uint8_t events);
+  void finish_turn();
+
+  Poller poller_;
+  Entry* table_ = nullptr;
+  int* dirty_ = nullptr;
+  uint32_t dirty_count_ = 0;
+  uint32_t max_fds_ = 0;
+  uint32_t watched_ = 0;
+  TimerHeap timers_;
+  List<Task, &Task::task_node> tasks_;
+  List<Mortal, &Mortal::grave_node> graveyard_;
+  Time now_;
+  uint64_t turns_ = 0;
+  bool running_ = false;
+};
+
+}  // namespace smx
+
+#endif

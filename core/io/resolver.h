@@ -1,0 +1,99 @@
+// Names to addresses, without ever blocking the loop: a child process calls getaddrinfo(3).
+//
+//   daemon --request--> helper --fork--> worker (one name, one answer, exits)
+//     ^                                    |
+//     +---------------answer---------------+        over one SOCK_SEQPACKET pair
+//
+// Owner: main. Invariants: an address in digits is answered at once, without the child; at most kQueries are out, each
+// ends within the time limit; a slow name never delays another (each has its own worker). The helper is started at the
+// first name and again when it dies. Read next: transport/tcp.h, relay/connect.h.
+#ifndef SOCKMUX_CORE_IO_RESOLVER_H
+#define SOCKMUX_CORE_IO_RESOLVER_H
+
+#include <stdint.h>
+
+#include <string_view>
+
+#include "core/base/address.h"
+#include "core/io/reactor.h"
+#include "core/io/fd.h"
+
+namespace smx {
+
+struct Resolved {
+  static constexpr int kMost = 8;
+  Address address[kMost];
+  int count = 0;
+  int error = 0;          // 0, or what went wrong: EAI_* of getaddrinfo(3), made a text by gai_text()
+};
+
+// What a failed Resolved says, in words.
+const char* gai_text(int error);
+
+// Waits for one answer. Owned by whoever asks; cancel() before it dies.
+class ResolveQuery {
+ public:
+  virtual void on_resolved(const Resolved& answer, Time now) = 0;
+  bool waiting() const { return id_ != 0; }
+
+ protected:
+  ~ResolveQuery() = default;
+
+ private:
+  friend class Resolver;
+  uint32_t id_ = 0;
+};
+
+class Resolver final : private FdHandler, private TimerHandler {
+ public:
+  static constexpr int kQueries = 64;
+  static constexpr size_t kLongestName = 255;
+
+  explicit Resolver(Reactor& reactor) : reactor_(reactor), timer_(*this) {}
+  ~Resolver();
+  void set_limit(Duration limit) { limit_ = limit; }
+
+  // HOSTS=: a name answered from here before any system resolver. The lookup returns how many addresses.
+  using Known = int (*)(void* context, std::string_view name, Address out[Resolved::kMost]);
+  void set_known(Known known, void* context) {
+    known_ = known;
+    known_context_ = context;
+  }
+
+  // Answers digits and known names in `now_answer` and returns true; otherwise the query waits and false is returned.
+  // A full table answers with EAI_AGAIN at once.
+  bool resolve(ResolveQuery& query, std::string_view host, uint16_t port, Resolved* now_answer);
+  void cancel(ResolveQuery& query);
+  // The helper's process, for the child reaper; -1: none.
+  int helper() const { return pid_; }
+  // SIGCHLD: takes the helper's exit status if it has ended.
+  void reap();
+
+ private:
+  void on_ready(int fd, uint8_t ready, Time now) override;
+  void on_timer(Timer& timer, Time now) override;
+  bool start();
+  void lose(Time now);
+  void answer(uint32_t id, const Resolved& r, Time now);
+  void set_timer();
+
+  struct Slot {
+    ResolveQuery* query = nullptr;
+    uint32_t id = 0;
+    Time deadline;
+  };
+
+  Reactor& reactor_;
+  Fd socket_;
+  Timer timer_;
+  int pid_ = -1;
+  uint32_t last_id_ = 0;
+  Duration limit_ = seconds(10);
+  Known known_ = nullptr;
+  void* known_context_ = nullptr;
+  Slot slot_[kQueries];
+};
+
+}  // namespace smx
+
+#endif

@@ -1,0 +1,37 @@
+// What C++ needs at run time and libstdc++ would bring: the daemon is linked by the C driver and needs libc alone.
+//
+// Invariant: after start nothing calls operator new; allocations() proves it. Not linked into test programs.
+// Read next: sockmuxd.cc.
+#include "core/io/rt.h"
+
+#include <stdlib.h>
+
+#include <new>
+
+namespace {
+uint64_t count;
+
+void* take(size_t size) {
+  ++count;
+  void* p = malloc(size == 0 ? 1 : size);
+  if (p == nullptr) abort();
+  return p;
+}
+}  // namespace
+
+namespace smx {
+uint64_t allocations() { return count; }
+}  // namespace smx
+
+void* operator new(size_t size) { return take(size); }
+void* operator new[](size_t size) { return take(size); }
+void operator delete(void* p) noexcept { free(p); }
+void operator delete[](void* p) noexcept { free(p); }
+void operator delete(void* p, size_t) noexcept { free(p); }
+void operator delete[](void* p, size_t) noexcept { free(p); }
+
+// A pure virtual function was called: a bug of ours.
+extern "C" void __cxa_pure_virtual();
+extern "C" void __cxa_pure_virtual() { abort(); }
+// Static objects with destructors do not exist; compilers ask for the symbol all the same.
+extern "C" int __cxa_atexit(void (*)(void*), void*, void*);

@@ -1,0 +1,200 @@
+// Read next: socket.h.
+#include "core/io/socket.h"
+
+#include <errno.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace smx {
+
+namespace {
+
+socklen_t to_sockaddr(const Address& a, sockaddr_storage* out) {
+  memset(out, 0, sizeof *out);
+  if (a.family == 6) {
+    sockaddr_in6 s{};
+    s.sin6_family = AF_INET6;
+    s.sin6_port = htons(a.port);
+    memcpy(&s.sin6_addr, a.ip, 16);
+    memcpy(out, &s, sizeof s);
+    return sizeof s;
+  }
+  sockaddr_in s{};
+  s.sin_family = AF_INET;
+  s.sin_port = htons(a.port);
+  memcpy(&s.sin_addr, a.ip, 4);
+  memcpy(out, &s, sizeof s);
+  return sizeof s;
+}
+
+Address from_sockaddr(const sockaddr_storage& in) {
+  Address a;
+  if (in.ss_family == AF_INET) {
+    sockaddr_in s;
+    memcpy(&s, &in, sizeof s);
+    a.family = 4;
+    memcpy(a.ip, &s.sin_addr, 4);
+    a.port = ntohs(s.sin_port);
+  } else if (in.ss_family == AF_INET6) {
+    sockaddr_in6 s;
+    memcpy(&s, &in, sizeof s);
+    a.family = 6;
+    memcpy(a.ip, &s.sin6_addr, 16);
+    a.port = ntohs(s.sin6_port);
+  }
+  return a;
+}
+
+int set_int(int fd, int level, int option, int value) { return setsockopt(fd, level, option, &value, sizeof value); }
+
+Fd open_tcp(const Address& a, int* error) {
+  Fd fd(::socket(a.family == 6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0));
+  *error = fd.valid() ? prepare_fd(fd.get()) : errno;
+  if (*error != 0) fd.reset();
+  return fd;
+}
+
+}  // namespace
+
+Fd listen_tcp(const Address& at, int backlog, int* error) {
+  Fd fd = open_tcp(at, error);
+  if (!fd.valid()) return fd;
+  set_int(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+  if (at.family == 6) set_int(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+  sockaddr_storage s;
+  const socklen_t n = to_sockaddr(at, &s);
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&s), n) < 0 || ::listen(fd.get(), backlog) < 0) {
+    *error = errno;
+    fd.reset();
+  }
+  return fd;
+}
+
+Fd connect_tcp(const Address& to, const Address& source, int* error) {
+  Fd fd = open_tcp(to, error);
+  if (!fd.valid()) return fd;
+  sockaddr_storage s;
+  if (source.family != 0) {
+    const socklen_t n = to_sockaddr(source, &s);
+    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&s), n) < 0) {
+      *error = errno;
+      fd.reset();
+      return fd;
+    }
+  }
+  const socklen_t n = to_sockaddr(to, &s);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&s), n) < 0 && errno != EINPROGRESS && errno != EINTR) {
+    *error = errno;
+    fd.reset();
+  }
+  return fd;
+}
+
+Fd accept_tcp(int listener, Address* peer, int* error) {
+  constexpr int kTries = 16;  // dead connections that may be skipped in one call
+  for (int i = 0; i < kTries; ++i) {
+    sockaddr_storage s;
+    socklen_t n = sizeof s;
+#if defined(__linux__) || defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__NetBSD__)
+    Fd fd(::accept4(listener, reinterpret_cast<sockaddr*>(&s), &n, SOCK_NONBLOCK | SOCK_CLOEXEC));
+#else
+    Fd fd(::accept(listener, reinterpret_cast<sockaddr*>(&s), &n));
+    if (fd.valid() && prepare_fd(fd.get()) != 0) fd.reset();
+#endif
+    if (fd.valid()) {
+      *error = 0;
+      *peer = from_sockaddr(s);
+      return fd;
+    }
+    *error = errno;
+    if (errno != EINTR && errno != ECONNABORTED) return fd;
+  }
+  *error = EAGAIN;
+  return Fd();
+}
+
+int connect_result(int fd) {
+  int error = 0;
+  socklen_t n = sizeof error;
+  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0 ? errno : error;
+}
+
+Address local_address(int fd) {
+  sockaddr_storage s{};
+  socklen_t n = sizeof s;
+  return getsockname(fd, reinterpret_cast<sockaddr*>(&s), &n) < 0 ? Address{} : from_sockaddr(s);
+}
+Address peer_address(int fd) {
+  sockaddr_storage s{};
+  socklen_t n = sizeof s;
+  return getpeername(fd, reinterpret_cast<sockaddr*>(&s), &n) < 0 ? Address{} : from_sockaddr(s);
+}
+
+void set_nodelay(int fd) { set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1); }
+void set_notsent_lowat(int fd, uint32_t bytes) {
+#ifdef TCP_NOTSENT_LOWAT
+  set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, static_cast<int>(bytes));
+#else
+  (void)fd;
+  (void)bytes;
+#endif
+}
+void set_oob_inline(int fd) { set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1); }
+void shutdown_write(int fd) { ::shutdown(fd, SHUT_WR); }
+void set_reset_on_close(int fd) {
+  const linger hard{1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+}
+
+namespace {
+
+uint8_t prefix_of(const Address& mask) {
+  uint8_t bits = 0;
+  const int n = mask.family == 4 ? 4 : 16;
+  for (int i = 0; i < n; ++i)
+    for (int b = 7; b >= 0; --b) {
+      if ((mask.ip[i] >> b & 1) == 0) return bits;
+      ++bits;
+    }
+  return bits;
+}
+
+Address from_pointer(const sockaddr* p) {
+  sockaddr_storage s{};
+  if (p == nullptr) return Address{};
+  memcpy(&s, p, p->sa_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in));
+  return from_sockaddr(s);
+}
+
+}  // namespace
+
+size_t own_networks(Network out[kMaxNetworks]) {
+  size_t n = 0;
+  out[n].address.family = 4;
+  out[n].address.ip[0] = 127;
+  out[n++].prefix = 8;
+  out[n].address.family = 6;
+  out[n].address.ip[15] = 1;
+  out[n++].prefix = 128;
+  ifaddrs* list = nullptr;
+  if (getifaddrs(&list) < 0) return n;
+  for (const ifaddrs* i = list; i != nullptr && n < kMaxNetworks; i = i->ifa_next) {
+    if (i->ifa_addr == nullptr || i->ifa_netmask == nullptr) continue;
+    const sa_family_t family = i->ifa_addr->sa_family;
+    if (family != AF_INET && family != AF_INET6) continue;
+    const Address a = from_pointer(i->ifa_addr);
+    Address mask = from_pointer(i->ifa_netmask);
+    if (mask.family == 0) mask.family = a.family;  // some systems leave the family of a netmask out
+    out[n].address = a;
+    out[n].address.port = 0;
+    out[n++].prefix = prefix_of(mask);
+  }
+  freeifaddrs(list);
+  return n;
+}
+
+}  // namespace smx
