@@ -104,7 +104,7 @@ void log_tick(Time now) {
     }
 }
 
-LogLine::LogLine(LogLevel level, const char* event) : level_(level), event_(event), wanted_(log_wanted(level)) {
+LogLine::LogLine(LogLevel level, const char* event) : level_(level), wanted_(log_wanted(level)) {
   if (wanted_ && level != LogLevel::debug) wanted_ = passes(event);
   if (wanted_) text_.add(event);
 }

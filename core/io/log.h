@@ -55,7 +55,6 @@ class LogLine {
 
  private:
   LogLevel level_;
-  const char* event_;
   bool wanted_;
   Text<kLogText> text_;
 };

@@ -68,7 +68,7 @@ void look_up(const Request& q, Answer* a) {
 }
 
 // The helper: one worker a request. Ends when the daemon's end of the pair is closed.
-[[noreturn]] void helper(int fd) {
+[[noreturn]] void serve(int fd) {
   // Workers are reaped by the system; the daemon's end of file ends us.
   signal(SIGCHLD, SIG_IGN);
   for (;;) {
@@ -129,7 +129,7 @@ bool Resolver::start() {
     Signals::restore();
     signal(SIGINT, SIG_IGN);  // ^C at the terminal is the daemon's business; its end is ours
     close_all_but(pair[1]);
-    helper(pair[1]);
+    serve(pair[1]);
   }
   if (reactor_.watch(pair[0], *this) != 0) return false;
   pid_ = static_cast<int>(pid);

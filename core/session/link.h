@@ -1,0 +1,78 @@
+// What a link must be able to do: the seam between sessions and transports.
+//
+// Owner: its transport, which gets it back through close(). Invariant: the owner is told that the link is ready only for
+// what it asked for in want(). Read next: session.h (who uses it), transport/tcp.h (the first of its kind).
+#ifndef SOCKMUX_CORE_SESSION_LINK_H
+#define SOCKMUX_CORE_SESSION_LINK_H
+
+#include <stdint.h>
+
+#include <string_view>
+
+#include "core/base/address.h"
+#include "core/base/clock.h"
+#include "core/io/fd.h"
+#include "core/io/poller.h"
+
+namespace smx {
+
+class LinkOwner {
+ public:
+  virtual void on_link_ready(uint8_t ready, Time now) = 0;
+
+ protected:
+  ~LinkOwner() = default;
+};
+
+class Link {
+ public:
+  virtual IoResult readv(const MutBytes* piece, int pieces) = 0;
+  virtual IoResult writev(const Bytes* piece, int pieces) = 0;
+  virtual void want(uint8_t events) = 0;
+  virtual void set_owner(LinkOwner& owner) = 0;
+  // No more will be written; the peer reads to the end.
+  virtual void shut_write() = 0;
+  // Ends it and gives it back to its transport: it must not be used any more.
+  virtual void close() = 0;
+
+  // A line that may change or drop bytes, and needs framing for that (a tty).
+  virtual bool lossy() const = 0;
+  // Bytes a second that it carries, 0: unknown.
+  virtual uint32_t rate() const = 0;
+  // The largest piece that should be written at once; 0: any.
+  virtual size_t frame_hint() const = 0;
+  // Who is there; none where that is no address.
+  virtual Address peer() const = 0;
+  // The same for the log: "tcp 192.0.2.1:9000".
+  virtual std::string_view peer_name() const = 0;
+
+ protected:
+  ~Link() = default;
+};
+
+// Who waits for dial() to end.
+class DialOwner {
+ public:
+  virtual void on_dialed(Link& link, Time now) = 0;
+  // `why` is for the log and valid within the call.
+  virtual void on_dial_failed(std::string_view why, Time now) = 0;
+
+ protected:
+  ~DialOwner() = default;
+};
+
+// Makes links, one at a time, when asked.
+class Dialer {
+ public:
+  virtual void dial(DialOwner& owner, Time now) = 0;
+  virtual void cancel() = 0;
+  // Where to: "tcp hub.example.net:9000".
+  virtual std::string_view target() const = 0;
+
+ protected:
+  ~Dialer() = default;
+};
+
+}  // namespace smx
+
+#endif

@@ -1,0 +1,338 @@
+// Read next: session.h.
+#include "core/session/session.h"
+
+#include <string.h>
+
+#include "core/base/check.h"
+#include "core/io/clock.h"
+#include "core/io/log.h"
+
+namespace smx {
+
+namespace {
+constexpr int kReads = 2;    // reads of the link in one turn
+constexpr int kWrites = 4;   // gathers and writes in one turn
+// Fields of a line are at most this long.
+constexpr size_t kReason = 160;
+}  // namespace
+
+uint64_t Session::arena_bytes(const MuxConfig& config) {
+  const uint64_t slots = (config.opens < 255u ? 255u : config.opens) + uint64_t{config.accepts} + Mux::kOrphans;
+  return Mux::arena_bytes(config) + slots * sizeof(Endpoint*) + 64;
+}
+
+bool Session::init(const MuxConfig& config, Arena& arena) {
+  if (!mux_.init(config, arena)) return false;
+  endpoints_ = arena.raw<Endpoint*>(mux_.slots());
+  fill_random(&process_random_, sizeof process_random_);
+  return endpoints_ != nullptr;
+}
+
+void Session::set_state(State to) {
+  static const char* const kName[] = {"idle", "dialing", "waiting", "up", "closing"};
+  if (to == state_) return;
+  LogLine(LogLevel::debug, "session-state")
+      .kv("session", number_)
+      .kv("from", kName[static_cast<int>(state_)])
+      .kv("to", kName[static_cast<int>(to)]);
+  state_ = to;
+}
+
+// ---- the link
+
+void Session::start(Dialer& dialer, Duration longest_pause, Time now) {
+  dialer_ = &dialer;
+  backoff_.set_longest(longest_pause);
+  wait_and_dial(now);
+}
+
+void Session::wait_and_dial(Time now) {
+  uint32_t random = 0;
+  fill_random(&random, sizeof random);
+  const Duration pause = backoff_.next(now, random);
+  set_state(State::waiting);
+  wake_ = now + pause;
+  set_timer(now);
+}
+
+void Session::dial(Time now) {
+  wake_ = kNever;
+  set_state(State::dialing);
+  dialer_->dial(*this, now);
+}
+
+void Session::retry_now(Time now) {
+  if (dialer_ == nullptr || state_ != State::waiting) return;
+  backoff_.reset();
+  dial(now);
+}
+
+void Session::on_dialed(Link& link, Time now) { attach(link, now); }
+
+void Session::on_dial_failed(std::string_view why, Time now) {
+  ++failures_;
+  // The first failure of an outage is news; the rest is not.
+  LogLine(failures_ == 1 ? LogLevel::warning : LogLevel::debug, "connect-failed")
+      .kv("session", number_)
+      .kv("to", dialer_->target())
+      .kv("reason", why)
+      .kv("tries", failures_);
+  wait_and_dial(now);
+}
+
+void Session::attach(Link& link, Time now) {
+  SMX_CHECK(link_ == nullptr);
+  link_ = &link;
+  link.set_owner(*this);
+  set_state(State::up);
+  link_since_ = now;
+  blocked_ = was_up_ = probed_ = shut_write_ = false;
+  LinkStart start;
+  write_stamp(start.stamp);
+  fill_random(start.random, sizeof start.random);
+  start.attempt = (process_random_ & 0xffffffff) << 32 | ++attempts_;
+  mux_.link_up(start, now);
+  LogLine(LogLevel::debug, "link-open").kv("session", number_).kv("peer", link.peer_name());
+  link.want(kRead);
+  kick();
+}
+
+void Session::shut(ByeCode code, Time now) {
+  if (dialer_ != nullptr) {
+    dialer_->cancel();
+    dialer_ = nullptr;
+  }
+  if (link_ == nullptr) {
+    set_state(State::idle);
+    wake_ = kNever;
+    set_timer(now);
+    return;
+  }
+  if (state_ == State::closing) return;
+  mux_.bye(code);
+  set_state(State::closing);
+  wake_ = now + seconds(1);
+  kick();
+}
+
+void Session::drop(std::string_view why, Time now) { lose(Err::none, why, now); }
+
+void Session::probe(Duration patience, Time now) {
+  if (!up()) return;
+  probed_ = true;
+  mux_.probe(now, patience);
+  kick();
+}
+
+void Session::lose(Err e, std::string_view why, Time now) {
+  if (link_ == nullptr) return;
+  Text<kReason> reason(why);
+  if (e != Err::none) reason.add(name(e));
+  if (e == Err::said_bye) reason.add(": ").add(name(static_cast<ByeCode>(mux_.peer_bye())));
+  const bool fault = e >= Err::bad_version && e <= Err::own_echo && e != Err::restarted;
+  if (fault) {
+    const Header& h = mux_.last_header();
+    reason.add(" (version ").add_hex(h.version, 2).add(" type ").add_hex(h.type, 2).add(" ids ").add_hex(h.said, 4).add(' ');
+    reason.add_hex(h.raid, 4).add(" length ").add_u(h.length).add(')');
+  }
+  LogLine line(was_up_ && !fault ? LogLevel::info : LogLevel::warning, was_up_ ? "link-down" : "link-failed");
+  line.kv("session", number_).kv("peer", link_->peer_name()).kv("reason", reason.text());
+  line.ms("seconds", now - link_since_).kv("rx", mux_.stats().rx_bytes).kv("tx", mux_.stats().tx_bytes);
+  line.kv("channels", mux_.channels());
+  Link* link = link_;
+  link_ = nullptr;
+  mux_.link_down(now);
+  link->close();
+  if (was_up_) {
+    // A link that stood for a while: try again at once. One that came and went: not in a storm.
+    if (now - link_since_ > seconds(1)) backoff_.reset();
+    failures_ = 0;
+  }
+  const bool over = state_ == State::closing;
+  set_state(State::idle);
+  wake_ = kNever;
+  if (dialer_ != nullptr && !over) wait_and_dial(now);
+  set_timer(now);
+  owner_.on_session_lost(*this, now);
+}
+
+void Session::on_link_ready(uint8_t ready, Time now) {
+  if ((ready & kWrite) != 0) {
+    blocked_ = false;
+    kick();
+  }
+  if ((ready & kRead) != 0) read_link(now);
+}
+
+void Session::read_link(Time now) {
+  for (int i = 0; i < kReads; ++i) {
+    MutBytes space[2];
+    const int pieces = mux_.rx_space(space);
+    size_t asked = 0;
+    for (int k = 0; k < pieces; ++k) asked += space[k].size;
+    const IoResult r = link_->readv(space, pieces);
+    if (r.again) return;
+    if (r.error != 0) return lose(Err::none, strerror(r.error), now);
+    if (r.size == 0) return lose(Err::none, "end of file", now);
+    const Err e = mux_.received(r.size, now);
+    if (e != Err::none) {
+      // The peer is told why, as far as one write can.
+      if (e != Err::said_bye && mux_.dialect() == Dialect::v1) {
+        mux_.bye(ByeCode::protocol_error);
+        write_link(now);
+      }
+      return lose(e, "", now);
+    }
+    if (link_ == nullptr) return;
+    kick();
+    if (r.size < asked) return;
+  }
+}
+
+void Session::write_link(Time now) {
+  for (int i = 0; i < kWrites && !blocked_ && link_ != nullptr; ++i) {
+    mux_.gather(now);
+    Bytes out[Mux::kTxPieces];
+    const int pieces = mux_.tx_pending(out);
+    if (pieces == 0) return;
+    size_t total = 0;
+    for (int k = 0; k < pieces; ++k) total += out[k].size;
+    const IoResult r = link_->writev(out, pieces);
+    if (r.error != 0) return lose(Err::none, strerror(r.error), now);
+    mux_.sent(r.size);
+    blocked_ = r.again || r.size < total;
+  }
+  if (!blocked_ && link_ != nullptr) kick();  // more than one turn's worth: next turn
+}
+
+// End of the turn: everything that became due goes out in one write.
+void Session::on_task(Time now) {
+  if (room_due_) {
+    room_due_ = false;
+    owner_.on_session_room(*this, now);
+  }
+  if (link_ == nullptr) return set_timer(now);
+  write_link(now);
+  if (link_ == nullptr) return;
+  if (state_ == State::closing && mux_.tx_idle() && !shut_write_) {
+    shut_write_ = true;
+    link_->shut_write();
+  }
+  link_->want(static_cast<uint8_t>(kRead | (blocked_ ? kWrite : 0)));
+  set_timer(now);
+}
+
+void Session::set_timer(Time now) {
+  (void)now;
+  reactor_.timers().start(timer_, kNever);
+  const Time next = earlier(wake_, link_ == nullptr ? kNever : mux_.deadline());
+  if (next != kNever) reactor_.timers().start(timer_, next);
+}
+
+void Session::on_timer(Timer& timer, Time now) {
+  (void)timer;
+  if (wake_ <= now) {
+    if (state_ == State::waiting) return dial(now);
+    if (state_ == State::closing) return lose(Err::none, "closed", now);
+    wake_ = kNever;
+  }
+  if (link_ != nullptr) {
+    const Err e = mux_.tick(now);
+    if (e != Err::none) return lose(e, "", now);
+  }
+  kick();
+}
+
+// ---- MuxEvents
+
+void Session::on_up() {
+  was_up_ = true;
+  failures_ = 0;
+  LogLine(LogLevel::info, "link-up")
+      .kv("session", number_)
+      .kv("peer", link_->peer_name())
+      .kv("dialect", name(mux_.dialect()))
+      .kv("hello", mux_.peer_hello());
+  owner_.on_session_up(*this, reactor_.now());
+  room_due_ = true;
+  kick();
+}
+
+void Session::on_room() {
+  room_due_ = true;
+  kick();
+}
+
+void Session::on_open(ChannelId id, const OpenInfo& info) { exit_.on_open(*this, id, info, reactor_.now()); }
+
+void Session::on_opened(ChannelId id) { endpoints_[id.slot]->opened(); }
+void Session::describe(ChannelId id, OpenInfo* info) { endpoints_[id.slot]->describe(info); }
+Pulled Session::on_pull(ChannelId id, const MutBytes* piece, int pieces) {
+  const Pulled p = endpoints_[id.slot]->pull(piece, pieces);
+  if (p.state == Pulled::State::error) endpoints_[id.slot] = nullptr;
+  return p;
+}
+Taken Session::on_data(ChannelId id, const Bytes* piece, int pieces) {
+  const Taken t = endpoints_[id.slot]->push(piece, pieces);
+  if (t.error) endpoints_[id.slot] = nullptr;
+  return t;
+}
+void Session::on_wants(ChannelId id) {
+  if (endpoints_[id.slot] != nullptr) endpoints_[id.slot]->wants_changed();
+}
+void Session::on_end(ChannelId id) { endpoints_[id.slot]->end(); }
+
+Endpoint* Session::take(ChannelId id) {
+  Endpoint* e = endpoints_[id.slot];
+  endpoints_[id.slot] = nullptr;
+  SMX_CHECK(e != nullptr);
+  return e;
+}
+void Session::on_done(ChannelId id) { take(id)->done(); }
+void Session::on_abort(ChannelId id, CloseCode code) { take(id)->abort(code); }
+
+// ---- channels, for endpoints
+
+ChannelId Session::open(Endpoint& endpoint) {
+  const ChannelId id = mux_.open(reactor_.now());
+  SMX_CHECK(endpoints_[id.slot] == nullptr);
+  endpoints_[id.slot] = &endpoint;
+  kick();
+  return id;
+}
+
+void Session::bind(ChannelId id, Endpoint& endpoint) {
+  SMX_CHECK(endpoints_[id.slot] == nullptr);
+  endpoints_[id.slot] = &endpoint;
+}
+
+void Session::accept(ChannelId id) {
+  mux_.accept(id, reactor_.now());
+  kick();
+}
+void Session::refuse(ChannelId id, CloseCode code) {
+  endpoints_[id.slot] = nullptr;
+  mux_.refuse(id, code);
+  kick();
+}
+void Session::abort(ChannelId id, CloseCode code) {
+  endpoints_[id.slot] = nullptr;
+  mux_.abort(id, code);
+  kick();
+}
+void Session::readable(ChannelId id) {
+  mux_.local_readable(id);
+  kick();
+}
+bool Session::writable(ChannelId id) {
+  const bool alive = mux_.drain(id, reactor_.now());
+  kick();
+  return alive;
+}
+bool Session::make_room(Time now) {
+  const bool made = mux_.make_room(now);
+  if (made) kick();
+  return made;
+}
+
+}  // namespace smx

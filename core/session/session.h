@@ -1,0 +1,145 @@
+// One mux, its link of the moment, and the endpoints of its channels. What outlives the link is here.
+//
+//   connector:  idle --start()--> dialing --link--> up --lost--> waiting --pause over, or retry_now()--> dialing
+//   acceptor:   idle --attach()--> up --lost--> idle
+//   both:       up --shut()--> closing (BYE; at most 1 s) --> as lost
+//
+// Owner: Sessions. Invariants: endpoint(slot) is the one that was attached to that slot's channel and has not been
+// forgotten; the link is always read, whatever can or cannot be written. A raw pointer to an endpoint is kept here, and
+// one to the session there: each side clears the other's before it dies.
+// Read next: core/mux/mux.h, link.h, endpoint.h, sessions.h.
+#ifndef SOCKMUX_CORE_SESSION_SESSION_H
+#define SOCKMUX_CORE_SESSION_SESSION_H
+
+#include <stdint.h>
+
+#include <string_view>
+
+#include "core/io/reactor.h"
+#include "core/mux/mux.h"
+#include "core/session/backoff.h"
+#include "core/session/endpoint.h"
+#include "core/session/link.h"
+
+namespace smx {
+
+class Session;
+
+// Who is told of a session's life.
+class SessionOwner {
+ public:
+  virtual void on_session_up(Session& session, Time now) = 0;
+  virtual void on_session_lost(Session& session, Time now) = 0;
+  virtual void on_session_room(Session& session, Time now) = 0;
+
+ protected:
+  ~SessionOwner() = default;
+};
+
+class Session final : private MuxEvents, private LinkOwner, private DialOwner, private Task, private TimerHandler {
+ public:
+  enum class State : uint8_t { idle, dialing, waiting, up, closing };
+
+  Session(Reactor& reactor, SessionOwner& owner, Exit& exit, uint32_t number)
+      : mux_(*this), reactor_(reactor), owner_(owner), exit_(exit), timer_(*this), number_(number) {}
+
+  static uint64_t arena_bytes(const MuxConfig& config);
+  // False: the arena is too small.
+  [[nodiscard]] bool init(const MuxConfig& config, Arena& arena);
+
+  // ---- the link
+  // Connector: dials from now on, for ever. `longest_pause` between two attempts.
+  void start(Dialer& dialer, Duration longest_pause, Time now);
+  // Acceptor: a link has come. The session is idle.
+  void attach(Link& link, Time now);
+  // HUP: does not wait for the end of the pause.
+  void retry_now(Time now);
+  // Ends the link for good, with BYE.
+  void shut(ByeCode code, Time now);
+  // Ends it at once.
+  void drop(std::string_view why, Time now);
+  // Is the peer still there? Silent within `patience`: the link ends.
+  void probe(Duration patience, Time now);
+
+  State state() const { return state_; }
+  bool up() const { return state_ == State::up && mux_.up(); }
+  bool probed() const { return probed_ && up(); }
+  bool has_link() const { return link_ != nullptr; }
+  Address peer() const { return link_ == nullptr ? Address{} : link_->peer(); }
+  Time link_since() const { return link_since_; }
+  uint32_t number() const { return number_; }
+  Mux& mux() { return mux_; }
+  const Mux& mux() const { return mux_; }
+
+  // ---- channels, for endpoints
+  bool can_open() const { return up() && mux_.can_open(); }
+  // can_open() must hold.
+  ChannelId open(Endpoint& endpoint);
+  // Binds an endpoint to a channel that the peer opened; before accept().
+  void bind(ChannelId id, Endpoint& endpoint);
+  void accept(ChannelId id);
+  void refuse(ChannelId id, CloseCode code);
+  void abort(ChannelId id, CloseCode code);
+  void readable(ChannelId id);
+  // False: the endpoint returned an error from push() and is forgotten.
+  bool writable(ChannelId id);
+  bool wants_read(ChannelId id) const { return mux_.wants_read(id); }
+  bool wants_write(ChannelId id) const { return mux_.wants_write(id); }
+  bool make_room(Time now);
+
+ private:
+  // MuxEvents
+  void on_up() override;
+  void on_room() override;
+  void on_open(ChannelId id, const OpenInfo& info) override;
+  void on_opened(ChannelId id) override;
+  void describe(ChannelId id, OpenInfo* info) override;
+  Pulled on_pull(ChannelId id, const MutBytes* piece, int pieces) override;
+  Taken on_data(ChannelId id, const Bytes* piece, int pieces) override;
+  void on_wants(ChannelId id) override;
+  void on_end(ChannelId id) override;
+  void on_done(ChannelId id) override;
+  void on_abort(ChannelId id, CloseCode code) override;
+  // LinkOwner, DialOwner, Task, TimerHandler
+  void on_link_ready(uint8_t ready, Time now) override;
+  void on_dialed(Link& link, Time now) override;
+  void on_dial_failed(std::string_view why, Time now) override;
+  void on_task(Time now) override;
+  void on_timer(Timer& timer, Time now) override;
+
+  void set_state(State to);
+  void kick() { reactor_.at_end_of_turn(*this); }
+  void dial(Time now);
+  void wait_and_dial(Time now);
+  void read_link(Time now);
+  void write_link(Time now);
+  void lose(Err e, std::string_view why, Time now);
+  void set_timer(Time now);
+  Endpoint* take(ChannelId id);
+
+  Mux mux_;
+  Reactor& reactor_;
+  SessionOwner& owner_;
+  Exit& exit_;
+  Dialer* dialer_ = nullptr;
+  Link* link_ = nullptr;
+  Endpoint** endpoints_ = nullptr;
+  Backoff backoff_;
+  Timer timer_;
+  Time wake_ = kNever;       // dialing pause, or end of closing
+  Time link_since_;
+  uint32_t number_;
+  uint32_t attempts_ = 0;
+  uint64_t process_random_ = 0;
+  uint32_t failures_ = 0;    // dials that failed in a row
+  State state_ = State::idle;
+  bool blocked_ = false;     // the link took less than it was given
+  bool was_up_ = false;
+  bool probed_ = false;
+  bool room_due_ = false;
+  bool shut_write_ = false;
+};
+
+}  // namespace smx
+
+#endif

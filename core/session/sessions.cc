@@ -1,0 +1,120 @@
+// Read next: sessions.h.
+#include "core/session/sessions.h"
+
+#include "core/base/check.h"
+#include "core/io/log.h"
+
+namespace smx {
+
+uint64_t Sessions::arena_bytes(const MuxConfig& config, uint32_t count) {
+  return count * (Session::arena_bytes(config) + sizeof(Session) + sizeof(Session*) + 64) + 64;
+}
+
+bool Sessions::init(const MuxConfig& config, uint32_t count, Exit& exit, Arena& arena) {
+  SMX_CHECK(count > 0 && count <= kMost);
+  session_ = arena.raw<Session*>(count);
+  if (session_ == nullptr) return false;
+  for (uint32_t i = 0; i < count; ++i) {
+    void* memory = arena.take(sizeof(Session), alignof(Session));
+    if (memory == nullptr) return false;
+    session_[i] = new (memory) Session(reactor_, *this, exit, i + 1);
+    if (!session_[i]->init(config, arena)) return false;
+  }
+  count_ = count;
+  return true;
+}
+
+bool Sessions::attach(Link& link, Time now) {
+  Session* idle = nullptr;
+  Session* oldest = nullptr;
+  for (uint32_t i = 0; i < count_ && idle == nullptr; ++i) {
+    Session& s = *session_[i];
+    if (s.state() == Session::State::idle && !s.has_link()) idle = &s;
+    const bool shaking = s.has_link() && !s.up() && s.state() == Session::State::up;
+    if (shaking && (oldest == nullptr || s.link_since() < oldest->link_since())) oldest = &s;
+  }
+  if (idle == nullptr && oldest != nullptr) {
+    oldest->drop("no handshake yet, and a newer link needs its place", now);
+    idle = oldest;
+  }
+  if (idle == nullptr) {
+    LogLine(LogLevel::warning, "link-refused").kv("peer", link.peer_name()).kv("reason", "MAXIMA=links reached").kv("links", count_);
+    link.close();
+    return false;
+  }
+  idle->attach(link, now);
+  return true;
+}
+
+// By turns; a session that was asked whether it still lives only if there is no other.
+Session* Sessions::pick(Time now) {
+  Session* doubtful = nullptr;
+  for (uint32_t k = 0; k < count_; ++k) {
+    Session& s = *session_[(next_ + k) % count_];
+    if (!s.can_open()) continue;
+    if (s.probed()) {
+      doubtful = &s;
+      continue;
+    }
+    next_ = (next_ + k + 1) % count_;
+    return &s;
+  }
+  if (doubtful != nullptr) return doubtful;
+  for (uint32_t k = 0; k < count_; ++k)
+    if (session_[k]->up()) (void)session_[k]->make_room(now);
+  return nullptr;
+}
+
+void Sessions::add_opener(Opener& opener) {
+  SMX_CHECK(openers_ < kOpeners);
+  opener_[openers_++] = &opener;
+}
+
+// A peer that comes again, while an older link from there seems to stand: that one is asked. It may be dead, with
+// nothing in between to tell us (a router that lost power, a NAT that forgot).
+void Sessions::on_session_up(Session& session, Time now) {
+  const Address peer = session.peer();
+  if (peer.family == 0) return;
+  for (uint32_t i = 0; i < count_; ++i) {
+    Session& other = *session_[i];
+    if (&other == &session || !other.up() || !same_ip(other.peer(), peer)) continue;
+    other.probe(other.mux().dialect() == Dialect::v1 ? seconds(1) : seconds(10), now);
+  }
+}
+
+void Sessions::on_session_lost(Session& session, Time now) {
+  (void)session;
+  (void)now;
+}
+
+void Sessions::on_session_room(Session& session, Time now) {
+  (void)session;
+  (void)now;
+  reactor_.at_end_of_turn(*this);
+}
+
+void Sessions::on_task(Time now) {
+  for (int i = 0; i < openers_; ++i) opener_[i]->on_room(now);
+}
+
+void Sessions::retry_now(Time now) {
+  for (uint32_t i = 0; i < count_; ++i) session_[i]->retry_now(now);
+}
+
+void Sessions::shut(ByeCode code, Time now) {
+  for (uint32_t i = 0; i < count_; ++i) session_[i]->shut(code, now);
+}
+
+bool Sessions::any_link() const {
+  for (uint32_t i = 0; i < count_; ++i)
+    if (session_[i]->has_link()) return true;
+  return false;
+}
+
+uint32_t Sessions::channels() const {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < count_; ++i) n += session_[i]->mux().channels();
+  return n;
+}
+
+}  // namespace smx

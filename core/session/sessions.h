@@ -1,0 +1,58 @@
+// All sessions of the daemon: hands links to them, and clients of PORT to the one that can take them.
+//
+// Owner: main. Invariant: a link that comes finds a session or is refused; while one of a peer that has come again may
+// be dead, it is asked for a sign of life. Read next: session.h.
+#ifndef SOCKMUX_CORE_SESSION_SESSIONS_H
+#define SOCKMUX_CORE_SESSION_SESSIONS_H
+
+#include <stdint.h>
+
+#include "core/session/session.h"
+
+namespace smx {
+
+class Sessions final : private SessionOwner, private Task {
+ public:
+  static constexpr uint32_t kMost = 2048;
+
+  explicit Sessions(Reactor& reactor) : reactor_(reactor) {}
+  static uint64_t arena_bytes(const MuxConfig& config, uint32_t count);
+  // False: the arena is too small.
+  [[nodiscard]] bool init(const MuxConfig& config, uint32_t count, Exit& exit, Arena& arena);
+
+  uint32_t count() const { return count_; }
+  Session& at(uint32_t i) { return *session_[i]; }
+
+  // A link has been accepted: an idle session takes it, or the oldest one that is still shaking hands makes room. False:
+  // all are in use, and the link was closed.
+  bool attach(Link& link, Time now);
+
+  // A session that can open a channel now, by turns; nullptr: none (on_room() will be called when there is).
+  Session* pick(Time now);
+  void add_opener(Opener& opener);
+
+  void retry_now(Time now);
+  // TERM: no new channels; when all are over, or `patience` has passed, links end with BYE.
+  void shut(ByeCode code, Time now);
+  bool any_link() const;
+  uint32_t channels() const;
+
+ private:
+  static constexpr int kOpeners = 4;
+
+  void on_session_up(Session& session, Time now) override;
+  void on_session_lost(Session& session, Time now) override;
+  void on_session_room(Session& session, Time now) override;
+  void on_task(Time now) override;
+
+  Reactor& reactor_;
+  Session** session_ = nullptr;
+  uint32_t count_ = 0;
+  uint32_t next_ = 0;
+  Opener* opener_[kOpeners] = {};
+  int openers_ = 0;
+};
+
+}  // namespace smx
+
+#endif
