@@ -11,11 +11,14 @@
 
 #include <string_view>
 
+#include "core/base/address.h"
 #include "core/base/clock.h"
 
 namespace smx {
 
-struct HostList;  // a parsed list of hosts: hostlist.h
+struct HostList;   // a parsed list of hosts: hostlist.h
+struct ProtoList;  // a parsed list of protocols: hostlist.h
+struct Config;
 
 // A list whose memory is the arena's: pointer and count.
 template <typename T>
@@ -42,6 +45,24 @@ enum class Transport : uint8_t { tcp, udp };
 struct HostPort {
   std::string_view host;
   uint16_t port = 0;
+};
+
+// An IP network: the first `bits` bits of `address` count. Given by the caller for `.localnet`.
+struct Network {
+  Address address;
+  uint8_t bits = 0;
+};
+
+// One obeyed setting, as -t and the vectors show it: periods in seconds, sizes in bytes.
+struct Setting {
+  std::string_view name;
+  std::string_view value;
+};
+
+// One name of HOSTS=, which goes before any resolver; case does not count.
+struct HostEntry {
+  std::string_view name;
+  View<Address> addresses;
 };
 
 // One port at which clients are accepted (PORT=). port 0: any free one.
@@ -74,6 +95,8 @@ struct ServerSpec {
   View<std::string_view> words;
   const HostList* when = nullptr;  // nullptr: always
   std::string_view when_text;      // as written, without blanks and outer braces; empty: always
+  const Config* options = nullptr;  // if run: the words, parsed; times and limits that they do not give are the daemon's
+  std::string_view missing_file;    // a +=file among the words that is not there: refuse such channels, and say so
   Origin origin;
 };
 
@@ -81,8 +104,10 @@ struct ServerSpec {
 struct AccessRule {
   std::string_view text;
   std::string_view protocols;
+  const ProtoList* protocol_list = nullptr;
   const HostList* servers = nullptr;
   const HostList* clients = nullptr;
+  bool at_exit = false;  // protocols or servers are other than "*": the rule is checked at every CONNECT
 };
 
 struct Config {
@@ -131,6 +156,24 @@ struct Config {
   bool logfile_given = false;      // LOGFILE= is given, maybe empty
   bool pidfile_given = false;
   View<std::string_view> env;      // -eNAME=VALUE, as NAME=VALUE
+
+  // More of SOXCONF. Paths and the texts above (owner ... syslog, env, paths of links) have a NUL behind their end.
+  std::string_view key_file;       // key; empty: the secure link's default
+  std::string_view peers_file;     // peers
+  std::string_view own_name;       // name
+  enum class Line : uint8_t { automatic, clean, lossy };
+  Line line = Line::automatic;     // line
+  // More of TIMEOUT
+  Duration login_timeout = seconds(60);    // login: a proxy waits so long for the client's wish
+  Duration resume_hold = seconds(60);      // resume: a session without a link is kept; 0..65535 s
+  Duration renew_interval = seconds(86400);  // renew: a secure link is made anew; 0: never
+  // -in(...) only
+  std::string_view xcom, xfil;     // the command of exec
+  const ProtoList* remittable = nullptr;  // REMITTABLE; nullptr: the proxy's own default
+
+  View<HostEntry> hosts;           // HOSTS
+  View<std::string_view> names;    // every name in a list of hosts that must be resolved ahead; each once
+  View<Setting> settings;          // what else is obeyed, in the order of the words
 };
 
 }  // namespace smx

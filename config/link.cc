@@ -1,0 +1,212 @@
+// Where links are made and accepted (-P, -Q, SERVER=sockmux...), and where clients are (PORT). Read next: server.cc.
+#include "config/parser.h"
+#include "config/tables.h"
+
+namespace smx {
+
+namespace {
+
+bool is_same(const HostPort& a, const HostPort& b) {
+  const std::string_view any = "0.0.0.0";
+  return a.port == b.port && equal_fold(a.host.empty() ? any : a.host, b.host.empty() ? any : b.host);
+}
+
+constexpr size_t kPeerNameText = 32;  // of a line in the peers file
+
+}  // namespace
+
+void Parser::on_accept(const Word& w, Value value) {
+  for (size_t i = accepts_.count(); i-- > 0;) {
+    const Word old = accepts_[i].word;
+    if (!accepts_[i].is_from_p) continue;
+    accepts_.remove(i);
+    const bool is_last = i == 0 || accepts_[i - 1].word.text.data() != old.text.data();
+    if (is_last && old.text != w.text) warn(w, {"replaces ", old.text, "; -Q adds a port"});
+  }
+  accept_items(w, value, true);
+}
+
+void Parser::on_accept_more(const Word& w, Value value) { accept_items(w, value, false); }
+
+void Parser::accept_items(const Word& w, Value value, bool is_from_p) {
+  if (trim(value).empty()) {
+    swallows_bare_ = true;
+    return fail(w, {"a port is missing; it is glued on, as in ", first(w.text, 2), "9000"});
+  }
+  if (!is_balanced(value)) return fail(w, {"'", value, "': { and } do not match"});
+  Items items(without_braces(value));
+  std::string_view item;
+  while (items.next(&item)) {
+    if (item.empty()) return fail(w, {"an empty part between two commas"});
+    PortItem port;
+    Why why;
+    if (!parse_port_item(item, arena_, &port, &why)) return fail_why(w, why);
+    std::string_view suffix = port.suffix;
+    while (!suffix.empty()) {
+      suffix = skip(suffix, 1);
+      const std::string_view kind = first(suffix, suffix.find('/'));
+      suffix = skip(suffix, kind.size());
+      if (equal_fold(kind, "tcp") || equal_fold(kind, "sockmux")) continue;
+      if (equal_fold(kind, "udp")) return fail(w, {"'", item, "': /udp is not supported, links use TCP"});
+      if (equal_fold(kind, "admin")) return fail(w, {"'", item, "': /admin is not supported, see sockmuxctl(8)"});
+      return fail(w, {"'", item, "': '/", kind, "' is not supported; -P is for links only"});
+    }
+    for (uint32_t p = port.at.port; p <= port.last; ++p) {
+      Accept accept{port.at, is_from_p, w};
+      accept.at.port = static_cast<uint16_t>(p);
+      bool is_new = true;
+      for (const Accept& old : accepts_) is_new = is_new && (p == 0 || !is_same(old.at, accept.at));
+      if (is_new && !add(accepts_, accept, w, "ports for links")) return;
+    }
+  }
+}
+
+void Parser::on_port(const Word& w, Value value) {
+  const std::string_view text = trim(value);
+  if (text.empty()) return fail(w, {"a port is missing"});
+  if (!is_balanced(text)) return fail(w, {"'", text, "': { and } do not match"});
+  Items items(without_braces(text));
+  std::string_view item;
+  while (items.next(&item)) {
+    if (item.empty()) return fail(w, {"'", text, "': an empty part between two commas"});
+    listen_item(w, item);
+  }
+}
+
+void Parser::listen_item(const Word& w, std::string_view item) {
+  PortItem port;
+  Why why;
+  if (!parse_port_item(item, arena_, &port, &why)) return fail_why(w, why);
+  ListenSpec listen;
+  listen.origin = w.origin;
+  if (port.suffix == "/udp") {
+    listen.transport = Transport::udp;
+  } else if (!port.suffix.empty() && port.suffix != "/tcp") {
+    return fail(w, {"'", item, "': '", port.suffix, "' is no kind of port; expected /tcp or /udp, in lower case"});
+  }
+  for (uint32_t p = port.at.port; p <= port.last; ++p) {
+    listen.at = port.at;
+    listen.at.port = static_cast<uint16_t>(p);
+    bool is_new = true;
+    for (const ListenSpec& old : listens_) {
+      is_new = is_new && (p == 0 || old.transport != listen.transport || !is_same(old.at, listen.at));
+    }
+    if (is_new && !add(listens_, listen, w, "ports (more than 1024)")) return;
+  }
+}
+
+// SERVER=sockmux or sockmuxs in one of its forms: alone, "://host:port", ":commtype@path".
+void Parser::link_server(const Word& w, Value value) {
+  LinkSpec link;
+  link.origin = w.origin;
+  const size_t length = value.find_first_of(":,");
+  const std::string_view name = first(value, length);
+  link.secure = equal_fold(name, "sockmuxs");
+  const std::string_view rest = skip(value, name.size());
+  if (!rest.empty() && rest[0] == ',') {
+    return fail(w, {"'", name, "' is the link itself; only other protocols take ,-in"});
+  }
+  if (rest.empty()) {
+    link.kind = LinkSpec::Kind::accept_tcp;
+  } else if (starts_with(rest, "://")) {
+    if (!link_address(w, skip(rest, 3), &link)) return;
+  } else if (!link_device(w, skip(rest, 1), &link)) {
+    return;
+  }
+  set_main(w, link);
+}
+
+// [NAME@]host[:port][/]
+bool Parser::link_address(const Word& w, std::string_view rest, LinkSpec* link) {
+  link->kind = LinkSpec::Kind::connect_tcp;
+  if (rest.empty()) {
+    fail(w, {"a host is missing behind sockmux://"});
+    return false;
+  }
+  if (rest.back() == '/') rest.remove_suffix(1);
+  const size_t at = rest.find('@');
+  if (at != kNowhere) {
+    link->peer = first(rest, at);
+    rest = skip(rest, at + 1);
+    if (!link->secure) {
+      fail(w, {"'", link->peer, "@': only a secure link knows its peer by name; write SERVER=sockmuxs://"});
+      return false;
+    }
+    if (!peer_name(w, link->peer, kPeerNameText)) return false;
+  }
+  bool has_port = false;
+  Why why;
+  link->at.port = kLinkPort;
+  if (parse_host_port(rest, arena_, &link->at, &has_port, &why)) return true;
+  fail_why(w, why);
+  return false;
+}
+
+// [NAME@]commin@path, commout@path, comm@path, comm@-, proc@command
+bool Parser::link_device(const Word& w, std::string_view rest, LinkSpec* link) {
+  static constexpr std::string_view kTypes[] = {"comm", "commin", "commout", "proc"};
+  std::string_view type;
+  for (unsigned round = 0; round < 2 && type.empty(); ++round) {
+    const size_t at = rest.find('@');
+    const std::string_view head = first(rest, at);
+    for (const std::string_view known : kTypes) {
+      if (at != kNowhere && equal_fold(head, known)) type = known;
+    }
+    if (type.empty() && at != kNowhere && link->secure && round == 0 && rest.find('@', at + 1) != kNowhere) {
+      if (!peer_name(w, head, kPeerNameText)) return false;
+      link->peer = head;
+      rest = skip(rest, at + 1);
+      continue;
+    }
+    if (type.empty()) {
+      Nearest nearest(head);
+      for (const std::string_view known : kTypes) nearest.give(known);
+      fail(w, {"'", rest, "': expected ://host:port, or comm, commin, commout or proc in front of @",
+               nearest.best().empty() ? "" : "; do you mean ", nearest.best()});
+      return false;
+    }
+    rest = skip(rest, at + 1);
+  }
+  const bool is_program = type == "proc";
+  if (trim(rest).empty()) {
+    fail(w, {is_program ? "a command is missing behind proc@" : "a path is missing behind @"});
+    return false;
+  }
+  if (!is_program && has_blank(rest)) {
+    fail(w, {"'", rest, "': a blank inside; only the command of proc@ may have some"});
+    return false;
+  }
+  const std::string_view path = keep_text({trim(rest)});
+  link->kind = is_program ? LinkSpec::Kind::program : LinkSpec::Kind::fifo;
+  if (type == "commin") link->in_path = path;
+  if (type == "commout") link->out_path = path;
+  if (type == "comm") link->kind = path == "-" ? LinkSpec::Kind::stdio : LinkSpec::Kind::device;
+  if (link->kind != LinkSpec::Kind::fifo) link->path = path;
+  return true;
+}
+
+// The last main protocol wins; commin and commout are halves of one.
+void Parser::set_main(const Word& w, const LinkSpec& link) {
+  const bool is_half = has_main_ && main_.kind == LinkSpec::Kind::fifo && link.kind == LinkSpec::Kind::fifo;
+  if (is_half) {
+    if (main_.secure != link.secure || (!main_.peer.empty() && !link.peer.empty() && main_.peer != link.peer)) {
+      return fail(w, {"differs from ", main_word_.text, "; both FIFOs must be of one link"});
+    }
+    if (!link.peer.empty()) main_.peer = link.peer;
+    std::string_view& path = link.in_path.empty() ? main_.out_path : main_.in_path;
+    const std::string_view now = link.in_path.empty() ? link.out_path : link.in_path;
+    if (!path.empty() && path != now) {
+      warn(w, {"replaces ", (link.in_path.empty() ? out_word_ : in_word_).text});
+    }
+    path = now;
+  } else {
+    if (has_main_ && main_word_.text != w.text) warn(w, {"replaces ", main_word_.text});
+    main_ = link;
+  }
+  if (!link.in_path.empty()) in_word_ = w;
+  if (!link.out_path.empty()) out_word_ = w;
+  has_main_ = true;
+  main_word_ = w;
+}
+
+}  // namespace smx

@@ -1,0 +1,294 @@
+// The walk over the words: which word is what, and the tables of parameters and options that we obey. Read next:
+// parser.h (the map), include.cc (files), link.cc, server.cc, values.cc, settings.cc, lists.cc, finish.cc.
+#include "config/parse.h"
+
+#include "config/parser.h"
+#include "config/tables.h"
+#include "config/words.h"
+
+namespace smx {
+
+// Obeyed parameters; the nearest name for an unknown one is looked for in this order.
+const Parser::Handler Parser::kHandlers[] = {
+    {"SERVER", &Parser::on_server, true, false},      {"PORT", &Parser::on_port, true, false},
+    {"DEST", &Parser::on_dest, true, false},          {"PERMIT", &Parser::on_permit, true, true},
+    {"REJECT", &Parser::on_reject, true, true},       {"RELIABLE", &Parser::on_reliable, true, true},
+    {"REACHABLE", &Parser::on_reachable, true, true}, {"REMITTABLE", &Parser::on_remittable, true, true},
+    {"HOSTLIST", &Parser::on_hostlist, true, true},   {"HOSTS", &Parser::on_hosts, true, true},
+    {"SRCIF", &Parser::on_srcif, true, true},         {"SOXCONF", &Parser::on_soxconf, true, false},
+    {"TIMEOUT", &Parser::on_timeout, true, true},     {"MAXIMA", &Parser::on_maxima, true, true},
+    {"OWNER", &Parser::on_owner, true, false},        {"CHROOT", &Parser::on_chroot, true, false},
+    {"UMASK", &Parser::on_umask, true, false},        {"PIDFILE", &Parser::on_pidfile, true, false},
+    {"LOGFILE", &Parser::on_logfile, true, false},    {"SYSLOG", &Parser::on_syslog, true, false},
+    {"XCOM", &Parser::on_xcom, false, true},          {"XFIL", &Parser::on_xfil, false, true},
+};
+
+const Parser::Handler Parser::kOptions[] = {
+    {"-f", &Parser::on_foreground, true, false}, {"-v", &Parser::on_verbose, true, true},
+    {"-vv", &Parser::on_verbose, true, true},    {"-fv", &Parser::on_verbose, true, false},
+    {"-vd", &Parser::on_verbose, true, true},    {"-vt", &Parser::on_verbose, true, true},
+    {"-vs", &Parser::on_verbose, true, true},    {"-vu", &Parser::on_verbose, true, true},
+    {"-va", &Parser::on_verbose, true, true},    {"-t", &Parser::on_check, true, false},
+    {"-h", &Parser::on_help, true, false},       {"--help", &Parser::on_help, true, false},
+    {"-V", &Parser::on_version, true, false},    {"--version", &Parser::on_version, true, false},
+    {"-S", &Parser::on_ignored_option, true, true}, {"-r", &Parser::on_ignored_option, true, true},
+};
+
+const Parser::Handler Parser::kGlued[] = {
+    {"-P", &Parser::on_accept, true, false},        {"-Q", &Parser::on_accept_more, true, false},
+    {"-e", &Parser::on_env, true, true},            {"-F", &Parser::on_function, true, false},
+    {"-T", &Parser::on_ignored_option, true, true}, {"-D", &Parser::on_ignored_option, true, true},
+    {"-d", &Parser::on_ignored_option, true, true},
+};
+
+Parser::Parser(FileSource& files, Arena& arena, Config* config, Report* report, Parser* outer)
+    : files_(files), arena_(arena), config_(config), report_(report), outer_(outer) {}
+
+void Parser::word(const Word& w) {
+  if (++words_ > kMaxWords) {
+    if (words_ == kMaxWords + 1) fail(w, {"more than 16384 words and lines in all"});
+    return;
+  }
+  const std::string_view t = w.text;
+  const bool swallows = swallows_bare_;
+  swallows_bare_ = false;
+  if (t == "--") return;  // words behind it are obeyed; nothing of ours must be hidden from ps
+  if (starts_with(t, "+=")) return include(w, skip(t, 2), {});
+  if (!t.empty() && t[0] == '-') return option(w);
+  if (!t.empty() && t[0] == '(') {
+    return fail(w, {"not supported: a condition in front of a parameter; it would hold for everybody"});
+  }
+  if (t.find('=') != kNowhere) return parameter(w);
+  if (swallows) return;
+  if (t.empty()) return fail(w, {"an empty word; expected NAME=value, -option or +=file"});
+  fail(w, {"expected NAME=value, -option or +=file"});
+}
+
+void Parser::option(const Word& w) {
+  for (const Handler& h : kOptions) {
+    if (h.name != w.text) continue;
+    if (outer_ != nullptr ? h.in_words : h.at_top) return (this->*h.run)(w, skip(w.text, 1));
+    return fail(w, {"this option has no place inside of -in(...)"});
+  }
+  for (const Handler& h : kGlued) {
+    if (!starts_with(w.text, h.name)) continue;
+    if (outer_ != nullptr ? h.in_words : h.at_top) return (this->*h.run)(w, skip(w.text, h.name.size()));
+    return fail(w, {"this option has no place inside of -in(...)"});
+  }
+  if (outer_ != nullptr && w.text.find_first_of(",;") != kNowhere) {
+    return fail(w, {"words are separated by blanks inside of -in(...)"});
+  }
+  // The nearest option is the same letter in its other case.
+  for (const Handler& h : kGlued) {
+    if (equal_fold(first(w.text, 2), h.name)) return fail(w, {"unknown option; do you mean ", h.name, "?"});
+  }
+  Nearest nearest(w.text);
+  for (const Handler& h : kOptions) {
+    if (equal_fold(w.text, h.name) || h.name.size() > 3) nearest.give(h.name);
+  }
+  if (nearest.best().empty()) return fail(w, {"unknown option; sockmuxd --help lists all"});
+  fail(w, {"unknown option; do you mean ", nearest.best(), "?"});
+}
+
+namespace {
+
+bool is_parameter_name(std::string_view name) {
+  if (name.empty()) return false;
+  for (const char c : name) {
+    if (!is_upper(c) && !is_digit(c) && c != '_') return false;
+  }
+  return true;
+}
+
+// Where "+=" makes a value come from a file: at its start, or behind ':' or ','. kNowhere: it does not.
+size_t file_mark(std::string_view value) {
+  const size_t at = value.find("+=");
+  if (at == kNowhere) return kNowhere;
+  const std::string_view before = first(value, at);
+  if (before.find('(') != kNowhere || before.find('@') != kNowhere) return kNowhere;
+  return before.empty() || before.back() == ':' || before.back() == ',' ? at : kNowhere;
+}
+
+}  // namespace
+
+void Parser::parameter(const Word& w) {
+  const size_t equals = w.text.find('=');
+  const std::string_view name = first(w.text, equals);
+  const std::string_view value = skip(w.text, equals + 1);
+  if (has_blank(name)) return fail(w, {"a blank in front of '='; write ", trim(name), "=value"});
+  const Handler* handler = nullptr;
+  for (const Handler& h : kHandlers) {
+    if (h.name == name) handler = &h;
+  }
+  if (handler == nullptr || !(outer_ != nullptr ? handler->in_words : handler->at_top)) {
+    return unknown_parameter(w, name);
+  }
+  if (value.size() >= 2 && (value[0] == '"' || value[0] == '\'') && value.back() == value[0]) {
+    return fail(w, {"the value has a quote at its ends; the shell and +=file take quotes away, so it is one too many"});
+  }
+  if (starts_with(value, "-=")) return fail(w, {"not supported: ", name, "=-=URL"});
+  const size_t mark = file_mark(value);
+  if (mark == kNowhere) return (this->*handler->run)(w, value);
+  include(w, skip(value, mark + 2), first(w.text, equals + 1 + mark));
+}
+
+// A parameter that is not obeyed here: without meaning, refused, in a wrong place, or unknown.
+void Parser::unknown_parameter(const Word& w, std::string_view name) {
+  if (is_one_of(ignored_parameters(), name)) return report_->ignore(name);
+  if (outer_ != nullptr) {
+    for (const Handler& h : kHandlers) {
+      if (h.name == name) return fail(w, {name, " is not allowed inside of -in(...)"});
+    }
+  }
+  if (const Refused* refused = find_refused(name)) {
+    // The value is not repeated: it may be a password.
+    Word shown = w;
+    shown.origin.word = name;
+    if (name != "SOCKMUX") return fail(shown, {"not supported: ", refused->reason});
+    std::string_view at = skip(w.text, name.size() + 1);
+    const bool accepts = ends_with(at, ":acc");
+    if (accepts || ends_with(at, ":con")) at = first(at, at.size() - 4);
+    return fail(shown, {"not supported: write SERVER=sockmux -P", at, " where links are accepted, SERVER=sockmux://", at,
+                        " where they are made"});
+  }
+  Nearest nearest(name);
+  for (const Handler& h : kHandlers) {
+    if (outer_ != nullptr ? h.in_words : h.at_top) nearest.give(h.name);
+  }
+  for (const std::string_view known : ignored_parameters()) nearest.give(known);
+  for (const Refused& known : refused_parameters()) nearest.give(known.name);
+  if (nearest.best().empty()) {
+    return fail(w, {"unknown parameter '", name, "'", is_parameter_name(name) ? "" : "; names are upper case"});
+  }
+  fail(w, {"unknown parameter '", name, "'; do you mean ", nearest.best(), "?"});
+}
+
+void Parser::on_foreground(const Word&, Value) { config_->foreground = true; }
+void Parser::on_check(const Word&, Value) { config_->check_only = true; }
+void Parser::on_help(const Word&, Value) { config_->help = true; }
+void Parser::on_version(const Word&, Value) { config_->version = true; }
+void Parser::on_ignored_option(const Word& w, Value) { report_->ignore(first(w.text, 2)); }
+
+// "v", "vv", "fv": in the foreground, log to stderr; "vd", "vt", "vs", "vu", "va": the level alone.
+void Parser::on_verbose(const Word&, Value letters) {
+  const char last = letters == "v" ? '1' : letters == "fv" ? '1' : letters[1];
+  if (last == '1' || last == 'v') {
+    config_->foreground = true;
+    config_->log_stderr = true;
+  }
+  if (last == 'v' || last == 'd') config_->log_level = Config::Log::debug;
+  if (last == 't') config_->log_level = Config::Log::terse;
+  if (last == 's') config_->log_level = Config::Log::silent;
+  if (last == 'u') config_->log_level = Config::Log::usual;
+  if (last == 'a') config_->log_level = Config::Log::hidden;
+}
+
+void Parser::on_env(const Word& w, Value value) {
+  const size_t equals = value.find('=');
+  if (equals == kNowhere || equals == 0) return fail(w, {"expected -eNAME=value"});
+  const std::string_view name = first(value, equals);
+  for (const char c : name) {
+    if (!is_alnum(c) && c != '_') return fail(w, {"'", name, "' is no name of a variable; expected -eNAME=value"});
+  }
+  add(env_, value, w, "-e");
+}
+
+void Parser::on_function(const Word& w, Value name) {
+  if (!equal_fold(name, "sockmux")) return fail(w, {"not supported: there is -Fsockmux only"});
+  is_function_ = true;
+  config_->foreground = true;
+}
+
+void Parser::fail_with(int status, const Word& w, Pieces pieces) {
+  Text<kMessageText> text;
+  // Words of -in(...) on the command line are shown behind the SERVER word that they are part of.
+  if (outer_ != nullptr && !w.in_file) text.add("in -in(...): ").add(w.text).add(": ");
+  for (const std::string_view piece : pieces) text.add(piece);
+  report_->error(status, w.origin, {text.text()});
+}
+
+void Parser::warn(const Word& w, Pieces pieces) { report_->warn(w.origin, pieces); }
+
+void Parser::fail_why(const Word& w, const TextBase& why) {
+  if (why.size() == 0) {
+    no_memory_ = true;
+  } else {
+    fail(w, {why.text()});
+  }
+}
+
+std::string_view Parser::keep_text(Pieces pieces) {
+  size_t size = 0;
+  for (const std::string_view piece : pieces) size += piece.size();
+  char* to = static_cast<char*>(arena_.take(size + 1, 1));
+  if (to == nullptr) {
+    no_memory_ = true;
+    return {};
+  }
+  size_t n = 0;
+  for (const std::string_view piece : pieces) {
+    for (const char c : piece) to[n++] = c;
+  }
+  to[n] = 0;
+  return {to, n};
+}
+
+void Parser::keep_single(const Word& w, std::string_view name, std::string_view key, std::string_view value) {
+  const std::string_view shown = key.empty() ? value : keep_text({key, ":", value});
+  for (size_t i = 0; i < settings_.count(); ++i) {
+    const Setting old = settings_[i];
+    if (old.name != name) continue;
+    if (!key.empty() && !(starts_with(old.value, key) && first(skip(old.value, key.size()), 1) == ":")) continue;
+    if (old.value == shown) return;
+    warn(w, {"replaces ", name, "=", old.value});
+    settings_.remove(i);
+    break;
+  }
+  keep_more(w, name, shown);
+}
+
+void Parser::keep_more(const Word& w, std::string_view name, std::string_view value) {
+  add(settings_, Setting{name, value}, w, "settings");
+}
+
+std::string_view Parser::keep_joined(const Word& w, std::string_view name, std::string_view value) {
+  for (Setting& s : settings_) {
+    if (s.name != name) continue;
+    s.value = keep_text({s.value, ",", value});
+    return s.value;
+  }
+  const std::string_view text = keep_text({value});
+  keep_more(w, name, text);
+  return text;
+}
+
+bool parse_command_line(const char* const* words, size_t count, FileSource& files, Arena& arena, Config* config,
+                        Report* report) {
+  *config = Config{};
+  for (size_t i = 0; i < count; ++i) {
+    const std::string_view t = words[i];
+    config->help = config->help || t == "-h" || t == "--help";
+    config->version = config->version || t == "-V" || t == "--version";
+  }
+  if (config->help || config->version) return true;
+  if (count == 0) {
+    report->error(kExitUsage, Origin{}, {"nothing to do: SERVER=sockmux is missing; sockmuxd --help shows examples"});
+    return false;
+  }
+  // The parser is some kilobytes large; it lives in the arena, as all that it makes.
+  void* memory = arena.take(sizeof(Parser), alignof(Parser));
+  if (memory == nullptr) {
+    report->error(kExitConfig, Origin{}, {"not enough memory for the options"});
+    return false;
+  }
+  Parser* parser = new (memory) Parser(files, arena, config, report);
+  for (size_t i = 0; i < count; ++i) {
+    Word w;
+    w.text = words[i];
+    w.origin.word = w.text;
+    parser->word(w);
+  }
+  return parser->finish();
+}
+
+}  // namespace smx

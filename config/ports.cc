@@ -1,0 +1,81 @@
+// Addresses with ports. Read next: ports.h.
+#include "config/ports.h"
+
+#include "config/scan.h"
+
+namespace smx {
+
+namespace {
+
+bool say(Why* why, std::initializer_list<std::string_view> pieces) {
+  why->clear();
+  for (const std::string_view piece : pieces) why->add_printable(piece);
+  return false;
+}
+
+// "::1:9000", where nobody can tell the port from the address.
+bool is_bare_ip6_port(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  Address a;
+  return colon != kNowhere && text[0] != '[' && text.find(':') < colon && parse_ip(first(text, colon), &a);
+}
+
+bool check_host(std::string_view host, std::string_view whole, Arena& arena, HostPort* out, Why* why) {
+  if (is_bare_ip6_port(whole)) {
+    const size_t colon = whole.rfind(':');
+    return say(why, {"'", whole, "': an IPv6 address stands in brackets: [", first(whole, colon), "]",
+                     skip(whole, colon)});
+  }
+  if (host.empty()) return say(why, {"'", whole, "': a host is missing"});
+  if (has_blank(host)) return say(why, {"'", whole, "': a blank inside"});
+  why->clear();
+  if (parse_host(host, arena, &out->host)) return true;
+  return say(why, {"'", host, "' is no host; expected a name, an IPv4 address or [IPv6]"});
+}
+
+}  // namespace
+
+size_t host_length(std::string_view text) {
+  const size_t colon = find_outside(text, ':');
+  return colon == kNowhere ? text.size() : colon;
+}
+
+bool parse_host_port(std::string_view text, Arena& arena, HostPort* out, bool* has_port, Why* why) {
+  const size_t length = host_length(text);
+  *has_port = length < text.size();
+  if (!check_host(first(text, length), text, arena, out, why)) return false;
+  if (!*has_port) return true;
+  const std::string_view port = skip(text, length + 1);
+  if (parse_port(port, &out->port) && out->port != 0) return true;
+  return say(why, {"'", text, "': '", port, "' is no port; expected 1 to 65535"});
+}
+
+bool parse_port_item(std::string_view item, Arena& arena, PortItem* out, Why* why) {
+  const size_t slash = item.find('/');
+  const std::string_view t = first(item, slash);
+  out->suffix = slash == kNowhere ? std::string_view{} : skip(item, slash);
+  const size_t length = host_length(t);
+  std::string_view port = t;
+  if (length < t.size()) {
+    if (!check_host(first(t, length), t, arena, &out->at, why)) return false;
+    port = skip(t, length + 1);
+  }
+  const size_t dash = port.find('-');
+  const bool is_range = dash != kNowhere;
+  bool good = parse_port(first(port, dash), &out->at.port);
+  out->last = out->at.port;
+  if (is_range) good = good && parse_port(skip(port, dash + 1), &out->last);
+  if (good && (!is_range || (out->at.port != 0 && out->at.port <= out->last))) return true;
+  if (item.find(';') != kNowhere) return say(why, {"'", item, "': ';' separates nothing; items are separated by ','"});
+  return say(why, {"'", item, "': '", port, "' is no port; expected [host:]port or [host:]low-high, 0 to 65535"});
+}
+
+void append_host_port(TextBase& to, const HostPort& at) {
+  const bool is_ip6 = at.host.find(':') != kNowhere;
+  if (is_ip6) to.add('[');
+  to.add(at.host.empty() ? std::string_view("0.0.0.0") : at.host);
+  if (is_ip6) to.add(']');
+  to.add(':').add_u(at.port);
+}
+
+}  // namespace smx

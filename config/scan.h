@@ -1,0 +1,134 @@
+// Small tools for reading text: trimming, lists with commas, numbers, likeness of names, and lists that grow in an arena.
+//
+// Invariant: no function reads outside of its view, throws, or needs anything but memory of the arena. Pure.
+// Read next: words.h (quotes), tables.h (known names).
+#ifndef SOCKMUX_CONFIG_SCAN_H
+#define SOCKMUX_CONFIG_SCAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <string_view>
+
+#include "config/config.h"
+#include "core/base/arena.h"
+
+namespace smx {
+
+constexpr size_t kNowhere = std::string_view::npos;
+
+constexpr bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
+constexpr bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
+constexpr char fold(char c) { return is_upper(c) ? static_cast<char>(c + ('a' - 'A')) : c; }
+constexpr bool is_alnum(char c) { return is_digit(c) || (fold(c) >= 'a' && fold(c) <= 'z'); }
+
+// The text without its first `n` characters; empty if it is shorter. (substr() would need the C++ library.)
+constexpr std::string_view skip(std::string_view s, size_t n) {
+  return n >= s.size() ? std::string_view{} : std::string_view{s.data() + n, s.size() - n};
+}
+// The first `n` characters, or all if there are fewer.
+constexpr std::string_view first(std::string_view s, size_t n) { return {s.data(), n < s.size() ? n : s.size()}; }
+
+std::string_view trim(std::string_view s);
+bool starts_with(std::string_view s, std::string_view head);
+bool ends_with(std::string_view s, std::string_view tail);
+bool contains(std::string_view s, std::string_view part);
+bool equal_fold(std::string_view a, std::string_view b);
+bool has_blank(std::string_view s);
+
+// The first place of `what` outside of {...} and [...], or kNowhere.
+size_t find_outside(std::string_view s, char what);
+
+// Does every { and [ have its partner, in order?
+bool is_balanced(std::string_view s);
+
+// "{a,b}" gives "a,b", "{a},{b}" stays: braces that hold the whole are taken off, as often as there are some.
+std::string_view without_braces(std::string_view s);
+
+// Walks over a list: parts between commas outside of {...} and [...], without blanks at their ends. Nothing behind a
+// last comma is no part; an empty part elsewhere is given as such.
+class Items {
+ public:
+  explicit Items(std::string_view list) : rest_(list), more_(!trim(list).empty()) {}
+  bool next(std::string_view* item);
+
+ private:
+  std::string_view rest_;
+  bool more_;
+};
+
+// Decimal digits only, at most `max`; else false, and `out` is untouched.
+bool parse_number(std::string_view s, uint64_t max, uint64_t* out);
+
+// A host: a name of [A-Za-z0-9._-], or an IPv4 or IPv6 address ("[::1]", "__1", not "::1"). `out` is the text of
+// Config: IPv6 with ':' and without brackets; it is in `s` or in the arena. False: it is none, or there is no memory.
+bool parse_host(std::string_view s, Arena& arena, std::string_view* out);
+
+// A name as parse_host takes it: not only of digits and dots, at most 253 characters.
+bool is_host_name(std::string_view s);
+
+// Longest name that is compared for likeness; longer ones are like nothing.
+constexpr size_t kLikeText = 24;
+// How unlike two names may be to be taken for a slip.
+constexpr unsigned kLikeMost = 2;
+
+// How many letters must be changed, added, left out, or swapped with their neighbour to make `b` of `a`, case aside;
+// kLikeMost + 1 if it is more than kLikeMost.
+unsigned unlikeness(std::string_view a, std::string_view b);
+
+// Collects the nearest of many names: give() each, the first of the nearest ones wins. Source: sockmuxd(8).
+class Nearest {
+ public:
+  explicit Nearest(std::string_view wanted) : wanted_(wanted) {}
+  void give(std::string_view known);
+  // Empty if none is near enough.
+  std::string_view best() const { return best_; }
+
+ private:
+  std::string_view wanted_;
+  std::string_view best_;
+  unsigned unlike_ = kLikeMost + 1;
+};
+
+// A list that grows in an arena, by doubling; what it outgrows is lost to the arena. T needs no destructor.
+template <typename T>
+class GrowList {
+ public:
+  explicit GrowList(size_t most) : most_(most) {}
+
+  // False when `most` is reached or the arena is used up.
+  bool add(Arena& arena, const T& value) {
+    if (count_ == most_) return false;
+    if (count_ == room_) {
+      const size_t room = room_ == 0 ? 4 : room_ * 2;
+      T* wider = arena.make<T>(room);
+      if (wider == nullptr) return false;
+      for (size_t i = 0; i < count_; ++i) wider[i] = first_[i];
+      first_ = wider;
+      room_ = room;
+    }
+    first_[count_++] = value;
+    return true;
+  }
+  void remove(size_t at) {
+    for (size_t i = at; i + 1 < count_; ++i) first_[i] = first_[i + 1];
+    --count_;
+  }
+  bool is_full() const { return count_ == most_; }
+  size_t count() const { return count_; }
+  T& operator[](size_t i) { return first_[i]; }
+  T* begin() { return first_; }
+  T* end() { return first_ + count_; }
+  View<T> view() const { return {first_, count_}; }
+
+ private:
+  size_t most_;
+  T* first_ = nullptr;
+  size_t count_ = 0;
+  size_t room_ = 0;
+};
+
+}  // namespace smx
+
+#endif

@@ -1,0 +1,219 @@
+// Where channels go: SERVER=protocol...,-in and DEST. Read next: choose.cc (who gets a channel), finish.cc (the words
+// of -in).
+//
+//     proto ["://" host [":" port] ["/" anything]] ",-in" ["(" words ")"] [":-:" HostList]
+//     host ":" port ["/tcp" | "/udp"] [":" HostList]
+#include "config/parser.h"
+#include "config/tables.h"
+#include "config/words.h"
+
+namespace smx {
+
+namespace {
+
+constexpr std::string_view kIn = ",-in";
+
+}  // namespace
+
+void Parser::on_server(const Word& w, Value value) {
+  const std::string_view text = trim(value);
+  if (text.empty()) return fail(w, {"a server is missing; expected sockmux, sockmux://host:port or protocol://host,-in"});
+  const std::string_view name = first(text, text.find_first_of(":,"));
+  if (equal_fold(name, "sockmux") || equal_fold(name, "sockmuxs")) return link_server(w, text);
+  const size_t comma = text.find(',');
+  const std::string_view url = first(text, comma);
+  if (has_blank(url)) return fail(w, {"'", url, "': a blank inside"});
+  if (comma == kNowhere) return wrong_main(w, text);
+  ServerSpec server;
+  server.origin = w.origin;
+  if (!server_tail(w, skip(text, comma), &server)) return;
+  if (!server_address(w, url, &server)) return;
+  if (add(servers_, server, w, "servers")) add(server_words_, w, w, "servers");
+}
+
+// SERVER=something without ",-in" that is no sockmux.
+void Parser::wrong_main(const Word& w, Value value) {
+  const std::string_view name = first(value, value.find(':'));
+  Nearest nearest(name);
+  nearest.give("sockmux");
+  nearest.give("sockmuxs");
+  if (!nearest.best().empty()) {
+    return fail(w, {"'", name, "' is no protocol of a link; do you mean ", nearest.best(), "?"});
+  }
+  fail(w, {"'", value, "' is no link; the protocol of a link is sockmux, and a server for channels ends with ,-in"});
+}
+
+// From ",-in" on.
+bool Parser::server_tail(const Word& w, std::string_view tail, ServerSpec* server) {
+  const std::string_view after = skip(tail, kIn.size());
+  const bool is_in = starts_with(tail, kIn) && (after.empty() || after[0] == '(' || after[0] == ':' || is_blank(after[0]));
+  if (!is_in) {
+    const std::string_view said = first(tail, tail.find_first_of("(:"));
+    fail(w, {"'", said, "': expected ,-in behind the server"});
+    return false;
+  }
+  std::string_view rest = after;
+  if (!rest.empty() && rest[0] == '(') {
+    const size_t end = find_closing(skip(rest, 1));
+    if (end == kNowhere) {
+      fail(w, {"a ) is missing for -in(, or a quote is not closed"});
+      return false;
+    }
+    const WordsFault fault = split_words(first(skip(rest, 1), end), arena_, &server->words);
+    if (fault == WordsFault::no_memory) no_memory_ = true;
+    if (fault == WordsFault::too_many) fail(w, {"more than 64 words inside of -in(...)"});
+    if (fault == WordsFault::open_quote) fail(w, {"a quote is not closed inside of -in(...)"});
+    if (fault != WordsFault::none) return false;
+    rest = skip(rest, end + 2);
+  }
+  rest = trim(rest);
+  if (rest.empty()) return true;
+  if (!starts_with(rest, ":-:")) {
+    fail(w, {"'", rest, "': expected nothing or :-:HostList behind -in"});
+    return false;
+  }
+  rest = skip(rest, 3);
+  if (rest.find(":-:") != kNowhere) {
+    fail(w, {"there is a second :-:; a list of hosts stands behind the first, separated by ','"});
+    return false;
+  }
+  return condition(w, rest, server);
+}
+
+bool Parser::condition(const Word& w, std::string_view text, ServerSpec* server) {
+  if (trim(text).empty()) return true;
+  const HostList* list = used_list(w, text, ListUse::clients);
+  if (list == nullptr) return false;
+  server->when = list;
+  server->when_text = list->text;
+  return true;
+}
+
+// proto, proto://host, proto://host:port/anything
+bool Parser::server_address(const Word& w, std::string_view url, ServerSpec* server) {
+  const size_t colon = url.find(':');
+  const std::string_view name = first(url, colon);
+  const Protocol* known = find_protocol(name);
+  const bool is_proxy = colon == kNowhere || !server->words.empty();
+  if (colon != kNowhere && !starts_with(skip(url, colon), "://")) {
+    fail(w, {"'", url, "': expected :// between protocol and host"});
+    return false;
+  }
+  Nearest nearest(name);
+  if (known == nullptr) {
+    for (const Protocol& p : protocols()) nearest.give(p.name);
+    const std::string_view mean = nearest.best().empty() ? "" : "; do you mean ";
+    for (const char c : name) {
+      if (is_alnum(c) || c == '-' || c == '_' || c == '.' || c == '+') continue;
+      fail(w, {"'", name, "' is no name of a protocol"});
+      return false;
+    }
+    if (is_proxy || name.empty()) {
+      fail(w, {"unknown protocol '", name, "'", mean, nearest.best()});
+      return false;
+    }
+  }
+  if (is_proxy && known != nullptr && (!known->has_proxy || (colon == kNowhere && known->needs_host))) {
+    if (known->needs_host) {
+      fail(w, {"'", name, "' needs host and port: ", known->name, "://host:port,-in"});
+    } else {
+      fail(w, {"there is no proxy for '", name, "'; give its host: ", name, "://host,-in without words"});
+    }
+    return false;
+  }
+  char* label = static_cast<char*>(arena_.take(name.size() + 1, 1));
+  if (label == nullptr) {
+    no_memory_ = true;
+    return false;
+  }
+  for (size_t i = 0; i < name.size(); ++i) label[i] = fold(name[i]);
+  server->label = {label, name.size()};
+  server->run = is_proxy;
+  if (known != nullptr) server->transport = known->transport;
+  if (server->run) server->transport = known != nullptr && known->needs_host ? known->transport : Transport::tcp;
+  if (colon == kNowhere) return true;
+  if (server->label == "exec") {
+    fail(w, {"exec has no host; expected SERVER=exec,-in(XCOM=command)"});
+    return false;
+  }
+  std::string_view host = skip(url, colon + 3);
+  const size_t slash = host.find('/');
+  const std::string_view path = slash == kNowhere ? std::string_view{} : skip(host, slash);
+  if (path == "/udp" || path == "/tcp") {
+    fail(w, {"'", path, "' does not count here; the protocol tells the kind, as in udprelay://host:port"});
+    return false;
+  }
+  bool has_port = false;
+  Why why;
+  if (!parse_host_port(first(host, slash), arena_, &server->to, &has_port, &why)) {
+    fail_why(w, why);
+    return false;
+  }
+  server->has_address = true;
+  if (!has_port && known != nullptr) server->to.port = known->port;
+  if (server->to.port == 0) {
+    fail(w, {"'", name, "' has no default port", nearest.best().empty() ? "" : " (or do you mean ", nearest.best(),
+             nearest.best().empty() ? "" : "?)", "; write ", name, "://host:port"});
+    return false;
+  }
+  if (known == nullptr) {
+    warn(w, {"unknown protocol '", name, "', relayed as it is", nearest.best().empty() ? "" : "; do you mean ",
+             nearest.best()});
+  }
+  return true;
+}
+
+void Parser::on_dest(const Word& w, Value value) {
+  const std::string_view text = trim(value);
+  if (text.empty()) return fail(w, {"a server is missing; expected host:port"});
+  if (text.find("://") != kNowhere) return fail(w, {"'", text, "': expected host:port, without a protocol"});
+  if (starts_with(text, "::")) {
+    const size_t colon = text.rfind(':');
+    return fail(w, {"'", text, "': an IPv6 address stands in brackets: [", first(text, colon), "]", skip(text, colon)});
+  }
+  const size_t length = host_length(text);
+  if (length == text.size()) return fail(w, {"'", text, "': a port is missing; expected host:port"});
+  ServerSpec server;
+  server.origin = w.origin;
+  const std::string_view rest = skip(text, length + 1);
+  const size_t end = rest.find(':');
+  if (!dest_port(w, first(text, length), first(rest, end), &server)) return;
+  if (end != kNowhere && !condition(w, skip(rest, end + 1), &server)) return;
+  add(dests_, server, w, "servers");
+}
+
+// port, port/tcp, port/udp, port.udp
+bool Parser::dest_port(const Word& w, std::string_view host, std::string_view text, ServerSpec* server) {
+  std::string_view port = text;
+  const size_t mark = text.find_first_of("/.");
+  if (mark != kNowhere) {
+    const std::string_view kind = skip(text, mark + 1);
+    if (kind != "udp" && kind != "tcp") {
+      fail(w, {"'", text, "': '", skip(text, mark), "' is no kind of port; expected /tcp or /udp, in lower case"});
+      return false;
+    }
+    if (kind == "udp") server->transport = Transport::udp;
+    port = first(text, mark);
+  }
+  if (port.empty()) {
+    fail(w, {"'", host, ":': a port is missing; expected host:port"});
+    return false;
+  }
+  Why why;
+  bool has_port = false;
+  if (!parse_host_port(host, arena_, &server->to, &has_port, &why)) {
+    if (host.empty()) why.clear();
+    if (host.empty()) why.add("':").add_printable(text).add("': a host is missing; expected host:port");
+    fail_why(w, why);
+    return false;
+  }
+  if (!parse_port(port, &server->to.port) || server->to.port == 0) {
+    fail(w, {"'", text, "' is no port; expected one of 1 to 65535"});
+    return false;
+  }
+  server->has_address = true;
+  server->label = server->transport == Transport::udp ? "udprelay" : "tcprelay";
+  return true;
+}
+
+}  // namespace smx

@@ -1,0 +1,114 @@
+// Single values: OWNER, CHROOT, UMASK, PIDFILE, LOGFILE, SYSLOG, SRCIF, and XCOM, XFIL of exec. Read next: parser.h.
+#include "config/parser.h"
+#include "config/tables.h"
+
+namespace smx {
+
+namespace {
+
+constexpr unsigned kMostUmask = 0777;
+
+}  // namespace
+
+// user, user/group, #uid, #uid/#gid
+void Parser::on_owner(const Word& w, Value value) {
+  const std::string_view text = trim(value);
+  if (text.find('*') != kNowhere || text.find(':') != kNowhere) {
+    return fail(w, {"'", text, "': owners by client (list, *) are not supported; expected user or user/group"});
+  }
+  const size_t slash = text.find('/');
+  const std::string_view parts[] = {first(text, slash), slash == kNowhere ? std::string_view("-") : skip(text, slash + 1)};
+  for (const std::string_view part : parts) {
+    uint64_t id = 0;
+    const bool is_id = first(part, 1) == "#";
+    const bool good = is_id ? parse_number(skip(part, 1), UINT32_MAX - 1, &id) : !part.empty();
+    if (!good || has_blank(part) || part.find('/') != kNowhere) {
+      return fail(w, {"'", text, "': expected user, user/group or #id"});
+    }
+  }
+  config_->owner = keep_text({text});
+  keep_single(w, "OWNER", {}, config_->owner);
+}
+
+void Parser::on_chroot(const Word& w, Value value) {
+  if (trim(value).empty()) return fail(w, {"a directory is missing"});
+  config_->chroot_dir = keep_text({trim(value)});
+  keep_single(w, "CHROOT", {}, config_->chroot_dir);
+}
+
+void Parser::on_umask(const Word& w, Value value) {
+  const std::string_view text = trim(value);
+  unsigned mask = 0;
+  bool good = !text.empty() && text.size() <= 4;
+  for (const char c : text) {
+    good = good && c >= '0' && c <= '7';
+    if (good) mask = mask * 8 + static_cast<unsigned>(c - '0');
+  }
+  if (!good || mask > kMostUmask) return fail(w, {"'", text, "': expected an octal number of 0 to 0777"});
+  config_->umask_text = keep_text({text});
+  keep_single(w, "UMASK", {}, config_->umask_text);
+}
+
+void Parser::on_pidfile(const Word& w, Value value) {
+  if (trim(value).empty()) return fail(w, {"a file is missing"});
+  config_->pidfile = keep_text({trim(value)});
+  config_->pidfile_given = true;
+  keep_single(w, "PIDFILE", {}, config_->pidfile);
+}
+
+void Parser::on_logfile(const Word& w, Value value) {
+  const std::string_view text = trim(value);
+  if (text.find("${") != kNowhere || text.find('[') != kNowhere) {
+    return fail(w, {"'", text, "': ${NAME} and [date+...] are not supported; expected a plain path, or nothing"});
+  }
+  config_->logfile = keep_text({text});
+  config_->logfile_given = true;
+  keep_single(w, "LOGFILE", {}, config_->logfile);
+}
+
+// Nothing, or -fname.
+void Parser::on_syslog(const Word& w, Value value) {
+  const std::string_view text = trim(value);
+  const bool is_facility = starts_with(text, "-f");
+  if (!text.empty() && !is_facility) return fail(w, {"'", text, "': expected nothing or -ffacility, as in -fdaemon"});
+  if (is_facility && !is_one_of(syslog_facilities(), skip(text, 2))) {
+    Nearest nearest(skip(text, 2));
+    for (const std::string_view known : syslog_facilities()) nearest.give(known);
+    return fail(w, {"'", text, "': no such facility, see syslog(3)", nearest.best().empty() ? "" : "; do you mean -f",
+                    nearest.best()});
+  }
+  config_->syslog = keep_text({text});
+  keep_single(w, "SYSLOG", {}, config_->syslog);
+}
+
+// host, host:port
+void Parser::on_srcif(const Word& w, Value value) {
+  const std::string_view text = trim(value);
+  bool has_port = false;
+  Why why;
+  HostPort source;
+  const std::string_view port = skip(text, host_length(text) + 1);
+  if (port.find(':') != kNowhere) {
+    return fail(w, {"'", text, "': not supported: an address for some servers or clients only; expected host[:port]"});
+  }
+  const bool has_empty_port = !text.empty() && text.back() == ':';
+  if (!parse_host_port(first(text, text.size() - (has_empty_port ? 1 : 0)), arena_, &source, &has_port, &why)) {
+    return fail_why(w, why);
+  }
+  config_->source = source;
+  keep_single(w, "SRCIF", {}, keep_text({text}));
+}
+
+void Parser::on_xcom(const Word& w, Value value) {
+  if (trim(value).empty()) return fail(w, {"a command is missing"});
+  config_->xcom = keep_text({trim(value)});
+  keep_single(w, "XCOM", {}, config_->xcom);
+}
+
+void Parser::on_xfil(const Word& w, Value value) {
+  if (trim(value).empty()) return fail(w, {"a command is missing"});
+  config_->xfil = keep_text({trim(value)});
+  keep_single(w, "XFIL", {}, config_->xfil);
+}
+
+}  // namespace smx

@@ -1,0 +1,258 @@
+// Lists of word:value: TIMEOUT, MAXIMA, SOXCONF. Read next: tables.cc (DeleGate's words without meaning here).
+#include "config/parser.h"
+#include "config/tables.h"
+
+namespace smx {
+
+namespace {
+
+constexpr int64_t kSecond = 1000000;
+constexpr int64_t kLongestPeriod = 10 * 365 * 86400 * kSecond;  // ten years
+constexpr unsigned kFractionDigits = 6;
+constexpr uint64_t kLeastPacket = 129;  // SockMux 0.3 ignores a PACKSIZE of 128 and below
+constexpr uint64_t kMostPacket = 16384;
+constexpr size_t kOwnNameText = 63;  // sockmux(7), SETTINGS field 07
+
+struct TimeoutWord {
+  std::string_view name;
+  Duration Config::* field;
+  int64_t most_us;
+};
+constexpr TimeoutWord kTimeouts[] = {
+    {"con", &Config::connect_timeout, kLongestPeriod},  {"lin", &Config::linger_timeout, kLongestPeriod},
+    {"io", &Config::io_timeout, kLongestPeriod},        {"silence", &Config::udp_timeout, kLongestPeriod},
+    {"hello", &Config::hello_timeout, kLongestPeriod},  {"login", &Config::login_timeout, kLongestPeriod},
+    {"dns", &Config::dns_timeout, kLongestPeriod},      {"ping", &Config::ping_interval, kLongestPeriod},
+    {"retry", &Config::retry_max, kLongestPeriod},      {"renew", &Config::renew_interval, kLongestPeriod},
+    {"resume", &Config::resume_hold, 65535 * kSecond},
+};
+
+struct MaximaWord {
+  std::string_view name;
+  uint32_t Config::* field;  // nullptr: memory_bytes
+  uint64_t least;
+  uint64_t most;
+  std::string_view bounds;
+};
+constexpr MaximaWord kMaxima[] = {
+    {"listen", &Config::listen_backlog, 1, 65535, "1 to 65535"},
+    {"conpch", &Config::max_per_client, 0, 1000000, "0 (no limit) to 1000000"},
+    {"udprelay", &Config::max_udp_flows, 1, 65535, "1 to 65535"},
+    {"memory", nullptr, 65536, uint64_t{1} << 40, "65536 bytes to 1024g, with k, m or g behind it"},
+    {"halfopen", &Config::max_half_open, 1, 65535, "1 to 65535"},
+    {"channels", &Config::max_channels, 1, 65535, "1 to 65535"},
+    {"links", &Config::max_links, 0, 65535, "0 (default) to 65535"},
+};
+
+constexpr std::string_view kSoxconf[] = {"packsize", "crypt", "proto", "key", "peers", "name", "line", "mkfifo"};
+
+// "10", "0.5", "2s", "1m", "1.5h", "1d" in microseconds; false for all else, and beyond `most`.
+bool parse_period(std::string_view text, int64_t most, int64_t* out) {
+  int64_t unit = kSecond;
+  if (!text.empty() && !is_digit(text.back())) {
+    const char c = text.back();
+    if (c != 's' && c != 'm' && c != 'h' && c != 'd') return false;
+    if (c == 'm') unit = 60 * kSecond;
+    if (c == 'h') unit = 3600 * kSecond;
+    if (c == 'd') unit = 86400 * kSecond;
+    text.remove_suffix(1);
+  }
+  const size_t dot = text.find('.');
+  uint64_t whole = 0;
+  if (!parse_number(first(text, dot), static_cast<uint64_t>(most / unit), &whole)) return false;
+  int64_t result = static_cast<int64_t>(whole) * unit;
+  if (dot != kNowhere) {
+    const std::string_view digits = skip(text, dot + 1);
+    if (digits.empty() || digits.size() > kFractionDigits) return false;
+    int64_t part = unit;
+    for (const char c : digits) {
+      if (!is_digit(c)) return false;
+      part /= 10;
+      result += (c - '0') * part;
+    }
+  }
+  if (result > most) return false;
+  *out = result;
+  return true;
+}
+
+// Seconds, with as many digits behind the point as are needed.
+void add_seconds(TextBase& to, int64_t us) {
+  to.add_u(static_cast<uint64_t>(us / kSecond));
+  int64_t rest = us % kSecond;
+  if (rest > 0) to.add('.');
+  for (int64_t unit = kSecond / 10; rest > 0; unit /= 10) {
+    to.add(static_cast<char>('0' + rest / unit));
+    rest %= unit;
+  }
+}
+
+// "65536", "64k", "8m", "1g".
+bool parse_size(std::string_view text, uint64_t most, uint64_t* out) {
+  uint64_t unit = 1;
+  if (!text.empty()) {
+    const char c = fold(text.back());
+    if (c == 'k') unit = 1024;
+    if (c == 'm') unit = 1024 * 1024;
+    if (c == 'g') unit = 1024 * 1024 * 1024;
+    if (unit > 1) text.remove_suffix(1);
+  }
+  uint64_t n = 0;
+  if (!parse_number(text, most / unit, &n)) return false;
+  *out = n * unit;
+  return true;
+}
+
+void split(std::string_view item, std::string_view* name, std::string_view* value) {
+  const size_t colon = item.find(':');
+  *name = trim(first(item, colon));
+  *value = colon == kNowhere ? std::string_view{} : trim(skip(item, colon + 1));
+}
+
+bool is_yes(std::string_view s) { return s.empty() || s == "yes" || s == "on" || s == "1"; }
+bool is_no(std::string_view s) { return s == "no" || s == "off" || s == "0"; }
+
+}  // namespace
+
+void Parser::on_timeout(const Word& w, Value value) {
+  Items items(value);
+  std::string_view item, name, period;
+  if (trim(value).empty()) fail(w, {"expected word:period, as in con:10"});
+  while (items.next(&item)) {
+    split(item, &name, &period);
+    timeout_item(w, name, period);
+  }
+}
+
+void Parser::timeout_item(const Word& w, std::string_view name, std::string_view period) {
+  for (const TimeoutWord& known : kTimeouts) {
+    if (known.name != name) continue;
+    int64_t us = 0;
+    if (!parse_period(period, known.most_us, &us)) {
+      return fail(w, {"'", name, ":", period, "': expected ", name, ":period, a number with s, m, h or d, 0 for never",
+                      known.most_us < kLongestPeriod ? ", at most 65535 seconds" : ""});
+    }
+    config_->*known.field = micros(us);
+    Text<40> shown;
+    add_seconds(shown, us);
+    return keep_single(w, "TIMEOUT", name, shown.text());
+  }
+  if (is_one_of(ignored_timeouts(), name)) return report_->ignore(keep_text({"TIMEOUT=", name}));
+  Nearest nearest(name);
+  for (const TimeoutWord& known : kTimeouts) nearest.give(known.name);
+  for (const std::string_view known : ignored_timeouts()) nearest.give(known);
+  fail(w, {"unknown word '", name, "'", nearest.best().empty() ? "" : "; do you mean ", nearest.best()});
+}
+
+void Parser::on_maxima(const Word& w, Value value) {
+  Items items(value);
+  std::string_view item, name, number;
+  if (trim(value).empty()) fail(w, {"expected word:number, as in listen:50"});
+  while (items.next(&item)) {
+    split(item, &name, &number);
+    maxima_item(w, name, number);
+  }
+}
+
+void Parser::maxima_item(const Word& w, std::string_view name, std::string_view number) {
+  for (const MaximaWord& known : kMaxima) {
+    if (known.name != name) continue;
+    uint64_t n = 0;
+    const bool is_memory = known.field == nullptr;
+    const bool good = is_memory ? parse_size(number, known.most, &n) : parse_number(number, known.most, &n);
+    if (!good || n < known.least) {
+      return fail(w, {"'", name, ":", number, "': expected ", name, ":number, ", known.bounds});
+    }
+    if (is_memory) {
+      config_->memory_bytes = n;
+    } else {
+      config_->*known.field = static_cast<uint32_t>(n);
+    }
+    Text<24> shown;
+    shown.add_u(n);
+    return keep_single(w, "MAXIMA", name, shown.text());
+  }
+  if (is_one_of(ignored_maxima(), name)) return report_->ignore(keep_text({"MAXIMA=", name}));
+  Nearest nearest(name);
+  for (const MaximaWord& known : kMaxima) nearest.give(known.name);
+  for (const std::string_view known : ignored_maxima()) nearest.give(known);
+  fail(w, {"unknown word '", name, "'", nearest.best().empty() ? "" : "; do you mean ", nearest.best()});
+}
+
+void Parser::on_soxconf(const Word& w, Value value) {
+  Items items(value);
+  std::string_view item, name, setting;
+  if (trim(value).empty()) fail(w, {"expected word:value, as in packsize:1024"});
+  while (items.next(&item)) {
+    split(item, &name, &setting);
+    soxconf_item(w, name, setting);
+  }
+}
+
+void Parser::soxconf_item(const Word& w, std::string_view name, std::string_view value) {
+  if (is_one_of(ignored_soxconf(), name)) return report_->ignore(keep_text({"SOXCONF=", name}));
+  if (name == "packsize") return packet_size(w, value);
+  std::string_view expected;
+  if (name == "crypt") {
+    if (!is_no(value) || value == "0") expected = "no or off: there is no encryption but that of SERVER=sockmuxs";
+  } else if (name == "proto") {
+    expected = "auto, 0.3 or 1";
+    if (value == "auto") config_->proto = Config::Proto::automatic;
+    if (value == "0.3") config_->proto = Config::Proto::v03;
+    if (value == "1") config_->proto = Config::Proto::v1;
+    if (value == "auto" || value == "0.3" || value == "1") expected = {};
+  } else if (name == "line") {
+    expected = "auto, clean or lossy";
+    if (value == "auto") config_->line = Config::Line::automatic;
+    if (value == "clean") config_->line = Config::Line::clean;
+    if (value == "lossy") config_->line = Config::Line::lossy;
+    if (value == "auto" || value == "clean" || value == "lossy") expected = {};
+  } else if (name == "mkfifo") {
+    if (!is_yes(value) && !is_no(value)) expected = "yes or no";
+    config_->mkfifo = is_yes(value);
+  } else if (name == "key" || name == "peers") {
+    (name == "key" ? config_->key_file : config_->peers_file) = keep_text({value});
+    if (value.empty()) expected = "a file";
+  } else if (name == "name") {
+    if (!peer_name(w, value, kOwnNameText)) return;
+    config_->own_name = keep_text({value});
+  } else {
+    Nearest nearest(name);
+    for (const std::string_view known : kSoxconf) nearest.give(known);
+    for (const std::string_view known : ignored_soxconf()) nearest.give(known);
+    return fail(w, {"unknown word '", name, "'", nearest.best().empty() ? "" : "; do you mean ", nearest.best()});
+  }
+  if (!expected.empty()) return fail(w, {"'", name, ":", value, "': expected ", expected});
+  keep_single(w, "SOXCONF", name, value.empty() ? "yes" : value);
+}
+
+void Parser::packet_size(const Word& w, std::string_view value) {
+  uint64_t n = 0;
+  if (!parse_size(value, UINT32_MAX, &n)) {
+    return fail(w, {"'packsize:", value, "': expected a number of 129 to 16384, or with k behind it"});
+  }
+  if (n > kMostPacket) {
+    warn(w, {"packsize is cut to 16384"});
+    n = kMostPacket;
+  }
+  if (n < kLeastPacket) {
+    warn(w, {"packsize is raised to 129"});
+    n = kLeastPacket;
+  }
+  config_->packet_size = static_cast<uint16_t>(n);
+  Text<24> shown;
+  shown.add_u(n);
+  keep_single(w, "SOXCONF", "packsize", shown.text());
+}
+
+// 1..longest of A-Za-z0-9._-
+bool Parser::peer_name(const Word& w, std::string_view name, size_t longest) {
+  bool good = !name.empty() && name.size() <= longest;
+  for (const char c : name) good = good && (is_alnum(c) || c == '.' || c == '_' || c == '-');
+  if (good) return true;
+  fail(w, {"'", name, "' is no name of a peer; expected at most ", longest == kOwnNameText ? "63" : "32",
+           " of A-Z a-z 0-9 . _ -"});
+  return false;
+}
+
+}  // namespace smx
