@@ -45,8 +45,8 @@ bool rule_matches(const AccessRule& rule, std::string_view protocol, const Subje
 }
 
 // `every`: rules for all protocols and servers count here, too (inside of -in).
-bool rules_allow(const Config& config, bool every, std::string_view protocol, const Subject& who,
-                 const Subject& target, const NameLookup& lookup) {
+bool rules_allow(const Config& config, bool every, std::string_view protocol, const Subject& who, const Subject& target,
+                 const NameLookup& lookup) {
   if (!matches_or_all(config.reachable, target, lookup, Doubt::deny)) return false;
   bool is_needed = false;
   bool is_permitted = false;

@@ -5,7 +5,7 @@
 // not resolved) lets nobody in. Read next: hostlist.h. Source: sockmuxd(8), "Access".
 //
 //     a client or a link comes in     allowed_client()
-//     the peer sends CONNECT          choose(), then allowed_connect() for the server, again for each address of its name
+//     the peer sends CONNECT          choose(), then allowed_connect() for the server, for each address of its name
 //                                     (a proxy: for each server that its client asks for)
 #ifndef SOCKMUX_CONFIG_CHOOSE_H
 #define SOCKMUX_CONFIG_CHOOSE_H
@@ -30,7 +30,7 @@ struct Target {
   std::string_view host;  // as it was asked for: a name or an address
   uint16_t port = 0;
   Transport transport = Transport::tcp;
-  Address address;        // one of its addresses; none: not resolved
+  Address address;  // one of its addresses; none: not resolved
 };
 // At the exit, at every CONNECT. Of the Config: REACHABLE must match; if a PERMIT has protocols or servers other than
 // "*", one PERMIT must match; no REJECT of that kind may match. Of the words of -in(...): the same, with every PERMIT,
@@ -48,8 +48,8 @@ bool remittable(const Config& config, const ServerSpec& server, std::string_view
 View<Address> find_host(const Config& config, std::string_view name);
 View<Address> find_host(const Config& config, const ServerSpec& server, std::string_view name);
 
-// May anybody in the world use this port (of PORT or -P)? Judged by what the lists say about addresses that are nobody's
-// (RFC 5737, RFC 3849); a port at a loopback address is never open.
+// May anybody in the world use this port (of PORT or -P)? Judged by what the lists say about addresses that belong to
+// nobody (RFC 5737, RFC 3849); a port at a loopback address is never open.
 bool is_open_to_world(const Config& config, const HostPort& at);
 
 }  // namespace smx

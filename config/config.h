@@ -76,27 +76,28 @@ struct ListenSpec {
 struct LinkSpec {
   enum class Kind : uint8_t { accept_tcp, connect_tcp, fifo, device, program, stdio };
   Kind kind = Kind::accept_tcp;
-  bool secure = false;             // sockmuxs
-  HostPort at;                     // accept_tcp, connect_tcp
-  std::string_view in_path;        // fifo: to read
-  std::string_view out_path;       // fifo: to write
-  std::string_view path;           // device with its settings, program: the command
-  std::string_view peer;           // NAME@
+  bool secure = false;        // sockmuxs
+  HostPort at;                // accept_tcp, connect_tcp
+  std::string_view in_path;   // fifo: to read
+  std::string_view out_path;  // fifo: to write
+  std::string_view path;      // device with its settings, program: the command
+  std::string_view peer;      // NAME@
   Origin origin;
 };
 
 // One possible destination of a channel that the peer opens (SERVER=...,-in and DEST=).
 struct ServerSpec {
-  std::string_view label;          // protocol, lower case; DEST: tcprelay, udprelay
+  std::string_view label;  // protocol, lower case; DEST: tcprelay, udprelay
   bool has_address = false;
   Transport transport = Transport::tcp;
-  HostPort to;                     // if has_address
-  bool run = false;                // a proxy or program serves the channel, with these words
+  HostPort to;       // if has_address
+  bool run = false;  // a proxy or program serves the channel, with these words
   View<std::string_view> words;
   const HostList* when = nullptr;  // nullptr: always
   std::string_view when_text;      // as written, without blanks and outer braces; empty: always
-  const Config* options = nullptr;  // if run: the words, parsed; times and limits that they do not give are the daemon's
-  std::string_view missing_file;    // a +=file among the words that is not there: refuse such channels, and say so
+  const Config* options =
+      nullptr;                    // if run: the words, parsed; times and limits that they do not give are the daemon's
+  std::string_view missing_file;  // a +=file among the words that is not there: refuse such channels, and say so
   Origin origin;
 };
 
@@ -134,46 +135,46 @@ struct Config {
   Proto proto = Proto::automatic;
   bool mkfifo = false;
   // TIMEOUT
-  Duration connect_timeout = seconds(10);   // con
-  Duration linger_timeout = seconds(30);    // lin: after a half-close toward 0.3
-  Duration io_timeout = seconds(0);         // io; 0: never
-  Duration hello_timeout = seconds(15);     // hello
-  Duration dns_timeout = seconds(10);       // dns
-  Duration ping_interval = seconds(60);     // ping: an idle link is asked after this
-  Duration retry_max = seconds(30);         // retry: longest pause between two attempts
-  Duration udp_timeout = seconds(180);      // silence of an UDP flow
+  Duration connect_timeout = seconds(10);  // con
+  Duration linger_timeout = seconds(30);   // lin: after a half-close toward 0.3
+  Duration io_timeout = seconds(0);        // io; 0: never
+  Duration hello_timeout = seconds(15);    // hello
+  Duration dns_timeout = seconds(10);      // dns
+  Duration ping_interval = seconds(60);    // ping: an idle link is asked after this
+  Duration retry_max = seconds(30);        // retry: longest pause between two attempts
+  Duration udp_timeout = seconds(180);     // silence of an UDP flow
   // MAXIMA
-  uint32_t listen_backlog = 1024;           // listen
-  uint32_t max_udp_flows = 1024;            // udprelay
-  uint32_t max_per_client = 0;              // conpch: connections of one client host; 0: no limit
-  uint64_t memory_bytes = 0;                // memory; 0: 8 MiB a link
-  uint32_t max_channels = 1000;             // channels
-  uint32_t max_links = 0;                   // links; 0: 1 for a connector, 16 for an acceptor
-  uint32_t max_half_open = 64;              // halfopen
+  uint32_t listen_backlog = 1024;  // listen
+  uint32_t max_udp_flows = 1024;   // udprelay
+  uint32_t max_per_client = 0;     // conpch: connections of one client host; 0: no limit
+  uint64_t memory_bytes = 0;       // memory; 0: 8 MiB a link
+  uint32_t max_channels = 1000;    // channels
+  uint32_t max_links = 0;          // links; 0: 1 for a connector, 16 for an acceptor
+  uint32_t max_half_open = 64;     // halfopen
 
-  HostPort source;                 // SRCIF; empty host: none
+  HostPort source;  // SRCIF; empty host: none
   std::string_view owner, chroot_dir, umask_text, pidfile, logfile, syslog;
-  bool logfile_given = false;      // LOGFILE= is given, maybe empty
+  bool logfile_given = false;  // LOGFILE= is given, maybe empty
   bool pidfile_given = false;
-  View<std::string_view> env;      // -eNAME=VALUE, as NAME=VALUE
+  View<std::string_view> env;  // -eNAME=VALUE, as NAME=VALUE
 
   // More of SOXCONF. Paths and the texts above (owner ... syslog, env, paths of links) have a NUL behind their end.
-  std::string_view key_file;       // key; empty: the secure link's default
-  std::string_view peers_file;     // peers
-  std::string_view own_name;       // name
+  std::string_view key_file;    // key; empty: the secure link's default
+  std::string_view peers_file;  // peers
+  std::string_view own_name;    // name
   enum class Line : uint8_t { automatic, clean, lossy };
-  Line line = Line::automatic;     // line
+  Line line = Line::automatic;  // line
   // More of TIMEOUT
-  Duration login_timeout = seconds(60);    // login: a proxy waits so long for the client's wish
-  Duration resume_hold = seconds(60);      // resume: a session without a link is kept; 0..65535 s
+  Duration login_timeout = seconds(60);      // login: a proxy waits so long for the client's wish
+  Duration resume_hold = seconds(60);        // resume: a session without a link is kept; 0..65535 s
   Duration renew_interval = seconds(86400);  // renew: a secure link is made anew; 0: never
   // -in(...) only
-  std::string_view xcom, xfil;     // the command of exec
+  std::string_view xcom, xfil;            // the command of exec
   const ProtoList* remittable = nullptr;  // REMITTABLE; nullptr: the proxy's own default
 
-  View<HostEntry> hosts;           // HOSTS
-  View<std::string_view> names;    // every name in a list of hosts that must be resolved ahead; each once
-  View<Setting> settings;          // what else is obeyed, in the order of the words
+  View<HostEntry> hosts;         // HOSTS
+  View<std::string_view> names;  // every name in a list of hosts that must be resolved ahead; each once
+  View<Setting> settings;        // what else is obeyed, in the order of the words
 };
 
 }  // namespace smx

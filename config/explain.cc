@@ -76,7 +76,8 @@ void explain_server(const ServerSpec& server, LineSink& to) {
   } else {
     line.add("serves ").add(kind).add(" channels by its ").add(server.label).add(" proxy");
   }
-  const bool is_one_port = server.when_text.size() > 2 && server.when_text.find_first_not_of("0123456789-", 2) == kNowhere;
+  const bool is_one_port =
+      server.when_text.size() > 2 && server.when_text.find_first_not_of("0123456789-", 2) == kNowhere;
   if (is_one_port && starts_with(server.when_text, "-P")) {
     line.add(" accepted at port ").add(skip(server.when_text, 2));
   } else if (!server.when_text.empty()) {

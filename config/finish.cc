@@ -212,8 +212,10 @@ void Parser::check_ports() {
       const std::string_view b = accept.at.host.empty() ? kAnyHost : accept.at.host;
       const bool same = equal_fold(a, b) || a == kAnyHost || b == kAnyHost;
       if (listen.at.port != accept.at.port || !same) continue;
-      report_->error(kExitConfig, listen.origin, {"PORT and ", accept.word.text, " are the same port; links and clients "
-                                                  "need ports of their own"});
+      report_->error(kExitConfig, listen.origin,
+                     {"PORT and ", accept.word.text,
+                      " are the same port; links and clients "
+                      "need ports of their own"});
     }
   }
 }

@@ -1,8 +1,8 @@
 // Lists of hosts and of protocols: who a rule or a condition is for.
 //
 // Owner: the arena. Invariant: a list that parse_host_list() and the parser's linking let through has no loop, at most
-// kMaxListCost terms in all, and is evaluated without a resolver: names are asked of a NameLookup, which answers at once.
-// Read next: choose.h (who asks). Source: sockmux.conf(5), "HostList"; DeleGate's manual.
+// kMaxListCost terms in all, and is evaluated without a resolver: a NameLookup answers at once.
+// Read next: choose.h (who asks). Source: sockmux.conf(5), "Who may"; DeleGate's manual.
 //
 //     list = term {("," | ",&," | ",|,") term}           term = ["!"] (host | "{" list "}")
 //
@@ -23,11 +23,11 @@
 
 namespace smx {
 
-constexpr size_t kMaxTerms = 1024;         // in one list
-constexpr size_t kMaxBraces = 8;           // {...} inside of each other
-constexpr size_t kMaxPortRanges = 64;      // in one -P, one host:{...}, one protocol/{...}
-constexpr uint32_t kMaxListCost = 65536;   // terms of a list and of all lists that it names
-constexpr uint32_t kMaxListDepth = 32;     // lists that name lists
+constexpr size_t kMaxTerms = 1024;        // in one list
+constexpr size_t kMaxBraces = 8;          // {...} inside of each other
+constexpr size_t kMaxPortRanges = 64;     // in one -P, one host:{...}, one protocol/{...}
+constexpr uint32_t kMaxListCost = 65536;  // terms of a list and of all lists that it names
+constexpr uint32_t kMaxListDepth = 32;    // lists that name lists
 
 // Ports first..last. `only`: the kind of the client must be known to be that (or is unknown).
 struct PortRange {
@@ -90,7 +90,7 @@ struct Subject {
   uint16_t accepted_port = 0;  // 0: unknown. For servers: their port
   bool kind_known = false;     // SockMux 1 tells it, 0.3 does not
   Transport kind = Transport::tcp;
-  std::string_view host;       // for servers: the name that was asked for, if it is one
+  std::string_view host;  // for servers: the name that was asked for, if it is one
 };
 
 // What is known at this moment; must not block.
@@ -116,6 +116,12 @@ bool matches(const ProtoList& list, std::string_view protocol, uint16_t port, bo
 
 // IPv4 in IPv6 (::ffff:1.2.3.4) as IPv4, everything else as it is.
 Address unmapped(const Address& a);
+// Byte `i` of the mask whose first `bits` bits are set.
+constexpr uint8_t mask_byte(uint64_t bits, unsigned i) {
+  return bits >= 8 * i + 8 ? uint8_t{0xff}
+         : bits <= 8 * i   ? uint8_t{0}
+                           : static_cast<uint8_t>(0xff00 >> (bits - 8 * i));
+}
 bool is_inside(const Address& a, const Network& network);
 
 // Who a list is for decides what may stand in it.

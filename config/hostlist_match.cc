@@ -83,8 +83,7 @@ Hit host_hit(const HostTerm& t, const Question& q) {
         if (a.family != 4 || a.ip[i] < t.low[i] || a.ip[i] > t.high[i]) return Hit::no;
       }
       return Hit::yes;
-    case HostTerm::Kind::network:
-      return a.is_none() ? Hit::unknown : hit_if(is_masked_equal(a, t.address, t.mask));
+    case HostTerm::Kind::network: return a.is_none() ? Hit::unknown : hit_if(is_masked_equal(a, t.address, t.mask));
     case HostTerm::Kind::localnet: return a.is_none() ? Hit::unknown : in_localnet(a, q.lookup);
     case HostTerm::Kind::list: break;
   }
@@ -133,10 +132,7 @@ Address unmapped(const Address& a) {
 
 bool is_inside(const Address& a, const Network& network) {
   uint8_t mask[16];
-  for (unsigned i = 0; i < 16; ++i) {
-    const unsigned bits = network.bits < 8 * i ? 0 : network.bits - 8 * i;
-    mask[i] = bits >= 8 ? uint8_t{0xff} : static_cast<uint8_t>(0xff00 >> bits);
-  }
+  for (unsigned i = 0; i < 16; ++i) mask[i] = mask_byte(network.bits, i);
   return is_masked_equal(unmapped(a), network.address, mask);
 }
 

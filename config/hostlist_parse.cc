@@ -1,4 +1,4 @@
-// How lists of hosts and protocols are read. Read next: hostlist.h; hostlist_match.cc.
+// How lists of hosts are read. Read next: hostlist.h; protolist.cc (ports), hostlist_match.cc.
 #include <string.h>
 
 #include "config/hostlist.h"
@@ -7,12 +7,6 @@
 namespace smx {
 
 namespace {
-
-bool say(ListFault* fault, std::initializer_list<std::string_view> pieces) {
-  fault->text.clear();
-  for (const std::string_view piece : pieces) fault->text.add_printable(piece);
-  return false;
-}
 
 // One list with the lists in its braces; each {...} is a reader of its own, one deeper.
 class ListReader {
@@ -43,7 +37,7 @@ class ListReader {
 };
 
 bool ListReader::put(const HostTerm& term) {
-  if (terms_.is_full()) return say(fault_, {"the list has more than 1024 parts"});
+  if (terms_.is_full()) return say(fault_->text, {"the list has more than 1024 parts"});
   return terms_.add(arena_, term);
 }
 
@@ -51,7 +45,7 @@ HostList* ListReader::read(std::string_view text) {
   text = without_braces(text);
   if (!is_balanced(text)) {
     const bool brackets = text.find('{') == kNowhere && text.find('}') == kNowhere;
-    say(fault_, {"'", text, "': ", brackets ? "[ and ] do not match" : "{ and } do not match"});
+    say(fault_->text, {"'", text, "': ", brackets ? "[ and ] do not match" : "{ and } do not match"});
     return nullptr;
   }
   Items items(text);
@@ -60,11 +54,11 @@ HostList* ListReader::read(std::string_view text) {
     if (!take(item)) return nullptr;
   }
   if (joined_) {
-    say(fault_, {"'", text, "': nothing stands behind the last & or |"});
+    say(fault_->text, {"'", text, "': nothing stands behind the last & or |"});
     return nullptr;
   }
   if (terms_.count() == 0) {
-    say(fault_, {"the list of hosts is empty; * is everybody, .localnet the local networks"});
+    say(fault_->text, {"the list of hosts is empty; * is everybody, .localnet the local networks"});
     return nullptr;
   }
   HostList* list = arena_.make<HostList>();
@@ -84,9 +78,9 @@ HostList* ListReader::read(std::string_view text) {
 }
 
 bool ListReader::take(std::string_view item) {
-  if (item.empty()) return say(fault_, {"an empty part between two commas"});
+  if (item.empty()) return say(fault_->text, {"an empty part between two commas"});
   if (item == "&" || item == "|") {
-    if (joined_ || terms_.count() == 0) return say(fault_, {"'", item, "' needs a host on either side"});
+    if (joined_ || terms_.count() == 0) return say(fault_->text, {"'", item, "' needs a host on either side"});
     join_ = item == "&" ? HostTerm::Join::both : HostTerm::Join::either;
     joined_ = true;
     port_text_ = {};
@@ -102,8 +96,8 @@ bool ListReader::take(std::string_view item) {
   if (t[0] == '!') {
     out.negated = true;
     t = trim(skip(t, 1));
-    if (t.empty()) return say(fault_, {"a '!' alone; it must stand in front of a host"});
-    if (t[0] == '!') return say(fault_, {"'", item, "': one '!' is enough"});
+    if (t.empty()) return say(fault_->text, {"a '!' alone; it must stand in front of a host"});
+    if (t[0] == '!') return say(fault_->text, {"'", item, "': one '!' is enough"});
   }
   if (!term(t, &out)) return false;
   if (out.kind == HostTerm::Kind::ports) port_text_ = skip(t, 2);
@@ -119,10 +113,11 @@ bool ListReader::extend_ports(std::string_view item) {
 }
 
 bool ListReader::term(std::string_view t, HostTerm* out) {
-  if (t.find(';') != kNowhere) return say(fault_, {"'", t, "': ';' separates nothing; hosts are separated by ','"});
+  if (t.find(';') != kNowhere)
+    return say(fault_->text, {"'", t, "': ';' separates nothing; hosts are separated by ','"});
   if (t[0] == '{') {
-    if (without_braces(t).size() == t.size()) return say(fault_, {"'", t, "': unexpected text at { }"});
-    if (depth_ + 1 == kMaxBraces) return say(fault_, {"more than 8 { inside of each other"});
+    if (without_braces(t).size() == t.size()) return say(fault_->text, {"'", t, "': unexpected text at { }"});
+    if (depth_ + 1 == kMaxBraces) return say(fault_->text, {"more than 8 { inside of each other"});
     ListReader inner(use_, arena_, fault_, depth_ + 1);
     out->kind = HostTerm::Kind::list;
     out->list = inner.read(t);
@@ -130,16 +125,17 @@ bool ListReader::term(std::string_view t, HostTerm* out) {
   }
   if (first(t, 2) == "-P") {
     if (use_ == ListUse::reliable) {
-      return say(fault_, {"'", t, "': no -P here; which port a client may use is for PERMIT or a server's condition"});
+      return say(fault_->text,
+                 {"'", t, "': no -P here; which port a client may use is for PERMIT or a server's condition"});
     }
-    if (use_ == ListUse::servers) return say(fault_, {"'", t, "': no -P in a list of servers; write host:port"});
+    if (use_ == ListUse::servers) return say(fault_->text, {"'", t, "': no -P in a list of servers; write host:port"});
     out->kind = HostTerm::Kind::ports;
     return parse_port_ranges(skip(t, 2), true, true, arena_, &out->ports, fault_);
   }
-  if (has_blank(t)) return say(fault_, {"'", t, "': a blank inside; hosts are separated by ','"});
-  if (t[0] == '-') return say(fault_, {"'", t, "': not supported; of the forms with - there is -Pport only"});
+  if (has_blank(t)) return say(fault_->text, {"'", t, "': a blank inside; hosts are separated by ','"});
+  if (t[0] == '-') return say(fault_->text, {"'", t, "': not supported; of the forms with - there is -Pport only"});
   if (t.find('@') != kNowhere && t.find('/') == kNowhere) {
-    return say(fault_, {"'", t, "': user@ can't be checked here; give the host alone"});
+    return say(fault_->text, {"'", t, "': user@ can't be checked here; give the host alone"});
   }
   return host(t, out);
 }
@@ -152,12 +148,13 @@ bool ListReader::colon(std::string_view* t, HostTerm* out) {
   const std::string_view whole = first(*t, t->find('/'));
   if (parse_ip(whole, &a)) return true;  // IPv6 without brackets
   if (use_ != ListUse::servers) {
-    return say(fault_, {"'", *t, "': a ':' that belongs to no IPv6 address; the client's port does not count, and -Pport "
-                        "is the port where it was accepted"});
+    return say(fault_->text, {"'", *t,
+                              "': a ':' that belongs to no IPv6 address; the client's port does not count, and -Pport "
+                              "is the port where it was accepted"});
   }
   const std::string_view ports = skip(*t, at + 1);
   *t = first(*t, at);
-  if (t->empty()) return say(fault_, {"':", ports, "': a host is missing in front of the port"});
+  if (t->empty()) return say(fault_->text, {"':", ports, "': a host is missing in front of the port"});
   return ports == "*" || parse_port_ranges(ports, false, false, arena_, &out->ports, fault_);
 }
 
@@ -178,10 +175,11 @@ bool ListReader::host(std::string_view t, HostTerm* out) {
   }
   if (t.find_first_not_of("0123456789.*[]-") == kNowhere && t != "." && t[0] != '-') return octets(t, out);
   if (starts_with(t, "_4.") || starts_with(t, "_6.")) {
-    return say(fault_, {"'", t, "': not supported; write 0.0.0.0/0 or an IPv6 network"});
+    return say(fault_->text, {"'", t, "': not supported; write 0.0.0.0/0 or an IPv6 network"});
   }
   if (t.find('*') != kNowhere) {
-    return say(fault_, {"'", t, "': names are never looked up from addresses; list addresses or whole names instead"});
+    return say(fault_->text,
+               {"'", t, "': names are never looked up from addresses; list addresses or whole names instead"});
   }
   if (t == ".localnet") {
     out->kind = HostTerm::Kind::localnet;
@@ -189,7 +187,7 @@ bool ListReader::host(std::string_view t, HostTerm* out) {
     return true;
   }
   if (!is_host_name(t)) {
-    return say(fault_, {"'", t, "': expected an address, a network, a name, .localnet or *"});
+    return say(fault_->text, {"'", t, "': expected an address, a network, a name, .localnet or *"});
   }
   out->kind = HostTerm::Kind::name;
   out->name = t;
@@ -223,31 +221,28 @@ bool ListReader::network(std::string_view t, size_t slash, HostTerm* out) {
   const std::string_view bits_text = skip(t, slash + 1);
   Address a;
   if (!parse_ip(first(t, slash), &a)) {
-    return say(fault_, {"'", t, "': in front of the / must stand an address"});
+    return say(fault_->text, {"'", t, "': in front of the / must stand an address"});
   }
   if (!bits_text.empty() && (bits_text[0] == '@' || bits_text[0] == '.')) {
-    return say(fault_, {"'", t, "': masks of classes are not supported; write /8, /16 or /24"});
+    return say(fault_->text, {"'", t, "': masks of classes are not supported; write /8, /16 or /24"});
   }
   bool all = false;
   if (a.family == 4) {
     uint32_t mask = 0;
     if (!mask4(bits_text, &mask)) {
-      return say(fault_, {"'", t, "': the mask of IPv4 is /0 to /32, /255.255.0.0 or /FFFF0000"});
+      return say(fault_->text, {"'", t, "': the mask of IPv4 is /0 to /32, /255.255.0.0 or /FFFF0000"});
     }
     for (unsigned i = 0; i < 4; ++i) out->mask[i] = static_cast<uint8_t>(mask >> (24 - 8 * i));
     all = mask == 0;
   } else {
     uint64_t bits = 0;
-    if (!parse_number(bits_text, 128, &bits)) return say(fault_, {"'", t, "': the mask of IPv6 is /0 to /128"});
+    if (!parse_number(bits_text, 128, &bits)) return say(fault_->text, {"'", t, "': the mask of IPv6 is /0 to /128"});
     const Address v4 = unmapped(a);
     if (v4.family == 4 && bits >= 96) {
       a = v4;
       bits -= 96;
     }
-    for (unsigned i = 0; i < 16; ++i) {
-      const uint64_t here = bits < 8 * i ? 0 : bits - 8 * i;
-      out->mask[i] = here >= 8 ? uint8_t{0xff} : static_cast<uint8_t>(0xff00 >> here);
-    }
+    for (unsigned i = 0; i < 16; ++i) out->mask[i] = mask_byte(bits, i);
     all = bits == 0;
   }
   out->kind = all ? HostTerm::Kind::any : HostTerm::Kind::network;
@@ -283,7 +278,8 @@ bool ListReader::octets(std::string_view t, HostTerm* out) {
     const size_t dot = rest.find('.');
     const std::string_view part = first(rest, dot);
     if (!octet(part, &out->low[n], &out->high[n])) {
-      return say(fault_, {"'", t, "': '", part, "' is no part of an address; expected 0 to 255, [low-high] or *"});
+      return say(fault_->text,
+                 {"'", t, "': '", part, "' is no part of an address; expected 0 to 255, [low-high] or *"});
     }
     if (dot == kNowhere) {
       // A last * stands for all parts that are left.
@@ -293,7 +289,7 @@ bool ListReader::octets(std::string_view t, HostTerm* out) {
     }
     rest = skip(rest, dot + 1);
   }
-  return say(fault_, {"'", t, "': an IPv4 address has four parts; the last ones may be one *, as in 10.1.*"});
+  return say(fault_->text, {"'", t, "': an IPv4 address has four parts; the last ones may be one *, as in 10.1.*"});
 }
 
 }  // namespace
@@ -301,110 +297,6 @@ bool ListReader::octets(std::string_view t, HostTerm* out) {
 HostList* parse_host_list(std::string_view text, ListUse use, Arena& arena, ListFault* fault) {
   ListReader reader(use, arena, fault, 0);
   return reader.read(text);
-}
-
-namespace {
-
-// One port or range, maybe with a host in front and a kind behind.
-bool parse_port_range(std::string_view item, bool kinds, bool hosts, PortRange* out, ListFault* fault) {
-  std::string_view t = item;
-  const size_t colon = t.rfind(':');
-  if (hosts && colon != kNowhere && colon > 0) {
-    fault->note.clear();
-    fault->note.add("'").add_printable(t).add("': the host is ignored, the port alone counts");
-    t = skip(t, colon + 1);
-  }
-  const size_t slash = t.find('/');
-  if (kinds && slash != kNowhere) {
-    const std::string_view kind = skip(t, slash + 1);
-    if (kind != "tcp" && kind != "udp") {
-      return say(fault, {"'", item, "': expected /tcp or /udp, in lower case, behind the port"});
-    }
-    out->has_kind = true;
-    out->kind = kind == "udp" ? Transport::udp : Transport::tcp;
-    t = first(t, slash);
-  }
-  if (t == "*") {
-    out->first = 0;
-    out->last = 65535;
-    return true;
-  }
-  const size_t dash = t.find('-');
-  const bool good = parse_port(first(t, dash), &out->first) &&
-                    parse_port(dash == kNowhere ? t : skip(t, dash + 1), &out->last) && out->first <= out->last;
-  return good || say(fault, {"'", item, "': expected a port of 0 to 65535, or a range low-high"});
-}
-
-}  // namespace
-
-bool parse_port_ranges(std::string_view text, bool kinds, bool hosts, Arena& arena, View<PortRange>* out,
-                       ListFault* fault) {
-  if (!is_balanced(text)) return say(fault, {"'", text, "': { and } do not match"});
-  GrowList<PortRange> ranges(kMaxPortRanges);
-  Items outer(text);
-  std::string_view part;
-  while (outer.next(&part)) {
-    Items inner(without_braces(part));
-    std::string_view item;
-    while (inner.next(&item)) {
-      PortRange range;
-      if (!parse_port_range(item, kinds, hosts, &range, fault)) return false;
-      if (ranges.is_full()) return say(fault, {"more than 64 ports and ranges in one list"});
-      if (!ranges.add(arena, range)) return false;
-    }
-  }
-  if (ranges.count() == 0) return say(fault, {"a port is missing"});
-  *out = ranges.view();
-  return true;
-}
-
-ProtoList* parse_proto_list(std::string_view text, Arena& arena, ListFault* fault) {
-  ProtoList* list = arena.make<ProtoList>();
-  if (list == nullptr) return nullptr;
-  if (!is_balanced(text)) {
-    say(fault, {"'", text, "': { and } do not match"});
-    return nullptr;
-  }
-  GrowList<ProtoTerm> terms(kMaxTerms);
-  Items items(without_braces(text));
-  std::string_view item;
-  bool begun = false;
-  while (items.next(&item)) {
-    ProtoTerm term;
-    std::string_view t = item;
-    const bool is_plus = t == "+" && !begun;
-    begun = true;
-    if (is_plus) {
-      list->adds_to_default = true;
-      continue;
-    }
-    term.negated = !t.empty() && (t[0] == '!' || t[0] == '-');
-    if (term.negated) t = trim(skip(t, 1));
-    const size_t slash = t.find('/');
-    term.name = first(t, slash);
-    const std::string_view ports = slash == kNowhere ? std::string_view{} : skip(t, slash + 1);
-    if (find_outside(ports, '/') != kNowhere) {
-      say(fault, {"'", item, "': methods are not supported; expected protocol or protocol/ports"});
-      return nullptr;
-    }
-    if (term.name != "*" && (!is_host_name(term.name) || term.name.find('.') != kNowhere)) {
-      say(fault, {"'", item, "': expected a protocol, or *"});
-      return nullptr;
-    }
-    const bool all_ports = slash == kNowhere || ports.empty() || ports == "*";
-    if (!all_ports && !parse_port_ranges(ports, false, false, arena, &term.ports, fault)) return nullptr;
-    if (terms.is_full()) {
-      say(fault, {"the list has more than 1024 parts"});
-      return nullptr;
-    }
-    if (!terms.add(arena, term)) return nullptr;
-  }
-  if (terms.count() == 0 && !list->adds_to_default) {
-    say(fault, {"the list of protocols is empty; * is all"});
-    return nullptr;
-  }
-  list->terms = terms.view();
-  return list;
 }
 
 }  // namespace smx

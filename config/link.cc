@@ -161,8 +161,8 @@ bool Parser::link_device(const Word& w, std::string_view rest, LinkSpec* link) {
     if (type.empty()) {
       Nearest nearest(head);
       for (const std::string_view known : kTypes) nearest.give(known);
-      fail(w, {"'", rest, "': expected ://host:port, or comm, commin, commout or proc in front of @",
-               nearest.best().empty() ? "" : "; do you mean ", nearest.best()});
+      fail(w, {"'", rest, "': expected ://host:port, or comm, commin, commout or proc in front of @", nearest.lead(),
+               nearest.best()});
       return false;
     }
     rest = skip(rest, at + 1);

@@ -77,7 +77,8 @@ void Parser::on_hostlist(const Word& w, Value value) {
   const size_t colon = value.find(':');
   const std::string_view name = trim(first(value, colon));
   if (colon == kNowhere) return fail(w, {"expected name:list, with ':' between them"});
-  if (name != ".localnet" && !is_host_name(name)) return fail(w, {"'", name, "' is no name of a list; expected name:list"});
+  if (name != ".localnet" && !is_host_name(name))
+    return fail(w, {"'", name, "' is no name of a list; expected name:list"});
   std::string_view text = trim(skip(value, colon + 1));
   NamedList* old = nullptr;
   for (NamedList& n : named_) {

@@ -24,20 +24,23 @@ const Parser::Handler Parser::kHandlers[] = {
 };
 
 const Parser::Handler Parser::kOptions[] = {
-    {"-f", &Parser::on_foreground, true, false}, {"-v", &Parser::on_verbose, true, true},
-    {"-vv", &Parser::on_verbose, true, true},    {"-fv", &Parser::on_verbose, true, false},
-    {"-vd", &Parser::on_verbose, true, true},    {"-vt", &Parser::on_verbose, true, true},
-    {"-vs", &Parser::on_verbose, true, true},    {"-vu", &Parser::on_verbose, true, true},
-    {"-va", &Parser::on_verbose, true, true},    {"-t", &Parser::on_check, true, false},
-    {"-h", &Parser::on_help, true, false},       {"--help", &Parser::on_help, true, false},
-    {"-V", &Parser::on_version, true, false},    {"--version", &Parser::on_version, true, false},
+    {"-f", &Parser::on_foreground, true, false},    {"-v", &Parser::on_verbose, true, true},
+    {"-vv", &Parser::on_verbose, true, true},       {"-fv", &Parser::on_verbose, true, false},
+    {"-vd", &Parser::on_verbose, true, true},       {"-vt", &Parser::on_verbose, true, true},
+    {"-vs", &Parser::on_verbose, true, true},       {"-vu", &Parser::on_verbose, true, true},
+    {"-va", &Parser::on_verbose, true, true},       {"-t", &Parser::on_check, true, false},
+    {"-h", &Parser::on_help, true, false},          {"--help", &Parser::on_help, true, false},
+    {"-V", &Parser::on_version, true, false},       {"--version", &Parser::on_version, true, false},
     {"-S", &Parser::on_ignored_option, true, true}, {"-r", &Parser::on_ignored_option, true, true},
 };
 
 const Parser::Handler Parser::kGlued[] = {
-    {"-P", &Parser::on_accept, true, false},        {"-Q", &Parser::on_accept_more, true, false},
-    {"-e", &Parser::on_env, true, true},            {"-F", &Parser::on_function, true, false},
-    {"-T", &Parser::on_ignored_option, true, true}, {"-D", &Parser::on_ignored_option, true, true},
+    {"-P", &Parser::on_accept, true, false},
+    {"-Q", &Parser::on_accept_more, true, false},
+    {"-e", &Parser::on_env, true, true},
+    {"-F", &Parser::on_function, true, false},
+    {"-T", &Parser::on_ignored_option, true, true},
+    {"-D", &Parser::on_ignored_option, true, true},
     {"-d", &Parser::on_ignored_option, true, true},
 };
 
@@ -148,8 +151,8 @@ void Parser::unknown_parameter(const Word& w, std::string_view name) {
     std::string_view at = skip(w.text, name.size() + 1);
     const bool accepts = ends_with(at, ":acc");
     if (accepts || ends_with(at, ":con")) at = first(at, at.size() - 4);
-    return fail(shown, {"not supported: write SERVER=sockmux -P", at, " where links are accepted, SERVER=sockmux://", at,
-                        " where they are made"});
+    return fail(shown, {"not supported: write SERVER=sockmux -P", at, " where links are accepted, SERVER=sockmux://",
+                        at, " where they are made"});
   }
   Nearest nearest(name);
   for (const Handler& h : kHandlers) {

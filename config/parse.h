@@ -17,19 +17,19 @@
 
 namespace smx {
 
-constexpr size_t kMaxWords = 16384;          // words of the command line and lines of files together
-constexpr size_t kMaxFileDepth = 8;          // files that name files
-constexpr size_t kMaxFilesRead = 256;        // "+=" that are followed in all
+constexpr size_t kMaxWords = 16384;           // words of the command line and lines of files together
+constexpr size_t kMaxFileDepth = 8;           // files that name files
+constexpr size_t kMaxFilesRead = 256;         // "+=" that are followed in all
 constexpr size_t kMaxFileBytes = 256 * 1024;  // of one file
-constexpr size_t kMaxListens = 1024;         // ports of PORT
-constexpr size_t kMaxAccepts = 64;           // ports of -P and -Q
-constexpr size_t kMaxServers = 1024;         // SERVER with ,-in; and as many DEST
-constexpr size_t kMaxRules = 256;            // PERMIT; and as many REJECT
-constexpr size_t kMaxHostLists = 256;        // HOSTLIST
-constexpr size_t kMaxHostNames = 1024;       // names of HOSTS; names to be resolved for lists
-constexpr size_t kMaxHostAddresses = 16;     // addresses of one name of HOSTS
-constexpr size_t kMaxEnv = 64;               // -e
-constexpr size_t kMaxSettings = 2048;        // NAME=VALUE that are shown by -t
+constexpr size_t kMaxListens = 1024;          // ports of PORT
+constexpr size_t kMaxAccepts = 64;            // ports of -P and -Q
+constexpr size_t kMaxServers = 1024;          // SERVER with ,-in; and as many DEST
+constexpr size_t kMaxRules = 256;             // PERMIT; and as many REJECT
+constexpr size_t kMaxHostLists = 256;         // HOSTLIST
+constexpr size_t kMaxHostNames = 1024;        // names of HOSTS; names to be resolved for lists
+constexpr size_t kMaxHostAddresses = 16;      // addresses of one name of HOSTS
+constexpr size_t kMaxEnv = 64;                // -e
+constexpr size_t kMaxSettings = 2048;         // NAME=VALUE that are shown by -t
 
 // The text of a file, or why there is none. The text must live as long as the arena.
 struct FileText {

@@ -1,8 +1,8 @@
 // The inside of parse_command_line(): one walk over the words, then a look at the whole.
 //
-//     words --word()--> option() | parameter() | include()      parse.cc, include.cc
-//                         parameter() --kHandlers--> on_server() on_port() ...    link.cc server.cc values.cc settings.cc
-//     finish()            joins lists, links names, reads the words of -in(...), checks the whole     finish.cc
+//     words --word()--> option() | parameter() | include()       parse.cc, include.cc
+//          parameter() --kHandlers--> on_server(), on_port() ... link.cc server.cc values.cc settings.cc lists.cc
+//     finish()         joins lists, links names, reads the words of -in(...), checks the whole       finish.cc
 //
 // A second Parser with `outer_` set reads the words of one -in(...) into a Config of its own.
 //
@@ -132,6 +132,7 @@ class Parser {
 
   // server.cc
   void on_server(const Word& w, Value value);
+  bool server_protocol(const Word& w, std::string_view name, bool has_url, ServerSpec* server);
   bool server_address(const Word& w, std::string_view url, ServerSpec* server);
   bool server_tail(const Word& w, std::string_view tail, ServerSpec* server);
   bool condition(const Word& w, std::string_view text, ServerSpec* server);
@@ -191,14 +192,14 @@ class Parser {
   Arena& arena_;
   Config* config_;
   Report* report_;
-  Parser* outer_;      // nullptr: this one reads the command line
+  Parser* outer_;  // nullptr: this one reads the command line
   bool no_memory_ = false;
   size_t words_ = 0;
   size_t files_read_ = 0;
   const Frame* frame_ = nullptr;
   std::string_view missing_file_;  // of -in(...)
 
-  bool swallows_bare_ = false;     // "-P 9000": the error is told once, for -P
+  bool swallows_bare_ = false;  // "-P 9000": the error is told once, for -P
 
   bool has_main_ = false;
   bool is_function_ = false;  // -Fsockmux

@@ -17,7 +17,7 @@ namespace smx {
 constexpr size_t kMaxErrors = 10;
 constexpr size_t kMaxWarnings = 20;
 constexpr size_t kMaxIgnored = 128;
-constexpr size_t kMessageText = 400;   // a longer message is cut
+constexpr size_t kMessageText = 400;    // a longer message is cut
 constexpr size_t kShownWordText = 120;  // how much of a word is repeated in front of its message
 
 // sysexits(3), as sockmuxd(8) uses them.

@@ -36,6 +36,12 @@ bool has_blank(std::string_view s) {
   return false;
 }
 
+bool say(TextBase& why, std::initializer_list<std::string_view> pieces) {
+  why.clear();
+  for (const std::string_view piece : pieces) why.add_printable(piece);
+  return false;
+}
+
 size_t find_outside(std::string_view s, char what) {
   size_t depth = 0;
   for (size_t i = 0; i < s.size(); ++i) {

@@ -1,4 +1,4 @@
-// Small tools for reading text: trimming, lists with commas, numbers, likeness of names, and lists that grow in an arena.
+// Small tools for reading text: trimming, lists with commas, numbers, likeness of names, lists that grow in an arena.
 //
 // Invariant: no function reads outside of its view, throws, or needs anything but memory of the arena. Pure.
 // Read next: words.h (quotes), tables.h (known names).
@@ -8,10 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <initializer_list>
 #include <string_view>
 
 #include "config/config.h"
 #include "core/base/arena.h"
+#include "core/base/text.h"
 
 namespace smx {
 
@@ -36,6 +38,9 @@ bool ends_with(std::string_view s, std::string_view tail);
 bool contains(std::string_view s, std::string_view part);
 bool equal_fold(std::string_view a, std::string_view b);
 bool has_blank(std::string_view s);
+
+// Puts the pieces into `why`, in place of what was there; false, for "return say(...)".
+bool say(TextBase& why, std::initializer_list<std::string_view> pieces);
 
 // The first place of `what` outside of {...} and [...], or kNowhere.
 size_t find_outside(std::string_view s, char what);
@@ -84,6 +89,8 @@ class Nearest {
   void give(std::string_view known);
   // Empty if none is near enough.
   std::string_view best() const { return best_; }
+  // What goes before best() in a message, if there is one.
+  std::string_view lead() const { return best_.empty() ? "" : "; do you mean "; }
 
  private:
   std::string_view wanted_;

@@ -17,7 +17,8 @@ constexpr std::string_view kIn = ",-in";
 
 void Parser::on_server(const Word& w, Value value) {
   const std::string_view text = trim(value);
-  if (text.empty()) return fail(w, {"a server is missing; expected sockmux, sockmux://host:port or protocol://host,-in"});
+  if (text.empty())
+    return fail(w, {"a server is missing; expected sockmux, sockmux://host:port or protocol://host,-in"});
   const std::string_view name = first(text, text.find_first_of(":,"));
   if (equal_fold(name, "sockmux") || equal_fold(name, "sockmuxs")) return link_server(w, text);
   const size_t comma = text.find(',');
@@ -46,7 +47,8 @@ void Parser::wrong_main(const Word& w, Value value) {
 // From ",-in" on.
 bool Parser::server_tail(const Word& w, std::string_view tail, ServerSpec* server) {
   const std::string_view after = skip(tail, kIn.size());
-  const bool is_in = starts_with(tail, kIn) && (after.empty() || after[0] == '(' || after[0] == ':' || is_blank(after[0]));
+  const bool is_in =
+      starts_with(tail, kIn) && (after.empty() || after[0] == '(' || after[0] == ':' || is_blank(after[0]));
   if (!is_in) {
     const std::string_view said = first(tail, tail.find_first_of("(:"));
     fail(w, {"'", said, "': expected ,-in behind the server"});
@@ -89,36 +91,27 @@ bool Parser::condition(const Word& w, std::string_view text, ServerSpec* server)
   return true;
 }
 
-// proto, proto://host, proto://host:port/anything
-bool Parser::server_address(const Word& w, std::string_view url, ServerSpec* server) {
-  const size_t colon = url.find(':');
-  const std::string_view name = first(url, colon);
+// The protocol's name; false if it is none, or we have no proxy for it though one is wanted.
+bool Parser::server_protocol(const Word& w, std::string_view name, bool has_url, ServerSpec* server) {
   const Protocol* known = find_protocol(name);
-  const bool is_proxy = colon == kNowhere || !server->words.empty();
-  if (colon != kNowhere && !starts_with(skip(url, colon), "://")) {
-    fail(w, {"'", url, "': expected :// between protocol and host"});
-    return false;
-  }
-  Nearest nearest(name);
+  server->run = !has_url || !server->words.empty();
   if (known == nullptr) {
-    for (const Protocol& p : protocols()) nearest.give(p.name);
-    const std::string_view mean = nearest.best().empty() ? "" : "; do you mean ";
     for (const char c : name) {
       if (is_alnum(c) || c == '-' || c == '_' || c == '.' || c == '+') continue;
       fail(w, {"'", name, "' is no name of a protocol"});
       return false;
     }
-    if (is_proxy || name.empty()) {
-      fail(w, {"unknown protocol '", name, "'", mean, nearest.best()});
+    if (server->run || name.empty()) {
+      Nearest nearest(name);
+      for (const Protocol& p : protocols()) nearest.give(p.name);
+      fail(w, {"unknown protocol '", name, "'", nearest.lead(), nearest.best()});
       return false;
     }
-  }
-  if (is_proxy && known != nullptr && (!known->has_proxy || (colon == kNowhere && known->needs_host))) {
-    if (known->needs_host) {
-      fail(w, {"'", name, "' needs host and port: ", known->name, "://host:port,-in"});
-    } else {
-      fail(w, {"there is no proxy for '", name, "'; give its host: ", name, "://host,-in without words"});
-    }
+  } else if (!has_url && known->needs_host) {
+    fail(w, {"'", name, "' needs host and port: ", known->name, "://host:port,-in"});
+    return false;
+  } else if (server->run && !known->has_proxy) {
+    fail(w, {"there is no proxy for '", name, "'; give its host: ", name, "://host,-in without words"});
     return false;
   }
   char* label = static_cast<char*>(arena_.take(name.size() + 1, 1));
@@ -127,16 +120,27 @@ bool Parser::server_address(const Word& w, std::string_view url, ServerSpec* ser
     return false;
   }
   for (size_t i = 0; i < name.size(); ++i) label[i] = fold(name[i]);
+  label[name.size()] = 0;
   server->label = {label, name.size()};
-  server->run = is_proxy;
-  if (known != nullptr) server->transport = known->transport;
-  if (server->run) server->transport = known != nullptr && known->needs_host ? known->transport : Transport::tcp;
+  if (known != nullptr && (!server->run || known->needs_host)) server->transport = known->transport;
+  return true;
+}
+
+// proto, proto://host, proto://host:port/anything
+bool Parser::server_address(const Word& w, std::string_view url, ServerSpec* server) {
+  const size_t colon = url.find(':');
+  const std::string_view name = first(url, colon);
+  if (colon != kNowhere && !starts_with(skip(url, colon), "://")) {
+    fail(w, {"'", url, "': expected :// between protocol and host"});
+    return false;
+  }
+  if (!server_protocol(w, name, colon != kNowhere, server)) return false;
   if (colon == kNowhere) return true;
   if (server->label == "exec") {
     fail(w, {"exec has no host; expected SERVER=exec,-in(XCOM=command)"});
     return false;
   }
-  std::string_view host = skip(url, colon + 3);
+  const std::string_view host = skip(url, colon + 3);
   const size_t slash = host.find('/');
   const std::string_view path = slash == kNowhere ? std::string_view{} : skip(host, slash);
   if (path == "/udp" || path == "/tcp") {
@@ -150,16 +154,18 @@ bool Parser::server_address(const Word& w, std::string_view url, ServerSpec* ser
     return false;
   }
   server->has_address = true;
+  const Protocol* known = find_protocol(name);
   if (!has_port && known != nullptr) server->to.port = known->port;
+  if (server->to.port != 0 && known != nullptr) return true;
+  Nearest nearest(name);
+  for (const Protocol& p : protocols()) nearest.give(p.name);
   if (server->to.port == 0) {
-    fail(w, {"'", name, "' has no default port", nearest.best().empty() ? "" : " (or do you mean ", nearest.best(),
-             nearest.best().empty() ? "" : "?)", "; write ", name, "://host:port"});
+    const std::string_view lead = known == nullptr ? nearest.lead() : "";
+    const std::string_view mean = known == nullptr ? nearest.best() : "";
+    fail(w, {"'", name, "' has no default port; write ", name, "://host:port", lead, mean});
     return false;
   }
-  if (known == nullptr) {
-    warn(w, {"unknown protocol '", name, "', relayed as it is", nearest.best().empty() ? "" : "; do you mean ",
-             nearest.best()});
-  }
+  warn(w, {"unknown protocol '", name, "', relayed as it is", nearest.lead(), nearest.best()});
   return true;
 }
 

@@ -17,7 +17,8 @@ void Parser::on_owner(const Word& w, Value value) {
     return fail(w, {"'", text, "': owners by client (list, *) are not supported; expected user or user/group"});
   }
   const size_t slash = text.find('/');
-  const std::string_view parts[] = {first(text, slash), slash == kNowhere ? std::string_view("-") : skip(text, slash + 1)};
+  const std::string_view parts[] = {first(text, slash),
+                                    slash == kNowhere ? std::string_view("-") : skip(text, slash + 1)};
   for (const std::string_view part : parts) {
     uint64_t id = 0;
     const bool is_id = first(part, 1) == "#";

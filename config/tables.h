@@ -17,11 +17,11 @@ namespace smx {
 constexpr uint16_t kLinkPort = 8707;
 
 struct Protocol {
-  std::string_view name;     // lower case
-  uint16_t port = 0;         // 0: must be given
+  std::string_view name;  // lower case
+  uint16_t port = 0;      // 0: must be given
   Transport transport = Transport::tcp;
-  bool has_proxy = false;    // SERVER=name,-in can be served by us
-  bool needs_host = false;   // the proxy relays to one address, which must be given
+  bool has_proxy = false;   // SERVER=name,-in can be served by us
+  bool needs_host = false;  // the proxy relays to one address, which must be given
 };
 
 // nullptr: unknown. Case does not count.

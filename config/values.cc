@@ -15,21 +15,21 @@ constexpr size_t kOwnNameText = 63;  // sockmux(7), SETTINGS field 07
 
 struct TimeoutWord {
   std::string_view name;
-  Duration Config::* field;
+  Duration Config::*field;
   int64_t most_us;
 };
 constexpr TimeoutWord kTimeouts[] = {
-    {"con", &Config::connect_timeout, kLongestPeriod},  {"lin", &Config::linger_timeout, kLongestPeriod},
-    {"io", &Config::io_timeout, kLongestPeriod},        {"silence", &Config::udp_timeout, kLongestPeriod},
-    {"hello", &Config::hello_timeout, kLongestPeriod},  {"login", &Config::login_timeout, kLongestPeriod},
-    {"dns", &Config::dns_timeout, kLongestPeriod},      {"ping", &Config::ping_interval, kLongestPeriod},
-    {"retry", &Config::retry_max, kLongestPeriod},      {"renew", &Config::renew_interval, kLongestPeriod},
+    {"con", &Config::connect_timeout, kLongestPeriod}, {"lin", &Config::linger_timeout, kLongestPeriod},
+    {"io", &Config::io_timeout, kLongestPeriod},       {"silence", &Config::udp_timeout, kLongestPeriod},
+    {"hello", &Config::hello_timeout, kLongestPeriod}, {"login", &Config::login_timeout, kLongestPeriod},
+    {"dns", &Config::dns_timeout, kLongestPeriod},     {"ping", &Config::ping_interval, kLongestPeriod},
+    {"retry", &Config::retry_max, kLongestPeriod},     {"renew", &Config::renew_interval, kLongestPeriod},
     {"resume", &Config::resume_hold, 65535 * kSecond},
 };
 
 struct MaximaWord {
   std::string_view name;
-  uint32_t Config::* field;  // nullptr: memory_bytes
+  uint32_t Config::*field;  // nullptr: memory_bytes
   uint64_t least;
   uint64_t most;
   std::string_view bounds;
@@ -141,7 +141,7 @@ void Parser::timeout_item(const Word& w, std::string_view name, std::string_view
   Nearest nearest(name);
   for (const TimeoutWord& known : kTimeouts) nearest.give(known.name);
   for (const std::string_view known : ignored_timeouts()) nearest.give(known);
-  fail(w, {"unknown word '", name, "'", nearest.best().empty() ? "" : "; do you mean ", nearest.best()});
+  fail(w, {"unknown word '", name, "'", nearest.lead(), nearest.best()});
 }
 
 void Parser::on_maxima(const Word& w, Value value) {
@@ -176,7 +176,7 @@ void Parser::maxima_item(const Word& w, std::string_view name, std::string_view 
   Nearest nearest(name);
   for (const MaximaWord& known : kMaxima) nearest.give(known.name);
   for (const std::string_view known : ignored_maxima()) nearest.give(known);
-  fail(w, {"unknown word '", name, "'", nearest.best().empty() ? "" : "; do you mean ", nearest.best()});
+  fail(w, {"unknown word '", name, "'", nearest.lead(), nearest.best()});
 }
 
 void Parser::on_soxconf(const Word& w, Value value) {
@@ -220,7 +220,7 @@ void Parser::soxconf_item(const Word& w, std::string_view name, std::string_view
     Nearest nearest(name);
     for (const std::string_view known : kSoxconf) nearest.give(known);
     for (const std::string_view known : ignored_soxconf()) nearest.give(known);
-    return fail(w, {"unknown word '", name, "'", nearest.best().empty() ? "" : "; do you mean ", nearest.best()});
+    return fail(w, {"unknown word '", name, "'", nearest.lead(), nearest.best()});
   }
   if (!expected.empty()) return fail(w, {"'", name, ":", value, "': expected ", expected});
   keep_single(w, "SOXCONF", name, value.empty() ? "yes" : value);

@@ -99,8 +99,8 @@ bool LineReader::next(Line* line) {
   return false;
 }
 
-// Does an option of its own begin at raw[at], behind a blank outside of quotes? Blanks at commas belong to a list, those
-// in (...) to the words of -in, and those behind proc@ to its command.
+// Does an option of its own begin at raw[at], behind a blank outside of quotes? Blanks at commas belong to a list,
+// those in (...) to the words of -in, and those behind proc@ to its command.
 bool LineReader::is_second_option(std::string_view raw, size_t at, size_t begun) const {
   if (plain_ || parens_ > 0) return false;
   const std::string_view so_far = trim({out_ + begun, used_ - begun});

@@ -285,8 +285,8 @@ struct Kind {
   Check check;
   int count;
 };
-Kind kinds[] = {{"parse", check_parse, 0}, {"hosts", check_hosts, 0}, {"choose", check_choose, 0},
-                {"args", check_args, 0}};
+Kind kinds[] = {
+    {"parse", check_parse, 0}, {"hosts", check_hosts, 0}, {"choose", check_choose, 0}, {"args", check_args, 0}};
 
 // NUMBER KIND INPUT => RESULT [ours]
 bool run_line(const std::string& line) {
