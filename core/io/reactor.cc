@@ -126,7 +126,10 @@ void Reactor::turn(Duration longest) {
 }
 
 void Reactor::finish_turn() {
-  for (int i = 0; i < kTasksATurn; ++i) {
+  // What a task asks for while it runs is for the next turn.
+  int due = 0;
+  for (Task* t = tasks_.front(); t != nullptr && due < kTasksATurn; t = tasks_.after(t)) ++due;
+  for (; due > 0; --due) {
     Task* t = tasks_.front();
     if (t == nullptr) break;
     t->task_node.leave();

@@ -172,7 +172,7 @@ Address from_pointer(const sockaddr* p) {
 
 }  // namespace
 
-size_t own_networks(Network out[kMaxNetworks]) {
+size_t own_networks(OwnNetwork out[kMaxNetworks]) {
   size_t n = 0;
   out[n].address.family = 4;
   out[n].address.ip[0] = 127;

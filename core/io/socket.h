@@ -35,13 +35,13 @@ void shutdown_write(int fd);
 void set_reset_on_close(int fd);
 
 // Networks of our own interfaces, loopback included, as address and prefix length: `.localnet`.
-struct Network {
+struct OwnNetwork {
   Address address;
   uint8_t prefix = 0;
 };
 constexpr size_t kMaxNetworks = 64;
 // Fills `out`, returns how many; allocates within the C library (getifaddrs).
-size_t own_networks(Network out[kMaxNetworks]);
+size_t own_networks(OwnNetwork out[kMaxNetworks]);
 
 }  // namespace smx
 

@@ -57,7 +57,7 @@ class MuxEvents {
  public:
   // The handshake is complete: channels can be opened.
   virtual void on_up() = 0;
-  // A channel became free after open() had been impossible.
+  // can_open() has turned true after it was false while the link was up.
   virtual void on_room() = 0;
   // The peer asks for a connection: answer with accept() or refuse(), now or later.
   virtual void on_open(ChannelId id, const OpenInfo& info) = 0;
@@ -149,7 +149,8 @@ class Mux final : private TimerHandler {
   uint8_t peer_bye() const { return peer_bye_; }
 
   // ---- bytes for the link
-  // Fills the tx ring: control, then data by turns.
+  // Fills the tx ring: control, then data by turns. To be called after every other call, and after sent() again until
+  // tx_pending() is empty or the link takes no more: only so nothing is left behind.
   void gather(Time now);
   // What is to be written next; how many pieces.
   int tx_pending(Bytes out[kTxPieces]) const;
@@ -161,27 +162,35 @@ class Mux final : private TimerHandler {
   // Err::silent or Err::handshake_timeout: the link must end.
   Err tick(Time now);
   Duration round_trip() const { return rtt_; }
+  // An ECHO is out and nothing has come since.
+  bool asked() const { return echo_deadline_ != kNever; }
 
   // ---- channels, for their owners
   bool can_open() const;
-  // A channel for a client that was accepted here. can_open() must hold.
+  // A channel for a client that was accepted here. can_open() must hold. An orphan that stands in the way is aborted.
   ChannelId open(Time now);
   // Frees a channel of a peer that lingers after its client's end of file (0.3), to make room for a waiting client.
+  // on_room() comes when the peer has let go of it.
   bool make_room(Time now);
+  // The server is connected. What came for it waits in the channel: see wants_write().
   void accept(ChannelId id, Time now);
   void refuse(ChannelId id, CloseCode code);
   // The local socket broke, or its owner wants to end it at once. The owner hears no more of it.
   void abort(ChannelId id, CloseCode code);
   void local_readable(ChannelId id);
-  // The local socket takes bytes again: gives it what is queued. False: it is gone (the owner returned an error).
+  // The local socket takes bytes again: gives it what is queued, and then on_end() if that was all. False: the channel
+  // is gone (the owner returned an error, or on_done() came).
   bool drain(ChannelId id, Time now);
+  // Call local_readable() when the socket has bytes or its end.
   bool wants_read(ChannelId id) const;
+  // Call drain() when the socket takes bytes: something is queued, or an end waits to be told.
   bool wants_write(ChannelId id) const;
 
   uint32_t channels() const { return live_; }
   uint32_t slots() const { return opens_ + theirs_slots_; }
   const MuxStats& stats() const { return stats_; }
   uint32_t blocks_used() const { return pool_.used(); }
+  uint32_t orphans() const { return orphans_count_; }
   // For tests: the sums that must hold after each step. CHECKs.
   void verify() const;
 
@@ -195,6 +204,7 @@ class Mux final : private TimerHandler {
   Channel* take_slot(bool mine);
   void release(Channel& c);
   void set_due(Channel& c, uint8_t bits);
+  void clear_due(Channel& c, unsigned bits);
   void on_timer(Timer& timer, Time now) override;
   Err parse(Time now);
   void flush(Run& run, Time now);
@@ -202,10 +212,18 @@ class Mux final : private TimerHandler {
   void taken(Channel& c, size_t n);
   void settle(Channel& c);
   void detach(Channel& c) { c.attached = false; }
+  void close_later(Channel& c, CloseCode code);
+  void make_orphan(Channel& c);
+  bool drop_orphan(uint32_t from, uint32_t to);
+  void set_numbers(uint32_t first, uint32_t limit);
+  void shrink(Channel& c);
+  void note_room();
+  uint32_t free_blocks() const { return pool_.count() - committed_; }
   void abort_local(Channel& c, CloseCode code);
   void end_of_local(Channel& c, Time now);
   bool may_send(const Channel& c) const;
   uint32_t send_room(const Channel& c) const;
+  bool handshake_due() const { return hello_due_ || hellook_due_ > 0 || settings_due_ || setopt_due_; }
   void gather_control(Time now);
   void gather_data(Time now);
   size_t pull(Channel& c, size_t limit, Time now, Pulled::State* state);
@@ -218,7 +236,6 @@ class Mux final : private TimerHandler {
   template <typename F>
   void for_each_used(F f);
   void reset_link();
-  bool emit(Channel& c, Time now);
   void send_or_ask(Channel& c);
   Time ping_deadline() const;
   void go_up(Time now);
@@ -228,7 +245,7 @@ class Mux final : private TimerHandler {
   Err packet_v03(const Header& h, Bytes payload, Run& run, Time now);
   Err connect_v03(const Header& h, Bytes payload, Time now);
   Err close_v03(const Header& h, Time now);
-  bool emit_v03(Channel& c, Time now);
+  void emit_v03(Channel& c, Time now);
   void setopt_v03(Bytes payload);
   void up_v03(Time now);
 
@@ -238,7 +255,7 @@ class Mux final : private TimerHandler {
   Err close_v1(Channel& c, Bytes payload);
   Err settings_v1(Bytes payload, Time now);
   Err ack_v1(uint64_t position);
-  bool emit_v1(Channel& c, Time now);
+  void emit_v1(Channel& c, Time now);
   uint32_t credit_to_give(Channel& c, Time now);
   void up_v1(Time now);
 
@@ -247,24 +264,31 @@ class Mux final : private TimerHandler {
   MuxStats stats_;
 
   // tables
-  Channel* slots_ = nullptr;      // [0, opens_): ours; [opens_, slots()): opened by the peer. 0.3: all in [2, 254]
+  Channel* slots_ = nullptr;      // [0, opens_): ours; [opens_, slots()): opened by the peer. 0.3: all in [2, 255)
   uint16_t* theirs_ = nullptr;    // peer's number -> slot - opens_ + 1, or 0. 0.3: peer's id -> slot + 1
   Timer** timers_memory_ = nullptr;
   TimerHeap timers_;
   List<Channel, &Channel::sched> free_mine_, free_theirs_;
   List<Channel, &Channel::due_node> due_;
+  List<Channel, &Channel::due_node> orphans_;  // the oldest first
   Scheduler scheduler_;
   BlockPool pool_;
   uint8_t* scratch_ = nullptr;  // one payload that wraps around the end of the rx ring
   uint32_t opens_ = 0;
   uint32_t theirs_slots_ = 0;
+  // This link's channels of ours have numbers (0.3: and the peer's have ids) in [first_number_, number_limit_).
+  uint32_t first_number_ = 0;
+  uint32_t number_limit_ = 0;
+  uint32_t orphans_count_ = 0;
+  uint32_t orphan_numbers_ = 0;  // of these, in that range
+  uint32_t orphan_blocks_ = 0;   // blocks committed to them
   uint32_t fresh_mine_ = 0;    // slots from here on were never used
   uint32_t fresh_theirs_ = 0;
   uint32_t live_ = 0;          // channels that are not free, orphans included
   uint32_t opening_ = 0;       // of these: ours, waiting for the peer's answer
   uint32_t committed_ = 0;     // blocks promised to channels
   uint32_t base_committed_ = 0;  // v1: first credits of all channels that there can be
-  bool room_wanted_ = false;
+  bool room_wanted_ = false;   // can_open() was false when it was last looked at
 
   // link
   State state_ = State::down;
@@ -286,7 +310,8 @@ class Mux final : private TimerHandler {
   // unnumbered packets: made from these when ctl_ is empty
   bool hello_due_ = false, settings_due_ = false, setopt_due_ = false, echo_due_ = false, ack_due_ = false;
   uint8_t hellook_due_ = 0;
-  bool bye_due_ = false;
+  bool bye_due_ = false, bye_gathered_ = false;
+  uint64_t bye_at_ = 0;  // BYE goes out when the ring is written up to here
   ByeCode bye_code_ = ByeCode::shutdown;
   bool echook_due_ = false;
   uint8_t echook_size_ = 0;

@@ -63,7 +63,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
 
   State state() const { return state_; }
   bool up() const { return state_ == State::up && mux_.up(); }
-  bool probed() const { return probed_ && up(); }
+  bool probed() const { return probed_ && up() && mux_.asked(); }
   bool has_link() const { return link_ != nullptr; }
   Address peer() const { return link_ == nullptr ? Address{} : link_->peer(); }
   Time link_since() const { return link_since_; }

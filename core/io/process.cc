@@ -1,0 +1,135 @@
+// Read next: process.h.
+#include "core/io/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/text.h"
+
+namespace smx {
+
+void fill_standard_fds() {
+  for (int fd = 0; fd <= 2; ++fd)
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)!::open("/dev/null", O_RDWR);  // takes the lowest free number
+}
+
+int daemonize() {
+  const pid_t pid = fork();
+  if (pid < 0) return errno;
+  if (pid > 0) _exit(0);
+  if (setsid() < 0 || chdir("/") < 0) return errno;
+  const int null = ::open("/dev/null", O_RDWR);
+  if (null < 0) return errno;
+  for (int fd = 0; fd <= 2; ++fd)
+    if (dup2(null, fd) < 0) return errno;
+  if (null > 2) ::close(null);
+  return 0;
+}
+
+namespace {
+
+// "#12" as a number.
+bool parse_number(const char* text, uint32_t* out) {
+  if (text[0] != '#' || text[1] == 0) return false;
+  char* end = nullptr;
+  const unsigned long v = strtoul(text + 1, &end, 10);
+  if (*end != 0 || v > 0xfffffffe) return false;
+  *out = static_cast<uint32_t>(v);
+  return true;
+}
+
+}  // namespace
+
+int find_identity(const char* text, Identity* out) {
+  char user[64];
+  const char* slash = strchr(text, '/');
+  const size_t n = slash == nullptr ? strlen(text) : static_cast<size_t>(slash - text);
+  if (n == 0 || n >= sizeof user) return ESRCH;
+  memcpy(user, text, n);
+  user[n] = 0;
+  const passwd* p = nullptr;
+  if (parse_number(user, &out->uid)) {
+    p = getpwuid(out->uid);
+    out->gid = p == nullptr ? out->uid : p->pw_gid;
+  } else {
+    p = getpwnam(user);
+    if (p == nullptr) return ESRCH;
+    out->uid = p->pw_uid;
+    out->gid = p->pw_gid;
+  }
+  if (slash == nullptr || parse_number(slash + 1, &out->gid)) return 0;
+  const group* g = getgrnam(slash + 1);
+  if (g == nullptr) return ESRCH;
+  out->gid = g->gr_gid;
+  return 0;
+}
+
+int become(const Identity& who) {
+  const gid_t gid = who.gid;
+  if (setgroups(1, &gid) < 0) return errno;
+  if (setgid(gid) < 0) return errno;
+  if (setuid(who.uid) < 0) return errno;
+  return 0;
+}
+
+bool is_root() { return geteuid() == 0; }
+
+int enter_chroot(const char* path) { return chroot(path) < 0 || chdir("/") < 0 ? errno : 0; }
+
+bool set_umask(const char* octal) {
+  char* end = nullptr;
+  const unsigned long v = strtoul(octal, &end, 8);
+  if (end == octal || *end != 0 || v > 0777) return false;
+  umask(static_cast<mode_t>(v));
+  return true;
+}
+
+namespace {
+Fd open_file(const char* path, int flags, mode_t mode, int* error) {
+  Fd fd(::open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | flags, mode));
+  *error = fd.valid() ? 0 : errno;
+  return fd;
+}
+}  // namespace
+
+Fd open_pidfile(const char* path, int* error) { return open_file(path, O_TRUNC, 0644, error); }
+Fd open_logfile(const char* path, int* error) { return open_file(path, O_APPEND, 0640, error); }
+
+void write_pid(int fd) {
+  Text<24> text;
+  text.add_u(static_cast<uint64_t>(getpid())).add('\n');
+  (void)write_fd(fd, text.c_str(), text.size());
+}
+
+void remove_file(const char* path) { ::unlink(path); }
+
+void* reserve_memory(size_t size) {
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+#ifdef MAP_NORESERVE
+  flags |= MAP_NORESERVE;
+#endif
+  void* p = mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+  return p == MAP_FAILED ? nullptr : p;
+}
+
+uint64_t resident_kib() {
+#if defined(__linux__)
+  Fd fd(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
+  char text[64] = {};
+  if (!fd.valid() || read_fd(fd.get(), text, sizeof text - 1).size == 0) return 0;
+  const char* second = strchr(text, ' ');
+  if (second == nullptr) return 0;
+  return strtoull(second, nullptr, 10) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) / 1024;
+#else
+  return 0;
+#endif
+}
+
+}  // namespace smx

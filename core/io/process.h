@@ -1,0 +1,49 @@
+// The process as the system sees it: background, identity, PIDFILE, descriptors 0 to 2, memory set aside.
+//
+// Errors are errno values. Called by main only, before the loop. Read next: sockmuxd.cc.
+#ifndef SOCKMUX_CORE_IO_PROCESS_H
+#define SOCKMUX_CORE_IO_PROCESS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/io/fd.h"
+
+namespace smx {
+
+// Opens /dev/null where 0, 1 or 2 are closed, so that no socket becomes standard error.
+void fill_standard_fds();
+
+// The child goes on in a session of its own, at "/", with /dev/null at 0, 1 and 2; the parent ends with status 0.
+int daemonize();
+
+// "user", "user/group", "#uid", "#uid/#gid". ESRCH: no such user or group.
+struct Identity {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+};
+int find_identity(const char* text, Identity* out);
+// For ever; also the supplementary groups. 0 or errno.
+int become(const Identity& who);
+bool is_root();
+
+int enter_chroot(const char* path);
+// "022", octal. False: not that.
+bool set_umask(const char* octal);
+
+// Created or emptied, 0644. The pid is written by write_pid().
+Fd open_pidfile(const char* path, int* error);
+void write_pid(int fd);
+void remove_file(const char* path);
+// Appended to, 0640.
+Fd open_logfile(const char* path, int* error);
+
+// `size` bytes of zeroed memory that costs nothing until it is touched; nullptr: the system does not give so much.
+void* reserve_memory(size_t size);
+
+// Resident memory in KiB, as far as the system tells it; 0: unknown.
+uint64_t resident_kib();
+
+}  // namespace smx
+
+#endif

@@ -1,0 +1,34 @@
+// Read next: exit.h.
+#include "relay/exit.h"
+
+#include "core/io/log.h"
+
+namespace smx {
+
+namespace {
+constexpr uint32_t kSpareFds = 8;
+}
+
+void ExitDoor::on_open(Session& session, ChannelId id, const OpenInfo& info, Time now) {
+  (void)now;
+  CloseCode code = CloseCode::shutdown;
+  if (!shut_) {
+    RelayTarget target;
+    const Router::Choice choice = router_.choose(info, session.mux().dialect(), &target);
+    if (choice == Router::Choice::found) {
+      code = CloseCode::limit;
+      const bool room = !streams_.full() && streams_.reactor().fds_left() > kSpareFds;
+      if (room && find_relay(target.label).open(streams_, session, id, target, info)) return;
+    } else {
+      code = choice == Router::Choice::forbidden ? CloseCode::forbidden : CloseCode::no_server;
+    }
+  }
+  LogLine(LogLevel::warning, "channel-refused")
+      .kv("session", session.number())
+      .kv("client", info.client)
+      .kv("at", info.local)
+      .kv("reason", name(code));
+  session.refuse(id, code);
+}
+
+}  // namespace smx

@@ -1,0 +1,37 @@
+// Serves the channels that peers open: asks the configuration where to, and lets a relay do it.
+//
+// Owner: main. Read next: relay.h, registry.cc.
+#ifndef SOCKMUX_RELAY_EXIT_H
+#define SOCKMUX_RELAY_EXIT_H
+
+#include "core/session/endpoint.h"
+#include "relay/stream.h"
+
+namespace smx {
+
+// The configuration's choice: SERVER=...,-in and DEST.
+class Router {
+ public:
+  enum class Choice : uint8_t { found, no_server, forbidden };
+  virtual Choice choose(const OpenInfo& info, Dialect dialect, RelayTarget* target) = 0;
+
+ protected:
+  ~Router() = default;
+};
+
+class ExitDoor final : public Exit {
+ public:
+  ExitDoor(Streams& streams, Router& router) : streams_(streams), router_(router) {}
+  // TERM: new channels are refused from now on.
+  void shut() { shut_ = true; }
+  void on_open(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
+
+ private:
+  Streams& streams_;
+  Router& router_;
+  bool shut_ = false;
+};
+
+}  // namespace smx
+
+#endif

@@ -1,0 +1,92 @@
+// Read next: listener.h.
+#include "relay/listener.h"
+
+#include <errno.h>
+
+#include "core/io/log.h"
+#include "core/io/socket.h"
+
+namespace smx {
+
+namespace {
+constexpr int kAcceptsATurn = 16;
+constexpr uint32_t kSpareFds = 8;         // for links, the resolver and the log
+constexpr Duration kPause = millis(250);  // while no descriptor is left
+// While clients wait for a channel of a 0.3 peer, lingering ones are looked for this often.
+constexpr Duration kRoomPause = millis(200);
+}  // namespace
+
+int Listener::start(Fd listening) {
+  const int error = reactor_.watch(listening.get(), *this);
+  if (error != 0) return error;
+  fd_ = static_cast<Fd&&>(listening);
+  local_ = local_address(fd_.get());
+  const Address zero;
+  wildcard_ = true;
+  for (int i = 0; i < 16; ++i) wildcard_ = wildcard_ && local_.ip[i] == zero.ip[i];
+  reactor_.want(fd_.get(), kRead);
+  return 0;
+}
+
+void Listener::stop() {
+  if (!fd_.valid()) return;
+  reactor_.timers().stop(timer_);
+  reactor_.unwatch(fd_.get());
+  fd_.reset();
+}
+
+void Listener::on_room() {
+  if (fd_.valid() && !timer_.running()) reactor_.want(fd_.get(), kRead);
+}
+
+void Listener::pause(Time now) {
+  reactor_.want(fd_.get(), 0);
+  reactor_.timers().start(timer_, now + kPause);
+}
+
+void Listener::on_timer(Timer& timer, Time now) {
+  (void)timer;
+  (void)now;
+  reactor_.want(fd_.get(), kRead);
+}
+
+void Listener::on_ready(int fd, uint8_t ready, Time now) {
+  (void)ready;
+  for (int i = 0; i < kAcceptsATurn; ++i) {
+    Session* session = sessions_.pick(now);
+    if (session == nullptr) {
+      // Clients wait in the accept queue; on_room() comes when a channel is free, or a link is up. A 0.3 peer's lingering
+      // channels become free by time alone.
+      reactor_.want(fd, 0);
+      if (sessions_.channels() > 0) reactor_.timers().start(timer_, now + kRoomPause);
+      return;
+    }
+    if (streams_.full() || reactor_.fds_left() <= kSpareFds) {
+      LogLine(LogLevel::warning, "accept-paused").kv("at", local_).kv("reason", "no descriptor left");
+      return pause(now);
+    }
+    Address client;
+    int error = 0;
+    Fd socket = accept_tcp(fd, &client, &error);
+    if (!socket.valid()) {
+      if (error == EAGAIN || error == EWOULDBLOCK) return;
+      LogLine(LogLevel::warning, "accept-paused").kv("at", local_).error(error);
+      return pause(now);
+    }
+    const Address local = wildcard_ ? local_address(socket.get()) : local_;
+    const char* refused = gate_.client_refused(client, local);
+    if (refused != nullptr) {
+      LogLine(LogLevel::warning, "client-refused").kv("client", client).kv("at", local).kv("reason", refused);
+      continue;
+    }
+    Stream* stream = streams_.make(static_cast<Fd&&>(socket));
+    if (stream == nullptr) {
+      gate_.on_stream_ended(client);
+      LogLine(LogLevel::warning, "client-refused").kv("client", client).kv("at", local).kv("reason", "no room");
+      continue;
+    }
+    stream->start_client(*session, client, local, &gate_);
+  }
+}
+
+}  // namespace smx

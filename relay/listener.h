@@ -1,0 +1,52 @@
+// A port at which clients are accepted (PORT=); each becomes a channel.
+//
+// Owner: main. Invariants: a client is accepted only when a channel can be opened for it: until then it waits in the
+// accept queue; no descriptor left pauses the listener, nothing else. Read next: stream.h, core/session/sessions.h.
+#ifndef SOCKMUX_RELAY_LISTENER_H
+#define SOCKMUX_RELAY_LISTENER_H
+
+#include "core/io/reactor.h"
+#include "core/session/sessions.h"
+#include "relay/stream.h"
+
+namespace smx {
+
+// Who may be a client: RELIABLE, PERMIT, REJECT, MAXIMA=conpch.
+class ClientGate : public StreamOwner {
+ public:
+  // nullptr: welcome, and counted until on_stream_ended(); else the reason why not.
+  virtual const char* client_refused(const Address& client, const Address& local) = 0;
+
+ protected:
+  ~ClientGate() = default;
+};
+
+class Listener final : private FdHandler, private TimerHandler {
+ public:
+  Listener(Reactor& reactor, Streams& streams, Sessions& sessions, ClientGate& gate)
+      : reactor_(reactor), streams_(streams), sessions_(sessions), gate_(gate), timer_(*this) {}
+
+  // Takes a socket that listens. 0 or errno.
+  int start(Fd listening);
+  void stop();
+  // A channel can be opened again.
+  void on_room();
+
+ private:
+  void on_ready(int fd, uint8_t ready, Time now) override;
+  void on_timer(Timer& timer, Time now) override;
+  void pause(Time now);
+
+  Reactor& reactor_;
+  Streams& streams_;
+  Sessions& sessions_;
+  ClientGate& gate_;
+  Fd fd_;
+  Address local_;      // port as bound; address only if it is not a wildcard
+  bool wildcard_ = false;
+  Timer timer_;
+};
+
+}  // namespace smx
+
+#endif

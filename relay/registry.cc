@@ -1,0 +1,21 @@
+// What SERVER=name://host:port,-in can mean. Order is the order of -h. Read next: relay.h.
+#include "relay/relay.h"
+#include "relay/stream.h"
+
+namespace smx {
+
+namespace {
+
+constexpr Relay kRelays[] = {
+    {"tcprelay", "bytes to host:port, unchanged", open_tcp},
+};
+
+}  // namespace
+
+const Relay& find_relay(std::string_view name) {
+  for (const Relay& r : kRelays)
+    if (name == r.name) return r;
+  return kRelays[0];  // any other protocol with an address: its bytes, unchanged
+}
+
+}  // namespace smx

@@ -1,0 +1,40 @@
+// What a relay must be able to do: serve the channels that the peer opens. A new one is a file and a line in registry.cc.
+//
+// Read next: registry.cc, exit.h (who chooses), stream.h (what all TCP relays share).
+#ifndef SOCKMUX_RELAY_RELAY_H
+#define SOCKMUX_RELAY_RELAY_H
+
+#include <stdint.h>
+
+#include <string_view>
+
+#include "core/base/address.h"
+#include "core/base/clock.h"
+#include "core/session/session.h"
+
+namespace smx {
+
+class Streams;
+
+// Where a channel is to go, as the configuration says.
+struct RelayTarget {
+  std::string_view label;  // the protocol's name: "telnet", "tcprelay"
+  std::string_view host;
+  uint16_t port = 0;
+  Address source;          // SRCIF; none: the system chooses
+  Duration connect_limit;
+};
+
+struct Relay {
+  const char* name;
+  const char* about;
+  // Takes the channel: answers accept() or refuse(), now or later. False: no room; the caller refuses.
+  bool (*open)(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
+};
+
+// The relay for a server with an address: by name, or the plain one, which serves every protocol.
+const Relay& find_relay(std::string_view name);
+
+}  // namespace smx
+
+#endif

@@ -1,0 +1,271 @@
+// Read next: stream.h.
+#include "relay/stream.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/base/check.h"
+#include "core/io/log.h"
+#include "core/io/socket.h"
+
+namespace smx {
+
+namespace {
+// After the peer has ended the channel: how long a client may still send before it is cut off.
+constexpr Duration kLinger = seconds(5);
+constexpr size_t kDropATurn = 65536;
+}  // namespace
+
+// ---- the table
+
+uint64_t Streams::arena_bytes(uint32_t count) {
+  return count * (sizeof(Stream) + sizeof(Connect) + sizeof(Connect*)) + 192;
+}
+
+bool Streams::init(uint32_t count, Arena& arena) {
+  streams_ = arena.raw<Stream>(count);
+  connects_ = arena.raw<Connect>(count);
+  free_connects_ = arena.raw<Connect*>(count);
+  count_ = count;
+  return streams_ != nullptr && connects_ != nullptr && free_connects_ != nullptr;
+}
+
+Stream* Streams::make(Fd fd) {
+  Stream* s = free_;
+  if (s != nullptr) {
+    free_ = s->next_free_;
+  } else if (fresh_ < count_) {
+    s = new (&streams_[fresh_++]) Stream(*this);
+  } else {
+    return nullptr;
+  }
+  if (fd.valid() && reactor_.watch(fd.get(), *s) != 0) {
+    give(*s);
+    return nullptr;
+  }
+  s->fd_ = static_cast<Fd&&>(fd);
+  return s;
+}
+
+void Streams::give(Stream& s) {
+  s.next_free_ = free_;
+  free_ = &s;
+}
+
+Connect* Streams::take_connect() {
+  if (idle_connects_ > 0) return free_connects_[--idle_connects_];
+  SMX_CHECK(fresh_connects_ < count_);  // there are as many as streams
+  return new (&connects_[fresh_connects_++]) Connect(reactor_, resolver_);
+}
+
+void Streams::give(Connect& c) { free_connects_[idle_connects_++] = &c; }
+
+// ---- one stream
+
+Stream::Stream(Streams& table) : table_(table), timer_(*this) {}
+
+void Stream::start_client(Session& session, const Address& client, const Address& local, StreamOwner* owner) {
+  SMX_CHECK(state_ == State::free);
+  state_ = State::open;
+  session_ = &session;
+  peer_ = client;
+  local_ = local;
+  owner_ = owner;
+  end_seen_ = end_due_ = false;
+  set_nodelay(fd_.get());
+  set_oob_inline(fd_.get());
+  id_ = session.open(*this);
+}
+
+void Stream::start_server(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
+  (void)info;
+  SMX_CHECK(state_ == State::free);
+  state_ = State::connecting;
+  session_ = &session;
+  id_ = id;
+  owner_ = nullptr;
+  peer_ = local_ = Address{};
+  host_ = target.host;
+  port_ = target.port;
+  end_seen_ = end_due_ = false;
+  session.bind(id, *this);
+  connect_ = table_.take_connect();
+  connect_->start(target.host, target.port, target.source, target.connect_limit, *this);
+}
+
+bool open_tcp(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
+  Stream* s = streams.make(Fd());
+  if (s == nullptr) return false;
+  s->start_server(session, id, target, info);
+  return true;
+}
+
+void Stream::on_connected(Fd fd, const Address& to, Time now) {
+  (void)now;
+  table_.give(*connect_);
+  connect_ = nullptr;
+  if (table_.reactor().watch(fd.get(), *this) != 0) {
+    session_->refuse(id_, CloseCode::limit);
+    return die();
+  }
+  fd_ = static_cast<Fd&&>(fd);
+  peer_ = to;
+  state_ = State::open;
+  set_nodelay(fd_.get());
+  set_oob_inline(fd_.get());
+  session_->accept(id_);
+  // What has come meanwhile goes to the server now.
+  if (!session_->writable(id_)) return die();
+  if (state_ != State::open) return;
+  if (end_due_) {
+    end_due_ = false;
+    end();
+  }
+  update();
+}
+
+void Stream::on_connect_failed(const ConnectFailure& why, Time now) {
+  (void)now;
+  table_.give(*connect_);
+  connect_ = nullptr;
+  static constexpr CloseCode kCode[] = {CloseCode::not_found, CloseCode::refused, CloseCode::unreachable,
+                                        CloseCode::timed_out, CloseCode::limit,   CloseCode::local_error};
+  Text<300> server;
+  server.add_printable(host_).add(':').add_u(port_);
+  LogLine(LogLevel::warning, "server-failed").kv("session", session_->number()).kv("server", server.text()).kv("reason", text(why));
+  session_->refuse(id_, kCode[static_cast<int>(why.kind)]);
+  die();
+}
+
+// What the socket waits for follows from the channel's state, here and nowhere else.
+void Stream::update() {
+  if (!fd_.valid()) return;
+  uint8_t events = 0;
+  if (state_ == State::open) {
+    if (session_->wants_read(id_)) events |= kRead;
+    if (session_->wants_write(id_)) events |= kWrite;
+  } else if (state_ == State::lingering) {
+    events = kRead;
+  }
+  table_.reactor().want(fd_.get(), events);
+}
+
+void Stream::on_ready(int fd, uint8_t ready, Time now) {
+  (void)fd;
+  if (state_ == State::lingering) return drain_and_drop(now);
+  if (state_ != State::open) return;
+  if ((ready & kWrite) != 0 && !session_->writable(id_)) return die();
+  if (state_ != State::open) return;
+  if ((ready & kRead) != 0) session_->readable(id_);
+  update();
+}
+
+// The mux has room in its ring: `piece` is that room.
+Pulled Stream::pull(const MutBytes* piece, int pieces) {
+  size_t asked = 0;
+  for (int i = 0; i < pieces; ++i) asked += piece[i].size;
+  const IoResult r = readv_fd(fd_.get(), piece, pieces);
+  Pulled p;
+  p.size = r.size;
+  if (r.error != 0) {
+    LogLine(LogLevel::debug, "stream-error").kv("session", session_->number()).kv("peer", peer_).error(r.error);
+    p.state = Pulled::State::error;
+    die();
+  } else if (!r.again && r.size == 0) {
+    end_seen_ = true;
+    p.state = Pulled::State::end;
+  } else if (r.size == asked) {
+    p.state = Pulled::State::more;
+  }
+  return p;
+}
+
+Taken Stream::push(const Bytes* piece, int pieces) {
+  const IoResult r = writev_fd(fd_.get(), piece, pieces);
+  Taken t;
+  t.size = r.size;
+  if (r.error != 0) {
+    LogLine(LogLevel::debug, "stream-error").kv("session", session_->number()).kv("peer", peer_).error(r.error);
+    t.error = true;
+    set_reset_on_close(fd_.get());
+    die();
+  }
+  return t;
+}
+
+void Stream::end() {
+  if (state_ == State::connecting) {
+    end_due_ = true;
+    return;
+  }
+  shutdown_write(fd_.get());
+}
+
+// Both ways are over. If the local side has not ended by itself (0.3 has no half-close), closing at once could reset the
+// connection and destroy what it has not read yet: its end of file is awaited.
+void Stream::done() {
+  session_ = nullptr;
+  if (end_seen_) return die();
+  state_ = State::lingering;
+  table_.reactor().timers().start(timer_, table_.reactor().now() + kLinger);
+  update();
+}
+
+void Stream::drain_and_drop(Time now) {
+  (void)now;
+  uint8_t waste[4096];
+  for (size_t n = 0; n < kDropATurn; n += sizeof waste) {
+    const IoResult r = read_fd(fd_.get(), waste, sizeof waste);
+    if (r.again) return;
+    if (r.error != 0 || r.size == 0) return die();
+  }
+}
+
+void Stream::on_timer(Timer& timer, Time now) {
+  (void)timer;
+  (void)now;
+  die();
+}
+
+void Stream::abort(CloseCode code) {
+  LogLine(LogLevel::debug, "channel-aborted")
+      .kv("session", session_->number())
+      .kv("peer", peer_)
+      .kv("reason", name(code));
+  session_ = nullptr;
+  if (connect_ != nullptr) {
+    connect_->cancel();
+    table_.give(*connect_);
+    connect_ = nullptr;
+  }
+  if (fd_.valid()) set_reset_on_close(fd_.get());
+  if (owner_ != nullptr && code != CloseCode::reset) {
+    LogLine(LogLevel::info, "client-refused").kv("client", peer_).kv("at", local_).kv("reason", name(code));
+  }
+  die();
+}
+
+void Stream::describe(OpenInfo* info) {
+  info->client = peer_;
+  info->local = local_.family != 0 ? local_ : local_address(fd_.get());
+}
+
+// Unregisters and closes at once; the memory returns at the end of the turn, since callers up the stack may be its own.
+void Stream::die() {
+  if (state_ == State::dead) return;
+  state_ = State::dead;
+  table_.reactor().timers().stop(timer_);
+  if (fd_.valid()) table_.reactor().unwatch(fd_.get());
+  fd_.reset();
+  if (owner_ != nullptr) owner_->on_stream_ended(peer_);
+  owner_ = nullptr;
+  session_ = nullptr;
+  table_.reactor().bury(*this);
+}
+
+void Stream::on_buried() {
+  state_ = State::free;
+  table_.give(*this);
+}
+
+}  // namespace smx

@@ -1,0 +1,119 @@
+// The local end of a TCP channel: a client that was accepted here, or the connection to a server.
+//
+//   connecting --on_connected--> open --done(), end of file not seen--> lingering --end of file, or time--> buried
+//        |                         +----done(), abort(), error------------------------------------------> buried
+//        +--failed: refuse()--> buried
+//
+// Owner: Streams, a table made at the start. Invariants: bytes are read only into the mux's ring, so nothing waits here;
+// what events the socket waits for is computed in update() and nowhere else; a stream that dies closes its socket at
+// once, and its memory returns at the end of the turn.
+// Read next: core/session/endpoint.h, listener.h, exit.h.
+#ifndef SOCKMUX_RELAY_STREAM_H
+#define SOCKMUX_RELAY_STREAM_H
+
+#include "core/base/arena.h"
+#include "core/io/connect.h"
+#include "core/io/reactor.h"
+#include "core/session/session.h"
+#include "relay/relay.h"
+
+namespace smx {
+
+class Streams;
+class Stream;
+
+// Who is told that a client's stream has ended (MAXIMA=conpch counts them).
+class StreamOwner {
+ public:
+  virtual void on_stream_ended(const Address& client) = 0;
+
+ protected:
+  ~StreamOwner() = default;
+};
+
+class Stream final : public Endpoint, private FdHandler, private TimerHandler, private Mortal, private ConnectOwner {
+ public:
+  explicit Stream(Streams& table);
+
+  // A client: opens a channel for it. session.can_open() must hold.
+  void start_client(Session& session, const Address& client, const Address& local, StreamOwner* owner);
+  // A channel that the peer opened: connects to the target.
+  void start_server(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
+
+ private:
+  friend class Streams;
+  enum class State : uint8_t { free, connecting, open, lingering, dead };
+
+  // Endpoint
+  Pulled pull(const MutBytes* piece, int pieces) override;
+  Taken push(const Bytes* piece, int pieces) override;
+  void wants_changed() override { update(); }
+  void opened() override {}
+  void end() override;
+  void done() override;
+  void abort(CloseCode code) override;
+  void describe(OpenInfo* info) override;
+  // FdHandler, TimerHandler, Mortal, ConnectOwner
+  void on_ready(int fd, uint8_t ready, Time now) override;
+  void on_timer(Timer& timer, Time now) override;
+  void on_buried() override;
+  void on_connected(Fd fd, const Address& to, Time now) override;
+  void on_connect_failed(const ConnectFailure& why, Time now) override;
+
+  void update();
+  void drain_and_drop(Time now);
+  void die();
+
+  Streams& table_;
+  Fd fd_;
+  Timer timer_;
+  Session* session_ = nullptr;
+  ChannelId id_;
+  Connect* connect_ = nullptr;   // while connecting
+  StreamOwner* owner_ = nullptr;
+  Address peer_;                 // the client, or the server
+  Address local_;                // where it was accepted; none: asked for when needed
+  Stream* next_free_ = nullptr;
+  State state_ = State::free;
+  bool end_seen_ = false;        // the socket has nothing more to read
+  bool end_due_ = false;         // end() came while connecting
+  uint16_t port_ = 0;            // server: the target's port
+  std::string_view host_;        // server: the target's name, for the log
+};
+
+class Streams {
+ public:
+  Streams(Reactor& reactor, Resolver& resolver) : reactor_(reactor), resolver_(resolver) {}
+  static uint64_t arena_bytes(uint32_t count);
+  [[nodiscard]] bool init(uint32_t count, Arena& arena);
+
+  // A stream for a connected socket, or for one that is to be connected (`fd` invalid). nullptr: the table is full, or
+  // the reactor has no place for the socket (which is closed).
+  Stream* make(Fd fd);
+  bool full() const { return free_ == nullptr && fresh_ == count_; }
+  Reactor& reactor() { return reactor_; }
+
+ private:
+  friend class Stream;
+  Connect* take_connect();
+  void give(Stream& s);
+  void give(Connect& c);
+
+  Reactor& reactor_;
+  Resolver& resolver_;
+  Stream* streams_ = nullptr;
+  Stream* free_ = nullptr;
+  uint32_t fresh_ = 0;    // streams from here on were never used
+  uint32_t count_ = 0;
+  Connect* connects_ = nullptr;
+  Connect** free_connects_ = nullptr;  // a stack of those that were used
+  uint32_t fresh_connects_ = 0;
+  uint32_t idle_connects_ = 0;
+};
+
+// The relay of every protocol: bytes to host:port, unchanged.
+bool open_tcp(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
+
+}  // namespace smx
+
+#endif

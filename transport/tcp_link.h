@@ -1,0 +1,66 @@
+// A link over one TCP connection.
+//
+// Owner: TcpLinks, a table made at the start; a link goes back to it with close(). Invariant: NODELAY is set; what waits
+// unsent in the kernel is bounded where the system can (TCP_NOTSENT_LOWAT), since all of it is ahead of a key press.
+// Read next: core/session/link.h, tcp.h (who makes links).
+#ifndef SOCKMUX_TRANSPORT_TCP_LINK_H
+#define SOCKMUX_TRANSPORT_TCP_LINK_H
+
+#include "core/base/arena.h"
+#include "core/io/fd.h"
+#include "core/io/reactor.h"
+#include "core/session/link.h"
+
+namespace smx {
+
+class TcpLinks;
+
+class TcpLink final : public Link, private FdHandler {
+ public:
+  TcpLink(Reactor& reactor, TcpLinks& table) : reactor_(reactor), table_(table) {}
+
+  IoResult readv(const MutBytes* piece, int pieces) override { return readv_fd(fd_.get(), piece, pieces); }
+  IoResult writev(const Bytes* piece, int pieces) override { return writev_fd(fd_.get(), piece, pieces); }
+  void want(uint8_t events) override { reactor_.want(fd_.get(), events); }
+  void set_owner(LinkOwner& owner) override { owner_ = &owner; }
+  void shut_write() override;
+  void close() override;
+  bool lossy() const override { return false; }
+  uint32_t rate() const override { return 0; }
+  size_t frame_hint() const override { return 0; }
+  Address peer() const override { return peer_; }
+  std::string_view peer_name() const override { return name_.text(); }
+
+ private:
+  friend class TcpLinks;
+  void on_ready(int fd, uint8_t ready, Time now) override { (void)fd, owner_->on_link_ready(ready, now); }
+
+  Reactor& reactor_;
+  TcpLinks& table_;
+  TcpLink* next_free_ = nullptr;
+  LinkOwner* owner_ = nullptr;
+  Fd fd_;
+  Address peer_;
+  Text<kAddressText + 8> name_;
+};
+
+// The table of TCP links. Its memory is set aside at the start.
+class TcpLinks {
+ public:
+  explicit TcpLinks(Reactor& reactor) : reactor_(reactor) {}
+  static uint64_t arena_bytes(uint32_t count) { return count * sizeof(TcpLink) + 64; }
+  [[nodiscard]] bool init(uint32_t count, Arena& arena);
+  // A link over a connected socket, which is closed if the table is full or the reactor has no place: then nullptr.
+  TcpLink* make(Fd fd, const Address& peer);
+
+ private:
+  friend class TcpLink;
+  void give(TcpLink& link);
+
+  Reactor& reactor_;
+  TcpLink* free_ = nullptr;
+};
+
+}  // namespace smx
+
+#endif
