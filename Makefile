@@ -107,13 +107,13 @@ FLAGS_NOW = $(CROSS_COMPILE) | $(CC) | $(CXX) | $(CPPFLAGS) | $(CXXFLAGS) | $(OU
 all: daemon
 
 # Rewrites $(BUILD)/rules.mk if the lists have changed, and $(BUILD)/flags if the flags have.
-RULES != BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' sh tools/rules.sh '$(FLAGS_NOW)' \
+RULES != GNU='$(.FEATURES)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' sh tools/rules.sh '$(FLAGS_NOW)' \
 	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- TEST UNIT $(TEST_SRCS) -- TEST VECTOR $(VECTOR_SRCS) \
 	-- TEST E2E $(E2E_SRCS)
 include $(BUILD)/rules.mk
 
 # As many jobs as there are processors, unless you have said -j yourself
-IN_PARALLEL = case "$$MAKEFLAGS" in *j*) j= ;; *) j=-j$(JOBS) ;; esac; $(MAKE) $$j
+IN_PARALLEL = case "$$MAKEFLAGS" in *j*) j= ;; *) j=-j$(JOBS) ;; esac; $(MAKE) $(NO_CHATTER) $$j
 
 daemon: $(BUILD)/sockmuxd
 	@cmp -s $(BUILD)/sockmuxd sockmuxd || cp -f $(BUILD)/sockmuxd sockmuxd

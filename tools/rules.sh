@@ -1,7 +1,7 @@
 #!/bin/sh
 # Turns lists of sources into make rules that GNU make and BSD make both read. Called by the Makefile at its start.
 #
-#   BUILD=dir CC=.. CXX=.. CROSS_COMPILE=.. rules.sh FLAGS -- KIND NAME source... [-- KIND NAME source...]...
+#   GNU=.. BUILD=dir CC=.. CXX=.. CROSS_COMPILE=.. rules.sh FLAGS -- KIND NAME source... [-- KIND NAME source...]...
 #
 # Writes BUILD/rules.mk (NAME_OBJS, a rule for each object that calls $(COMPILE_KIND), the header dependencies that the
 # compiler left, the compilers' names) and BUILD/flags. A file is touched only if its content changes, so that make
@@ -44,6 +44,8 @@ shift
   echo "# Made by tools/rules.sh; your changes would be lost."
   echo "RULES_CC = $(compiler "$CC" gcc clang)"
   echo "RULES_CXX = $(compiler "$CXX" g++ clang++)"
+  # GNU make need not tell that it enters the folder it is in.
+  if [ -n "$GNU" ]; then echo 'NO_CHATTER = --no-print-directory'; fi
   echo "JOBS = $(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)"
   kind='' name=''
   while [ $# -gt 0 ]; do

@@ -1,0 +1,119 @@
+#!/bin/sh
+# The documents agree with the program: test_docs.sh, with SOCKMUXD=path of the daemon. Ends with "N passed, N failed".
+#
+# The names and options that the code knows (tables in config/), `sockmuxd -h`, the manual pages and README.md say the
+# same, and each example of theirs passes `sockmuxd -t`.
+set -u
+LC_ALL=C
+export LC_ALL
+temp=$(mktemp -d)
+trap 'rm -rf "$temp"' EXIT
+passed=0 failed=0
+
+ok() { passed=$((passed + 1)); }
+bad() {
+  echo "FAILED: $1"
+  failed=$((failed + 1))
+}
+
+# same NAME: are the words in $temp/a and $temp/b the same?
+same() {
+  sort -u "$temp/a" >"$temp/a1"
+  sort -u "$temp/b" >"$temp/b1"
+  if [ ! -s "$temp/a1" ]; then
+    bad "$1: found nothing to compare"
+  elif cmp -s "$temp/a1" "$temp/b1"; then
+    ok
+  else
+    bad "$1: only in the first: $(comm -23 "$temp/a1" "$temp/b1" | tr '\n' ' '); only in the second: $(
+      comm -13 "$temp/a1" "$temp/b1" | tr '\n' ' ')"
+  fi
+}
+
+# array NAME: the first text of each entry of a table in config/
+array() { sed -n "/[ :]$1\\[\\] = {/,/^};/p" config/*.cc; }
+names() { grep -o '"[A-Z][A-Z0-9_]*"' | tr -d '"'; }
+# section NAME: a subsection of sockmux.conf(5)
+section() { sed -n "/^\\.Ss $1/,/^\\.S[hs] [^$(printf %.1s "$1")]/p" man/sockmux.conf.5; }
+capitals() { tr -c 'A-Z0-9_\n' '\n' | grep '^[A-Z][A-Z0-9_]*$'; }
+
+"$SOCKMUXD" -h >"$temp/help" 2>&1 || bad "-h ended with status $?"
+
+# --- names of parameters
+array kHandlers | grep -o '{"[A-Z]*", [^}]*true, [a-z]*' | names | sort -u >"$temp/obeyed"
+cp "$temp/obeyed" "$temp/a"
+sed -n 's/^\.It Cm \(.*\)/\1/p' man/sockmux.conf.5 | grep -o '^[A-Z][A-Z]*=' | tr -d = >"$temp/b"
+same 'parameters: code, sockmux.conf(5)'
+sed -n '/^## Options/,/^All of it/p' README.md | grep '^|' | tr '`' '@' | grep -o '@[A-Z][A-Z]*@' | tr -d @ >"$temp/b"
+same 'parameters: code, README'
+grep -o '[A-Z][A-Z]*' "$temp/help" | sort -u | comm -12 - "$temp/obeyed" >"$temp/b"
+same 'parameters: code, sockmuxd -h'
+
+array kIgnored | names >"$temp/a"
+section 'Accepted without effect' | capitals | grep -v -x -e TIMEOUT -e MAXIMA >"$temp/b"
+same 'parameters without effect: code, sockmux.conf(5)'
+array kRefused | names >"$temp/a"
+section Refused | capitals | grep -v -x -e NAME -e URL >"$temp/b"
+same 'refused parameters: code, sockmux.conf(5)'
+
+# --- options
+# knows WHERE PATTERN FILE OPTION
+knows() { if grep -q -e "$2" "$3"; then ok; else bad "option $4: not in $1"; fi; }
+
+{ array kOptions && array kGlued; } | grep -o '{"-[A-Za-z-]*"' | tr -d '{"' | sort -u >"$temp/options"
+[ -s "$temp/options" ] || bad 'options: found none in the code'
+tr '`' ' ' <README.md >"$temp/readme"
+while read -r option; do
+  case $option in
+  --*) knows 'sockmuxd(8)' "Fl Fl *${option#--}" man/sockmuxd.8 "$option" ;;
+  *) knows 'sockmuxd(8)' "Fl ${option#-}" man/sockmuxd.8 "$option" ;;
+  esac
+  case $option in
+  -[TDdSr]) continue ;; # without effect: in the manual only
+  esac
+  knows README "[ ,|]$option" "$temp/readme" "$option"
+  knows 'sockmuxd -h' "[ ,|]$option" "$temp/help" "$option"
+done <"$temp/options"
+
+# --- examples
+cat >"$temp/sockmux.conf" <<'END'
+SERVER=sockmux
+-P127.0.0.1:9000
+PORT=9023
+END
+
+# example WHERE LINE: does `sockmuxd -t` like it?
+example() {
+  words=$(echo "$2" | sed -e 's/host[XYTU]/127.0.0.1/g' -e "s|/etc/sockmux.conf|$temp/sockmux.conf|")
+  if (eval "set -- $words" && "$SOCKMUXD" -t "$@") >"$temp/out" 2>&1 </dev/null; then
+    ok
+  else
+    bad "$1: sockmuxd $2"
+    cat "$temp/out"
+  fi
+}
+
+# A line that ends with a backslash goes on.
+commands() {
+  sed -e ':a' -e '/\\$/N' -e 's/\\\n *//' -e 'ta' | sed -n -e 's/ *&$//' \
+    -e 's/^ *\(host[XY][$#] \)\{0,1\}\(\.\/\)\{0,1\}sockmuxd \(.*\)/\3/p'
+}
+
+sed -n 's/^    //p' README.md | commands >"$temp/readme"
+sed -e 's/^\.Dl //' -e 's/\\e$/\\/' man/sockmuxd.8 | commands >"$temp/page8"
+sed -n 's/^\.Dl //p' man/sockmux.conf.5 >"$temp/page5"
+for where in readme page8 page5; do
+  [ -s "$temp/$where" ] || bad "$where: no examples found"
+  while read -r line; do
+    case $where:$line in
+    page5:*SERVER=sockmux*) ;;
+    page5:*) line="SERVER=sockmux -P192.0.2.1:9000 $line" ;;
+    esac
+    example $where "$line"
+  done <"$temp/$where"
+done
+sed -n '/^\.Bd/,/^\.Ed/{/^\./!p;}' man/sockmux.conf.5 | sed '/^SERVER=sockmux:/,/^OWNER/!d' >"$temp/sockmux.conf"
+example 'the file in sockmux.conf(5)' +=/etc/sockmux.conf
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
