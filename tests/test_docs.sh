@@ -35,7 +35,7 @@ array() { sed -n "/[ :]$1\\[\\] = {/,/^};/p" config/*.cc; }
 names() { grep -o '"[A-Z][A-Z0-9_]*"' | tr -d '"'; }
 # section NAME: a subsection of sockmux.conf(5)
 section() { sed -n "/^\\.Ss $1/,/^\\.S[hs] [^$(printf %.1s "$1")]/p" man/sockmux.conf.5; }
-capitals() { tr -c 'A-Z0-9_\n' '\n' | grep '^[A-Z][A-Z0-9_]*$'; }
+capitals() { grep -v '^\.' | tr -c 'A-Z0-9_\n' '\n' | grep '^[A-Z][A-Z0-9_][A-Z0-9_][A-Z0-9_]*$'; }
 
 "$SOCKMUXD" -h >"$temp/help" 2>&1 || bad "-h ended with status $?"
 
