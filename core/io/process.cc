@@ -11,8 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/base/text.h"
-
 namespace smx {
 
 void fill_standard_fds() {
@@ -117,6 +115,15 @@ void* reserve_memory(size_t size) {
 #endif
   void* p = mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, -1, 0);
   return p == MAP_FAILED ? nullptr : p;
+}
+
+void append_host_name(TextBase& to) {
+  char host[256] = {};
+  if (gethostname(host, sizeof host - 1) < 0 || host[0] == 0 || host[0] == '.') {
+    to.add("localhost");
+    return;
+  }
+  for (const char* p = host; *p != 0 && *p != '.'; ++p) to.add(*p > 0x20 && *p < 0x7f ? *p : '-');
 }
 
 uint64_t resident_kib() {

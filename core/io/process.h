@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/text.h"
 #include "core/io/fd.h"
 
 namespace smx {
@@ -40,6 +41,9 @@ Fd open_logfile(const char* path, int* error);
 
 // `size` bytes of zeroed memory that costs nothing until it is touched; nullptr: the system does not give so much.
 void* reserve_memory(size_t size);
+
+// The machine's name up to its first dot, printable; "localhost" where it has none.
+void append_host_name(TextBase& to);
 
 // Resident memory in KiB, as far as the system tells it; 0: unknown.
 uint64_t resident_kib();

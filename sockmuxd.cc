@@ -1,0 +1,667 @@
+// sockmuxd: forwards TCP ports, both ways, over one persistent link. This file wires everything by hand and reads like
+// the table of contents; it is the only one that sees all folders.
+//
+//   words -> Config -> checks -> memory set aside -> ports opened -> privileges dropped -> the loop
+//
+// Invariant: nothing is opened before everything was checked; after start no memory is allocated.
+// Read next: config/config.h, core/session/sessions.h, relay/listener.h, transport/tcp.h.
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "config/choose.h"
+#include "config/explain.h"
+#include "config/file.h"
+#include "config/parse.h"
+#include "core/io/clock.h"
+#include "core/io/log.h"
+#include "core/io/names.h"
+#include "core/io/process.h"
+#include "core/io/reactor.h"
+#include "core/io/rt.h"
+#include "core/io/signals.h"
+#include "core/io/socket.h"
+#include "core/session/sessions.h"
+#include "relay/exit.h"
+#include "relay/listener.h"
+#include "transport/tcp.h"
+
+#ifndef SMX_VERSION
+#define SMX_VERSION "unknown"
+#endif
+
+namespace smx {
+namespace {
+
+// sysexits(3), beside those of config/report.h
+constexpr int kExitUnavailable = 69;
+constexpr int kExitSystem = 71;
+constexpr int kExitCannotCreate = 73;
+constexpr int kExitPermission = 77;
+
+constexpr const char kHelp[] =
+    "usage: sockmuxd [-f] [-v] [-t] [-P[host:]port] [NAME=value ...] [+=file]\n"
+    "\n"
+    "One link, any number of TCP ports forwarded over it, both ways. For example:\n"
+    "  hostX$ sockmuxd SERVER=sockmux -P9000 PORT=9023 DEST=127.0.0.1:80\n"
+    "  hostY$ sockmuxd SERVER=sockmux://hostX:9000 PORT=9080 SERVER=telnet://hostY,-in\n"
+    "\n"
+    "  -P[host:]port  accept links here; -Q adds more   -f       stay in the foreground\n"
+    "  -t             check, explain, and end           -v -vv   foreground, log shown; in detail\n"
+    "  -Fsockmux      as -f SERVER=sockmux              -vd -vt -vs -vu -va  level of the log only\n"
+    "  -eNAME=value   environment of programs           -h -V    this help; the version\n"
+    "  +=file         the words of a file, here         --       ends the options\n"
+    "\n"
+    "  SERVER=sockmux                    the link is accepted at -P\n"
+    "  SERVER=sockmux://host:port        the link is made to there, for ever\n"
+    "  SERVER=proto://host:port,-in[:-:clients]   channels of the peer go to there\n"
+    "  DEST=host:port[:clients]          the same in short\n"
+    "  PORT=[host:]port[-port][,...]     clients are accepted here\n"
+    "  RELIABLE=hosts  PERMIT=protocols:servers:clients  REJECT=  REACHABLE=  REMITTABLE=\n"
+    "                                    who may; default: local networks (.localnet)\n"
+    "  HOSTLIST=name:hosts  HOSTS=name/address   names for lists and addresses\n"
+    "  TIMEOUT=word:period  MAXIMA=word:number  SOXCONF=word:value  SRCIF=host\n"
+    "  OWNER=user[/group]  CHROOT=  UMASK=  PIDFILE=  LOGFILE=  SYSLOG=   the process\n"
+    "\n"
+    "Signals: HUP retry now, TERM end, USR1 statistics. Manuals: sockmuxd(8), sockmux.conf(5), sockmux(7).\n";
+
+// Words, lines of files and everything parsed; tables come on top of it.
+constexpr size_t kConfigMemory = 8u << 20;
+constexpr uint32_t kSpareFds = 64;
+constexpr Duration kDrain = seconds(4);
+constexpr Duration kGoodbye = seconds(1);
+
+// ---- what the configuration says, asked at run time
+
+class Rules final : public LinkGate, public ClientGate, public Router, public NameLookup {
+ public:
+  Rules(const Config& config, Names& names, Reactor& reactor) : config_(config), names_(names), reactor_(reactor) { read_networks(); }
+
+  bool link_allowed(const Address& peer) override {
+    Subject who;
+    who.client = peer;
+    return allowed_client(config_, who, *this);
+  }
+
+  const char* client_refused(const Address& client, const Address& local) override {
+    Subject who;
+    who.client = client;
+    who.accepted_port = local.port;
+    who.kind_known = true;
+    if (!allowed_client(config_, who, *this)) return "not in RELIABLE or PERMIT";
+    return count(client) ? nullptr : "MAXIMA=conpch reached";
+  }
+
+  void on_stream_ended(const Address& client) override {
+    for (Host& h : hosts_)
+      if (h.streams > 0 && same_ip(h.address, client)) --h.streams;
+  }
+
+  Choice choose(const OpenInfo& info, Dialect dialect, RelayTarget* target) override {
+    Subject who;
+    who.client = info.client;
+    who.accepted_port = info.local.port;
+    who.kind_known = dialect == Dialect::v1;
+    who.kind = info.udp ? Transport::udp : Transport::tcp;
+    const ServerSpec* server = smx::choose(config_, who, *this);
+    if (server == nullptr) return Choice::no_server;
+    Target asked;
+    asked.host = server->to.host;
+    asked.port = server->to.port;
+    (void)parse_ip(server->to.host, &asked.address);
+    if (!allowed_connect(config_, *server, who, asked, *this)) return Choice::forbidden;
+    target->label = server->label;
+    target->host = server->to.host;
+    target->port = server->to.port;
+    target->connect_limit = config_.connect_timeout;
+    (void)parse_ip(config_.source.host, &target->source);
+    target->source.port = config_.source.port;
+    return Choice::found;
+  }
+
+  Answer has_address(std::string_view name, const Address& address) const override {
+    switch (names_.has_address(name, address, reactor_.now())) {
+      case Names::Answer::unknown: return Answer::unknown;
+      case Names::Answer::no: return Answer::no;
+      case Names::Answer::yes: return Answer::yes;
+    }
+    return Answer::unknown;
+  }
+
+  View<Network> local_networks() const override { return {network_, networks_}; }
+
+  // Interfaces come and go: read at start, on HUP, and every minute.
+  void read_networks() {
+    OwnNetwork own[kMaxNetworks];
+    networks_ = own_networks(own);
+    for (size_t i = 0; i < networks_; ++i) network_[i] = {own[i].address, own[i].prefix};
+  }
+
+ private:
+  struct Host {
+    Address address;
+    uint32_t streams = 0;
+  };
+  static constexpr size_t kHosts = 512;
+
+  // MAXIMA=conpch: streams of one client host. A full table lets nobody new in.
+  bool count(const Address& client) {
+    if (config_.max_per_client == 0) return true;
+    Host* place = nullptr;
+    for (Host& h : hosts_) {
+      if (h.streams == 0) {
+        if (place == nullptr) place = &h;
+      } else if (same_ip(h.address, client)) {
+        if (h.streams >= config_.max_per_client) return false;
+        ++h.streams;
+        return true;
+      }
+    }
+    if (place == nullptr) return false;
+    *place = {client, 1};
+    return true;
+  }
+
+  const Config& config_;
+  Names& names_;
+  Reactor& reactor_;
+  Network network_[kMaxNetworks];
+  size_t networks_ = 0;
+  Host hosts_[kHosts];
+};
+
+// ---- start
+
+void say(const char* kind, std::string_view text) {
+  fprintf(stderr, "sockmuxd: %s%.*s\n", kind, static_cast<int>(text.size()), text.data());
+}
+
+void print(const Report& report) {
+  for (const Problem& p : report.errors()) say("", p.text.text());
+  if (report.error_count() > report.errors().count) {
+    Text<64> more("and ");
+    say("", more.add_u(report.error_count() - report.errors().count).add(" more errors").text());
+  }
+  for (const Problem& p : report.warnings()) say("warning: ", p.text.text());
+  if (report.ignored().empty()) return;
+  Text<600> names("no meaning here:");
+  for (const std::string_view name : report.ignored()) names.add(' ').add(name);
+  say("", names.text());
+}
+
+// What is understood and not built yet is refused here, so that nobody believes it works.
+bool built(const Config& config) {
+  bool good = true;
+  const auto no = [&good](const Origin& where, std::string_view what) {
+    Text<300> text;
+    if (!where.file.empty()) text.add(where.file).add(':').add_u(where.line).add(": ");
+    say("", text.add(where.word).add(": ").add(what).add(" are not in this version").text());
+    good = false;
+  };
+  for (const LinkSpec& l : config.links) {
+    if (l.secure) no(l.origin, "secure links");
+    else if (l.kind != LinkSpec::Kind::accept_tcp && l.kind != LinkSpec::Kind::connect_tcp) no(l.origin, "links over FIFOs, devices and programs");
+  }
+  for (const ListenSpec& l : config.listens)
+    if (l.transport == Transport::udp) no(l.origin, "UDP ports");
+  for (const ServerSpec& s : config.servers) {
+    if (s.run) no(s.origin, "proxies and programs behind -in");
+    else if (s.transport == Transport::udp) no(s.origin, "UDP servers");
+  }
+  return good;
+}
+
+class PrintLines final : public LineSink {
+ public:
+  void line(std::string_view text) override { printf("%.*s\n", static_cast<int>(text.size()), text.data()); }
+};
+
+int exit_code(int error) {
+  switch (error) {
+    case EACCES:
+    case EPERM: return kExitPermission;
+    case EADDRINUSE:
+    case EADDRNOTAVAIL: return kExitUnavailable;
+    default: return kExitSystem;
+  }
+}
+
+// The muxes' sizes from the options; false: they do not fit, and the user was told the sum.
+bool size_muxes(const Config& config, uint32_t links, MuxConfig* m) {
+  m->proto = static_cast<MuxConfig::Proto>(config.proto);
+  m->accepts = m->opens = static_cast<uint16_t>(config.max_channels);
+  m->packet_size = config.packet_size;
+  m->hello_timeout = config.hello_timeout;
+  m->ping_interval = config.ping_interval;
+  m->linger = config.linger_timeout;
+  const uint64_t least = Mux::guaranteed_bytes(*m);
+  m->memory_bytes = config.memory_bytes / links;
+  if (config.memory_bytes == 0) m->memory_bytes = least / 5 * 8 > (8u << 20) ? least / 5 * 8 : 8u << 20;
+  Text<25> host;
+  append_host_name(host);
+  memcpy(m->host, host.c_str(), host.size() + 1);
+  if (!config.own_name.empty() && config.own_name.size() < sizeof m->name) memcpy(m->name, config.own_name.data(), config.own_name.size());
+  if (least <= m->memory_bytes) return true;
+  Text<300> text("MAXIMA=memory: ");
+  text.add_u(config.memory_bytes).add(" bytes are too few: ").add_u(links).add(" links with ").add_u(config.max_channels);
+  say("", text.add(" channels each way need ").add_u(least * links).text());
+  return false;
+}
+
+// Resolves one host of -P or PORT at start; turns the loop until the answer is there.
+class StartLookup final : public ResolveQuery {
+ public:
+  Resolved find(Reactor& reactor, Resolver& resolver, const HostPort& at) {
+    answer_ = Resolved{};
+    if (at.host.empty()) {
+      answer_.count = 1;
+      answer_.address[0].family = 4;
+      answer_.address[0].port = at.port;
+    } else if (!resolver.resolve(*this, at.host, at.port, &answer_)) {
+      done_ = false;
+      while (!done_) reactor.turn(seconds(1));
+    }
+    return answer_;
+  }
+
+ private:
+  void on_resolved(const Resolved& answer, Time now) override {
+    (void)now;
+    answer_ = answer;
+    done_ = true;
+  }
+  Resolved answer_;
+  bool done_ = false;
+};
+
+// ---- the daemon
+
+class Daemon final : private SignalHandler, private TimerHandler {
+ public:
+  Daemon(const Config& config, Arena& arena) : config_(config), arena_(arena) {}
+  int prepare();
+  int run();
+
+ private:
+  int open_ports();
+  int open_port(const HostPort& at, const Origin& origin, const ListenSpec* port);
+  int detach();
+  void start_log();
+  void start_links();
+  void on_signal(int signal, Time now) override;
+  void on_timer(Timer& timer, Time now) override;
+  void begin_shutdown(const char* why, Time now);
+  void write_statistics();
+  uint64_t arena_bytes() const;
+
+  const Config& config_;
+  Arena& arena_;
+  MuxConfig mux_;
+  uint32_t links_count_ = 1;
+  uint32_t max_fds_ = 0;
+  Reactor reactor_;
+  Resolver resolver_{reactor_};
+  Names names_{reactor_, resolver_};
+  Signals signals_;
+  Timer minute_{*this};
+  Timer end_{*this};
+  Arena tables_;
+  Rules* rules_ = nullptr;
+  Streams streams_{reactor_, resolver_};
+  TcpLinks tcp_links_{reactor_};
+  Sessions sessions_{reactor_};
+  ExitDoor* exit_ = nullptr;
+  Listener** listener_ = nullptr;
+  TcpAcceptor** acceptor_ = nullptr;
+  size_t listeners_ = 0, acceptors_ = 0;
+  Fd pidfile_, logfile_;
+  uint64_t allocations_ = 0;
+  Time drain_until_;
+  enum class Ending : uint8_t { no, draining, goodbye } ending_ = Ending::no;
+
+  class Room final : public Opener {
+   public:
+    explicit Room(Daemon& d) : d_(d) {}
+    void on_room(Time now) override {
+      (void)now;
+      for (size_t i = 0; i < d_.listeners_; ++i) d_.listener_[i]->on_room();
+    }
+
+   private:
+    Daemon& d_;
+  } room_{*this};
+};
+
+uint64_t Daemon::arena_bytes() const {
+  return Reactor::arena_bytes(max_fds_, max_fds_ * 2 + links_count_ * 2 + 256) + Sessions::arena_bytes(mux_, links_count_) +
+         Streams::arena_bytes(max_fds_) + TcpLinks::arena_bytes(links_count_ + 1) + Names::arena_bytes(config_.names.count) +
+         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + sizeof(TcpDialer) + 64) + sizeof(Rules) +
+         65536;
+}
+
+int known_host(void* context, std::string_view name, Address out[Resolved::kMost]) {
+  int n = 0;
+  for (const Address& a : find_host(*static_cast<const Config*>(context), name))
+    if (n < Resolved::kMost) out[n++] = a;
+  return n;
+}
+
+// Everything that can fail and that a user must hear of, while standard error is still there.
+int Daemon::prepare() {
+  uint32_t connectors = 0;
+  for (const LinkSpec& l : config_.links) connectors += l.kind == LinkSpec::Kind::connect_tcp ? 1u : 0u;
+  const bool accepts = connectors < config_.links.count;
+  links_count_ = config_.max_links != 0 ? config_.max_links : accepts ? 16 : 1;
+  if (links_count_ < connectors) links_count_ = connectors;
+  if (links_count_ > Sessions::kMost) links_count_ = Sessions::kMost;
+  if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
+  mux_.asks = connectors > 0;
+  const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + config_.links.count + kSpareFds;
+  max_fds_ = raise_fd_limit(wanted > 1000000 ? 1000000u : static_cast<uint32_t>(wanted));
+  const size_t size = static_cast<size_t>(arena_bytes());
+  void* memory = reserve_memory(size);
+  if (memory == nullptr) {
+    Text<100> text("cannot set aside ");
+    say("", text.add_u(size).add(" bytes: see MAXIMA in sockmux.conf(5)").text());
+    return kExitSystem;
+  }
+  new (&tables_) Arena(memory, size);
+  const int error = reactor_.init(tables_, max_fds_, max_fds_ * 2 + links_count_ * 2 + 256);
+  if (error != 0) {
+    say("cannot start the event loop: ", strerror(error));
+    return kExitSystem;
+  }
+  resolver_.set_limit(config_.dns_timeout);
+  resolver_.set_known(known_host, const_cast<Config*>(&config_));
+  rules_ = new (tables_.take(sizeof(Rules), alignof(Rules))) Rules(config_, names_, reactor_);
+  exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
+  if (!streams_.init(max_fds_, tables_) || !tcp_links_.init(links_count_ + 1, tables_) ||
+      !names_.init(config_.names.first, config_.names.count, tables_) || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
+    say("", "cannot set the tables aside: a bug in the sum of their sizes");
+    return kExitSystem;
+  }
+  const int opened = open_ports();
+  return opened != 0 ? opened : detach();
+}
+
+int Daemon::open_port(const HostPort& at, const Origin& origin, const ListenSpec* port) {
+  StartLookup lookup;
+  const Resolved list = lookup.find(reactor_, resolver_, at);
+  Text<300> where(origin.word);
+  where.add(": ");
+  if (list.count == 0) {
+    say("", where.add("cannot find ").add(at.host).add(": ").add(gai_text(list.error)).text());
+    return kExitUnavailable;
+  }
+  // A name may have several addresses: the first that is ours is taken.
+  int error = 0;
+  Fd fd;
+  for (int i = 0; i < list.count && !fd.valid(); ++i) fd = listen_tcp(list.address[i], static_cast<int>(config_.listen_backlog), &error);
+  if (!fd.valid()) {
+    append_address(where.add("cannot listen at "), list.address[0]);
+    say("", where.add(": ").add(strerror(error)).text());
+    return exit_code(error);
+  }
+  const Address bound = local_address(fd.get());
+  if (at.port == 0) {
+    Text<100> text(port == nullptr ? "links are accepted at " : "clients are accepted at ");
+    append_address(text, bound);
+    say("", text.text());
+  }
+  if (is_open_to_world(config_, at)) {
+    Text<100> text("warning: open to the world: ");
+    append_address(text, bound);
+    say("", text.text());
+  }
+  if (port == nullptr) {
+    TcpAcceptor* a = new (tables_.take(sizeof(TcpAcceptor), alignof(TcpAcceptor))) TcpAcceptor(reactor_, tcp_links_, sessions_, *rules_);
+    error = a->start(static_cast<Fd&&>(fd));
+    acceptor_[acceptors_++] = a;
+  } else {
+    Listener* l = new (tables_.take(sizeof(Listener), alignof(Listener))) Listener(reactor_, streams_, sessions_, *rules_);
+    error = l->start(static_cast<Fd&&>(fd));
+    listener_[listeners_++] = l;
+  }
+  if (error == 0) return 0;
+  say("", where.add(strerror(error)).text());
+  return kExitSystem;
+}
+
+int Daemon::open_ports() {
+  acceptor_ = tables_.raw<TcpAcceptor*>(config_.links.count + 1);
+  listener_ = tables_.raw<Listener*>(config_.listens.count + 1);
+  for (const LinkSpec& l : config_.links) {
+    const int code = l.kind == LinkSpec::Kind::accept_tcp ? open_port(l.at, l.origin, nullptr) : 0;
+    if (code != 0) return code;
+  }
+  for (const ListenSpec& l : config_.listens) {
+    const int code = open_port(l.at, l.origin, &l);
+    if (code != 0) return code;
+  }
+  return 0;
+}
+
+// Files, background, identity: in this order, since each takes away what the one before needs.
+int Daemon::detach() {
+  int error = 0;
+  const auto fail = [&](const char* what, std::string_view which, int code) {
+    Text<400> text(what);
+    text.add_printable(which).add(": ").add(strerror(error));
+    say("", text.text());
+    return code;
+  };
+  if (!config_.umask_text.empty()) set_umask(config_.umask_text.data());
+  if (!config_.pidfile.empty()) {
+    pidfile_ = open_pidfile(config_.pidfile.data(), &error);
+    if (error != 0) return fail("PIDFILE=", config_.pidfile, error == EACCES ? kExitPermission : kExitCannotCreate);
+  }
+  if (!config_.logfile.empty()) {
+    logfile_ = open_logfile(config_.logfile.data(), &error);
+    if (error != 0) return fail("LOGFILE=", config_.logfile, error == EACCES ? kExitPermission : kExitCannotCreate);
+  }
+  Identity who;
+  const bool drops = is_root();
+  const char* owner = config_.owner.empty() ? "nobody" : config_.owner.data();
+  if (drops || !config_.owner.empty()) {
+    error = find_identity(owner, &who);
+    if (error != 0 && !config_.owner.empty()) {
+      say("OWNER=", Text<200>(config_.owner).add(": no such user or group").text());
+      return kExitConfig;
+    }
+    if (error != 0) who = {65534, 65534};  // no "nobody" on this system
+    if (!drops) {
+      say("OWNER=", Text<200>(config_.owner).add(": only root can change its user").text());
+      return kExitPermission;
+    }
+  }
+  if (!config_.foreground) {
+    error = daemonize();
+    if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
+  }
+  start_log();
+  error = signals_.init(reactor_, *this);
+  if (error != 0) return fail("signals", "", kExitSystem);
+  if (pidfile_.valid()) write_pid(pidfile_.get());
+  pidfile_.reset();
+  if (!config_.chroot_dir.empty()) {
+    error = enter_chroot(config_.chroot_dir.data());
+    if (error != 0) {
+      LogLine(LogLevel::error, "chroot-failed").kv("path", config_.chroot_dir).error(error);
+      return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
+    }
+  }
+  if (drops) {
+    error = become(who);
+    if (error != 0) {
+      LogLine(LogLevel::error, "owner-failed").kv("user", owner).error(error);
+      return fail("OWNER=", owner, kExitPermission);
+    }
+  }
+  return 0;
+}
+
+void Daemon::start_log() {
+  LogSetup log;
+  log.to_stderr = config_.foreground || config_.log_stderr;
+  log.to_syslog = !log.to_stderr && !config_.logfile_given;
+  if (!config_.syslog.empty()) {
+    static constexpr struct {
+      std::string_view name;
+      int facility;
+    } kFacilities[] = {{"auth", LOG_AUTH},     {"cron", LOG_CRON},     {"daemon", LOG_DAEMON}, {"kern", LOG_KERN},     {"lpr", LOG_LPR},
+                       {"mail", LOG_MAIL},     {"news", LOG_NEWS},     {"syslog", LOG_SYSLOG}, {"user", LOG_USER},     {"uucp", LOG_UUCP},
+                       {"local0", LOG_LOCAL0}, {"local1", LOG_LOCAL1}, {"local2", LOG_LOCAL2}, {"local3", LOG_LOCAL3}, {"local4", LOG_LOCAL4},
+                       {"local5", LOG_LOCAL5}, {"local6", LOG_LOCAL6}, {"local7", LOG_LOCAL7}};
+    log.to_syslog = true;
+    for (const auto& f : kFacilities)
+      if (config_.syslog.size() > 2 && config_.syslog.substr(2) == f.name) log.facility = f.facility;
+  }
+  log.file = logfile_.get();
+  switch (config_.log_level) {
+    case Config::Log::usual:
+    case Config::Log::hidden: log.least = LogLevel::info; break;
+    case Config::Log::silent: log.silent = true; break;
+    case Config::Log::terse: log.least = LogLevel::warning; break;
+    case Config::Log::debug: log.least = LogLevel::debug; break;
+  }
+  set_log(log);
+}
+
+void Daemon::start_links() {
+  uint32_t next = 0;
+  Address source;
+  (void)parse_ip(config_.source.host, &source);
+  for (const LinkSpec& l : config_.links) {
+    if (l.kind != LinkSpec::Kind::connect_tcp) continue;
+    void* memory = tables_.take(sizeof(TcpDialer), alignof(TcpDialer));
+    SMX_CHECK(memory != nullptr);
+    TcpDialer* d = new (memory) TcpDialer(reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source, config_.connect_timeout);
+    sessions_.at(next++).start(*d, config_.retry_max, reactor_.now());
+  }
+}
+
+int Daemon::run() {
+  sessions_.add_opener(room_);
+  names_.refresh(reactor_.now());
+  start_links();
+  reactor_.timers().start(minute_, reactor_.now() + seconds(60));
+  LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_).kv("links", acceptors_);
+  allocations_ = allocations();
+  reactor_.run();
+  LogLine(LogLevel::info, "ended");
+  if (!config_.pidfile.empty()) remove_file(config_.pidfile.data());
+  return 0;
+}
+
+void Daemon::on_signal(int signal, Time now) {
+  switch (signal) {
+    case SIGHUP:
+      LogLine(LogLevel::info, "retry-now").kv("reason", "SIGHUP");
+      rules_->read_networks();
+      names_.refresh(now);
+      sessions_.retry_now(now);
+      break;
+    case SIGUSR1: write_statistics(); break;
+    case SIGCHLD: resolver_.reap(); break;
+    case SIGINT:
+    case SIGTERM:
+      if (ending_ != Ending::no) {
+        reactor_.stop();
+        break;
+      }
+      begin_shutdown(signal == SIGINT ? "SIGINT" : "SIGTERM", now);
+      break;
+    default: break;
+  }
+}
+
+void Daemon::begin_shutdown(const char* why, Time now) {
+  LogLine(LogLevel::info, "ending").kv("reason", why).kv("channels", sessions_.channels());
+  ending_ = Ending::draining;
+  exit_->shut();
+  for (size_t i = 0; i < listeners_; ++i) listener_[i]->stop();
+  for (size_t i = 0; i < acceptors_; ++i) acceptor_[i]->stop();
+  reactor_.timers().start(minute_, kNever);
+  reactor_.timers().start(end_, now);
+  drain_until_ = now + kDrain;
+}
+
+void Daemon::on_timer(Timer& timer, Time now) {
+  if (&timer == &minute_) {
+    rules_->read_networks();
+    log_tick(now);
+    reactor_.timers().start(minute_, now + seconds(60));
+    return;
+  }
+  // Ending: channels may finish; then the links say goodbye.
+  constexpr Duration kLook = millis(20);
+  if (ending_ == Ending::draining) {
+    if (sessions_.channels() > 0 && now < drain_until_) return reactor_.timers().start(end_, now + kLook);
+    ending_ = Ending::goodbye;
+    drain_until_ = now + kGoodbye + kLook;
+    sessions_.shut(ByeCode::shutdown, now);
+  }
+  if (sessions_.any_link() && now < drain_until_) return reactor_.timers().start(end_, now + kLook);
+  reactor_.stop();
+}
+
+void Daemon::write_statistics() {
+  for (uint32_t i = 0; i < sessions_.count(); ++i) {
+    Session& s = sessions_.at(i);
+    if (!s.has_link()) continue;
+    const MuxStats& m = s.mux().stats();
+    LogLine(LogLevel::info, "statistics-link")
+        .kv("session", s.number())
+        .kv("peer", s.peer())
+        .kv("dialect", name(s.mux().dialect()))
+        .kv("up", s.up() ? "yes" : "no")
+        .kv("channels", s.mux().channels())
+        .kv("opened", m.opened)
+        .kv("accepted", m.accepted)
+        .kv("refused", m.refused)
+        .kv("aborted", m.aborted)
+        .kv("rx", m.rx_bytes)
+        .kv("tx", m.tx_bytes)
+        .kv("blocks", s.mux().blocks_used())
+        .kv("rtt_us", static_cast<uint64_t>(s.mux().round_trip().us));
+  }
+  LogLine(LogLevel::info, "statistics")
+      .kv("channels", sessions_.channels())
+      .kv("descriptors_left", reactor_.fds_left())
+      .kv("turns", reactor_.turns())
+      .kv("allocations", allocations() - allocations_)
+      .kv("rss_kib", resident_kib())
+      .kv("suppressed", log_suppressed());
+}
+
+int run(int argc, char** argv) {
+  fill_standard_fds();
+  void* memory = reserve_memory(kConfigMemory);
+  if (memory == nullptr) return kExitSystem;
+  static Arena arena(memory, kConfigMemory);
+  static Config config;
+  static Report report;
+  static DiskFiles files;
+  const bool good = parse_command_line(argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0), files, arena, &config, &report);
+  if (good && config.help) return fputs(kHelp, stdout) < 0 ? kExitSystem : 0;
+  if (good && config.version) return printf("sockmuxd %s\n", SMX_VERSION) < 0 ? kExitSystem : 0;
+  print(report);
+  if (!good) return report.status();
+  const bool complete = built(config);
+  if (config.check_only) {
+    PrintLines lines;
+    explain(config, lines);
+  }
+  if (!complete) return kExitUnavailable;
+  if (config.check_only) return 0;
+  static Daemon daemon(config, arena);
+  const int code = daemon.prepare();
+  return code != 0 ? code : daemon.run();
+}
+
+}  // namespace
+}  // namespace smx
+
+int main(int argc, char** argv) { return smx::run(argc, argv); }
