@@ -67,7 +67,8 @@ MAIN_SRCS =
 
 TEST_SRCS = \
 	tests/main.cc \
-	tests/test_base.cc
+	tests/test_base.cc \
+	tests/test_base_queues.cc
 
 VECTOR_SRCS =
 

@@ -1,0 +1,261 @@
+// core/base: list, ring, block queue and timer heap, each against a plain model in random steps.
+// Rules: their headers. Read next: test_base.cc.
+#include <doctest/doctest.h>
+#include <stdint.h>
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/blocks.h"
+#include "core/base/clock.h"
+#include "core/base/list.h"
+#include "core/base/ring.h"
+#include "core/base/timer.h"
+
+using namespace smx;
+
+namespace {
+
+// The same numbers in every run: xorshift64.
+class Chance {
+ public:
+  explicit Chance(uint64_t seed) : x_(seed * 0x9e3779b97f4a7c15 + 1) {}
+  uint64_t next() {
+    x_ ^= x_ << 13;
+    x_ ^= x_ >> 7;
+    x_ ^= x_ << 17;
+    return x_;
+  }
+  size_t below(size_t n) { return static_cast<size_t>(next() % n); }
+  std::vector<uint8_t> bytes(size_t n) {
+    std::vector<uint8_t> out(n);
+    for (uint8_t& b : out) b = static_cast<uint8_t>(next() >> 32);
+    return out;
+  }
+
+ private:
+  uint64_t x_;
+};
+
+struct Item {
+  explicit Item(int n) : number(n) {}
+  int number;
+  ListNode first, second;
+};
+
+template <typename L>
+std::string numbers(const L& list) {
+  std::string out;
+  for (const Item* i = list.front(); i != nullptr; i = list.after(i)) out += std::to_string(i->number);
+  return out;
+}
+
+std::string joined(const BlockPool& pool, const BlockQueue& queue) {
+  Bytes piece[64];
+  const int pieces = queue.view(pool, piece, 64);
+  std::string out;
+  for (int i = 0; i < pieces; ++i) out += as_text(piece[i]);
+  return out;
+}
+
+struct Recorder : TimerHandler {
+  std::vector<Timer*> fired;
+  void on_timer(Timer& timer, Time) override { fired.push_back(&timer); }
+};
+
+}  // namespace
+
+TEST_SUITE_BEGIN("base");
+
+TEST_CASE("list: order, and an item in two lists through two nodes") {
+  Item a(1), b(2), c(3);
+  List<Item, &Item::first> one;
+  List<Item, &Item::second> two;
+  CHECK(one.empty());
+  CHECK(one.front() == nullptr);
+  one.push_back(&a);
+  one.push_back(&b);
+  one.push_front(&c);
+  two.push_back(&b);
+  CHECK(numbers(one) == "312");
+  CHECK(numbers(two) == "2");
+  a.first.leave();
+  CHECK(numbers(one) == "32");
+  CHECK_FALSE(a.first.listed());
+  a.first.leave();  // twice is harmless
+  one.push_back(&a);
+  CHECK(numbers(one) == "321");
+  b.first.leave();
+  c.first.leave();
+  a.first.leave();
+  CHECK(one.empty());
+  CHECK(numbers(two) == "2");
+}
+
+TEST_CASE("ring: against a deque, over thousands of wraps") {
+  Chance chance(1);
+  std::vector<uint8_t> memory(64);
+  Ring ring(memory.data(), memory.size());
+  ring.reset(UINT64_C(0xffffffff) - 100);  // positions pass 2^32
+  std::deque<uint8_t> model;
+  uint64_t head = ring.head();
+  for (int step = 0; step < 20000; ++step) {
+    if (chance.below(2) == 0) {
+      const std::vector<uint8_t> in = chance.bytes(chance.below(ring.room() + 1));
+      ring.copy_in(ring.tail(), in.data(), in.size());
+      ring.append(in.size());
+      model.insert(model.end(), in.begin(), in.end());
+    } else {
+      const size_t n = chance.below(ring.used() + 1);
+      head += n;
+      ring.release(head);
+      model.erase(model.begin(), model.begin() + static_cast<std::ptrdiff_t>(n));
+    }
+    REQUIRE(ring.head() == head);
+    REQUIRE(ring.used() == model.size());
+    REQUIRE(ring.room() == 64 - model.size());
+    std::vector<uint8_t> out(model.size());
+    ring.copy_out(head, out.data(), out.size());
+    REQUIRE(std::equal(out.begin(), out.end(), model.begin()));
+  }
+}
+
+TEST_CASE("ring: an empty one begins again at its first byte") {
+  uint8_t memory[16];
+  Ring ring(memory, sizeof memory);
+  ring.append(10);
+  ring.release(10);
+  MutBytes part[2];
+  REQUIRE(ring.view(ring.tail(), 16, part) == 1);
+  CHECK(part[0].data == memory);
+  CHECK(part[0].size == 16);
+  CHECK(ring.view(ring.tail(), 0, part) == 0);
+}
+
+TEST_CASE("blocks: queues that share a pool, against strings") {
+  constexpr uint32_t kCount = 12;
+  Chance chance(2);
+  std::vector<uint8_t> data(kCount * kBlock);
+  std::vector<uint32_t> next(kCount);
+  BlockPool pool(data.data(), next.data(), kCount);
+  BlockQueue queue[3];
+  std::string model[3];
+  int refused = 0;
+  for (int step = 0; step < 20000; ++step) {
+    const size_t q = chance.below(3);
+    if (chance.below(2) == 0) {
+      const std::vector<uint8_t> in = chance.bytes(chance.below(3 * kBlock));
+      const uint32_t before = pool.used();
+      if (queue[q].push(pool, {in.data(), in.size()})) {
+        model[q].append(reinterpret_cast<const char*>(in.data()), in.size());
+      } else {
+        ++refused;
+        REQUIRE(pool.used() == before);
+      }
+    } else {
+      const size_t n = chance.below(4) == 0 ? model[q].size() : chance.below(model[q].size() + 1);
+      queue[q].pop(pool, n);
+      model[q].erase(0, n);
+    }
+    uint32_t bound = 0;
+    for (int i = 0; i < 3; ++i) {
+      REQUIRE(queue[i].size() == model[i].size());
+      REQUIRE(joined(pool, queue[i]) == model[i]);
+      if (!model[i].empty()) bound += static_cast<uint32_t>(model[i].size() / kBlock + 2);
+    }
+    REQUIRE(pool.used() <= bound);
+  }
+  CHECK(refused > 100);
+  for (BlockQueue& q : queue) q.clear(pool);
+  CHECK(pool.used() == 0);
+}
+
+TEST_CASE("blocks: a view has as many pieces as asked for, not more") {
+  std::vector<uint8_t> data(4 * kBlock, 'x');
+  std::vector<uint32_t> next(4);
+  BlockPool pool(data.data(), next.data(), 4);
+  BlockQueue a, b;
+  for (int i = 0; i < 2; ++i) {  // blocks of a and b in turn, so that none are neighbours
+    REQUIRE(a.push(pool, {data.data(), kBlock}));
+    REQUIRE(b.push(pool, {data.data(), kBlock}));
+  }
+  Bytes piece[2];
+  CHECK(a.view(pool, piece, 1) == 1);
+  CHECK(piece[0].size == kBlock);
+  CHECK(a.view(pool, piece, 2) == 2);
+  CHECK_FALSE(a.push(pool, {data.data(), 1}));
+}
+
+TEST_CASE("timer: against a multimap, started, moved, stopped and run at random") {
+  constexpr size_t kTimers = 40;
+  Chance chance(3);
+  std::vector<Timer*> memory(kTimers);
+  TimerHeap heap(memory.data(), kTimers);
+  Recorder recorder;
+  std::vector<std::unique_ptr<Timer>> timers;
+  for (size_t i = 0; i < kTimers; ++i) timers.push_back(std::make_unique<Timer>(recorder));
+  std::map<Timer*, int64_t> model;
+  Time now{0};
+  for (int step = 0; step < 50000; ++step) {
+    Timer* timer = timers[chance.below(kTimers)].get();
+    switch (chance.below(4)) {
+      case 0:
+      case 1: {
+        const Time deadline = now + micros(static_cast<int64_t>(chance.below(50)));
+        heap.start(*timer, deadline);
+        model[timer] = deadline.us;
+        break;
+      }
+      case 2:
+        heap.stop(*timer);
+        model.erase(timer);
+        break;
+      default: {
+        now = now + micros(static_cast<int64_t>(chance.below(20)));
+        recorder.fired.clear();
+        heap.run(now, 1000);
+        int64_t last = INT64_MIN;
+        for (Timer* fired : recorder.fired) {
+          REQUIRE(model.count(fired) == 1);
+          REQUIRE(model[fired] <= now.us);
+          REQUIRE(model[fired] >= last);  // earliest first
+          last = model[fired];
+          model.erase(fired);
+        }
+      }
+    }
+    Time earliest = kNever;
+    for (const auto& entry : model) earliest = earlier(earliest, Time{entry.second});
+    REQUIRE(heap.next() == earliest);
+    REQUIRE(heap.count() == model.size());
+    REQUIRE(timer->running() == (model.count(timer) == 1));
+  }
+}
+
+TEST_CASE("timer: one that starts itself again cannot hold up a turn, and 'never' stops it") {
+  struct Again : TimerHandler {
+    TimerHeap* heap = nullptr;
+    int calls = 0;
+    void on_timer(Timer& timer, Time now) override {
+      ++calls;
+      heap->start(timer, now);
+    }
+  };
+  Timer* memory[1];
+  TimerHeap heap(memory, 1);
+  Again again;
+  again.heap = &heap;
+  Timer timer(again);
+  heap.start(timer, Time{1});
+  CHECK(heap.run(Time{0}, 10) == 0);
+  CHECK(heap.run(Time{5}, 10) == 10);
+  CHECK(again.calls == 10);
+  heap.start(timer, kNever);
+  CHECK_FALSE(timer.running());
+  CHECK(heap.next() == kNever);
+}
+
+TEST_SUITE_END();
