@@ -11,7 +11,7 @@ void Channel::reset() {
   ++generation;
   tx_credit = rx_credit = rx_window = rx_taken = blocks = 0;
   deficit = 0;
-  window_at = Time{};
+  window_at = sent_at = Time{};
   number = peer_number = kNone;
   oob_taken = first_data = 0;
   life = Life::free;

@@ -42,13 +42,14 @@ enum Due : uint8_t {
   kDueFin = 8,
   kDueClose = 16,
   kDueClosed = 32,  // 0.3 only
+  kDueRefund = 64,  // 1 only
 };
 
 struct Channel : Timer {
   explicit Channel(TimerHandler& handler) : Timer(handler) {}
 
-  ListNode sched;  // in the scheduler while it has something to send; in the free list while free
-  ListNode due_node;
+  ListNode sched;     // in the scheduler while it has something to send; in the free list while free
+  ListNode due_node;  // in the list of those that owe packets; in the list of orphans while one
   BlockQueue queue;           // received, not yet taken by the local socket
   uint32_t generation = 0;
   uint32_t tx_credit = 0;     // v1: bytes that may still be sent; 0.3: bytes sent and not acknowledged by SENT
@@ -57,10 +58,11 @@ struct Channel : Timer {
   uint32_t rx_window = 0;     // rx_credit and queue together grow up to this
   uint32_t blocks = 0;        // committed for this channel alone
   uint32_t rx_taken = 0;      // bytes taken by the local socket and not yet told to the peer
-  Time window_at;             // when credit was given last
+  Time window_at;             // when credit was given last; zero: not since the window was the first credit
+  Time sent_at;               // v1: when it sent data last
   uint16_t number = kNone;    // v1: the opener's number; 0.3: our id
   uint16_t peer_number = kNone;  // 0.3: the peer's id
-  uint16_t oob_taken = 0;     // 0.3: bytes of SENDOOB to be told by SENTOOB
+  uint32_t oob_taken = 0;     // 0.3: bytes of SENDOOB to be told by SENTOOB
   uint16_t first_data = 0;    // 0.3: queued bytes that came in CONNECT or CONNECTED: SENT does not count them
   Life life = Life::free;
   Tx tx = Tx::waiting;

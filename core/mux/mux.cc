@@ -15,12 +15,9 @@ constexpr size_t kUnsent = 128 * 1024;
 constexpr size_t kPullRoom = 2048;
 // Frames that one read of a local socket may fill.
 constexpr int kFrames = 8;
-constexpr int kGrants = 64;         // turns of data in one gather()
+constexpr int kGrants = 64;  // turns of data in one gather(), not counting those that found nothing
 constexpr size_t kControlRoom = 1024;  // ring room that the control of one channel may need
 constexpr int kTimersATurn = 256;
-
-constexpr uint32_t kFirstId03 = 2;
-constexpr uint32_t kLastId03 = 254;
 
 }  // namespace
 
@@ -79,22 +76,27 @@ bool Mux::commit(Channel& c, uint32_t blocks) {
   return true;
 }
 
-// The first credits of all channels of a new session. Orphans of the last one may stand in the way: those go.
+// The first credits of all channels of a new session. Orphans of the last one may stand in the way: the oldest go.
 void Mux::reserve_base(uint32_t blocks) {
-  if (blocks > pool_.count() - committed_) {
-    for_each_used([this](Channel& c) {
-      if (c.life != Life::orphan) return;
-      c.queue.clear(pool_);
-      if (c.attached) {
-        detach(c);
-        events_.on_abort(id_of(c), CloseCode::limit);
-      }
-      release(c);
-    });
+  while (blocks > free_blocks() && drop_orphan(0, slots())) {
   }
-  SMX_CHECK(blocks <= pool_.count() - committed_);
+  SMX_CHECK(blocks <= free_blocks());
   base_committed_ = blocks;
   committed_ += blocks;
+}
+
+// Gives back the blocks that this channel can't need any more.
+void Mux::shrink(Channel& c) {
+  const bool more = c.rx == Rx::data && c.life != Life::closing && c.life != Life::orphan;
+  uint32_t need = blocks_for(c.queue.size() + (more ? c.rx_credit : 0));
+  if (dialect_ == Dialect::v1 && c.life != Life::orphan) {
+    const uint32_t base = blocks_for(config_.first_credit);
+    need = need > base ? need - base : 0;
+  }
+  if (need >= c.blocks) return;
+  if (c.life == Life::orphan) orphan_blocks_ -= c.blocks - need;
+  committed_ -= c.blocks - need;
+  c.blocks = need;
 }
 
 // ---- slots
@@ -114,36 +116,76 @@ Channel* Mux::find(ChannelId id) {
 }
 const Channel* Mux::find(ChannelId id) const { return const_cast<Mux*>(this)->find(id); }
 
+// A free slot; an orphan goes if there is none. In 0.3 both sides' channels take their ids from ours.
 Channel* Mux::take_slot(bool mine) {
-  if (dialect_ == Dialect::v03) {
-    // Ids of 8 bits, the oldest free one first, so that a late packet seldom meets a new channel.
-    for (; fresh_mine_ <= kLastId03; ++fresh_mine_) {
-      new (&slots_[fresh_mine_]) Channel(*this);
-      free_mine_.push_back(&slots_[fresh_mine_]);
-    }
-    for (Channel* c = free_mine_.front(); c != nullptr; c = free_mine_.after(c)) {
-      const uint32_t i = static_cast<uint32_t>(c - slots_);
-      if (i < kFirstId03 || i > kLastId03) continue;
-      c->sched.leave();
-      ++live_;
-      return c;
-    }
-    return nullptr;
-  }
-  List<Channel, &Channel::sched>& list = mine ? free_mine_ : free_theirs_;
-  uint32_t& fresh = mine ? fresh_mine_ : fresh_theirs_;
-  Channel* c = list.front();
-  // Numbers at and above the peer's limit must not be used; the free list may hold some of an earlier session.
-  while (c != nullptr && mine && c - slots_ >= peer_channels_) c = list.after(c);
-  if (c != nullptr) {
-    c->sched.leave();
-  } else {
-    if (fresh == (mine ? opens_ : slots()) || (mine && fresh >= peer_channels_)) return nullptr;
-    c = new (&slots_[fresh]) Channel(*this);
+  const bool own = mine || dialect_ == Dialect::v03;
+  List<Channel, &Channel::sched>& list = own ? free_mine_ : free_theirs_;
+  uint32_t& fresh = own ? fresh_mine_ : fresh_theirs_;
+  const uint32_t limit = own ? number_limit_ : slots();
+  // 0.3 takes ids that were never used first, so that a late packet seldom meets a new channel; 1 used memory.
+  if (fresh < limit && (list.empty() || dialect_ == Dialect::v03)) {
+    list.push_front(new (&slots_[fresh]) Channel(*this));
     ++fresh;
   }
+  if (list.empty()) (void)drop_orphan(own ? first_number_ : opens_, limit);
+  Channel* c = list.front();
+  if (c == nullptr) return nullptr;
+  c->sched.leave();
   ++live_;
   return c;
+}
+
+// Which of our slots are channels of this link: the others stay out of the free list.
+void Mux::set_numbers(uint32_t first, uint32_t limit) {
+  first_number_ = first;
+  number_limit_ = limit;
+  orphan_numbers_ = 0;
+  while (Channel* c = free_mine_.front()) c->sched.leave();
+  for (; fresh_mine_ < first; ++fresh_mine_) new (&slots_[fresh_mine_]) Channel(*this);
+  for (uint32_t i = first; i < fresh_mine_ && i < limit; ++i) {
+    if (slots_[i].life == Life::free) free_mine_.push_back(&slots_[i]);
+    if (slots_[i].life == Life::orphan) ++orphan_numbers_;
+  }
+}
+
+// The link, or the peer's patience, is gone, but all that the peer had to say is here: it is still delivered.
+void Mux::make_orphan(Channel& c) {
+  SMX_CHECK(c.attached);
+  if (dialect_ == Dialect::v03 && c.peer_number < 256) theirs_[c.peer_number] = 0;
+  c.number = c.peer_number = kNone;
+  c.life = Life::orphan;
+  orphan_blocks_ += c.blocks;
+  const uint32_t blocks = blocks_for(c.queue.size());
+  if (blocks > c.blocks) {  // SockMux 1: the rest stood in base_committed_
+    SMX_CHECK(blocks - c.blocks <= free_blocks());
+    committed_ += blocks - c.blocks;
+    orphan_blocks_ += blocks - c.blocks;
+    c.blocks = blocks;
+  }
+  shrink(c);
+  orphans_.push_back(&c);
+  ++orphans_count_;
+  const uint32_t index = static_cast<uint32_t>(&c - slots_);
+  if (index >= first_number_ && index < number_limit_) ++orphan_numbers_;
+}
+
+// The oldest orphan with a slot in [from, to) loses its data, so that others can live. False: there is none.
+bool Mux::drop_orphan(uint32_t from, uint32_t to) {
+  Channel* c = orphans_.front();
+  while (c != nullptr && (c - slots_ < from || c - slots_ >= to)) c = orphans_.after(c);
+  if (c == nullptr) return false;
+  const ChannelId id = id_of(*c);
+  detach(*c);
+  ++stats_.aborted;
+  release(*c);
+  events_.on_abort(id, CloseCode::limit);
+  return true;
+}
+
+void Mux::note_room() {
+  if (!room_wanted_ || !can_open()) return;
+  room_wanted_ = false;
+  events_.on_room();
 }
 
 // The end of a channel's life: lists, timer, numbers, memory.
@@ -154,9 +196,14 @@ void Mux::release(Channel& c) {
   c.sched.leave();
   c.due_node.leave();
   c.queue.clear(pool_);
-  if (c.life == Life::opening && c.mine) --opening_;
   const uint32_t index = static_cast<uint32_t>(&c - slots_);
-  if (dialect_ == Dialect::v03) {
+  const bool usable = index >= opens_ || (index >= first_number_ && index < number_limit_);
+  if (c.life == Life::opening && c.mine) --opening_;
+  if (c.life == Life::orphan) {
+    --orphans_count_;
+    orphan_blocks_ -= c.blocks;
+    if (index < opens_ && usable) --orphan_numbers_;
+  } else if (dialect_ == Dialect::v03) {
     if (c.peer_number < 256 && theirs_[c.peer_number] == index + 1) theirs_[c.peer_number] = 0;
   } else if (!c.mine && c.number < config_.accepts && theirs_[c.number] == index - opens_ + 1) {
     theirs_[c.number] = 0;
@@ -165,27 +212,31 @@ void Mux::release(Channel& c) {
   c.reset();
   --live_;
   List<Channel, &Channel::sched>& list = index < opens_ ? free_mine_ : free_theirs_;
-  if (dialect_ == Dialect::v03) {
-    list.push_back(&c);
-  } else {
-    list.push_front(&c);
+  if (usable) {
+    if (dialect_ == Dialect::v03) {
+      list.push_back(&c);
+    } else {
+      list.push_front(&c);
+    }
   }
-  if (room_wanted_ && can_open()) {
-    room_wanted_ = false;
-    events_.on_room();
-  }
+  note_room();
 }
 
 void Mux::set_due(Channel& c, uint8_t bits) {
   c.due = static_cast<uint8_t>(c.due | bits);
   if (!c.due_node.listed()) due_.push_back(&c);
 }
+void Mux::clear_due(Channel& c, unsigned bits) {
+  c.due = static_cast<uint8_t>(c.due & ~bits);
+  if (c.due == 0) c.due_node.leave();
+}
 
 // ---- the link
 
 void Mux::reset_link() {
   dialect_ = Dialect::unknown;
-  hello_due_ = settings_due_ = setopt_due_ = echo_due_ = ack_due_ = echook_due_ = bye_due_ = hellook_seen_ = false;
+  hello_due_ = settings_due_ = setopt_due_ = echo_due_ = ack_due_ = echook_due_ = bye_due_ = bye_gathered_ = hellook_seen_ =
+      false;
   hellook_due_ = 0;
   ctl_size_ = ctl_sent_ = 0;
   tx_.reset(0);
@@ -217,32 +268,28 @@ void Mux::link_down(Time now) {
   (void)now;
   if (state_ == State::down) return;
   state_ = State::closing;  // nobody can open a channel from within the calls below
+  committed_ -= base_committed_;
+  base_committed_ = 0;
   for_each_used([this](Channel& c) {
     if (c.life == Life::orphan) return;
     c.sched.leave();
     c.due_node.leave();
     c.due = 0;
     timers_.stop(c);
-    const bool whole = c.rx == Rx::end && c.attached && !c.queue.empty();
-    if (whole && (dialect_ == Dialect::v03 || commit(c, blocks_for(config_.first_credit)))) {
-      if (c.life == Life::opening && c.mine) --opening_;
-      c.number = c.peer_number = kNone;
-      c.life = Life::orphan;
-      return;
-    }
+    const bool told = c.life == Life::open || c.life == Life::ended;  // an acceptor that still connects has seen nothing
+    if (told && c.rx == Rx::end && c.attached && !c.queue.empty()) return make_orphan(c);
     c.queue.clear(pool_);
     if (c.attached) {
       detach(c);
       ++stats_.aborted;
       events_.on_abort(id_of(c), CloseCode::reset);
     }
-    release(c);
+    if (c.life != Life::free) release(c);
   });
   const size_t numbers = config_.accepts < 256u ? 256u : config_.accepts;
   memset(theirs_, 0, numbers * sizeof *theirs_);
-  committed_ -= base_committed_;
-  base_committed_ = 0;
   reset_link();
+  room_wanted_ = false;  // on_up() comes first
   state_ = State::down;
 }
 
@@ -251,11 +298,12 @@ void Mux::go_up(Time now) {
   handshake_deadline_ = kNever;
   last_rx_ = now;
   echo_due_ = dialect_ == Dialect::v1;  // measures the round trip, and confirms the session to the answerer
+  room_wanted_ = !can_open();
   events_.on_up();
 }
 
 void Mux::bye(ByeCode code) {
-  if (state_ == State::down) return;
+  if (state_ == State::down || state_ == State::closing) return;
   bye_code_ = code;
   bye_due_ = dialect_ == Dialect::v1;
   state_ = State::closing;
@@ -268,13 +316,20 @@ void Mux::probe(Time now, Duration patience) {
   echo_due_ = true;
 }
 
+void Mux::make_hello(TextBase& out) const {
+  out.add(start_.stamp).add(' ').add_printable(config_.host);
+  if (config_.proto != MuxConfig::Proto::v03) out.add(" smx/1:").add_hex(nonce_, 8);
+}
+
 // HELLO of either dialect: decides which one it is.
 Err Mux::on_hello(Bytes payload, Time now) {
   const std::string_view text = as_text(payload).substr(0, as_text(payload).find('\0'));
   peer_hello_size_ = text.size() < kHelloText ? text.size() : kHelloText;
   memcpy(peer_hello_, text.data(), peer_hello_size_);
   const HelloWord word = parse_hello_word(payload);
-  if (word.present && word.nonce == nonce_) return Err::own_echo;
+  Text<kHelloText> own;
+  make_hello(own);
+  if ((word.present && word.nonce == nonce_) || text == own.text()) return Err::own_echo;
   if (word.present && config_.proto != MuxConfig::Proto::v03) {
     dialect_ = Dialect::v1;
     peer_nonce_ = word.nonce;
@@ -330,6 +385,7 @@ Err Mux::parse(Time now) {
       e = header_.type == static_cast<uint8_t>(Type::hello) ? on_hello(payload, now) : Err::bad_state;
     } else if (!known) {
       ++stats_.skipped_packets;
+      if (header_.version == kNumbered && state_ != State::up && state_ != State::closing) e = Err::bad_state;
     } else if (dialect_ == Dialect::v1) {
       e = packet_v1(header_, payload, run, now);
     } else {
@@ -355,20 +411,21 @@ void Mux::flush(Run& run, Time now) {
   if (c == nullptr) return;
   run.channel = nullptr;
   (void)now;
+  if (!c->attached) return;
   size_t skip = 0;
-  if (c->attached && c->life == Life::open && c->queue.empty()) {
+  const bool was_empty = c->queue.empty();
+  if (c->life == Life::open && was_empty) {
     const Taken t = events_.on_data(id_of(*c), run.piece, run.pieces);
     if (t.error) {
       detach(*c);
       return abort_local(*c, CloseCode::reset);
     }
+    SMX_CHECK(t.size <= run.bytes);
     skip = t.size;
-    taken(*c, skip);
   }
-  if (skip == run.bytes) return;
-  const bool was_empty = c->queue.empty();
-  keep(*c, run.piece, run.pieces, skip);
-  if (was_empty) events_.on_wants(id_of(*c));
+  if (skip < run.bytes) keep(*c, run.piece, run.pieces, skip);
+  taken(*c, skip);
+  if (was_empty && wants_write(id_of(*c))) events_.on_wants(id_of(*c));
 }
 
 // Queues all but the first `skip` bytes. The blocks are there: credit was given for them.
@@ -403,6 +460,7 @@ bool Mux::drain(ChannelId id, Time now) {
   Channel* c = find(id);
   if (c == nullptr || !c->attached) return false;
   (void)now;
+  if (!wants_write(id)) return true;
   constexpr int kPieces = 64;
   Bytes piece[kPieces];
   const int pieces = c->queue.view(pool_, piece, kPieces);
@@ -415,13 +473,17 @@ bool Mux::drain(ChannelId id, Time now) {
     }
     c->queue.pop(pool_, t.size);
     taken(*c, t.size);
+    if (c->rx == Rx::end) shrink(*c);
   }
   settle(*c);
+  if (find(id) == nullptr || !c->attached) return false;
+  note_room();
   return true;
 }
 
 // What follows from "nothing more is queued" and "an end has come", in both dialects.
 void Mux::settle(Channel& c) {
+  if (c.life == Life::opening) return;  // there is no server yet that could be told
   if (c.rx == Rx::end && c.queue.empty()) {
     c.rx = Rx::done;
     if (c.attached) events_.on_end(id_of(c));
@@ -438,9 +500,16 @@ void Mux::settle(Channel& c) {
   if (c.life == Life::orphan) return release(c);
   timers_.stop(c);
   if (dialect_ == Dialect::v03) return set_due(c, kDueClosed);
+  close_later(c, CloseCode::done);
+}
+
+// Our CLOSE becomes due, behind what else is due but credit.
+void Mux::close_later(Channel& c, CloseCode code) {
+  if (c.life == Life::opening && c.mine) --opening_;
   c.life = Life::closing;
-  c.close = CloseCode::done;
-  c.due = static_cast<uint8_t>(c.due & ~kDueCredit);
+  c.close = code;
+  shrink(c);
+  clear_due(c, kDueCredit | kDueRefund);
   set_due(c, kDueClose);
 }
 
@@ -482,14 +551,24 @@ bool Mux::wants_read(ChannelId id) const {
 }
 bool Mux::wants_write(ChannelId id) const {
   const Channel* c = find(id);
-  return c != nullptr && !c->queue.empty() && (c->life == Life::open || c->life == Life::ended || c->life == Life::orphan);
+  if (c == nullptr || !c->attached || (c->queue.empty() && c->rx != Rx::end)) return false;
+  return c->life == Life::open || c->life == Life::ended || c->life == Life::orphan;
 }
 
 void Mux::gather(Time now) {
   if (state_ == State::down) return;
-  if (dialect_ != Dialect::unknown) {
-    gather_control(now);
-    if (state_ == State::up) gather_data(now);
+  if (handshake_due()) fill_ctl(now);
+  // Nothing goes into the ring before the handshake has gone into ctl_, which is written first.
+  if (dialect_ != Dialect::unknown && !handshake_due()) {
+    if (state_ == State::up) {
+      gather_control(now);
+      gather_data(now);
+      gather_control(now);  // FIN
+    } else if (state_ == State::closing && !bye_gathered_) {
+      gather_control(now);
+      bye_gathered_ = true;
+      bye_at_ = tx_.tail();
+    }
   }
   fill_ctl(now);
 }
@@ -498,14 +577,17 @@ void Mux::gather_control(Time now) {
   while (Channel* c = due_.front()) {
     if (tx_.room() < kControlRoom + kMaxPacket / 4) return;
     c->due_node.leave();
-    const bool all = dialect_ == Dialect::v03 ? emit_v03(*c, now) : emit_v1(*c, now);
-    SMX_CHECK(all);
+    if (dialect_ == Dialect::v03) {
+      emit_v03(*c, now);
+    } else {
+      emit_v1(*c, now);
+    }
   }
 }
 
 void Mux::gather_data(Time now) {
   const size_t most = tx_.capacity() / 8 * 7;
-  for (int i = 0; i < kGrants; ++i) {
+  for (int grants = 0; grants < kGrants;) {
     Channel* c = scheduler_.next();
     if (c == nullptr) return;
     if (!may_send(*c) || send_room(*c) == 0) {
@@ -517,6 +599,8 @@ void Mux::gather_data(Time now) {
     const size_t space = kUnsent - unsent < most - tx_.used() ? kUnsent - unsent : most - tx_.used();
     Pulled::State state = Pulled::State::more;
     const size_t n = pull(*c, space, now, &state);
+    if (n > 0) ++grants;
+    if (n == 0 && state == Pulled::State::more) state = Pulled::State::empty;
     if (state == Pulled::State::error) {
       detach(*c);
       abort_local(*c, CloseCode::reset);
@@ -537,7 +621,6 @@ void Mux::gather_data(Time now) {
 
 // Reads the local socket straight into the ring, behind the places of the headers: `space` ring bytes at most.
 size_t Mux::pull(Channel& c, size_t space, Time now, Pulled::State* state) {
-  (void)now;
   const bool v1 = dialect_ == Dialect::v1;
   const size_t largest = (v1 ? kMaxPacket : peer_packet_) - kHeader;
   size_t left = send_room(c);
@@ -578,6 +661,7 @@ size_t Mux::pull(Channel& c, size_t space, Time now, Pulled::State* state) {
   }
   const uint32_t sent_now = static_cast<uint32_t>(p.size);
   c.tx_credit = v1 ? c.tx_credit - sent_now : c.tx_credit + sent_now;
+  if (sent_now > 0) c.sent_at = now;
   return p.size;
 }
 
@@ -605,9 +689,8 @@ void Mux::fill_ctl(Time now) {
   const uint8_t version = dialect_ == Dialect::v1 ? kUnnumbered : kVersion03;
   const uint16_t none = dialect_ == Dialect::v1 ? kNone : kNone03;
   if (hello_due_ || hellook_due_ > 0) {
-    Text<kHelloText> text(start_.stamp);
-    text.add(' ').add_printable(config_.host);
-    if (config_.proto != MuxConfig::Proto::v03) text.add(" smx/1:").add_hex(nonce_, 8);
+    Text<kHelloText> text;
+    make_hello(text);
     const uint8_t* bytes = reinterpret_cast<const uint8_t*>(text.c_str());
     if (hello_due_) put_ctl(kVersion03, Type::hello, kNone, bytes, text.size() + 1);
     for (; hellook_due_ > 0; --hellook_due_) put_ctl(kVersion03, Type::hellook, kNone, bytes, text.size() + 1);
@@ -663,7 +746,7 @@ void Mux::fill_ctl(Time now) {
       put_ctl(version, Type::echo, none, reinterpret_cast<const uint8_t*>(text.c_str()), text.size() + 1);
     }
   }
-  if (bye_due_ && sent_ == tx_.tail()) {
+  if (bye_due_ && bye_gathered_ && sent_ >= bye_at_) {
     bye_due_ = false;
     const uint8_t payload[1] = {static_cast<uint8_t>(bye_code_)};
     put_ctl(kUnnumbered, Type::bye, kNone, payload, sizeof payload);
@@ -746,37 +829,25 @@ Err Mux::tick(Time now) {
   return Err::none;
 }
 
-// 0.3: the silence after an end of file is over, or the peer has waited long enough for CLOSED.
 void Mux::on_timer(Timer& timer, Time now) {
   Channel& c = static_cast<Channel&>(timer);
-  if (dialect_ != Dialect::v03) return;
-  if (c.life == Life::ended) return set_due(c, kDueClosed);
-  if (c.life != Life::open || c.tx != Tx::end_due) return;
-  if (!c.queue.empty()) return timers_.start(c, now + config_.linger);
-  c.life = Life::closing;
-  c.tx = Tx::done;
-  c.rx = Rx::done;
-  if (c.attached) {
-    detach(c);
-    events_.on_end(id_of(c));
-    events_.on_done(id_of(c));
+  if (dialect_ == Dialect::v03) {
+    timer_v03(c, now);
+  } else {
+    timer_v1(c, now);
   }
-  set_due(c, kDueClose);
 }
 
 // ---- channels, for their owners
 
 bool Mux::can_open() const {
   if (state_ != State::up) return false;
-  if (dialect_ == Dialect::v03) return live_ < kMostChannels03 && blocks_for(5u * my_packet_ + my_packet_) <= pool_.count() - committed_;
-  if (fresh_mine_ < opens_ && fresh_mine_ < peer_channels_) return true;
-  for (const Channel* c = free_mine_.front(); c != nullptr; c = free_mine_.after(c))
-    if (c - slots_ < peer_channels_) return true;
-  return false;
+  if (dialect_ == Dialect::v03)
+    return live_ - orphans_count_ < kMostChannels03 && blocks_for(6u * my_packet_) <= free_blocks() + orphan_blocks_;
+  return !free_mine_.empty() || fresh_mine_ < number_limit_ || orphan_numbers_ > 0;
 }
 
 ChannelId Mux::open(Time now) {
-  (void)now;
   SMX_CHECK(can_open());
   Channel* c = take_slot(true);
   SMX_CHECK(c != nullptr);
@@ -785,12 +856,12 @@ ChannelId Mux::open(Time now) {
   c->readable = true;  // the first read is a try: what came with the connection goes out with CONNECT
   c->life = Life::opening;
   c->number = static_cast<uint16_t>(c - slots_);
+  c->sent_at = now;
   ++opening_;
   ++stats_.opened;
   if (dialect_ == Dialect::v03) {
-    const bool fits = commit(*c, blocks_for(6u * my_packet_));
+    const bool fits = commit_v03(*c);
     SMX_CHECK(fits);
-    c->rx_credit = c->rx_window = 5 * my_packet_;
   } else {
     c->rx_credit = c->rx_window = config_.first_credit;
     c->tx_credit = peer_credit_;
@@ -803,27 +874,28 @@ ChannelId Mux::open(Time now) {
 }
 
 bool Mux::make_room(Time now) {
-  room_wanted_ = true;
   if (dialect_ != Dialect::v03 || state_ != State::up) return false;
+  if (!can_open()) room_wanted_ = true;
   Channel* oldest = nullptr;
   for_each_used([&](Channel& c) {
-    const bool lingers = c.life == Life::open && c.tx == Tx::end_due && c.queue.empty() && c.running();
+    const bool lingers = c.life == Life::open && c.tx == Tx::end_due && c.queue.empty() && c.tx_credit == 0 && c.running();
     if (lingers && (oldest == nullptr || c.deadline() < oldest->deadline())) oldest = &c;
   });
   // Who was heard of within the last second may still be about to answer.
   if (oldest == nullptr || oldest->deadline() > now + Duration{config_.linger.us - seconds(1).us}) return false;
   timers_.stop(*oldest);
-  on_timer(*oldest, now);
+  timer_v03(*oldest, now);
   return true;
 }
 
 void Mux::accept(ChannelId id, Time now) {
-  (void)now;
   Channel* c = find(id);
   if (c == nullptr || !c->attached || c->life != Life::opening || c->mine) return;
   c->life = Life::open;
   c->tx = Tx::data;
+  c->sent_at = now;
   set_due(*c, kDueConnected);
+  if (wants_write(id)) events_.on_wants(id);
 }
 
 void Mux::refuse(ChannelId id, CloseCode code) {
@@ -844,56 +916,69 @@ void Mux::abort_local(Channel& c, CloseCode code) {
   c.queue.clear(pool_);
   c.sched.leave();
   timers_.stop(c);
-  c.close = code;
   const bool unsent = c.life == Life::opening && c.mine && (c.due & kDueConnect) != 0;
   if (c.life == Life::orphan || unsent) return release(c);
   if (dialect_ == Dialect::v03) {
-    if (c.life == Life::opening && c.mine) return;  // CLOSE needs the peer's id: it waits for CONNECTED
-    c.due = 0;
-    c.due_node.leave();
-    if (c.life == Life::ended) return set_due(c, kDueClosed);
+    if (c.life == Life::opening && c.mine) return clear_due(c, 0xff);  // CLOSE needs the peer's id: it waits for CONNECTED
+    const bool unheard = !c.mine && (c.life == Life::opening || (c.due & kDueConnected) != 0);
+    const bool ended = c.life == Life::ended;
+    clear_due(c, 0xff);
+    if (ended) return set_due(c, kDueClosed);
+    c.tx = unheard ? Tx::waiting : Tx::done;  // waiting: the peer knows no id of ours, and gets "No server"
   } else {
-    c.due = 0;
-    c.due_node.leave();
+    clear_due(c, 0xff);
+    c.tx = Tx::done;
   }
-  if (c.life == Life::opening && c.mine) --opening_;
-  c.life = Life::closing;
-  c.tx = Tx::done;
-  set_due(c, kDueClose);
+  close_later(c, code);
+  note_room();
 }
 
 void Mux::end_of_local(Channel& c, Time now) {
   c.tx = Tx::end_due;
-  if (dialect_ == Dialect::v1) {
-    set_due(c, kDueFin);
-    return settle(c);
-  }
-  // A client may have shut one direction only, and the answer is still to come; a server that ends has ended.
-  const Duration wait = c.mine ? config_.linger : millis(50);
-  timers_.start(c, now + wait);
+  if (dialect_ == Dialect::v03) return linger_v03(c, now);
+  timers_.stop(c);
+  clear_due(c, kDueRefund);
+  set_due(c, kDueFin);
+  settle(c);
 }
 
 // ---- for tests
 
 void Mux::verify() const {
-  uint32_t live = 0, opening = 0;
+  uint32_t live = 0, opening = 0, orphans = 0, numbers = 0, orphan_blocks = 0;
   uint64_t blocks = base_committed_;
   const_cast<Mux*>(this)->for_each_used([&](Channel& c) {
     ++live;
     if (c.life == Life::opening && c.mine) ++opening;
     blocks += c.blocks;
-    if (c.life == Life::orphan) return;
+    if (c.life == Life::orphan) {
+      const uint32_t index = static_cast<uint32_t>(&c - slots_);
+      ++orphans;
+      orphan_blocks += c.blocks;
+      if (index >= first_number_ && index < number_limit_) ++numbers;
+      SMX_CHECK(c.attached);
+      SMX_CHECK(c.blocks >= blocks_for(c.queue.size()));
+      return;
+    }
     SMX_CHECK(c.life == Life::closing || c.queue.size() + c.rx_credit <= c.rx_window + (dialect_ == Dialect::v03 ? my_packet_ : 0));
-    SMX_CHECK(!c.due_node.listed() || c.due != 0);
+    SMX_CHECK(c.due_node.listed() == (c.due != 0));
     SMX_CHECK(c.tx_credit < 0x80000000u);
+    SMX_CHECK(!c.sched.listed() || c.attached);
+    const uint32_t base = dialect_ == Dialect::v1 ? blocks_for(config_.first_credit) : 0;
+    const bool more = c.rx == Rx::data && c.life != Life::closing;
+    SMX_CHECK(c.blocks + base >= blocks_for(c.queue.size() + (more && dialect_ == Dialect::v1 ? c.rx_credit : 0)));
   });
   SMX_CHECK(live == live_);
   SMX_CHECK(opening == opening_);
+  SMX_CHECK(orphans == orphans_count_);
+  SMX_CHECK(numbers == orphan_numbers_);
+  SMX_CHECK(orphan_blocks == orphan_blocks_);
   SMX_CHECK(blocks == committed_);
   SMX_CHECK(committed_ <= pool_.count());
   SMX_CHECK(pool_.used() <= committed_);
+  SMX_CHECK(state_ != State::up || room_wanted_ || can_open());
   SMX_CHECK(tx_.head() <= sent_);
-  SMX_CHECK(sent_ <= frame_end_ || frame_end_ == sent_);
+  SMX_CHECK(sent_ <= frame_end_);
   SMX_CHECK(frame_end_ <= tx_.tail());
 }
 

@@ -52,7 +52,8 @@ struct Taken {
 };
 
 // Who owns the local sockets. Calls name the channel by id; after on_done(), on_abort(), or an `error` returned, the
-// owner hears no more of it and must not name it again. None of these may call received(), gather() or link_down().
+// owner hears no more of it and must not name it again. None of these may call received(), gather(), link_down() or
+// tick(); only on_up() and on_room() may call open().
 class MuxEvents {
  public:
   // The handshake is complete: channels can be opened.
@@ -240,11 +241,15 @@ class Mux final : private TimerHandler {
   Time ping_deadline() const;
   void go_up(Time now);
   Err on_hello(Bytes payload, Time now);
+  void make_hello(TextBase& out) const;
 
   // mux_v03.cc
   Err packet_v03(const Header& h, Bytes payload, Run& run, Time now);
   Err connect_v03(const Header& h, Bytes payload, Time now);
   Err close_v03(const Header& h, Time now);
+  bool commit_v03(Channel& c);
+  void linger_v03(Channel& c, Time now);
+  void timer_v03(Channel& c, Time now);
   void emit_v03(Channel& c, Time now);
   void setopt_v03(Bytes payload);
   void up_v03(Time now);
@@ -257,6 +262,7 @@ class Mux final : private TimerHandler {
   Err ack_v1(uint64_t position);
   void emit_v1(Channel& c, Time now);
   uint32_t credit_to_give(Channel& c, Time now);
+  void timer_v1(Channel& c, Time now);
   void up_v1(Time now);
 
   MuxEvents& events_;

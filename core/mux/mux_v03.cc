@@ -12,6 +12,10 @@ bool is_none(uint16_t id) { return id == kNone03 || id == kNone; }
 
 // First data that ride in CONNECT: what a client sends at once is seldom more.
 constexpr size_t kFirstData = 4096;
+constexpr uint32_t kFirstId = 2;
+constexpr uint32_t kIdLimit = 255;
+// How long the peer waits for CLOSED while we still have its data.
+constexpr Duration kFlush = seconds(3);
 
 }  // namespace
 
@@ -22,7 +26,43 @@ void Mux::up_v03(Time now) {
   if (my_packet_ > most) my_packet_ = static_cast<uint32_t>(most);
   if (my_packet_ < kFirstPacket03) my_packet_ = kFirstPacket03;
   setopt_due_ = true;
+  set_numbers(kFirstId, kIdLimit);
   go_up(now);
+}
+
+// Memory for all that the peer may send before it must wait. Orphans that stand in the way go.
+bool Mux::commit_v03(Channel& c) {
+  const uint32_t blocks = blocks_for(6u * my_packet_);
+  if (blocks > free_blocks() + orphan_blocks_) return false;
+  while (blocks > free_blocks() && drop_orphan(0, slots())) {
+  }
+  if (!commit(c, blocks)) return false;
+  c.rx_credit = c.rx_window = 5 * my_packet_;
+  return true;
+}
+
+// The local side is at its end. A client may have shut one direction only, and the answer is still to come; a server
+// that ends has ended. While the peer has not yet delivered what we sent, CLOSE would make it throw that away.
+void Mux::linger_v03(Channel& c, Time now) {
+  if (c.tx != Tx::end_due || c.life != Life::open || c.tx_credit > 0) return;
+  timers_.start(c, now + (c.mine ? config_.linger : millis(50)));
+}
+
+// The silence after an end of file is over, or the peer has waited long enough for CLOSED.
+void Mux::timer_v03(Channel& c, Time now) {
+  if (c.life == Life::ended) return set_due(c, kDueClosed);
+  if (c.life != Life::open || c.tx != Tx::end_due) return;
+  if (!c.queue.empty()) return linger_v03(c, now);
+  c.life = Life::closing;
+  c.tx = Tx::done;
+  c.rx = Rx::done;
+  if (c.attached) {
+    const ChannelId id = id_of(c);
+    detach(c);
+    events_.on_end(id);
+    events_.on_done(id);
+  }
+  close_later(c, CloseCode::done);
 }
 
 Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
@@ -54,9 +94,11 @@ Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
     case Type::connect: return connect_v03(h, payload, now);
     default: break;
   }
-  // The rest names one of our channels.
+  // The rest names one of our channels. An answer to our "No server" may come with no id at all.
+  if (is_none(h.raid) && type != Type::send && type != Type::sendoob && type != Type::connected) return Err::none;
   if (is_none(h.raid) || h.raid >= 256) return Err::bad_id;
-  Channel* c = h.raid < fresh_mine_ && slots_[h.raid].life != Life::free && slots_[h.raid].life != Life::orphan ? &slots_[h.raid] : nullptr;
+  Channel* c = h.raid < fresh_mine_ ? &slots_[h.raid] : nullptr;
+  if (c != nullptr && (c->life == Life::free || c->life == Life::orphan)) c = nullptr;
   switch (type) {
     case Type::connected: {
       if (c == nullptr || !c->mine || c->life != Life::opening || (c->due & kDueConnect) != 0) return Err::bad_state;
@@ -65,6 +107,7 @@ Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
       const Err e = parse_connect_text(payload, &server, &local, &used);
       if (e != Err::none) return e;
       if (is_none(h.said) || h.said >= 256 || theirs_[h.said] != 0) return Err::bad_id;
+      if (payload.size - used > my_packet_) return Err::credit_overrun;
       theirs_[h.said] = static_cast<uint16_t>(h.raid + 1);
       c->peer_number = h.said;
       --opening_;
@@ -75,10 +118,10 @@ Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
         return Err::none;
       }
       c->life = Life::open;
-      c->tx = Tx::data;
+      if (c->tx == Tx::waiting) c->tx = Tx::data;
+      linger_v03(*c, now);
       events_.on_opened(id_of(*c));
-      if (payload.size - used > my_packet_) return Err::credit_overrun;
-      if (payload.size > used) {
+      if (payload.size > used && c->attached) {
         const Bytes first{payload.data + used, payload.size - used};
         keep(*c, &first, 1, 0);
         c->first_data = static_cast<uint16_t>(first.size);
@@ -92,12 +135,11 @@ Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
     case Type::sendoob:
       if (c == nullptr) return Err::bad_id;
       if (c->life == Life::opening && c->mine) return Err::bad_state;
-      if (c->life == Life::closing) return Err::none;  // ours is closed: what still comes is ignored
-      if (c->life == Life::ended) return Err::bad_state;
+      if (c->life == Life::closing || c->life == Life::ended) return Err::none;  // closed: what still comes is ignored
       if (h.length > c->rx_credit) return Err::credit_overrun;
       c->rx_credit -= h.length;
-      if (c->tx == Tx::end_due) timers_.start(*c, now + (c->mine ? config_.linger : millis(50)));
-      if (type == Type::sendoob) c->oob_taken = static_cast<uint16_t>(c->oob_taken + h.length);
+      linger_v03(*c, now);
+      if (type == Type::sendoob) c->oob_taken += h.length;
       if (h.length == 0) return Err::none;
       if (!run.takes(*c)) {
         flush(run, now);
@@ -112,8 +154,9 @@ Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
       const Err e = parse_count(payload, &count);
       if (e != Err::none) return e;
       if (c == nullptr) return Err::none;  // late, behind CLOSE
-      if (count > c->tx_credit) return Err::bad_ack;
-      c->tx_credit -= count;
+      // A peer may count the first data of CONNECT, which we do not.
+      c->tx_credit -= count < c->tx_credit ? count : c->tx_credit;
+      linger_v03(*c, now);
       send_or_ask(*c);
       return Err::none;
     }
@@ -145,13 +188,13 @@ Err Mux::connect_v03(const Header& h, Bytes payload, Time now) {
   c->peer_number = h.said;
   theirs_[h.said] = static_cast<uint16_t>(c->number + 1);
   ++stats_.accepted;
-  if (!commit(*c, blocks_for(6u * my_packet_))) {
-    c->close = CloseCode::limit;
-    c->life = Life::closing;
-    set_due(*c, kDueClose);
+  const bool fits = commit_v03(*c);
+  if (!can_open()) room_wanted_ = true;
+  if (!fits) {
+    ++stats_.refused;
+    close_later(*c, CloseCode::limit);
     return Err::none;
   }
-  c->rx_credit = c->rx_window = 5 * my_packet_;
   c->attached = true;
   if (first > 0) {
     const Bytes data{payload.data + used, first};
@@ -172,12 +215,16 @@ Err Mux::close_v03(const Header& h, Time now) {
         ++stats_.refused;
         events_.on_abort(id_of(c), CloseCode::no_server);
       }
-      c.due = 0;
       release(c);
       return Err::none;
     case Life::closing:
-      if (c.peer_number == kNone || (c.due & kDueClose) == 0) release(c);  // both have said it: no CLOSED is owed
-      else c.life = Life::ended, c.due = 0, c.due_node.leave(), set_due(c, kDueClosed);
+      if ((c.due & kDueClose) == 0) {
+        release(c);  // both have said it: no CLOSED is owed
+        return Err::none;
+      }
+      c.life = Life::ended;
+      clear_due(c, 0xff);
+      set_due(c, kDueClosed);
       return Err::none;
     case Life::open:
       c.sched.leave();
@@ -185,9 +232,8 @@ Err Mux::close_v03(const Header& h, Time now) {
       c.life = Life::ended;
       c.tx = Tx::done;
       c.rx = Rx::end;
-      c.due = 0;
-      c.due_node.leave();
-      if (!c.queue.empty()) timers_.start(c, now + seconds(3));
+      clear_due(c, 0xff);
+      if (!c.queue.empty()) timers_.start(c, now + kFlush);
       settle(c);
       return Err::none;
     case Life::ended: return Err::bad_state;
@@ -206,8 +252,8 @@ void Mux::setopt_v03(Bytes payload) {
   }
 }
 
-// Makes the packets that the channel owes. True: all of them.
-bool Mux::emit_v03(Channel& c, Time now) {
+// Makes the packets that the channel owes.
+void Mux::emit_v03(Channel& c, Time now) {
   uint8_t payload[128];
   const uint8_t due = c.due;
   c.due = 0;
@@ -236,9 +282,7 @@ bool Mux::emit_v03(Channel& c, Time now) {
       c.readable = p.state == Pulled::State::more;
       if (p.state == Pulled::State::error) {
         detach(c);
-        c.due = kDueConnect;  // nobody knows of it yet
-        abort_local(c, CloseCode::reset);
-        return true;
+        return release(c);  // nobody knows of it yet
       }
     }
     h.length = static_cast<uint16_t>(text + p.size);
@@ -267,7 +311,7 @@ bool Mux::emit_v03(Channel& c, Time now) {
     const bool refused = c.tx == Tx::waiting;
     put_text(Type::close, refused ? kNone03 : c.number, refused ? "No server" : "DO close");
     if (refused) release(c);
-    return true;
+    return;
   }
   if ((due & kDueClosed) != 0) {
     put_text(Type::closed, c.number, "OK closed");
@@ -275,13 +319,10 @@ bool Mux::emit_v03(Channel& c, Time now) {
       SMX_CHECK(!c.attached);
       release(c);
     } else {
-      // The peer has waited long enough and may use its id again; our socket still gets what came.
-      theirs_[c.peer_number] = 0;
-      c.number = c.peer_number = kNone;
-      c.life = Life::orphan;
+      make_orphan(c);  // the peer may use its id again; our socket still gets what came
+      note_room();
     }
   }
-  return true;
 }
 
 }  // namespace smx

@@ -11,12 +11,14 @@ namespace {
 
 constexpr uint32_t kBoost = 64 * 1024;          // window given at once while memory is plenty
 constexpr uint32_t kLargestWindow = 1024 * 1024;
+constexpr Duration kRefundAfter = seconds(5);
 
 }  // namespace
 
 void Mux::up_v1(Time now) {
   const uint32_t mine = config_.opens < peer_channels_ ? config_.opens : peer_channels_;
   reserve_base((mine + uint32_t{config_.accepts}) * blocks_for(config_.first_credit));
+  set_numbers(0, mine);
   go_up(now);
 }
 
@@ -59,7 +61,7 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
   const Type type = static_cast<Type>(h.type);
   if (h.version != kNumbered) {
     switch (type) {
-      case Type::hello: return Err::restarted;
+      case Type::hello: return parse_hello_word(payload).nonce == peer_nonce_ ? Err::none : Err::restarted;
       case Type::settings: return settings_v1(payload, now);
       case Type::ack: return state_ == State::up || state_ == State::closing ? ack_v1(load64(payload.data)) : Err::bad_state;
       case Type::echo:
@@ -95,15 +97,15 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
   }
   if (c == nullptr) return Err::bad_id;
   if (c->peer_closed) return Err::bad_state;  // behind its CLOSE
+  if ((c->due & kDueConnect) != 0) return Err::bad_state;  // it can't know of this channel
   if (c->mine && c->life == Life::opening && type != Type::connected && type != Type::close) return Err::bad_state;
   switch (type) {
     case Type::connected:
-      if (!c->mine || (c->life != Life::opening && c->life != Life::closing) || (c->due & kDueConnect) != 0) return Err::bad_state;
+      if (!c->mine || (c->life != Life::opening && c->life != Life::closing)) return Err::bad_state;
       if (c->life == Life::closing) return Err::none;
       c->life = Life::open;
       --opening_;
-      if (c->attached) events_.on_opened(id_of(*c));
-      settle(*c);
+      events_.on_opened(id_of(*c));
       return Err::none;
     case Type::send:
     case Type::sendoob:
@@ -122,6 +124,7 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
       const uint32_t more = load32(payload.data);
       if (more == 0 || more >= 0x80000000u - c->tx_credit) return Err::credit_overrun;
       c->tx_credit += more;
+      if (c->life != Life::closing && c->tx <= Tx::data && !c->running()) timers_.start(*c, now + kRefundAfter);
       send_or_ask(*c);
       return Err::none;
     }
@@ -129,12 +132,18 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
       const uint32_t back = load32(payload.data);
       if (back == 0 || back > c->rx_credit) return Err::credit_overrun;
       c->rx_credit -= back;
+      const uint32_t out = c->rx_credit + static_cast<uint32_t>(c->queue.size());
+      c->rx_window = out > config_.first_credit ? out : config_.first_credit;
+      c->window_at = Time{};
+      shrink(*c);
       return Err::none;
     }
     case Type::fin:
       if (c->rx != Rx::data) return Err::bad_state;
       c->rx = Rx::end;
-      c->due = static_cast<uint8_t>(c->due & ~kDueCredit);
+      c->rx_credit = 0;
+      clear_due(*c, kDueCredit);
+      shrink(*c);
       if (c->life != Life::closing) settle(*c);
       return Err::none;
     case Type::close: return close_v1(*c, payload);
@@ -154,9 +163,7 @@ Err Mux::connect_v1(const Header& h, Bytes payload, Time now) {
     if (e != Err::none) return e;
   }
   Channel* c = take_slot(false);
-  if (c == nullptr) {  // orphans hold the rest of the slots: the longest waiting one goes
-    return Err::bad_id;
-  }
+  SMX_CHECK(c != nullptr);  // there are more slots than numbers, and orphans make way
   theirs_[number] = static_cast<uint16_t>(c - slots_ - opens_ + 1);
   c->number = number;
   c->life = Life::opening;
@@ -165,10 +172,8 @@ Err Mux::connect_v1(const Header& h, Bytes payload, Time now) {
   ++stats_.accepted;
   if (unsupported || info.udp || state_ == State::closing) {
     ++stats_.refused;
-    c->life = Life::closing;
     c->tx = Tx::done;
-    c->close = state_ == State::closing ? CloseCode::shutdown : CloseCode::unsupported;
-    set_due(*c, kDueClose);
+    close_later(*c, state_ == State::closing ? CloseCode::shutdown : CloseCode::unsupported);
     return Err::none;
   }
   c->attached = true;
@@ -189,7 +194,9 @@ Err Mux::close_v1(Channel& c, Bytes payload) {
     }
     if (c.life == Life::closing) return Err::none;
     if (c.rx == Rx::data) c.rx = Rx::end;
-    c.due = static_cast<uint8_t>(c.due & ~kDueCredit);
+    c.rx_credit = 0;
+    clear_due(c, kDueCredit);
+    shrink(c);
     settle(c);  // makes our CLOSE due once the rest is delivered
     return Err::none;
   }
@@ -204,14 +211,11 @@ Err Mux::close_v1(Channel& c, Bytes payload) {
     release(c);
     return Err::none;
   }
-  if (c.life == Life::opening && c.mine) --opening_;
-  if (c.life != Life::closing) c.close = code;
+  timers_.stop(c);
   c.peer_closed = true;
-  c.life = Life::closing;
   c.tx = Tx::done;
-  c.due = 0;
-  c.due_node.leave();
-  set_due(c, kDueClose);
+  clear_due(c, 0xff);
+  close_later(c, c.life == Life::closing ? c.close : code);
   return Err::none;
 }
 
@@ -232,8 +236,20 @@ uint32_t Mux::credit_to_give(Channel& c, Time now) {
   return out < c.rx_window ? c.rx_window - out : 0;
 }
 
-// Makes the packets that the channel owes. True: all of them.
-bool Mux::emit_v1(Channel& c, Time now) {
+// A sender with nothing to send gives back what it holds above the first credit. Source: sockmux(7), "Credit".
+void Mux::timer_v1(Channel& c, Time now) {
+  const bool may = c.tx == Tx::data || (c.tx == Tx::waiting && c.life == Life::opening);
+  if (!may || c.life == Life::closing || c.tx_credit <= peer_credit_) return;
+  const Time due = c.sent_at + kRefundAfter;
+  if (c.tx == Tx::waiting || c.sched.listed() || now < due) {
+    timers_.start(c, now < due ? due : now + kRefundAfter);
+  } else {
+    set_due(c, kDueRefund);
+  }
+}
+
+// Makes the packets that the channel owes.
+void Mux::emit_v1(Channel& c, Time now) {
   uint8_t payload[128];
   const uint8_t due = c.due;
   c.due = 0;
@@ -257,6 +273,11 @@ bool Mux::emit_v1(Channel& c, Time now) {
       c.rx_credit += credit;
     }
   }
+  if ((due & kDueRefund) != 0 && c.tx == Tx::data && c.tx_credit > peer_credit_) {
+    store32(payload, c.tx_credit - peer_credit_);
+    put(Type::refund, 4);
+    c.tx_credit = peer_credit_;
+  }
   if (opened) send_or_ask(c);
   if ((due & kDueFin) != 0 && c.tx == Tx::end_due) {
     put(Type::fin, 0);
@@ -267,7 +288,6 @@ bool Mux::emit_v1(Channel& c, Time now) {
     put(Type::close, 1);
     if (c.peer_closed) release(c);
   }
-  return true;
 }
 
 }  // namespace smx
