@@ -33,5 +33,9 @@ void operator delete[](void* p, size_t) noexcept { free(p); }
 // A pure virtual function was called: a bug of ours.
 extern "C" void __cxa_pure_virtual();
 extern "C" void __cxa_pure_virtual() { abort(); }
-// Static objects with destructors do not exist; compilers ask for the symbol all the same.
-extern "C" int __cxa_atexit(void (*)(void*), void*, void*);
+
+// string_view::substr() beyond the end: a bug of ours.
+namespace std {
+[[noreturn]] void __throw_out_of_range_fmt(const char*, ...) __attribute__((__visibility__("default")));
+void __throw_out_of_range_fmt(const char*, ...) { abort(); }
+}  // namespace std
