@@ -77,7 +77,10 @@ constexpr Duration kGoodbye = seconds(1);
 
 class Rules final : public LinkGate, public ClientGate, public Router, public NameLookup {
  public:
-  Rules(const Config& config, Names& names, Reactor& reactor) : config_(config), names_(names), reactor_(reactor) { read_networks(); }
+  Rules(const Config& config, const Address& source, Names& names, Reactor& reactor)
+      : config_(config), source_(source), names_(names), reactor_(reactor) {
+    read_networks();
+  }
 
   bool link_allowed(const Address& peer) override {
     Subject who;
@@ -116,8 +119,7 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
     target->host = server->to.host;
     target->port = server->to.port;
     target->connect_limit = config_.connect_timeout;
-    (void)parse_ip(config_.source.host, &target->source);
-    target->source.port = config_.source.port;
+    target->source = source_;
     return Choice::found;
   }
 
@@ -165,6 +167,7 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
   }
 
   const Config& config_;
+  const Address source_;
   Names& names_;
   Reactor& reactor_;
   Network network_[kMaxNetworks];
@@ -318,6 +321,7 @@ class Daemon final : private SignalHandler, private TimerHandler {
   size_t listeners_ = 0, acceptors_ = 0;
   Fd pidfile_, logfile_;
   uint64_t allocations_ = 0;
+  Address source_;  // SRCIF
   Time drain_until_;
   enum class Ending : uint8_t { no, draining, goodbye } ending_ = Ending::no;
 
@@ -375,7 +379,16 @@ int Daemon::prepare() {
   }
   resolver_.set_limit(config_.dns_timeout);
   resolver_.set_known(known_host, const_cast<Config*>(&config_));
-  rules_ = new (tables_.take(sizeof(Rules), alignof(Rules))) Rules(config_, names_, reactor_);
+  if (!config_.source.host.empty()) {
+    StartLookup lookup;
+    const Resolved list = lookup.find(reactor_, resolver_, config_.source);
+    if (list.count == 0) {
+      say("SRCIF=", Text<300>(config_.source.host).add(": ").add(gai_text(list.error)).text());
+      return kExitUnavailable;
+    }
+    source_ = list.address[0];
+  }
+  rules_ = new (tables_.take(sizeof(Rules), alignof(Rules))) Rules(config_, source_, names_, reactor_);
   exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
   if (!streams_.init(max_fds_, tables_) || !tcp_links_.init(links_count_ + 1, tables_) ||
       !names_.init(config_.names.first, config_.names.count, tables_) || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
@@ -486,6 +499,7 @@ int Daemon::detach() {
   if (pidfile_.valid()) write_pid(pidfile_.get());
   pidfile_.reset();
   if (!config_.chroot_dir.empty()) {
+    resolver_.begin();  // its files are out here
     error = enter_chroot(config_.chroot_dir.data());
     if (error != 0) {
       LogLine(LogLevel::error, "chroot-failed").kv("path", config_.chroot_dir).error(error);
@@ -531,13 +545,11 @@ void Daemon::start_log() {
 
 void Daemon::start_links() {
   uint32_t next = 0;
-  Address source;
-  (void)parse_ip(config_.source.host, &source);
   for (const LinkSpec& l : config_.links) {
     if (l.kind != LinkSpec::Kind::connect_tcp) continue;
     void* memory = tables_.take(sizeof(TcpDialer), alignof(TcpDialer));
     SMX_CHECK(memory != nullptr);
-    TcpDialer* d = new (memory) TcpDialer(reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source, config_.connect_timeout);
+    TcpDialer* d = new (memory) TcpDialer(reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_, config_.connect_timeout);
     sessions_.at(next++).start(*d, config_.retry_max, reactor_.now());
   }
 }

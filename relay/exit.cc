@@ -6,7 +6,7 @@
 namespace smx {
 
 namespace {
-constexpr uint32_t kSpareFds = 8;
+constexpr uint32_t kSpareFds = 8;  // less than listeners leave: a channel that was let in there is served here
 }
 
 void ExitDoor::on_open(Session& session, ChannelId id, const OpenInfo& info, Time now) {

@@ -10,8 +10,8 @@ namespace smx {
 
 namespace {
 constexpr int kAcceptsATurn = 16;
-constexpr uint32_t kSpareFds = 8;         // for links, the resolver and the log
-constexpr Duration kPause = millis(250);  // while no descriptor is left
+constexpr uint32_t kSpareFds = 16;        // for links, the resolver and the log
+constexpr Duration kPause = seconds(1);   // while no descriptor is left, and none is closed here
 // While clients wait for a channel of a 0.3 peer, lingering ones are looked for this often.
 constexpr Duration kRoomPause = millis(200);
 }  // namespace
@@ -30,6 +30,7 @@ int Listener::start(Fd listening) {
 
 void Listener::stop() {
   if (!fd_.valid()) return;
+  task_node.leave();
   reactor_.timers().stop(timer_);
   reactor_.unwatch(fd_.get());
   fd_.reset();
@@ -42,11 +43,15 @@ void Listener::on_room() {
 void Listener::pause(Time now) {
   reactor_.want(fd_.get(), 0);
   reactor_.timers().start(timer_, now + kPause);
+  reactor_.when_fd_closes(*this);
 }
 
 void Listener::on_timer(Timer& timer, Time now) {
   (void)timer;
   (void)now;
+  if (!fd_.valid()) return;
+  reactor_.timers().stop(timer_);
+  task_node.leave();
   reactor_.want(fd_.get(), kRead);
 }
 

@@ -1,7 +1,8 @@
 // A port at which clients are accepted (PORT=); each becomes a channel.
 //
 // Owner: main. Invariants: a client is accepted only when a channel can be opened for it: until then it waits in the
-// accept queue; no descriptor left pauses the listener, nothing else. Read next: stream.h, core/session/sessions.h.
+// accept queue; no descriptor left
+// pauses the listener, nothing else, until one is closed. Read next: stream.h, core/session/sessions.h.
 #ifndef SOCKMUX_RELAY_LISTENER_H
 #define SOCKMUX_RELAY_LISTENER_H
 
@@ -21,7 +22,7 @@ class ClientGate : public StreamOwner {
   ~ClientGate() = default;
 };
 
-class Listener final : private FdHandler, private TimerHandler {
+class Listener final : private FdHandler, private TimerHandler, private Task {
  public:
   Listener(Reactor& reactor, Streams& streams, Sessions& sessions, ClientGate& gate)
       : reactor_(reactor), streams_(streams), sessions_(sessions), gate_(gate), timer_(*this) {}
@@ -35,6 +36,7 @@ class Listener final : private FdHandler, private TimerHandler {
  private:
   void on_ready(int fd, uint8_t ready, Time now) override;
   void on_timer(Timer& timer, Time now) override;
+  void on_task(Time now) override { on_timer(timer_, now); }
   void pause(Time now);
 
   Reactor& reactor_;

@@ -75,6 +75,7 @@ void Stream::start_client(Session& session, const Address& client, const Address
   set_nodelay(fd_.get());
   set_oob_inline(fd_.get());
   id_ = session.open(*this);
+  LogLine(LogLevel::debug, "channel-open").kv("session", session.number()).kv("client", client).kv("at", local);
 }
 
 void Stream::start_server(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
@@ -113,6 +114,7 @@ void Stream::on_connected(Fd fd, const Address& to, Time now) {
   state_ = State::open;
   set_nodelay(fd_.get());
   set_oob_inline(fd_.get());
+  LogLine(LogLevel::debug, "server-connected").kv("session", session_->number()).kv("server", to);
   session_->accept(id_);
   // What has come meanwhile goes to the server now.
   if (!session_->writable(id_)) return die();
@@ -204,6 +206,7 @@ void Stream::end() {
 // Both ways are over. If the local side has not ended by itself (0.3 has no half-close), closing at once could reset the
 // connection and destroy what it has not read yet: its end of file is awaited.
 void Stream::done() {
+  LogLine(LogLevel::debug, "channel-done").kv("session", session_->number()).kv("peer", peer_);
   session_ = nullptr;
   if (end_seen_) return die();
   state_ = State::lingering;

@@ -63,6 +63,10 @@ void Reactor::unwatch(int fd, bool closing) {
   e.wanted = e.armed = 0;
   ++e.generation;
   --watched_;
+  while (Task* t = starving_.front()) {
+    t->task_node.leave();
+    tasks_.push_back(t);
+  }
 }
 
 void Reactor::arm(int fd, Entry& e, uint8_t events) {

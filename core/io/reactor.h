@@ -72,6 +72,10 @@ class Reactor {
     if (!task.task_node.listed()) tasks_.push_back(&task);
   }
   void bury(Mortal& m) { graveyard_.push_back(&m); }
+  // `task` runs at the end of the turn in which a descriptor is closed.
+  void when_fd_closes(Task& task) {
+    if (!task.task_node.listed()) starving_.push_back(&task);
+  }
 
   // The time of this turn.
   Time now() const { return now_; }
@@ -104,6 +108,7 @@ class Reactor {
   uint32_t watched_ = 0;
   TimerHeap timers_;
   List<Task, &Task::task_node> tasks_;
+  List<Task, &Task::task_node> starving_;  // wait for a descriptor
   List<Mortal, &Mortal::grave_node> graveyard_;
   Time now_;
   uint64_t turns_ = 0;

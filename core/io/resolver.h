@@ -64,8 +64,8 @@ class Resolver final : private FdHandler, private TimerHandler {
   // A full table answers with EAI_AGAIN at once.
   bool resolve(ResolveQuery& query, std::string_view host, uint16_t port, Resolved* now_answer);
   void cancel(ResolveQuery& query);
-  // The helper's process, for the child reaper; -1: none.
-  int helper() const { return pid_; }
+  // Starts the helper now, where it will not be possible later (CHROOT). False: it cannot be.
+  bool begin() { return socket_.valid() || start(); }
   // SIGCHLD: takes the helper's exit status if it has ended.
   void reap();
 
