@@ -85,7 +85,7 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
   bool link_allowed(const Address& peer) override {
     Subject who;
     who.client = peer;
-    return allowed_client(config_, who, *this);
+    return allowed(who);
   }
 
   const char* client_refused(const Address& client, const Address& local) override {
@@ -93,7 +93,7 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
     who.client = client;
     who.accepted_port = local.port;
     who.kind_known = true;
-    if (!allowed_client(config_, who, *this)) return "not in RELIABLE or PERMIT";
+    if (!allowed(who)) return "not in RELIABLE or PERMIT";
     return count(client) ? nullptr : "MAXIMA=conpch reached";
   }
 
@@ -134,10 +134,11 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
 
   View<Network> local_networks() const override { return {network_, networks_}; }
 
-  // Interfaces come and go: read at start, on HUP, and every minute.
+  // Interfaces come and go: read at start, on HUP, and when somebody is refused (at most every 10 s).
   void read_networks() {
     OwnNetwork own[kMaxNetworks];
     networks_ = own_networks(own);
+    networks_read_ = reactor_.now();
     for (size_t i = 0; i < networks_; ++i) network_[i] = {own[i].address, own[i].prefix};
   }
 
@@ -147,6 +148,13 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
     uint32_t streams = 0;
   };
   static constexpr size_t kHosts = 512;
+
+  bool allowed(const Subject& who) {
+    if (allowed_client(config_, who, *this)) return true;
+    if (reactor_.now() - networks_read_ < seconds(10)) return false;
+    read_networks();
+    return allowed_client(config_, who, *this);
+  }
 
   // MAXIMA=conpch: streams of one client host. A full table lets nobody new in.
   bool count(const Address& client) {
@@ -172,6 +180,7 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
   Reactor& reactor_;
   Network network_[kMaxNetworks];
   size_t networks_ = 0;
+  Time networks_read_;
   Host hosts_[kHosts];
 };
 
@@ -308,7 +317,6 @@ class Daemon final : private SignalHandler, private TimerHandler {
   Resolver resolver_{reactor_};
   Names names_{reactor_, resolver_};
   Signals signals_;
-  Timer minute_{*this};
   Timer end_{*this};
   Arena tables_;
   Rules* rules_ = nullptr;
@@ -558,7 +566,6 @@ int Daemon::run() {
   sessions_.add_opener(room_);
   names_.refresh(reactor_.now());
   start_links();
-  reactor_.timers().start(minute_, reactor_.now() + seconds(60));
   LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_).kv("links", acceptors_);
   allocations_ = allocations();
   reactor_.run();
@@ -595,18 +602,12 @@ void Daemon::begin_shutdown(const char* why, Time now) {
   exit_->shut();
   for (size_t i = 0; i < listeners_; ++i) listener_[i]->stop();
   for (size_t i = 0; i < acceptors_; ++i) acceptor_[i]->stop();
-  reactor_.timers().start(minute_, kNever);
   reactor_.timers().start(end_, now);
   drain_until_ = now + kDrain;
 }
 
 void Daemon::on_timer(Timer& timer, Time now) {
-  if (&timer == &minute_) {
-    rules_->read_networks();
-    log_tick(now);
-    reactor_.timers().start(minute_, now + seconds(60));
-    return;
-  }
+  (void)timer;
   // Ending: channels may finish; then the links say goodbye.
   constexpr Duration kLook = millis(20);
   if (ending_ == Ending::draining) {

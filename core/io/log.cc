@@ -25,7 +25,6 @@ struct Seen {
 
 LogSetup setup;
 Seen seen[kEvents];
-Time tick;
 uint64_t suppressed;
 
 void write_line(LogLevel level, std::string_view text) {
@@ -56,28 +55,30 @@ void report(Seen& s) {
 
 // False: this one is only counted.
 bool passes(const char* event) {
-  Seen* free_one = nullptr;
+  const Time now = read_clock();
+  Seen* mine = nullptr;
   for (Seen& s : seen) {
     if (s.event == nullptr) {
-      if (free_one == nullptr) free_one = &s;
-      continue;
+      if (mine == nullptr) {
+        s = {event, now, 0, 0};
+        mine = &s;
+      }
+      break;
     }
-    if (strcmp(s.event, event) != 0) continue;
-    if (tick - s.since > kWindow) {
+    if (now - s.since > kWindow) {
       report(s);
-      s.since = tick;
+      s.since = now;
       s.written = 0;
     }
-    if (s.written < kBurst) {
-      ++s.written;
-      return true;
-    }
-    ++s.counted;
-    ++suppressed;
-    return false;
+    if (mine == nullptr && strcmp(s.event, event) == 0) mine = &s;
   }
-  if (free_one != nullptr) *free_one = {event, tick, 1, 0};
-  return true;
+  if (mine == nullptr || mine->written < kBurst) {
+    if (mine != nullptr) ++mine->written;
+    return true;
+  }
+  ++mine->counted;
+  ++suppressed;
+  return false;
 }
 
 }  // namespace
@@ -90,19 +91,6 @@ void set_log(const LogSetup& s) {
 const LogSetup& log_setup() { return setup; }
 bool log_wanted(LogLevel level) { return !setup.silent && level <= setup.least; }
 uint64_t log_suppressed() { return suppressed; }
-
-void log_tick(Time now) {
-  tick = now;
-  static Time last;
-  if (now - last < seconds(1)) return;
-  last = now;
-  for (Seen& s : seen)
-    if (s.event != nullptr && s.counted > 0 && now - s.since > kWindow) {
-      report(s);
-      s.since = now;
-      s.written = 0;
-    }
-}
 
 LogLine::LogLine(LogLevel level, const char* event) : level_(level), wanted_(log_wanted(level)) {
   if (wanted_ && level != LogLevel::debug) wanted_ = passes(event);

@@ -3,7 +3,8 @@
 //     LogLine(LogLevel::info, "link-up").kv("peer", address).kv("dialect", "1");   // written when it goes out of scope
 //
 // Invariant: a line is at most kLogText bytes and one line; texts of peers are made printable; an event that repeats
-// is counted instead of written once it was seen kBurst times within kWindow (what a peer can cause must not fill a disk).
+// is counted instead of written once it was seen kBurst times within kWindow (what a peer can cause must not fill a
+// disk); the count is written with the first line of any kind after that.
 // One of the two things in the process that are global (signals are the other). Read next: log.cc.
 #ifndef SOCKMUX_CORE_IO_LOG_H
 #define SOCKMUX_CORE_IO_LOG_H
@@ -35,9 +36,6 @@ const LogSetup& log_setup();
 bool log_wanted(LogLevel level);
 // How many lines were counted and not written since the start.
 uint64_t log_suppressed();
-// Time of the turn, for the counting of repeated events; also writes what was counted when a window is over.
-void log_tick(Time now);
-
 class LogLine {
  public:
   // `event` is a literal: a stable name, lower case, words joined by '-'; listed in sockmuxd(8).
