@@ -51,28 +51,76 @@ MUX_SRCS = \
 	core/mux/scheduler.cc
 
 # rt.cc belongs to the daemon alone: what the C++ library would bring, without the library
-RT_SRCS =
+RT_SRCS = core/io/rt.cc
 
-IO_SRCS =
+IO_SRCS = \
+	core/io/clock.cc \
+	core/io/connect.cc \
+	core/io/fd.cc \
+	core/io/log.cc \
+	core/io/names.cc \
+	core/io/poll_$(POLLER).cc \
+	core/io/process.cc \
+	core/io/reactor.cc \
+	core/io/resolver.cc \
+	core/io/signals.cc \
+	core/io/socket.cc
 
-SESSION_SRCS =
+SESSION_SRCS = \
+	core/session/session.cc \
+	core/session/sessions.cc
 
-TRANSPORT_SRCS =
+TRANSPORT_SRCS = \
+	transport/tcp.cc \
+	transport/tcp_link.cc
 
-RELAY_SRCS =
+RELAY_SRCS = \
+	relay/exit.cc \
+	relay/listener.cc \
+	relay/registry.cc \
+	relay/stream.cc
 
-CONFIG_SRCS =
+CONFIG_SRCS = \
+	config/choose.cc \
+	config/explain.cc \
+	config/file.cc \
+	config/finish.cc \
+	config/hostlist_match.cc \
+	config/hostlist_parse.cc \
+	config/include.cc \
+	config/link.cc \
+	config/lists.cc \
+	config/parse.cc \
+	config/ports.cc \
+	config/protolist.cc \
+	config/report.cc \
+	config/scan.cc \
+	config/server.cc \
+	config/settings.cc \
+	config/tables.cc \
+	config/values.cc \
+	config/words.cc
 
-MAIN_SRCS =
+MAIN_SRCS = sockmuxd.cc
 
 TEST_SRCS = \
 	tests/main.cc \
+	tests/sim/node.cc \
+	tests/sim/sim.cc \
+	tests/sim/sim_world.cc \
+	tests/sim/world.cc \
 	tests/test_base.cc \
-	tests/test_base_queues.cc
+	tests/test_base_queues.cc \
+	tests/test_hostlist.cc \
+	tests/test_words.cc
 
-VECTOR_SRCS =
+VECTOR_SRCS = tests/option_vectors.cc
 
-E2E_SRCS =
+E2E_SRCS = \
+	tests/e2e/harness.cc \
+	tests/e2e/main.cc \
+	tests/e2e/sockets.cc \
+	tests/e2e/traffic.cc
 
 MAN5 = man/sockmux.conf.5
 MAN7 =

@@ -1,0 +1,164 @@
+// What users pay for: their bytes arrive, whole, in order, both ways, whatever the others do.
+// Read next: sockets.h; failures.cc for what happens when something breaks.
+#include <doctest/doctest.h>
+
+#include "tests/e2e/sockets.h"
+
+using namespace e2e;
+
+TEST_CASE("both directions at once: 100 clients at each side") {
+  Server left(echoes), right(echoes);
+  Pair p({"PORT=127.0.0.1:0", "DEST=" + local(left.port())}, {"PORT=127.0.0.1:0", "DEST=" + local(right.port())});
+  Crowd crowd;
+  crowd.ports = {p.a->port(), p.c->port()};
+  crowd.count = crowd.at_once = 200;
+  crowd.most_bytes = 100000;
+  check_crowd(crowd);
+  CHECK(left.accepted() == 100);
+  CHECK(right.accepted() == 100);
+}
+
+TEST_CASE("1,000 connections of 0 to 300 KiB: every byte is the one that was sent") {
+  Server server(echoes);
+  Pair p({"PORT=127.0.0.1:0"}, {"DEST=" + local(server.port())});
+  for (const size_t at_once : {50, 200}) {
+    Crowd crowd;
+    crowd.ports = {p.a->port()};
+    crowd.count = 500;
+    crowd.at_once = at_once;
+    crowd.most_bytes = 300 * 1024;
+    crowd.seed = at_once;
+    check_crowd(crowd);
+  }
+  CHECK(server.accepted() == 1000);
+}
+
+TEST_CASE("a reader that reads nothing stops nobody else, costs bounded memory, and gets all in the end") {
+  constexpr uint64_t kMuch = 64 << 20;
+  Server giver(gives(7, kMuch)), echo(echoes);
+  Pair p({"PORT=127.0.0.1:0"}, {"DEST=" + local(giver.port()) + ":127.0.0.2", "DEST=" + local(echo.port())});
+  check_crowd({{p.a->port()}, 100, 20, 100000, 1, 30});
+  const int64_t a_before = p.a->resident_kib(), c_before = p.c->resident_kib();
+  Conn lazy("127.0.0.1", p.a->port(), "127.0.0.2");
+  lazy.expect_pattern(7).reading = false;
+  CHECK(wait_for([&] { return giver.accepted() == 1; }, 5));
+  check_crowd({{p.a->port()}, 400, 50, 100000, 2, 30});
+  REQUIRE(giver.conns().size() == 1);
+  CHECK(giver.last().sent() < kMuch / 2);
+  if (!daemon_sanitized()) {
+    CHECK(p.a->resident_kib() - a_before < 4096);
+    CHECK(p.c->resident_kib() - c_before < 4096);
+  }
+  lazy.reading = true;
+  CHECK(wait_for([&] { return lazy.over(); }, 30));
+  CHECK(lazy.ended());
+  CHECK(lazy.received() == kMuch);
+  CHECK_FALSE(lazy.wrong());
+}
+
+TEST_CASE("half-close: a client ends after 5 MB, and still gets the answer that needs all of it") {
+  Server server(answers_digest);
+  Pair p({"PORT=127.0.0.1:0"}, {"DEST=" + local(server.port())});
+  Conn client(p.a->port());
+  client.send_pattern(3, 5 << 20).shut();
+  CHECK(wait_for([&] { return client.over(); }, 20));
+  CHECK(client.ended());
+  CHECK(client.text() == digest_of(pattern(3, 5 << 20)));
+}
+
+TEST_CASE("half-close the other way: a server ends first, and still takes what the client sends") {
+  Server server([](Conn& c) { c.send_pattern(4, 1 << 20).shut().expect_pattern(5); });
+  Pair p({"PORT=127.0.0.1:0"}, {"DEST=" + local(server.port())});
+  Conn client(p.a->port());
+  client.expect_pattern(4);
+  CHECK(wait_for([&] { return client.over(); }, 20));
+  CHECK(client.ended());
+  CHECK(client.received() == 1 << 20);
+  REQUIRE(server.conns().size() == 1);
+  Conn& far = server.last();
+  client.send_pattern(5, 5 << 20);
+  CHECK(wait_for([&] { return far.received() == 5 << 20 || far.over(); }, 20));
+  CHECK(far.received() == 5 << 20);
+  CHECK_FALSE(far.over());
+  client.shut();
+  CHECK(wait_for([&] { return server.conns().empty() || server.last().over(); }, 5));
+  CHECK_FALSE(client.wrong());
+}
+
+TEST_CASE("nothing is thrown away: a server sends 3 MB and closes at once, the client reads slowly") {
+  constexpr uint64_t kSize = 3 << 20;
+  for (const char* proto : {"SOXCONF=proto:1", "SOXCONF=proto:0.3"}) {
+    CAPTURE(proto);
+    Server server(gives(9, kSize));
+    Pair p({"PORT=127.0.0.1:0", "TIMEOUT=lin:1"}, {"DEST=" + local(server.port()), proto, "TIMEOUT=lin:1"});
+    Conn client(p.a->port());
+    client.expect_pattern(9).rate = 1500000;
+    CHECK(wait_for([&] { return client.over(); }, 20));
+    CHECK(client.ended());
+    CHECK(client.received() == kSize);
+    CHECK_FALSE(client.wrong());
+  }
+}
+
+TEST_CASE("1,000 channels open at once, each alive; then none is left") {
+  Server server(echoes);
+  Pair p({"PORT=127.0.0.1:0"}, {"DEST=" + local(server.port())});
+  const uint16_t port = p.a->port();
+  std::vector<std::unique_ptr<Conn>> clients;
+  for (int i = 0; i < 1000; ++i) {
+    clients.push_back(std::make_unique<Conn>(port));
+    clients.back()->send("I am " + text(static_cast<uint64_t>(i)));
+  }
+  const auto all_answered = [&] {
+    for (size_t i = 0; i < clients.size(); ++i)
+      if (clients[i]->text() != "I am " + text(i)) return false;
+    return true;
+  };
+  CHECK(wait_for(all_answered, 20));
+  CHECK(server.conns().size() == 1000);
+  CHECK(Daemon::value(p.a->statistics(), "channels") == 1000);
+  CHECK(Daemon::value(p.c->statistics(), "channels") == 1000);
+  for (auto& c : clients) c->shut();
+  CHECK(p.a->wait_channels(0, 10));
+  CHECK(p.c->wait_channels(0, 10));
+}
+
+TEST_CASE("after 200 connections each daemon has as many descriptors as before") {
+  Server server(echoes);
+  Pair p({"PORT=127.0.0.1:0"}, {"DEST=" + local(server.port())});
+  const size_t a = p.a->descriptors(), c = p.c->descriptors();
+  check_crowd({{p.a->port()}, 200, 40, 20000, 3, 30});
+  CHECK(wait_for([&] { return p.a->descriptors() == a && p.c->descriptors() == c; }, 8));
+  CHECK(p.a->descriptors() == a);
+  CHECK(p.c->descriptors() == c);
+}
+
+TEST_CASE("IPv6: link, port and server") {
+  Server server(echoes, "::1");
+  Daemon a({"SERVER=sockmux", "-P[::1]:0", "PORT=__1:0"});
+  Daemon c({"SERVER=sockmux://[::1]:" + text(a.link_port()), "DEST=[::1]:" + text(server.port())});
+  CHECK(a->wait_log(" link-up ", 5));
+  CHECK(ask(a.port(), "six", 5, "::1") == "six");
+  CHECK(a->says("peer=\"tcp [::1]:"));
+}
+
+TEST_CASE("a client that resets leaves no channel behind, and its server is reset, not ended") {
+  Server server(echoes);
+  Pair p({"PORT=127.0.0.1:0"}, {"DEST=" + local(server.port())});
+  Conn client(p.a->port());
+  client.send("hello");
+  REQUIRE(wait_for([&] { return client.text() == "hello"; }, 5));
+  int end = 0;
+  bool clean = false;
+  client.reset();
+  CHECK(wait_for([&] {
+    if (server.conns().empty()) return true;
+    end = server.last().error();
+    clean = server.last().ended();
+    return end != 0 || clean;
+  }, 5));
+  CHECK_FALSE(clean);
+  CHECK(end != 0);
+  CHECK(p.a->wait_channels(0, 5));
+  CHECK(p.c->wait_channels(0, 5));
+}
