@@ -52,8 +52,13 @@ Address from_sockaddr(const sockaddr_storage& in) {
 int set_int(int fd, int level, int option, int value) { return setsockopt(fd, level, option, &value, sizeof value); }
 
 Fd open_tcp(const Address& a, int* error) {
+#if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
+  Fd fd(::socket(a.family == 6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  *error = fd.valid() ? 0 : errno;
+#else
   Fd fd(::socket(a.family == 6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0));
   *error = fd.valid() ? prepare_fd(fd.get()) : errno;
+#endif
   if (*error != 0) fd.reset();
   return fd;
 }
@@ -99,7 +104,7 @@ Fd accept_tcp(int listener, Address* peer, int* error) {
   for (int i = 0; i < kTries; ++i) {
     sockaddr_storage s;
     socklen_t n = sizeof s;
-#if defined(__linux__) || defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__NetBSD__)
+#if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)  // who has these has accept4(2)
     Fd fd(::accept4(listener, reinterpret_cast<sockaddr*>(&s), &n, SOCK_NONBLOCK | SOCK_CLOEXEC));
 #else
     Fd fd(::accept(listener, reinterpret_cast<sockaddr*>(&s), &n));

@@ -1,0 +1,102 @@
+// The log: lines, levels, quoting, and what repeats.
+#include <doctest/doctest.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "core/io/fd.h"
+#include "core/io/log.h"
+
+using namespace smx;
+
+namespace {
+
+// The log goes into a pipe for the life of this object.
+struct Capture {
+  explicit Capture(LogLevel least = LogLevel::debug) {
+    int fd[2];
+    REQUIRE(pipe(fd) == 0);
+    read_end = Fd(fd[0]);
+    write_end = Fd(fd[1]);
+    prepare_fd(fd[0]);
+    LogSetup s;
+    s.to_stderr = false;
+    s.file = fd[1];
+    s.least = least;
+    set_log(s);
+  }
+  ~Capture() {
+    LogSetup s;
+    s.silent = true;
+    set_log(s);
+  }
+  std::string take() {
+    std::string all;
+    char part[4096];
+    for (IoResult r = read_fd(read_end.get(), part, sizeof part); r.size > 0; r = read_fd(read_end.get(), part, sizeof part))
+      all.append(part, r.size);
+    return all;
+  }
+  Fd read_end, write_end;
+};
+
+// The line without stamp, name and pid.
+std::string event(const std::string& line) { return line.substr(line.find("] ") + 2); }
+
+size_t lines(const std::string& text) {
+  size_t n = 0;
+  for (const char c : text) n += c == '\n';
+  return n;
+}
+
+}  // namespace
+
+TEST_CASE("one line an event, key=value, quoted where a value has blanks") {
+  Capture c;
+  Address a;
+  REQUIRE(parse_ip_port("192.0.2.1:9000", &a));
+  LogLine(LogLevel::info, "test-one").kv("peer", a).kv("n", 42).kv("reason", "end of file").kv("empty", "").ms("seconds", millis(1500));
+  CHECK(event(c.take()) == "test-one peer=192.0.2.1:9000 n=42 reason=\"end of file\" empty=\"\" seconds=1.500\n");
+}
+
+TEST_CASE("warnings and errors say so") {
+  Capture c;
+  LogLine(LogLevel::warning, "test-warn");
+  CHECK(event(c.take()) == "warning test-warn\n");
+  LogLine(LogLevel::error, "test-error");
+  CHECK(event(c.take()) == "error test-error\n");
+}
+
+TEST_CASE("a peer's text stays one printable line") {
+  Capture c;
+  LogLine(LogLevel::info, "test-two").kv("hello", "a\nb\x1b[2J \"c\"");
+  CHECK(event(c.take()) == "test-two hello=\"a?b?[2J \\\"c\\\"\"\n");
+}
+
+TEST_CASE("a level that is not wanted writes nothing") {
+  Capture c(LogLevel::warning);
+  LogLine(LogLevel::info, "test-three").kv("a", "b");
+  CHECK(c.take().empty());
+  LogLine(LogLevel::warning, "test-three");
+  CHECK(lines(c.take()) == 1);
+}
+
+TEST_CASE("a line that is too long is cut, and still one line") {
+  Capture c;
+  const std::string longest(3 * kLogText, 'x');
+  LogLine(LogLevel::info, "test-four").kv("a", longest);
+  const std::string out = c.take();
+  CHECK(lines(out) == 1);
+  CHECK(out.size() < kLogText + 100);
+}
+
+TEST_CASE("what repeats is counted, not written") {
+  Capture c;
+  const uint64_t before = log_suppressed();
+  for (int i = 0; i < 100; ++i) LogLine(LogLevel::warning, "test-flood").kv("i", static_cast<uint64_t>(i));
+  CHECK(lines(c.take()) == 20);
+  CHECK(log_suppressed() - before == 80);
+  LogLine(LogLevel::warning, "test-other");  // another event is not affected
+  CHECK(lines(c.take()) == 1);
+}
