@@ -71,6 +71,7 @@ void Parser::include(const Word& w, std::string_view spec, std::string_view name
   FileText text;
   if (frame.part_only) {
     frame.path = frame_->path;
+    if (++files_read_ > kMaxFilesRead) return fail(w, {"more than 256 files are read"});
     text = files_.read(frame.path, arena_);
     if (text.status != FileText::Status::ok) {
       return fail_with(kExitNoInput, w, {"'", frame.path, "': ", reason(text.status)});

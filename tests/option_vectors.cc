@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -15,15 +14,16 @@
 #include "config/parse.h"
 #include "config/ports.h"
 #include "config/words.h"
+#include "tests/options.h"
 
 namespace {
 
-using Strings = std::vector<std::string>;
+using smx_test::Run;
+using smx_test::Strings;
+using smx_test::text_of;
+using Unresolved = smx_test::Names;
 
-constexpr size_t kArenaBytes = 4 << 20;
 const std::string kBlanks = " \t\r";
-
-std::string text_of(std::string_view s) { return std::string(s); }
 
 std::string trimmed(const std::string& s) {
   const size_t begun = s.find_first_not_of(kBlanks);
@@ -85,54 +85,15 @@ std::string unescaped(const std::string& s) {
   return out;
 }
 
-// The files of one vector, in memory.
-class MemoryFiles final : public smx::FileSource {
- public:
-  std::map<std::string, std::string> files;
-
-  smx::FileText read(std::string_view path, smx::Arena& arena) override {
-    smx::FileText result;
-    std::string name(path);
-    while (name.compare(0, 2, "./") == 0) name.erase(0, 2);
-    const auto found = files.find(name);
-    if (found == files.end()) return result;
-    result.text = arena.copy(found->second);
-    result.status = result.text.data() == nullptr ? smx::FileText::Status::no_memory : smx::FileText::Status::ok;
-    return result;
+// A word of a vector: an argument, or FILE:name=TEXT.
+void take_word(Run* run, const std::string& word) {
+  const size_t equals = word.find('=');
+  if (word.compare(0, 5, "FILE:") == 0 && equals != std::string::npos) {
+    run->files.files[word.substr(5, equals - 5)] = unescaped(word.substr(equals + 1));
+  } else {
+    run->words.push_back(word);
   }
-};
-
-// No resolver: nothing is known, and no network is ours.
-class Unresolved final : public smx::NameLookup {
- public:
-  Answer has_address(std::string_view, const smx::Address&) const override { return Answer::unknown; }
-  smx::View<smx::Network> local_networks() const override { return {}; }
-};
-
-// One parse with all that it needs.
-struct Run {
-  std::vector<char> memory = std::vector<char>(kArenaBytes);
-  smx::Arena arena{memory.data(), memory.size()};
-  MemoryFiles files;
-  Strings words;
-  smx::Config config;
-  smx::Report report;
-  bool good = false;
-
-  void take_word(const std::string& word) {
-    const size_t equals = word.find('=');
-    if (word.compare(0, 5, "FILE:") == 0 && equals != std::string::npos) {
-      files.files[word.substr(5, equals - 5)] = unescaped(word.substr(equals + 1));
-    } else {
-      words.push_back(word);
-    }
-  }
-  void parse() {
-    std::vector<const char*> argv;
-    for (const std::string& w : words) argv.push_back(w.c_str());
-    good = smx::parse_command_line(argv.data(), argv.size(), files, arena, &config, &report);
-  }
-};
+}
 
 std::string address_text(const smx::HostPort& at) {
   smx::Text<300> text;
@@ -213,7 +174,7 @@ std::string joined(const Strings& parts, const std::string& separator) {
 
 bool check_parse(const std::string& input, const std::string& wanted, std::string* got) {
   Run run;
-  for (const std::string& word : split(input)) run.take_word(word);
+  for (const std::string& word : split(input)) take_word(&run, word);
   run.parse();
   const Strings items = items_of(run);
   const Strings expected = split_at(wanted, "; ");
@@ -239,7 +200,7 @@ bool check_hosts(const std::string& input, const std::string& wanted, std::strin
   const Strings words = split(input);
   const auto at = std::find(words.begin(), words.end(), "@");
   if (at == words.begin() || at == words.end() || at + 1 == words.end()) return false;
-  for (auto word = words.begin(); word != at - 1; ++word) run.take_word(*word);
+  for (auto word = words.begin(); word != at - 1; ++word) take_word(&run, *word);
   run.words.push_back("DEST=127.0.0.1:1:" + *(at - 1));
   if (!parse_with_link(&run, got)) return false;
   smx::Subject who;
@@ -255,7 +216,7 @@ bool check_choose(const std::string& input, const std::string& wanted, std::stri
   const Strings words = split(input);
   const auto at = std::find(words.begin(), words.end(), "@");
   if (words.end() - at < 4) return false;
-  for (auto word = words.begin(); word != at; ++word) run.take_word(*word);
+  for (auto word = words.begin(); word != at; ++word) take_word(&run, *word);
   if (!parse_with_link(&run, got)) return false;
   smx::Subject who;
   const std::string port = (at + 1)->substr(0, (at + 1)->find('/'));
