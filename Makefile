@@ -106,19 +106,34 @@ MAIN_SRCS = sockmuxd.cc
 TEST_SRCS = \
 	tests/main.cc \
 	tests/sim/node.cc \
+	tests/sim/peer03.cc \
 	tests/sim/sim.cc \
+	tests/sim/sim_links.cc \
+	tests/sim/sim_peer03.cc \
 	tests/sim/sim_world.cc \
 	tests/sim/world.cc \
+	tests/test_backoff.cc \
 	tests/test_base.cc \
 	tests/test_base_queues.cc \
+	tests/test_captures.cc \
+	tests/test_connect.cc \
 	tests/test_hostlist.cc \
+	tests/test_log.cc \
+	tests/test_mux.cc \
+	tests/test_options.cc \
+	tests/test_packet.cc \
+	tests/test_reactor.cc \
+	tests/test_scheduler.cc \
 	tests/test_words.cc
 
 VECTOR_SRCS = tests/option_vectors.cc
 
 E2E_SRCS = \
+	tests/e2e/dialect03.cc \
+	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
 	tests/e2e/main.cc \
+	tests/e2e/peer.cc \
 	tests/e2e/sockets.cc \
 	tests/e2e/traffic.cc
 

@@ -58,7 +58,10 @@ for part; do
     ;;
   docs) part docs 120 sh tests/test_docs.sh ;;
   build) part build 60 sh tests/test_build.sh ;;
-  e2e) part e2e 300 "$build/e2e" ;;
+  e2e)
+    part demo 120 sh -c 'sh tools/demo.sh && echo "1 passed, 0 failed"'
+    part e2e 300 "$build/e2e"
+    ;;
   *) echo "run.sh: no part $part" >&2 && exit 64 ;;
   esac
 done
