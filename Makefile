@@ -150,9 +150,9 @@ SMALL = -fno-threadsafe-statics -ffunction-sections -fdata-sections
 OUR_FLAGS = -std=c++17 -I. -DSMX_VERSION='"$(VERSION)"' $(WARN) $(ERROR_$(WERROR)) $(SMALL) $(SANITIZE_$(SANITIZE))
 LINK_FLAGS = -Wl,--gc-sections $(SANITIZE_$(SANITIZE)) $(STATIC_$(STATIC))
 
-COMPILE = $(RULES_CXX) -O2 $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) -MMD -MP -c -o $@
-COMPILE_LIB = $(COMPILE) -fno-exceptions -fno-rtti
-COMPILE_TEST = $(COMPILE) -fno-rtti
+COMPILE = $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) -MMD -MP -c -o $@
+COMPILE_LIB = $(RULES_CXX) -O2 $(COMPILE) -fno-exceptions -fno-rtti
+COMPILE_TEST = $(RULES_CXX) -O1 $(COMPILE) -fno-rtti
 # The daemon needs libc alone, so the C compiler links it; tests use all of C++.
 LINK = $(RULES_CC) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS) $(LINK_FLAGS) -o $@
 LINK_TEST = $(RULES_CXX) $(CXXFLAGS) $(LDFLAGS) $(LINK_FLAGS) -o $@
