@@ -17,6 +17,7 @@ constexpr size_t kPullRoom = 2048;
 constexpr int kFrames = 8;
 constexpr int kGrants = 64;  // turns of data in one gather(), not counting those that found nothing
 constexpr size_t kControlRoom = 1024;  // ring room that the control of one channel may need
+constexpr size_t kSparseLeaves = 4096;  // ring room that is for control alone
 constexpr int kTimersATurn = 256;
 
 }  // namespace
@@ -100,14 +101,6 @@ void Mux::shrink(Channel& c) {
 }
 
 // ---- slots
-
-template <typename F>
-void Mux::for_each_used(F f) {
-  for (uint32_t i = 0; i < fresh_mine_; ++i)
-    if (slots_[i].life != Life::free) f(slots_[i]);
-  for (uint32_t i = opens_; i < fresh_theirs_; ++i)
-    if (slots_[i].life != Life::free) f(slots_[i]);
-}
 
 Channel* Mux::find(ChannelId id) {
   if (id.slot >= slots()) return nullptr;
@@ -260,7 +253,7 @@ void Mux::link_up(const LinkStart& start, Time now) {
   nonce_ = (load32(start.random) & 0x7fffffff) | (config_.asks ? 0x80000000u : 0u);
   state_ = State::hello;
   hello_due_ = true;
-  last_rx_ = now;
+  last_rx_ = waits_since_ = now;
   handshake_deadline_ = now + config_.hello_timeout;
 }
 
@@ -559,6 +552,7 @@ void Mux::gather(Time now) {
   if (state_ == State::down) return;
   if (handshake_due()) fill_ctl(now);
   // Nothing goes into the ring before the handshake has gone into ctl_, which is written first.
+  const bool was_idle = tx_.used() == 0;
   if (dialect_ != Dialect::unknown && !handshake_due()) {
     if (state_ == State::up) {
       gather_control(now);
@@ -570,12 +564,13 @@ void Mux::gather(Time now) {
       bye_at_ = tx_.tail();
     }
   }
+  if (was_idle && tx_.used() > 0) waits_since_ = now;
   fill_ctl(now);
 }
 
 void Mux::gather_control(Time now) {
   while (Channel* c = due_.front()) {
-    if (tx_.room() < kControlRoom + kMaxPacket / 4) return;
+    if (tx_.room() < kControlRoom + (dialect_ == Dialect::v03 ? kMaxPacket / 4 : 0)) return;
     c->due_node.leave();
     if (dialect_ == Dialect::v03) {
       emit_v03(*c, now);
@@ -585,18 +580,22 @@ void Mux::gather_control(Time now) {
   }
 }
 
+// Bulk may fill 7/8 of the ring; the rest is for control and for sparse channels, so that a ring full of one download
+// never keeps a key press out.
 void Mux::gather_data(Time now) {
   const size_t most = tx_.capacity() / 8 * 7;
   for (int grants = 0; grants < kGrants;) {
-    Channel* c = scheduler_.next();
+    const size_t unsent = static_cast<size_t>(tx_.tail() - sent_);
+    const bool full = unsent + kPullRoom > kUnsent || tx_.used() + kPullRoom > most;
+    if (full && tx_.room() < kPullRoom + kSparseLeaves) return;
+    Channel* c = full ? scheduler_.next_sparse() : scheduler_.next();
     if (c == nullptr) return;
     if (!may_send(*c) || send_room(*c) == 0) {
       scheduler_.remove(*c);
       continue;
     }
-    const size_t unsent = static_cast<size_t>(tx_.tail() - sent_);
-    if (unsent + kPullRoom > kUnsent || tx_.used() + kPullRoom > most) return;
-    const size_t space = kUnsent - unsent < most - tx_.used() ? kUnsent - unsent : most - tx_.used();
+    size_t space = kPullRoom;
+    if (!full) space = kUnsent - unsent < most - tx_.used() ? kUnsent - unsent : most - tx_.used();
     Pulled::State state = Pulled::State::more;
     const size_t n = pull(*c, space, now, &state);
     if (n > 0) ++grants;
@@ -804,7 +803,7 @@ Time Mux::ping_deadline() const {
   if (state_ != State::up) return kNever;
   if (echo_deadline_ != kNever) return echo_deadline_;
   if (dialect_ == Dialect::v03) return last_rx_ + (config_.ping_interval < seconds(30) ? config_.ping_interval : seconds(30));
-  if (tx_.used() > 0 || opening_ > 0) return last_rx_ + seconds(5);
+  if (tx_.used() > 0 || opening_ > 0) return (waits_since_ > last_rx_ ? waits_since_ : last_rx_) + seconds(5);
   return last_rx_ + (config_.asks ? config_.ping_interval : Duration{config_.ping_interval.us / 10 * 11});
 }
 

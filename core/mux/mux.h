@@ -339,6 +339,7 @@ class Mux final : private TimerHandler {
 
   Time handshake_deadline_ = kNever;
   Time last_rx_;
+  Time waits_since_;            // when the ring was filled after it had been empty
   Time echo_sent_ = kNever;     // an ECHO is out
   Time echo_deadline_ = kNever;
   Duration probe_patience_;

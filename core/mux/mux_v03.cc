@@ -246,7 +246,10 @@ Err Mux::close_v03(const Header& h, Time now) {
 void Mux::setopt_v03(Bytes payload) {
   if (payload.data[0] == kOptPackSize && payload.size >= 3) {
     const uint16_t size = load16(payload.data + 1);
-    if (size > 128) peer_packet_ = size < kMaxPacket ? size : kMaxPacket;
+    if (size <= 128) return;
+    const bool more = size > peer_packet_;
+    peer_packet_ = size < kMaxPacket ? size : kMaxPacket;
+    if (more) for_each_used([this](Channel& c) { send_or_ask(c); });
   } else if (payload.data[0] == kOptConnData && payload.size >= 2) {
     peer_conndata_ = payload.data[1] != 0;
   }

@@ -31,7 +31,7 @@ Err Mux::settings_v1(Bytes payload, Time now) {
     if (!s.has_attempt) return Err::bad_field;
     memcpy(session_, start_.random + 4, sizeof session_);  // the answerer alone decides: always a new session
     settings_due_ = true;
-  } else if (state_ == State::ask) {
+  } else if (state_ == State::ask && !settings_due_) {
     memcpy(session_, s.session, sizeof session_);
   } else {
     return Err::bad_state;
@@ -280,7 +280,8 @@ void Mux::emit_v1(Channel& c, Time now) {
   }
   if (opened) send_or_ask(c);
   if ((due & kDueFin) != 0 && c.tx == Tx::end_due) {
-    put(Type::fin, 0);
+    const bool closes = (due & kDueClose) != 0 && c.close == CloseCode::done;  // which counts as FIN
+    if (!closes) put(Type::fin, 0);
     c.tx = Tx::done;
   }
   if ((due & kDueClose) != 0) {

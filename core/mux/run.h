@@ -1,5 +1,5 @@
 // A run: the payloads of consecutive SENDs of one channel, where they lie in the rx ring, so that one write gives them
-// to the local socket. Private to the mux. Read next: mux.cc, parse() and flush().
+// to the local socket; and what else the parts of the mux share. Private to it. Read next: mux.cc, parse() and flush().
 #ifndef SOCKMUX_CORE_MUX_RUN_H
 #define SOCKMUX_CORE_MUX_RUN_H
 
@@ -31,6 +31,14 @@ struct Mux::Run {
     }
   }
 };
+
+template <typename F>
+void Mux::for_each_used(F f) {
+  for (uint32_t i = 0; i < fresh_mine_; ++i)
+    if (slots_[i].life != Life::free) f(slots_[i]);
+  for (uint32_t i = opens_; i < fresh_theirs_; ++i)
+    if (slots_[i].life != Life::free) f(slots_[i]);
+}
 
 // Blocks that `credit_bytes` of queued data can take at most.
 uint32_t blocks_for(uint64_t credit_bytes);

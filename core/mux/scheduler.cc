@@ -18,6 +18,14 @@ Channel* Scheduler::next() {
   return new_.front();
 }
 
+Channel* Scheduler::next_sparse() {
+  while (Channel* c = new_.front()) {
+    if (c->deficit == kQuantum) return c;
+    served(*c, static_cast<size_t>(c->deficit));
+  }
+  return nullptr;
+}
+
 void Scheduler::served(Channel& c, size_t n) {
   c.deficit -= static_cast<int32_t>(n);
   if (c.deficit > 0) return;

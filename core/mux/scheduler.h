@@ -21,6 +21,9 @@ class Scheduler {
   void ready(Channel& c);
   // Who is next, or nullptr. It stays listed until one of the two calls below.
   Channel* next();
+  // Who is next of those that have sent nothing since they became ready, or nullptr; the others of the new list join
+  // the old one.
+  Channel* next_sparse();
   // It sent `n` bytes and may have more.
   void served(Channel& c, size_t n);
   // It has no more for now, or may not send.

@@ -1,0 +1,115 @@
+// core/mux/scheduler: who sends next. Rules: sockmux(7), "Order of sending". Read next: core/mux/scheduler.h.
+#include <doctest/doctest.h>
+
+#include "core/mux/scheduler.h"
+
+using namespace smx;
+
+namespace {
+
+struct NoTimer final : TimerHandler {
+  void on_timer(Timer&, Time) override {}
+};
+
+constexpr size_t kQuantum = static_cast<size_t>(Scheduler::kQuantum);
+
+}  // namespace
+
+TEST_SUITE_BEGIN("scheduler");
+
+TEST_CASE("scheduler: nobody is next when nobody is ready") {
+  Scheduler s;
+  CHECK(s.empty());
+  CHECK(s.next() == nullptr);
+}
+
+TEST_CASE("scheduler: who becomes ready goes before those that have spent their quantum") {
+  NoTimer none;
+  Channel bulk(none), key(none);
+  Scheduler s;
+  s.ready(bulk);
+  CHECK(s.next() == &bulk);
+  s.served(bulk, kQuantum);
+  s.ready(key);
+  CHECK(s.next() == &key);
+  s.remove(key);
+  CHECK(s.next() == &bulk);
+  s.remove(bulk);
+  CHECK(s.empty());
+}
+
+TEST_CASE("scheduler: a channel keeps its turn until its quantum is spent, and what it took too much counts next time") {
+  NoTimer none;
+  Channel a(none), b(none);
+  Scheduler s;
+  s.ready(a);
+  s.ready(b);
+  CHECK(s.next() == &a);
+  s.served(a, kQuantum - 1);
+  CHECK(s.next() == &a);
+  s.served(a, 1);
+  CHECK(a.deficit == Scheduler::kQuantum);
+  CHECK(s.next() == &b);
+}
+
+TEST_CASE("scheduler: new channels without end do not starve an old one") {
+  NoTimer none;
+  Channel old(none);
+  Scheduler s;
+  s.ready(old);
+  CHECK(s.next() == &old);
+  s.served(old, kQuantum);
+  int waited = 0;
+  Channel quick(none);
+  for (; waited < 100; ++waited) {
+    s.ready(quick);
+    Channel* c = s.next();
+    if (c == &old) break;
+    s.remove(*c);
+  }
+  CHECK(waited <= Scheduler::kNewBurst);
+  CHECK(waited > 1);  // new ones do go first
+  s.remove(quick);
+  s.remove(old);
+}
+
+TEST_CASE("scheduler: sparse are those that have sent nothing since they became ready; the others grow old") {
+  NoTimer none;
+  Channel bulk(none), key(none);
+  Scheduler s;
+  s.ready(bulk);
+  s.ready(key);
+  s.served(bulk, 1);
+  CHECK(s.next_sparse() == &key);
+  s.remove(key);
+  CHECK(s.next_sparse() == nullptr);
+  CHECK(s.next() == &bulk);
+  s.remove(bulk);
+}
+
+TEST_CASE("scheduler: old channels share alike") {
+  NoTimer none;
+  Channel a(none), b(none), c(none);
+  Scheduler s;
+  for (Channel* one : {&a, &b, &c}) s.ready(*one);
+  size_t got[3] = {};
+  for (int turn = 0; turn < 300; ++turn) {
+    Channel* one = s.next();
+    const size_t n = one == &a ? 1 : 16384;  // one of them sends single bytes
+    const size_t less = n < static_cast<size_t>(one->deficit) ? n : static_cast<size_t>(one->deficit);
+    got[one == &a ? 0 : one == &b ? 1 : 2] += less;
+    if (one == &a) {
+      s.remove(a);
+      s.ready(a);
+      continue;
+    }
+    s.served(*one, less);
+  }
+  CHECK(got[0] > 200);
+  CHECK(got[1] > 10 * 16384);
+  const size_t apart = got[1] > got[2] ? got[1] - got[2] : got[2] - got[1];
+  CHECK(apart <= kQuantum);
+  for (Channel* one : {&a, &b, &c}) s.remove(*one);
+}
+
+TEST_SUITE_END();
