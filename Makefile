@@ -129,11 +129,15 @@ TEST_SRCS = \
 VECTOR_SRCS = tests/option_vectors.cc
 
 E2E_SRCS = \
+	tests/e2e/daemon.cc \
 	tests/e2e/dialect03.cc \
+	tests/e2e/examples.cc \
+	tests/e2e/failures.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
+	tests/e2e/programs.cc \
 	tests/e2e/sockets.cc \
 	tests/e2e/traffic.cc
 

@@ -403,8 +403,10 @@ int Daemon::prepare() {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
   }
-  const int opened = open_ports();
-  return opened != 0 ? opened : detach();
+  int code = open_ports();
+  if (code == 0) code = detach();
+  if (code != 0 && pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
+  return code;
 }
 
 int Daemon::open_port(const HostPort& at, const Origin& origin, const ListenSpec* port) {
@@ -476,6 +478,10 @@ int Daemon::detach() {
   if (!config_.umask_text.empty()) set_umask(config_.umask_text.data());
   if (!config_.pidfile.empty()) {
     pidfile_ = open_pidfile(config_.pidfile.data(), &error);
+    if (error == EWOULDBLOCK) {
+      say("PIDFILE=", Text<400>(config_.pidfile).add(": belongs to a daemon that runs").text());
+      return kExitUnavailable;
+    }
     if (error != 0) return fail("PIDFILE=", config_.pidfile, error == EACCES ? kExitPermission : kExitCannotCreate);
   }
   if (!config_.logfile.empty()) {
@@ -505,7 +511,6 @@ int Daemon::detach() {
   error = signals_.init(reactor_, *this);
   if (error != 0) return fail("signals", "", kExitSystem);
   if (pidfile_.valid()) write_pid(pidfile_.get());
-  pidfile_.reset();
   if (!config_.chroot_dir.empty()) {
     resolver_.begin();  // its files are out here
     error = enter_chroot(config_.chroot_dir.data());
@@ -570,7 +575,7 @@ int Daemon::run() {
   allocations_ = allocations();
   reactor_.run();
   LogLine(LogLevel::info, "ended");
-  if (!config_.pidfile.empty()) remove_file(config_.pidfile.data());
+  if (pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
   return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -97,7 +98,14 @@ Fd open_file(const char* path, int flags, mode_t mode, int* error) {
 }
 }  // namespace
 
-Fd open_pidfile(const char* path, int* error) { return open_file(path, O_TRUNC, 0644, error); }
+Fd open_pidfile(const char* path, int* error) {
+  Fd fd = open_file(path, 0, 0644, error);
+  if (fd.valid() && (flock(fd.get(), LOCK_EX | LOCK_NB) < 0 || ftruncate(fd.get(), 0) < 0)) {
+    *error = errno;
+    fd.reset();
+  }
+  return fd;
+}
 Fd open_logfile(const char* path, int* error) { return open_file(path, O_APPEND, 0640, error); }
 
 void write_pid(int fd) {
@@ -106,7 +114,9 @@ void write_pid(int fd) {
   (void)write_fd(fd, text.c_str(), text.size());
 }
 
-void remove_file(const char* path) { ::unlink(path); }
+void drop_pidfile(int fd, const char* path) {
+  if (::unlink(path) < 0) (void)!ftruncate(fd, 0);
+}
 
 void* reserve_memory(size_t size) {
   int flags = MAP_PRIVATE | MAP_ANONYMOUS;

@@ -32,10 +32,11 @@ int enter_chroot(const char* path);
 // "022", octal. False: not that.
 bool set_umask(const char* octal);
 
-// Created or emptied, 0644. The pid is written by write_pid().
+// Created or emptied, 0644, and locked as long as it is open; EWOULDBLOCK: another daemon has it. The pid is written by
+// write_pid(). drop_pidfile() removes the file, or empties it where we may not.
 Fd open_pidfile(const char* path, int* error);
 void write_pid(int fd);
-void remove_file(const char* path);
+void drop_pidfile(int fd, const char* path);
 // Appended to, 0640.
 Fd open_logfile(const char* path, int* error);
 

@@ -156,6 +156,7 @@ Process::Process(const Words& words, const ProcessSetup& setup) {
       const rlimit limit{setup.files, setup.files};
       setrlimit(RLIMIT_NOFILE, &limit);
     }
+    if (setup.user != 0 && (setgid(setup.user) != 0 || setuid(setup.user) != 0)) _exit(125);
     for (const std::string& e : setup.environment) putenv(const_cast<char*>(e.c_str()));
     execvp(argv[0], argv.data());
     fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));

@@ -47,6 +47,7 @@ using Words = std::vector<std::string>;
 struct ProcessSetup {
   Words environment;      // NAME=value, added to ours
   unsigned files = 0;     // limit of open descriptors; 0: as ours
+  unsigned user = 0;      // user and group; 0: as ours
   std::string input;      // a file as standard input; empty: /dev/null
   bool separate = false;  // standard output is kept apart from standard error
 };

@@ -144,7 +144,9 @@ Conn::Conn(int fd) : fd_(fd), connected_(true), began_(now()) {
 Conn::~Conn() { close(); }
 
 Conn& Conn::send(const std::string& bytes) {
-  if (!bytes.empty()) queue_.push_back({bytes, 0, 0, 0, 0});
+  if (bytes.empty()) return *this;
+  queue_.push_back({bytes, 0, 0, 0, 0});
+  queued_ += bytes.size();
   return *this;
 }
 Conn& Conn::send_pattern(uint64_t seed, uint64_t size) {
@@ -234,7 +236,7 @@ void Conn::write_some() {
       if (p.from == p.to) queue_.pop_front();
     } else {
       p.done += static_cast<size_t>(n);
-      if (echo) queued_ -= static_cast<size_t>(n);
+      queued_ -= static_cast<size_t>(n);
       if (p.done == p.bytes.size()) queue_.pop_front();
     }
     if (static_cast<size_t>(n) < size) return;
@@ -275,7 +277,6 @@ void Conn::took(const char* bytes, size_t size) {
     compared_ += size;
   } else if (echo) {
     send(std::string(bytes, size));
-    queued_ += size;
   } else if (on_bytes) {
     on_bytes(bytes, size);
   } else if (!digest) {

@@ -92,7 +92,7 @@ class Conn final : public Actor {
   bool shut_wanted_ = false, shut_ = false, close_wanted_ = false;
   int error_ = 0;
   std::deque<Piece> queue_;
-  size_t queued_ = 0;  // bytes of an echo
+  size_t queued_ = 0;  // bytes in it that are no pattern
   uint64_t sent_ = 0, received_ = 0, seed_ = 0, compared_ = 0, hash_ = 14695981039346656037u;
   double began_ = 0;
   std::string text_;

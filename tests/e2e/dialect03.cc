@@ -1,0 +1,169 @@
+// Dialect 0.3, as a DeleGate would see us. Read next: peer.h.
+#include <doctest/doctest.h>
+
+#include "tests/e2e/peer.h"
+
+using namespace e2e;
+
+TEST_CASE("0.3: a hand-made peer connects, and an echo goes both ways") {
+  Server server(echoes);
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "DEST=" + local(server.port()), "TIMEOUT=lin:1"});
+  Peer03 peer(a.link_port());
+  REQUIRE(wait_for([&] { return peer.up(); }, 5));
+  REQUIRE(a->wait_log(" link-up ", 5));
+  CHECK(a->says("dialect=0.3"));
+  CHECK(serves(a.port(), 5));
+  CHECK(peer.connects == 1);
+  const unsigned id = peer.open("with CONNECT, ");
+  REQUIRE(wait_for([&] { return peer.opened(id); }, 5));
+  peer.send(id, "with SEND");
+  CHECK(wait_for([&] { return peer.received(id) == "with CONNECT, with SEND"; }, 5));
+  peer.close(id);
+  CHECK(wait_for([&] { return peer.closed(id) && server.conns().empty(); }, 5));
+  CHECK(peer.fault() == "");
+}
+
+TEST_CASE("0.3: the link is made by us, and proto:0.3 says nothing of SockMux 1") {
+  for (const char* proto : {"SOXCONF=proto:0.3", "SOXCONF=proto:auto"}) {
+    CAPTURE(proto);
+    std::unique_ptr<Peer03> peer;
+    Server deleGate([&](Conn& c) { peer = std::make_unique<Peer03>(c); });
+    Daemon c({"SERVER=sockmux://" + local(deleGate.port()), "PORT=127.0.0.1:0", proto, "TIMEOUT=lin:1"});
+    CHECK(serves(c.port(), 5));
+    REQUIRE(peer != nullptr);
+    CHECK((peer->hello_text().find("smx/1:") == std::string::npos) == (std::string(proto) == "SOXCONF=proto:0.3"));
+    CHECK(peer->fault() == "");
+    c.kill();
+  }
+}
+
+TEST_CASE("0.3: never more than 56 channels at once; who waits is served when one ends") {
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "TIMEOUT=lin:1"});
+  Peer03 peer(a.link_port());
+  REQUIRE(a->wait_log(" link-up ", 5));
+  const uint16_t port = a.port();
+  std::vector<std::unique_ptr<Conn>> clients;
+  for (int i = 0; i < 60; ++i) {
+    clients.push_back(std::make_unique<Conn>(port));
+    clients.back()->send("?");
+  }
+  const auto answered = [&] {
+    size_t n = 0;
+    for (auto& c : clients) n += c->text() == "?" ? 1 : 0;
+    return n;
+  };
+  REQUIRE(wait_for([&] { return answered() == 56; }, 5));
+  CHECK(peer.connects == 56);
+  // One that ends makes room for one, four for all.
+  for (size_t i = 1; i <= 4; ++i) {
+    peer.close_one();
+    CHECK(wait_for([&] { return answered() == 56 + i; }, 5));
+    CHECK(peer.connects == 56 + i);
+  }
+  CHECK(peer.most == 56);
+  CHECK(peer.fault() == "");
+}
+
+TEST_CASE("0.3: 200 short connections; no id is used again before CLOSED, however late that comes") {
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "TIMEOUT=lin:1"});
+  Peer03 peer(a.link_port());
+  peer.closed_after = 0.05;
+  REQUIRE(a->wait_log(" link-up ", 5));
+  const uint16_t port = a.port();
+  // Clients that know what they wait for and go; the end of a direction alone would cost TIMEOUT=lin each.
+  std::vector<std::unique_ptr<Conn>> clients;
+  size_t started = 0, good = 0;
+  const bool done = wait_for(
+      [&] {
+        for (size_t i = 0; i < clients.size();) {
+          if (clients[i]->text() == "short") {
+            ++good;
+            clients[i]->reset();
+          }
+          if (clients[i]->closed() || clients[i]->over()) {
+            clients.erase(clients.begin() + static_cast<std::ptrdiff_t>(i));
+          } else {
+            ++i;
+          }
+        }
+        while (started < 200 && clients.size() < 80) {
+          clients.push_back(std::make_unique<Conn>(port));
+          clients.back()->send("short");
+          ++started;
+        }
+        return clients.empty();
+      },
+      20);
+  CHECK(done);
+  CHECK(good == 200);
+  CHECK(peer.connects == 200);
+  CHECK(peer.most <= 56);
+  CHECK(peer.fault() == "");
+}
+
+TEST_CASE("0.3: 80 clients at once between two of ours are all served in the end") {
+  Server server(echoes);
+  Pair p({"PORT=127.0.0.1:0", "TIMEOUT=lin:1"}, {"DEST=" + local(server.port()), "SOXCONF=proto:0.3", "TIMEOUT=lin:1"});
+  Crowd crowd;
+  crowd.ports = {p.a->port()};
+  crowd.count = crowd.at_once = 80;
+  crowd.most_bytes = 50000;
+  check_crowd(crowd);
+  CHECK(server.accepted() == 80);
+  CHECK((*p.a)->says("dialect=0.3"));
+}
+
+TEST_CASE("0.3 has no half-close: who ends its direction still gets the answer, within TIMEOUT=lin") {
+  constexpr uint64_t kSize = 5 << 20;
+  Server server([](Conn& c) {
+    // Knows by itself where the question ends, and thinks for a while.
+    auto got = std::make_shared<std::string>();
+    c.on_bytes = [&c, got](const char* bytes, size_t size) {
+      got->append(bytes, size);
+      if (got->size() == kSize) c.send(digest_of(*got)).shut();
+    };
+  });
+  for (const bool from_connector : {false, true}) {
+    CAPTURE(from_connector);
+    const std::string port = "PORT=127.0.0.1:0", dest = "DEST=" + local(server.port());
+    Pair p({from_connector ? dest : port, "TIMEOUT=lin:1"}, {from_connector ? port : dest, "SOXCONF=proto:0.3", "TIMEOUT=lin:1"});
+    Conn client(from_connector ? p.c->port() : p.a->port());
+    client.send_pattern(3, kSize).shut();
+    CHECK(wait_for([&] { return client.over(); }, 20));
+    CHECK(client.ended());
+    CHECK(client.text() == digest_of(pattern(3, kSize)));
+    CHECK(p.a->wait_channels(0, 5));
+    CHECK(p.c->wait_channels(0, 5));
+  }
+}
+
+TEST_CASE("0.3: a server that ends does not cut off what the client was sent") {
+  Server server(gives(8, 3 << 20));
+  Pair p({"PORT=127.0.0.1:0", "SOXCONF=proto:0.3"}, {"DEST=" + local(server.port())});
+  for (int i = 0; i < 5; ++i) {
+    Conn client(p.a->port());
+    client.expect_pattern(8);
+    CHECK(wait_for([&] { return client.over(); }, 10));
+    CHECK(client.ended());
+    CHECK(client.received() == 3 << 20);
+    CHECK_FALSE(client.wrong());
+  }
+}
+
+TEST_CASE("0.3: a peer's \"No server\" ends the client at once, and its id is free again") {
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0"});
+  Peer03 peer(a.link_port());
+  peer.refuses = true;
+  REQUIRE(a->wait_log(" link-up ", 5));
+  for (int i = 0; i < 300; ++i) {  // more than there are ids
+    Conn client(a.port());
+    REQUIRE(wait_for([&] { return client.over(); }, 2));
+  }
+  CHECK(peer.connects == 300);
+  CHECK(peer.fault() == "");
+  peer.refuses = false;
+  CHECK(wait_for([&] { return peer.now_open() == 0; }, 2));
+  Conn client(a.port());
+  client.send("now");
+  CHECK(wait_for([&] { return client.text() == "now"; }, 2));
+}

@@ -1,0 +1,124 @@
+// Peers made by hand, from the pages of the protocol and not from our code: what a DeleGate would see of us, and what
+// nobody should ever send.
+//
+// Invariant: they share no code with core/mux. Read next: dialect03.cc, garbage.cc.
+#ifndef SOCKMUX_TESTS_E2E_PEER_H
+#define SOCKMUX_TESTS_E2E_PEER_H
+
+#include <deque>
+#include <map>
+#include <set>
+#include <string>
+
+#include "tests/e2e/sockets.h"
+
+namespace e2e {
+
+// Type codes of the pages.
+enum : uint8_t {
+  kNoop = 0x00, kHello = 0x01, kConnect = 0x02, kSend = 0x06, kClose = 0x08, kEcho = 0x09, kSetopt = 0x0a, kCrypton = 0x0c,
+  kHellook = 0x41, kConnected = 0x42, kSent = 0x46, kClosed = 0x48, kEchook = 0x49,
+  kSettings = 0x10, kAck = 0x11, kBye = 0x13, kCredit = 0x20, kFin = 0x21, kRefund = 0x24,
+};
+
+std::string be16(unsigned v);
+std::string be32(uint32_t v);
+std::string be64(uint64_t v);
+std::string packet(uint8_t version, uint8_t type, unsigned said, unsigned raid, const std::string& payload);
+
+// What both dialects share: a connection and the packets in it.
+class Peer : public Actor {
+ public:
+  // Makes a link to there.
+  explicit Peer(uint16_t port);
+  // Speaks on a link that was accepted.
+  explicit Peer(Conn& accepted);
+
+  Conn& link() { return *link_; }
+  bool up() const { return up_; }
+  // The link is closed by the other side.
+  bool over() const { return link_->over() || link_->closed(); }
+  void raw(const std::string& bytes) { link_->send(bytes); }
+
+  void want(std::vector<pollfd>& list) override { (void)list; }
+  void ready(const pollfd* list, size_t count) override { (void)list, (void)count; }
+
+ protected:
+  virtual void on_packet(uint8_t version, uint8_t type, unsigned said, unsigned raid, const std::string& payload) = 0;
+  bool up_ = false;
+
+ private:
+  void start();
+  std::unique_ptr<Conn> own_;
+  Conn* link_;
+  std::string held_;
+};
+
+// Dialect 0.3: 64 slots; echoes what channels bring.
+class Peer03 : public Peer {
+ public:
+  explicit Peer03(uint16_t port) : Peer(port) { hello(); }
+  explicit Peer03(Conn& accepted) : Peer(accepted) { hello(); }
+
+  double closed_after = 0;   // seconds until CLOSED is sent
+  bool echoes = true;        // false: takes data, acknowledges them, and says nothing
+  bool refuses = false;      // answers CONNECT by CLOSE "No server"
+  size_t connects = 0;
+  size_t most = 0;           // channels at once
+  size_t now_open() const { return channel_.size(); }
+  // The first rule that the other side broke.
+  const std::string& fault() const { return fault_; }
+  const std::string& hello_text() const { return hello_; }
+
+  // Opens a channel of ours; what comes on it stands in received().
+  unsigned open(const std::string& first = "", const std::string& client = "10.1.1.1:1234", const std::string& at = "10.1.1.2:9023");
+  bool opened(unsigned id) const { return channel_.count(id) != 0 && channel_.at(id).peer != 0; }
+  bool closed(unsigned id) const { return channel_.count(id) == 0; }
+  const std::string& received(unsigned id) { return received_[id]; }
+  void send(unsigned id, const std::string& bytes);
+  void close(unsigned id);
+  // Closes the oldest of the channels that the other side opened.
+  void close_one();
+
+  void want(std::vector<pollfd>& list) override;
+
+ private:
+  struct Channel {
+    unsigned peer = 0;
+    bool closing = false;  // our CLOSE is out
+    bool ours = false;
+    double dies = 0;       // CLOSED is due then; 0: not
+  };
+  void hello();
+  void put(uint8_t type, unsigned said, unsigned raid, const std::string& payload) { raw(packet(3, type, said, raid, payload)); }
+  void wrong(const std::string& what) { if (fault_.empty()) fault_ = what; }
+  void took(unsigned id, const std::string& bytes, bool counts);
+  void on_packet(uint8_t version, uint8_t type, unsigned said, unsigned raid, const std::string& payload) override;
+  unsigned free_id() const;
+  void forget(unsigned id);
+
+  bool hellook_seen_ = false;
+  std::string hello_, fault_;
+  std::map<unsigned, Channel> channel_;  // by our id
+  std::set<unsigned> busy_;              // ids of the other side
+  std::map<unsigned, std::string> received_;
+};
+
+// Dialect 1, the asking side: shakes hands, and is then used to send what is wrong.
+class Peer1 : public Peer {
+ public:
+  explicit Peer1(uint16_t port);
+  // The code of the BYE that came; -1: none.
+  int bye() const { return bye_; }
+  void numbered(uint8_t type, unsigned said, unsigned raid, const std::string& payload) {
+    raw(packet(0x11, type, said, raid, payload));
+  }
+
+ private:
+  void on_packet(uint8_t version, uint8_t type, unsigned said, unsigned raid, const std::string& payload) override;
+  int bye_ = -1;
+};
+
+}  // namespace e2e
+
+#endif

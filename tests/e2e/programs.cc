@@ -1,0 +1,171 @@
+// Programs that people run through tunnels: curl and nginx, ssh and sshd, socat. Read next: harness.h, run().
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include "tests/e2e/sockets.h"
+
+using namespace e2e;
+
+namespace {
+
+// A port that nobody has now, for programs that cannot choose one by themselves and tell. It is bound, not listening,
+// until the program takes it over.
+uint16_t port_of(std::unique_ptr<DeadPort>& place) {
+  place = std::make_unique<DeadPort>();
+  return place->port();
+}
+
+class Nginx {
+ public:
+  Nginx() {
+    const std::string program = find_program("nginx");
+    std::unique_ptr<DeadPort> place;
+    port_ = port_of(place);
+    place.reset();  // nginx does not share
+    run({"mkdir", folder_ / "www"}, 5);
+    std::string conf = "daemon off; master_process off; pid " + folder_ / "pid" + "; error_log stderr;\n";
+    conf += "events { worker_connections 512; }\nhttp { access_log off; keepalive_timeout 60; gzip off;\n";
+    const std::string built = built_with(program);
+    for (const char* module : {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"})
+      if (built.find(std::string("--without-http_") + module + "_module") == std::string::npos)
+        conf += std::string(module) + "_temp_path " + folder_ / module + ";\n";
+    conf += "server { listen " + local(port_) + "; root " + folder_ / "www" + "; client_max_body_size 100m; } }\n";
+    write_file(folder_ / "conf", conf);
+    write_file(folder_ / "www/small", "a small page\n");
+    write_file(folder_ / "www/large", pattern(20, 20 << 20));
+    process_ = std::make_unique<Process>(Words{program, "-p", folder_.path(), "-c", folder_ / "conf"});
+    bool up = false;
+    std::unique_ptr<Conn> probe;
+    up = wait_for(
+        [&] {
+          if (probe == nullptr || probe->over()) probe = std::make_unique<Conn>(port_);
+          return probe->connected();
+        },
+        5);
+    REQUIRE_MESSAGE(up, "nginx does not start: ", process_->log());
+  }
+  uint16_t port() const { return port_; }
+
+ private:
+  static std::string built_with(const std::string& program) {
+    Process p({program, "-V"});
+    (void)p.wait_end(5);
+    return p.log();
+  }
+  TempFolder folder_;
+  uint16_t port_ = 0;
+  std::unique_ptr<Process> process_;
+};
+
+class Sshd {
+ public:
+  Sshd() {
+    const std::string program = find_program("sshd"), keygen = find_program("ssh-keygen");
+    for (const char* key : {"host", "user"}) run({keygen, "-q", "-t", "ed25519", "-N", "", "-f", folder_ / key}, 10);
+    std::unique_ptr<DeadPort> place;
+    port_ = port_of(place);
+    place.reset();
+    write_file(folder_ / "conf", "ListenAddress " + local(port_) + "\nHostKey " + folder_ / "host" + "\nAuthorizedKeysFile " +
+                                     folder_ / "user.pub" + "\nStrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\n" +
+                                     "PasswordAuthentication no\nMaxStartups 100\nSubsystem sftp internal-sftp\nSetEnv HOME=" +
+                                     folder_.path() + "\n");  // so that nobody's own shell files run
+    if (geteuid() == 0) run({"mkdir", "-p", "/run/sshd"}, 5);  // where it puts its unprivileged part
+    process_ = std::make_unique<Process>(Words{program, "-D", "-e", "-f", folder_ / "conf"});
+    REQUIRE_MESSAGE(process_->wait_log("Server listening on", 5), "sshd does not start: ", process_->log());
+  }
+  uint16_t port() const { return port_; }
+  // Options of ssh and scp to get in.
+  Words options() const {
+    return {"-F", "none", "-i", folder_ / "user", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+            "-o", "LogLevel=ERROR", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"};
+  }
+
+ private:
+  TempFolder folder_;
+  uint16_t port_ = 0;
+  std::unique_ptr<Process> process_;
+};
+
+Words join(Words a, const Words& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+std::string url(uint16_t port, const char* page) { return "http://" + local(port) + "/" + page; }
+
+}  // namespace
+
+TEST_CASE("curl and nginx, both ways: pages, 20 MB, kept connections, HTTP/1.0, 50 in parallel") {
+  const std::string curl = find_program("curl");
+  Nginx left, right;
+  for (const char* proto : {"SOXCONF=proto:auto", "SOXCONF=proto:0.3"}) {
+    CAPTURE(proto);
+    // 0.3 has no half-close; curl does not need it.
+    Pair p({"PORT=127.0.0.1:0", "DEST=" + local(left.port())}, {"PORT=127.0.0.1:0", "DEST=" + local(right.port()), proto});
+    for (const uint16_t port : {p.a->port(), p.c->port()}) {
+      CHECK(run({curl, "-sS", url(port, "small")}, 10) == "a small page\n");
+      CHECK(run({curl, "-sS", "-0", url(port, "small")}, 10) == "a small page\n");
+      CHECK(digest_of(run({curl, "-sS", url(port, "large")}, 30)) == digest_of(pattern(20, 20 << 20)));
+      CHECK(run({curl, "-sS", "-o", "/dev/null", "-w", "%{http_code}", url(port, "missing")}, 10) == "404");
+      // One connection for ten requests.
+      Words many{curl, "-sS", "-w", "%{num_connects}"};
+      for (int i = 0; i < 10; ++i) many.push_back(url(port, "small"));
+      const std::string kept = run(many, 10);
+      CHECK(count_of(kept, "a small page\n") == 10);
+      CHECK(count_of(kept, "a small page\n1") == 1);
+      CHECK(count_of(kept, "a small page\n0") == 9);
+    }
+    std::vector<std::unique_ptr<Process>> parallel;
+    ProcessSetup apart;
+    apart.separate = true;
+    for (int i = 0; i < 50; ++i)
+      parallel.push_back(std::make_unique<Process>(Words{curl, "-sS", url(i % 2 == 0 ? p.a->port() : p.c->port(), "small")}, apart));
+    for (auto& c : parallel) {
+      CHECK(c->wait_end(30));
+      CHECK(c->status() == 0);
+      CHECK(c->output() == "a small page\n");
+    }
+  }
+}
+
+TEST_CASE("ssh and scp through the tunnel, in both dialects") {
+  const std::string ssh = find_program("ssh"), scp = find_program("scp");
+  Sshd sshd;
+  TempFolder temp;
+  const std::string five = pattern(55, 5 << 20);
+  write_file(temp / "five", five);
+  for (const char* proto : {"SOXCONF=proto:auto", "SOXCONF=proto:0.3"}) {
+    CAPTURE(proto);
+    Pair p({"PORT=127.0.0.1:0"}, {"DEST=" + local(sshd.port()), proto});
+    const Words options = sshd.options(), on{"-p", text(p.a->port())}, copy_on{"-q", "-P", text(p.a->port())};
+    ProcessSetup apart, input;
+    apart.separate = input.separate = true;
+    input.input = temp / "five";
+    Process command(join(join(join({ssh}, on), options), {"127.0.0.1", "echo from afar; seq 1 1000 | tail -1"}), apart);
+    // What ssh reads to its end goes there, and comes back.
+    Process cat(join(join(join({ssh}, on), options), {"127.0.0.1", "cat"}), input);
+    Process there(join(join(join({scp}, copy_on), options), {temp / "five", "127.0.0.1:" + temp / "there"}), apart);
+    Process back(join(join(join({scp}, copy_on), options), {"127.0.0.1:" + temp / "five", temp / "back"}), apart);
+    for (Process* program : {&command, &cat, &there, &back}) {
+      CHECK(program->wait_end(30));
+      CHECK_MESSAGE(program->status() == 0, program->log());
+    }
+    CHECK(command.output() == "from afar\n1000\n");
+    CHECK(digest_of(cat.output()) == digest_of(five));
+    CHECK(digest_of(read_file(temp / "there")) == digest_of(five));
+    CHECK(digest_of(read_file(temp / "back")) == digest_of(five));
+    write_file(temp / "there", "");
+    write_file(temp / "back", "");
+  }
+}
+
+TEST_CASE("socat ends its direction, and still gets the answer") {
+  const std::string socat = find_program("socat");
+  Server server(answers_digest);
+  Pair p({"PORT=127.0.0.1:0"}, {"DEST=" + local(server.port())});
+  TempFolder temp;
+  write_file(temp / "one", pattern(56, 1 << 20));
+  ProcessSetup input;
+  input.input = temp / "one";
+  CHECK(run({socat, "-t", "20", "-", "TCP4:" + local(p.a->port())}, 20, input) == digest_of(pattern(56, 1 << 20)));
+}
