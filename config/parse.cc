@@ -9,7 +9,7 @@
 namespace smx {
 
 // Obeyed parameters; the nearest name for an unknown one is looked for in this order.
-const Parser::Handler Parser::kHandlers[] = {
+constexpr Parser::Handler Parser::kHandlers[] = {
     {"SERVER", &Parser::on_server, true, false},      {"PORT", &Parser::on_port, true, false},
     {"DEST", &Parser::on_dest, true, false},          {"PERMIT", &Parser::on_permit, true, true},
     {"REJECT", &Parser::on_reject, true, true},       {"RELIABLE", &Parser::on_reliable, true, true},
@@ -23,7 +23,7 @@ const Parser::Handler Parser::kHandlers[] = {
     {"XCOM", &Parser::on_xcom, false, true},          {"XFIL", &Parser::on_xfil, false, true},
 };
 
-const Parser::Handler Parser::kOptions[] = {
+constexpr Parser::Handler Parser::kOptions[] = {
     {"-f", &Parser::on_foreground, true, false},    {"-v", &Parser::on_verbose, true, true},
     {"-vv", &Parser::on_verbose, true, true},       {"-fv", &Parser::on_verbose, true, false},
     {"-vd", &Parser::on_verbose, true, true},       {"-vt", &Parser::on_verbose, true, true},
@@ -34,7 +34,7 @@ const Parser::Handler Parser::kOptions[] = {
     {"-S", &Parser::on_ignored_option, true, true}, {"-r", &Parser::on_ignored_option, true, true},
 };
 
-const Parser::Handler Parser::kGlued[] = {
+constexpr Parser::Handler Parser::kGlued[] = {
     {"-P", &Parser::on_accept, true, false},
     {"-Q", &Parser::on_accept_more, true, false},
     {"-e", &Parser::on_env, true, true},
