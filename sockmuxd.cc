@@ -503,6 +503,10 @@ int Daemon::detach() {
       return kExitPermission;
     }
   }
+  if (!config_.chroot_dir.empty()) {
+    error = check_chroot(config_.chroot_dir.data());
+    if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
+  }
   if (!config_.foreground) {
     error = daemonize();
     if (error != 0) return fail("cannot become a daemon", "", kExitSystem);

@@ -91,6 +91,7 @@ void Listener::on_ready(int fd, uint8_t ready, Time now) {
       continue;
     }
     stream->start_client(*session, client, local, &gate_);
+    sessions_.used(*session);
   }
 }
 

@@ -80,6 +80,12 @@ int become(const Identity& who) {
 
 bool is_root() { return geteuid() == 0; }
 
+int check_chroot(const char* path) {
+  struct stat s;
+  if (stat(path, &s) < 0) return errno;
+  if (!S_ISDIR(s.st_mode)) return ENOTDIR;
+  return is_root() ? 0 : EPERM;
+}
 int enter_chroot(const char* path) { return chroot(path) < 0 || chdir("/") < 0 ? errno : 0; }
 
 bool set_umask(const char* octal) {

@@ -28,6 +28,8 @@ int find_identity(const char* text, Identity* out);
 int become(const Identity& who);
 bool is_root();
 
+// What enter_chroot() would come to, as far as that can be seen before.
+int check_chroot(const char* path);
 int enter_chroot(const char* path);
 // "022", octal. False: not that.
 bool set_umask(const char* octal);

@@ -56,7 +56,6 @@ Session* Sessions::pick(Time now) {
       doubtful = &s;
       continue;
     }
-    next_ = (next_ + k + 1) % count_;
     return &s;
   }
   if (doubtful != nullptr) return doubtful;

@@ -27,8 +27,10 @@ class Sessions final : private SessionOwner, private Task {
   // all are in use, and the link was closed.
   bool attach(Link& link, Time now);
 
-  // A session that can open a channel now, by turns; nullptr: none (on_room() will be called when there is).
+  // A session that can open a channel now, by turns; nullptr: none (on_room() will be called when there is). It is the
+  // same one until used() says that it got a client.
   Session* pick(Time now);
+  void used(const Session& session) { next_ = session.number() % count_; }
   void add_opener(Opener& opener);
 
   void retry_now(Time now);

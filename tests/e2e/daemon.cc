@@ -51,7 +51,9 @@ TEST_CASE("TERM without channels ends at once, with 0, and the peer is told") {
     CHECK((*p.a)->status() == 0);
     CHECK((*p.a)->says(" ended"));
     CHECK((*p.c)->wait_log(" link-down ", 1));
-    CHECK((*p.c)->says("reason=\"peer said goodbye: shutdown\""));
+    CHECK((*p.c)->says("reason=\"peer said goodbye: shutdown\" seconds="));
+    CHECK((*p.c)->says(" rx="));
+    CHECK((*p.c)->says(" tx="));
   }
 }
 
@@ -137,6 +139,10 @@ TEST_CASE("exit codes are those of the manual page") {
   CHECK(start_code({"-f", "+=" + temp / "conf"}, &said) == 78);
   CHECK(said.find("conf:3") != std::string::npos);
   CHECK(start_code({"-f", "SERVER=sockmux", "-P127.0.0.1:0", "OWNER=nosuchuser"}) == 78);
+  CHECK(start_code({"-f", "SERVER=sockmux", "-P127.0.0.1:0", "MAXIMA=memory:100k"}, &said) == 78);
+  CHECK(said.find("MAXIMA=memory") != std::string::npos);
+  CHECK(start_code({"-t", "SERVER=sockmux", "-P" + local(busy.port()), "PIDFILE=" + temp / "unmade"}) == 0);
+  CHECK_FALSE(exists(temp / "unmade"));
   CHECK(start_code({"-f", "SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0/udp"}) == 69);
 }
 
@@ -169,6 +175,7 @@ TEST_CASE("a start that fails leaves nothing behind: no process, no port, no fil
   const Case cases[] = {
       {"the second port is taken", {"PORT=" + local(good.port()) + "," + local(busy.port())}, 69},
       {"no place for the log", {"PORT=" + local(good.port()), "LOGFILE=" + temp / "no/log"}, 73},
+      {"no folder to be the root", {"PORT=" + local(good.port()), "CHROOT=" + temp / "no"}, geteuid() == 0 ? 71 : 77},
       {"no such user", {"PORT=" + local(good.port()), "OWNER=nosuchuser"}, 78},
   };
   for (const Case& c : cases) {
@@ -187,8 +194,8 @@ TEST_CASE("without -f: into the background, with PIDFILE and LOGFILE, as nobody;
   TempFolder temp;
   Server server(echoes);
   Background daemon(temp / "pid");
-  Process parent({daemon_path(), "SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "PIDFILE=" + daemon.path,
-                  "LOGFILE=" + temp / "log"});
+  Process parent({daemon_path(), "SERVER=sockmux", "-P127.0.0.1:0", "PORT=localhost:0", "PIDFILE=" + daemon.path,
+                  "DEST=localhost:" + text(server.port()), "LOGFILE=" + temp / "log"});
   CHECK(parent.wait_end(5));
   CHECK(parent.status() == 0);
   REQUIRE(daemon.find());
@@ -196,10 +203,11 @@ TEST_CASE("without -f: into the background, with PIDFILE and LOGFILE, as nobody;
   const auto port_after = [&](const std::string& text) {
     const size_t at = parent.log().find(text);
     REQUIRE(at != std::string::npos);
-    return static_cast<uint16_t>(atoi(parent.log().c_str() + parent.log().find(':', at) + 1));
+    return static_cast<uint16_t>(atoi(parent.log().c_str() + parent.log().rfind(':', parent.log().find('\n', at)) + 1));
   };
-  Daemon c({"SERVER=sockmux://" + local(port_after("links are accepted")), "DEST=" + local(server.port())});
-  CHECK(serves(port_after("clients are accepted"), 5));
+  Daemon c({"SERVER=sockmux://" + local(port_after("links are accepted")), "DEST=" + local(server.port()), "PORT=127.0.0.1:0"});
+  CHECK(serves(c.port(), 5));
+  CHECK(serves(port_after("clients are accepted"), 5, parent.says("clients are accepted at [::1]") ? "::1" : "127.0.0.1"));
   CHECK(read_file(temp / "log").find(" link-up ") != std::string::npos);
 #if defined(__linux__)
   const std::string proc = "/proc/" + text(static_cast<uint64_t>(daemon.pid));
@@ -299,6 +307,41 @@ TEST_CASE("MAXIMA=conpch: so many connections of one client host, and a place is
     CHECK(p.a->wait_channels(0, 2));
   }
   CHECK((*p.a)->says("reason=\"MAXIMA=conpch reached\""));
+}
+
+TEST_CASE("nobody waits busily: idle links, stuck and half-closed channels, clients without a link") {
+  Server lazy(reads_nothing), half([](Conn& c) { c.send("end").shut(); }), echo(echoes);
+  DeadPort nobody;
+  Pair p({"PORT=127.0.0.1:0"}, {"DEST=" + local(lazy.port()) + ":127.0.0.2", "DEST=" + local(half.port()) + ":127.0.0.3",
+                                "DEST=" + local(echo.port())});
+  Daemon alone({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0"});
+  Conn stuck("127.0.0.1", p.a->port(), "127.0.0.2"), ended("127.0.0.1", p.a->port(), "127.0.0.3"), idle(p.a->port());
+  Conn waits(alone.port());
+  stuck.send_pattern(1, 64 << 20);
+  idle.send("x");
+  waits.send("x");
+  REQUIRE(wait_for([&] { return ended.over() && idle.text() == "x" && waits.connected(); }, 5));
+  CHECK(ended.ended());
+  // Somebody who went away while nobody reads from him.
+  auto gone = std::make_unique<Conn>("127.0.0.1", p.a->port(), "127.0.0.2");
+  gone->send_pattern(2, 64 << 20);
+  uint64_t sent = 0;
+  double since = now();
+  CHECK(wait_for([&] {
+    const uint64_t all = stuck.sent() + gone->sent();
+    if (all != sent) since = now();
+    sent = all;
+    return now() - since > 1;
+  }, 10));
+  gone->reset();
+  for (Daemon* d : {p.a.get(), p.c.get(), &alone}) {
+    CAPTURE((*d)->command());
+    const int64_t before = Daemon::value(d->statistics(), "turns");
+    const double end = now() + 1;
+    CHECK(wait_for([&] { return now() > end; }, 2));
+    CHECK(Daemon::value(d->statistics(), "turns") - before < 30);
+  }
+  CHECK(stuck.alive());
 }
 
 TEST_CASE("after the start nothing is allocated, whatever the traffic") {

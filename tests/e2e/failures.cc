@@ -184,10 +184,13 @@ TEST_CASE("a line that carries nothing any more is noticed at both ends in bound
   Conn open(a.port());
   open.send("hello");
   REQUIRE(wait_for([&] { return open.text() == "hello"; }, 5));
+  // The last bytes are acknowledged after half a second; nothing tells of it.
+  const double quiet = now() + 0.8;
+  CHECK(wait_for([&] { return now() > quiet; }, 2));
   const size_t a_from = a->log().size(), c_from = c->log().size();
   wire.freeze();
   const double start = now();
-  // 2 s (5 s while something is not acknowledged yet) until it is asked, 10 s for the answer.
+  // 2 s (5 s if something were not acknowledged yet) until it is asked, 10 s for the answer.
   CHECK(c->wait_log(" link-down ", 16, c_from));
   CHECK(a->wait_log(" link-down ", 16, a_from));
   MESSAGE("noticed after ", now() - start, " s");
@@ -199,6 +202,65 @@ TEST_CASE("a line that carries nothing any more is noticed at both ends in bound
   wire.thaw();
   CHECK(c->wait_log(" link-up ", 5, c_from));
   CHECK(serves(a.port(), 2));
+}
+
+TEST_CASE("several peers of one port: clients go to them by turns, and one that dies takes only its own along") {
+  Server server[3] = {Server(echoes), Server(echoes), Server(echoes)};
+  Daemon hub({"SERVER=sockmux", "-P127.0.0.1:0", "-Q127.0.0.2:0", "PORT=127.0.0.1:0"});
+  std::unique_ptr<Daemon> peer[3];
+  for (size_t i = 0; i < 3; ++i) {
+    const std::string at = i == 0 ? "127.0.0.2:" + text(hub.link_port(1)) : local(hub.link_port(0));
+    peer[i] = std::make_unique<Daemon>(Words{"SERVER=sockmux://" + at, "DEST=" + local(server[i].port())});
+    REQUIRE((*peer[i])->wait_log(" link-up ", 5));
+  }
+  // One that comes asks the older ones of its host whether they live; they are avoided until they have answered.
+  CHECK(wait_for([&] {
+    (void)serves(hub.port(), 2);
+    return server[0].accepted() > 0 && server[1].accepted() > 0 && server[2].accepted() > 0;
+  }, 5));
+  const size_t before[3] = {server[0].accepted(), server[1].accepted(), server[2].accepted()};
+  check_crowd({{hub.port()}, 30, 5, 20000, 1, 20});
+  for (size_t i = 0; i < 3; ++i) CHECK(server[i].accepted() - before[i] == 10);
+  std::vector<std::unique_ptr<Conn>> open;
+  for (int i = 0; i < 9; ++i) {
+    open.push_back(std::make_unique<Conn>(hub.port()));
+    open.back()->send("x");
+  }
+  const auto alive = [&] {
+    size_t n = 0;
+    for (auto& c : open) n += c->alive() && c->text() == "x" ? 1 : 0;
+    return n;
+  };
+  REQUIRE(wait_for([&] { return alive() == 9; }, 5));
+  peer[1]->kill();
+  CHECK(wait_for([&] { return alive() == 6; }, 2));
+  check_crowd({{hub.port()}, 20, 5, 20000, 2, 20});
+  CHECK(alive() == 6);
+}
+
+TEST_CASE("MAXIMA=channels: one more client waits until one of them ends") {
+  Server server(echoes);
+  Pair p({"PORT=127.0.0.1:0", "MAXIMA=channels:10"}, {"DEST=" + local(server.port()), "MAXIMA=channels:10"});
+  std::vector<std::unique_ptr<Conn>> clients;
+  for (int i = 0; i < 11; ++i) {
+    clients.push_back(std::make_unique<Conn>(p.a->port()));
+    clients.back()->send("x");
+  }
+  const auto served = [&] {
+    size_t n = 0;
+    for (auto& c : clients) n += c->text() == "x" ? 1 : 0;
+    return n;
+  };
+  CHECK(wait_for([&] { return served() == 10; }, 5));
+  CHECK(Daemon::value(p.a->statistics(), "channels") == 10);
+  CHECK(served() == 10);
+  for (auto& c : clients) {
+    if (c->text() != "x") continue;
+    c->shut();
+    break;
+  }
+  CHECK(wait_for([&] { return served() == 11; }, 5));
+  CHECK(server.accepted() == 11);
 }
 
 TEST_CASE("a peer that comes back while its old link hangs serves at once; the old link is asked, and dropped") {
