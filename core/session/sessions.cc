@@ -39,7 +39,8 @@ bool Sessions::attach(Link& link, Time now) {
   }
   if (idle == nullptr) {
     LogLine(LogLevel::warning, "link-refused").kv("peer", link.peer_name()).kv("reason", "MAXIMA=links reached").kv("links", count_);
-    link.close();
+    ask_older(link.peer(), nullptr, now);  // if one of them is dead, the peer's next attempt finds its place
+    link.close(false);
     return false;
   }
   idle->attach(link, now);
@@ -71,12 +72,13 @@ void Sessions::add_opener(Opener& opener) {
 
 // A peer that comes again, while an older link from there seems to stand: that one is asked. It may be dead, with
 // nothing in between to tell us (a router that lost power, a NAT that forgot).
-void Sessions::on_session_up(Session& session, Time now) {
-  const Address peer = session.peer();
+void Sessions::on_session_up(Session& session, Time now) { ask_older(session.peer(), &session, now); }
+
+void Sessions::ask_older(const Address& peer, const Session* but, Time now) {
   if (peer.family == 0) return;
   for (uint32_t i = 0; i < count_; ++i) {
     Session& other = *session_[i];
-    if (&other == &session || !other.up() || !same_ip(other.peer(), peer)) continue;
+    if (&other == but || !other.up() || !same_ip(other.peer(), peer)) continue;
     other.probe(other.mux().dialect() == Dialect::v1 ? seconds(1) : seconds(10), now);
   }
 }

@@ -46,6 +46,7 @@ class Sessions final : private SessionOwner, private Task {
   void on_session_lost(Session& session, Time now) override;
   void on_session_room(Session& session, Time now) override;
   void on_task(Time now) override;
+  void ask_older(const Address& peer, const Session* but, Time now);
 
   Reactor& reactor_;
   Session** session_ = nullptr;

@@ -275,6 +275,30 @@ TEST_CASE("who may: this host by default; RELIABLE names clients and peers; othe
   CHECK(server.accepted() == 2);
 }
 
+TEST_CASE("REACHABLE and REJECT are checked at the side of the server") {
+  Server server(echoes);
+  for (const char* word : {"REACHABLE=127.0.0.3", "REJECT=*:127.0.0.1:*"}) {
+    CAPTURE(word);
+    Pair p({"PORT=127.0.0.1:0"}, {"DEST=" + local(server.port()), word});
+    Conn client(p.a->port());
+    CHECK(wait_for([&] { return client.over(); }, 2));
+    CHECK((*p.c)->wait_log(" channel-refused ", 2));
+    CHECK((*p.c)->says("reason=forbidden"));
+  }
+  CHECK(server.accepted() == 0);
+}
+
+TEST_CASE("what strangers can cause is counted in the log, not repeated") {
+  Pair p({"PORT=127.0.0.1:0", "RELIABLE=127.0.0.9"}, {"SRCIF=127.0.0.9"});
+  const uint16_t port = p.a->port();
+  for (int i = 0; i < 100; ++i) {
+    Conn client(port);
+    REQUIRE(wait_for([&] { return client.over(); }, 2));
+  }
+  CHECK((*p.a)->count(" client-refused ") == 20);
+  CHECK(Daemon::value(p.a->statistics(), "suppressed") == 80);
+}
+
 TEST_CASE("DEST with a list of hosts: each client reaches the server that is meant for it") {
   Server one(gives(1, 10)), two(gives(2, 10)), rest(gives(3, 10));
   Pair p({"PORT=127.0.0.1:0"}, {"DEST=" + local(one.port()) + ":127.0.0.2", "DEST=" + local(two.port()) + ":127.0.0.[3-5],!127.0.0.4",

@@ -64,6 +64,33 @@ TEST_CASE("0.3: never more than 56 channels at once; who waits is served when on
   CHECK(peer.fault() == "");
 }
 
+TEST_CASE("0.3: channels of both sides count together, since a DeleGate has one table for both") {
+  Server server(echoes);
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "DEST=" + local(server.port())});
+  Peer03 peer(a.link_port());
+  REQUIRE(a->wait_log(" link-up ", 5));
+  std::vector<unsigned> theirs;
+  for (int i = 0; i < 30; ++i) theirs.push_back(peer.open("x"));
+  CHECK(wait_for([&] { return server.conns().size() == 30; }, 5));
+  std::vector<std::unique_ptr<Conn>> clients;
+  for (int i = 0; i < 40; ++i) {
+    clients.push_back(std::make_unique<Conn>(a.port()));
+    clients.back()->send("x");
+  }
+  const auto served = [&] {
+    size_t n = 0;
+    for (auto& c : clients) n += c->text() == "x" ? 1 : 0;
+    return n;
+  };
+  CHECK(wait_for([&] { return served() >= 26; }, 5));
+  CHECK(Daemon::value(a.statistics(), "channels") == 56);
+  CHECK(served() == 26);
+  for (const unsigned id : theirs) peer.close(id);
+  CHECK(wait_for([&] { return served() == 40; }, 5));
+  CHECK(peer.most == 56);
+  CHECK(peer.fault() == "");
+}
+
 TEST_CASE("0.3: 200 short connections; no id is used again before CLOSED, however late that comes") {
   Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "TIMEOUT=lin:1"});
   Peer03 peer(a.link_port());

@@ -285,6 +285,23 @@ TEST_CASE("a peer that comes back while its old link hangs serves at once; the o
   CHECK(serves(a.port(), 1));
 }
 
+TEST_CASE("the same where there is place for one link only (MAXIMA=links:1)") {
+  Server server(echoes);
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "MAXIMA=links:1"});
+  Wire wire(a.link_port());
+  Daemon c({"SERVER=sockmux://" + local(wire.port()), "DEST=" + local(server.port())});
+  REQUIRE(c->wait_log(" link-up ", 5));
+  REQUIRE(serves(a.port(), 2));
+  wire.freeze(true);
+  const double start = c.restart();
+  CHECK(c->wait_log(" link-up ", 5));
+  CHECK(serves(a.port(), 2));
+  MESSAGE("served after ", now() - start, " s");
+  CHECK(now() - start < 3 * slowness());
+  CHECK(a->wait_log(" link-refused ", 1));
+  CHECK(a->count(" link-down ") == 1);
+}
+
 TEST_CASE("nobody to call at the start: one line in the log, and up within 1 s of the other side's start") {
   Server server(echoes);
   auto place = std::make_unique<DeadPort>();
