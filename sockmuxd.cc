@@ -307,6 +307,8 @@ class Daemon final : private SignalHandler, private TimerHandler {
   void begin_shutdown(const char* why, Time now);
   void write_statistics();
   uint64_t arena_bytes() const;
+  // As many again may be on their way out, and one is refused.
+  uint32_t tcp_links_count() const { return 2 * links_count_ + 1; }
 
   const Config& config_;
   Arena& arena_;
@@ -347,8 +349,8 @@ class Daemon final : private SignalHandler, private TimerHandler {
 };
 
 uint64_t Daemon::arena_bytes() const {
-  return Reactor::arena_bytes(max_fds_, max_fds_ * 2 + links_count_ * 2 + 256) + Sessions::arena_bytes(mux_, links_count_) +
-         Streams::arena_bytes(max_fds_) + TcpLinks::arena_bytes(links_count_ + 1) + Names::arena_bytes(config_.names.count) +
+  return Reactor::arena_bytes(max_fds_, max_fds_ * 2 + links_count_ * 4 + 256) + Sessions::arena_bytes(mux_, links_count_) +
+         Streams::arena_bytes(max_fds_) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + sizeof(TcpDialer) + 64) + sizeof(Rules) +
          65536;
 }
@@ -380,7 +382,7 @@ int Daemon::prepare() {
     return kExitSystem;
   }
   new (&tables_) Arena(memory, size);
-  const int error = reactor_.init(tables_, max_fds_, max_fds_ * 2 + links_count_ * 2 + 256);
+  const int error = reactor_.init(tables_, max_fds_, max_fds_ * 2 + links_count_ * 4 + 256);
   if (error != 0) {
     say("cannot start the event loop: ", strerror(error));
     return kExitSystem;
@@ -398,7 +400,7 @@ int Daemon::prepare() {
   }
   rules_ = new (tables_.take(sizeof(Rules), alignof(Rules))) Rules(config_, source_, names_, reactor_);
   exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
-  if (!streams_.init(max_fds_, tables_) || !tcp_links_.init(links_count_ + 1, tables_) ||
+  if (!streams_.init(max_fds_, tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
       !names_.init(config_.names.first, config_.names.count, tables_) || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;

@@ -7,15 +7,42 @@ namespace smx {
 
 namespace {
 constexpr uint32_t kUnsentInKernel = 128 * 1024;
-}
+constexpr Duration kGentle = seconds(1);
+constexpr size_t kDropATurn = 65536;
+}  // namespace
 
 void TcpLink::shut_write() { shutdown_write(fd_.get()); }
 
-void TcpLink::close() {
+// A socket that is closed with bytes unread sends a reset, and that may overtake what was written last: gently means to
+// end the write side, and to read on until the peer has ended, too (RFC 1122 4.2.2.13).
+void TcpLink::close(bool gently) {
+  owner_ = nullptr;
+  if (gently) {
+    shutdown_write(fd_.get());
+    reactor_.want(fd_.get(), kRead);
+    reactor_.timers().start(timer_, reactor_.now() + kGentle);
+    return;
+  }
+  reactor_.timers().stop(timer_);
   reactor_.unwatch(fd_.get());
   fd_.reset();
-  owner_ = nullptr;
   table_.give(*this);
+}
+
+void TcpLink::on_ready(int fd, uint8_t ready, Time now) {
+  if (owner_ != nullptr) return owner_->on_link_ready(ready, now);
+  uint8_t waste[4096];
+  for (size_t n = 0; n < kDropATurn; n += sizeof waste) {
+    const IoResult r = read_fd(fd, waste, sizeof waste);
+    if (r.again) return;
+    if (r.error != 0 || r.size == 0) return close(false);
+  }
+}
+
+void TcpLink::on_timer(Timer& timer, Time now) {
+  (void)timer;
+  (void)now;
+  close(false);
 }
 
 bool TcpLinks::init(uint32_t count, Arena& arena) {

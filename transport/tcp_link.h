@@ -1,6 +1,7 @@
 // A link over one TCP connection.
 //
-// Owner: TcpLinks, a table made at the start; a link goes back to it with close(). Invariant: NODELAY is set; what waits
+// Owner: TcpLinks, a table made at the start; a link goes back to it with close(), at once or, gently closed, when the
+// peer has ended too. Invariant: NODELAY is set; what waits
 // unsent in the kernel is bounded where the system can (TCP_NOTSENT_LOWAT), since all of it is ahead of a key press.
 // Read next: core/session/link.h, tcp.h (who makes links).
 #ifndef SOCKMUX_TRANSPORT_TCP_LINK_H
@@ -15,16 +16,16 @@ namespace smx {
 
 class TcpLinks;
 
-class TcpLink final : public Link, private FdHandler {
+class TcpLink final : public Link, private FdHandler, private TimerHandler {
  public:
-  TcpLink(Reactor& reactor, TcpLinks& table) : reactor_(reactor), table_(table) {}
+  TcpLink(Reactor& reactor, TcpLinks& table) : reactor_(reactor), table_(table), timer_(*this) {}
 
   IoResult readv(const MutBytes* piece, int pieces) override { return readv_fd(fd_.get(), piece, pieces); }
   IoResult writev(const Bytes* piece, int pieces) override { return writev_fd(fd_.get(), piece, pieces); }
   void want(uint8_t events) override { reactor_.want(fd_.get(), events); }
   void set_owner(LinkOwner& owner) override { owner_ = &owner; }
   void shut_write() override;
-  void close() override;
+  void close(bool gently) override;
   bool lossy() const override { return false; }
   uint32_t rate() const override { return 0; }
   size_t frame_hint() const override { return 0; }
@@ -33,12 +34,14 @@ class TcpLink final : public Link, private FdHandler {
 
  private:
   friend class TcpLinks;
-  void on_ready(int fd, uint8_t ready, Time now) override { (void)fd, owner_->on_link_ready(ready, now); }
+  void on_ready(int fd, uint8_t ready, Time now) override;
+  void on_timer(Timer& timer, Time now) override;
 
   Reactor& reactor_;
   TcpLinks& table_;
   TcpLink* next_free_ = nullptr;
-  LinkOwner* owner_ = nullptr;
+  LinkOwner* owner_ = nullptr;  // none: gently closed, what comes is dropped
+  Timer timer_;
   Fd fd_;
   Address peer_;
   Text<kAddressText + 8> name_;

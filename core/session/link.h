@@ -32,8 +32,9 @@ class Link {
   virtual void set_owner(LinkOwner& owner) = 0;
   // No more will be written; the peer reads to the end.
   virtual void shut_write() = 0;
-  // Ends it and gives it back to its transport: it must not be used any more.
-  virtual void close() = 0;
+  // Ends it and gives it back to its transport: it must not be used any more. `gently`: what was written last matters
+  // (BYE): the transport sees to it that a reset does not destroy it, for at most a second.
+  virtual void close(bool gently) = 0;
 
   // A line that may change or drop bytes, and needs framing for that (a tty).
   virtual bool lossy() const = 0;

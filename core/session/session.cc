@@ -142,7 +142,7 @@ void Session::lose(Err e, std::string_view why, Time now) {
   Link* link = link_;
   link_ = nullptr;
   mux_.link_down(now);
-  link->close();
+  link->close(e != Err::none && e != Err::silent);
   if (was_up_) {
     // A link that stood for a while: try again at once. One that came and went: not in a storm.
     if (now - link_since_ > seconds(1)) backoff_.reset();
