@@ -69,7 +69,7 @@ TEST_CASE("SockMux 1: each type has its first byte, its lengths and its ids") {
     CHECK(check(version, r.type, said, raid, r.most, Dialect::v1) == Err::none);
     if (r.least > 0) CHECK(check(version, r.type, said, raid, r.least - 1, Dialect::v1) == Err::bad_length);
     CHECK(check(version, r.type, said, raid, r.most + 1, Dialect::v1) == Err::bad_length);
-    for (const unsigned other : {0x00, 0x03, 0x10, 0x11, 0x12, 0xff})
+    for (const unsigned other : {0x00u, 0x03u, 0x10u, 0x11u, 0x12u, 0xffu})
       if (other != r.version) CHECK(check(static_cast<uint8_t>(other), r.type, said, raid, r.least, Dialect::v1) == Err::bad_version);
     const bool opener = r.ids == 'o' || r.ids == 'e' || r.ids == '*';
     const bool acceptor = r.ids == 'a' || r.ids == 'e' || r.ids == '*';

@@ -63,7 +63,6 @@ void Node::attach(Sock& s, ChannelId id) {
   s.live = true;
   s.node = this;
   s.room = s.habit.in_buffer;
-  s.conn->last_move = clock_.now();
   by_slot_[id.slot] = &s;
   if (s.habit.stalls) stalled_.push_back(&s);
 }
@@ -264,7 +263,6 @@ Pulled Node::on_pull(ChannelId id, const MutBytes* piece, int pieces) {
     for (size_t j = 0; j < piece[i].size && p.size < have; ++j) piece[i].data[j] = pattern(s->out_stream(), s->given + p.size++);
   }
   s->given += p.size;
-  if (p.size > 0) s->conn->last_move = clock_.now();
   if (s->may_begin() && s->given < s->made) {
     p.state = Pulled::State::more;
   } else if (s->may_begin() && s->at_end() && (p.size == 0 || rng_.one_in(2))) {
@@ -300,7 +298,6 @@ Taken Node::on_data(ChannelId id, const Bytes* piece, int pieces) {
     }
   }
   s->room -= t.size;
-  if (t.size > 0) s->conn->last_move = clock_.now();
   if (s->room == 0 && !s->habit.stalls && !s->rests) {
     s->rests = true;
     clock_.in(1 + static_cast<int64_t>(rng_.below(static_cast<uint64_t>(s->habit.rest_us))), [this, s] {

@@ -62,12 +62,10 @@ struct Conn {
   Sock client, server;
   uint64_t to_server = 0, to_client = 0;  // bytes that the two will send
   bool whole = true;     // nothing breaks it: all bytes must arrive, and both must see an orderly end
-  bool half_closes = false;
   bool reached = false;  // the server side has heard of it
   enum class Answer : uint8_t { accept, accept_later, refuse, refuse_later, never } answer = Answer::accept;
   int64_t answer_us = 0;
   int64_t leaves_us = -1;  // the client's owner aborts it so long after it was opened
-  smx::Time last_move;
 };
 
 class Node final : public smx::MuxEvents {
@@ -81,7 +79,6 @@ class Node final : public smx::MuxEvents {
   std::function<Conn*(const smx::OpenInfo&)> lookup;  // whose connection a CONNECT names
   std::function<void(Node&, smx::Err)> broken;        // the link must end
   bool checks_data = true;                            // false: garbage may come
-  bool reads_slowly = false;
   Pipe* tx = nullptr;
   Pipe* rx = nullptr;
 
@@ -133,7 +130,6 @@ class Node final : public smx::MuxEvents {
   std::vector<Sock*> stalled_;
   bool linked_ = false;
   bool soon_ = false;
-  bool in_mux_ = false;
   uint64_t link_ = 0;
   uint64_t ticks_ = 0;
   smx::Time watched_ = smx::kNever;

@@ -13,6 +13,11 @@ using namespace sim;
 
 namespace {
 
+// Until the peer has a slot for its client.
+void knock(Clock& clock, Peer03& peer, Conn& c) {
+  if (!peer.client(c)) clock.in(10000, [&clock, &peer, &c] { knock(clock, peer, c); });
+}
+
 std::string run_peer03(uint64_t seed) {
   Rng rng(seed);
   Clock clock;
@@ -21,7 +26,7 @@ std::string run_peer03(uint64_t seed) {
   for (PipeShape& p : shape) {
     p.bytes_per_second = static_cast<int64_t>(rng.pick({100000, 1000000, 100000000}));
     p.delay_us = static_cast<int64_t>(rng.log(100000));
-    p.buffer = rng.pick({1000, 65536});
+    p.buffer = rng.pick({1000u, 65536u});
     if (rng.one_in(4)) p.write_most = 1 + rng.log(1000);
     if (rng.one_in(4)) p.read_most = 1 + rng.log(1000);
   }
@@ -91,11 +96,7 @@ std::string run_peer03(uint64_t seed) {
     if (ours) {
       clock.in(at, [&node, &c] { node.client(c); });
     } else {
-      auto again = std::make_shared<std::function<void()>>();
-      *again = [&clock, &peer, &c, again] {
-        if (!peer.client(c)) clock.in(10000, *again);
-      };
-      clock.in(at, *again);
+      clock.in(at, [&clock, &peer, &c] { knock(clock, peer, c); });
     }
   }
   for (int i = 0; i < 20; ++i) clock.in(static_cast<int64_t>(rng.below(1000000)), [&peer] { peer.echo(); });

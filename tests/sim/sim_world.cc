@@ -33,7 +33,7 @@ WorldShape random_shape(uint64_t seed) {
     PipeShape& p = w.pipe[i];
     p.bytes_per_second = static_cast<int64_t>(rng.pick({30000, 200000, 1000000, 10000000, 100000000}));
     p.delay_us = static_cast<int64_t>(rng.log(300000));
-    p.buffer = rng.pick({1, 100, 4096, 65536, 1000000});
+    p.buffer = rng.pick({1u, 100u, 4096u, 65536u, 1000000u});
     if (rng.one_in(4)) p.write_most = rng.one_in(2) ? 1 : 1 + rng.log(2000);
     if (rng.one_in(4)) p.read_most = rng.one_in(2) ? 1 : 1 + rng.log(2000);
   }
@@ -42,7 +42,9 @@ WorldShape random_shape(uint64_t seed) {
   w.busy_us = static_cast<int64_t>(rng.log(5000000)) + 1;
   w.clients[0] = static_cast<unsigned>(rng.log(30));
   w.clients[1] = static_cast<unsigned>(rng.log(30));
-  w.most_bytes = rng.pick({100, 2000, 20000, 100000});
+  w.most_bytes = rng.pick({100u, 2000u, 20000u, 100000u});
+  for (const PipeShape& p : w.pipe)
+    if (p.buffer < 100 || p.write_most < 10 || p.read_most < 10) w.most_bytes = std::min<uint64_t>(w.most_bytes, 3000);
   w.trouble = !rng.one_in(4);
   return w;
 }

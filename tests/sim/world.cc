@@ -12,7 +12,7 @@ bool World::v03() const {
   return shape_.config[0].proto == MuxConfig::Proto::v03 || shape_.config[1].proto == MuxConfig::Proto::v03;
 }
 
-World::World(uint64_t seed, const WorldShape& shape) : seed_(seed), shape_(shape), rng_(seed) {
+World::World(uint64_t seed, const WorldShape& shape) : shape_(shape), rng_(seed) {
   for (int i = 0; i < 2; ++i) {
     nodes_[i] = std::make_unique<Node>(clock_, rng_, fault_, shape_.config[i], i == 0 ? "C" : "A");
     pipes_[i] = std::make_unique<Pipe>(clock_, shape_.pipe[i]);

@@ -43,7 +43,6 @@ class World {
   void lost(Node& node, smx::Err e);
   void finish(const std::string& when, bool all);
 
-  uint64_t seed_;
   WorldShape shape_;
   Rng rng_;
   Fault fault_;
