@@ -120,6 +120,7 @@ TEST_SRCS = \
 	tests/test_hostlist.cc \
 	tests/test_log.cc \
 	tests/test_mux.cc \
+	tests/test_mux03.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
 	tests/test_reactor.cc \
@@ -258,7 +259,7 @@ size:
 	@$(IN_PARALLEL) BUILD=build/size CXXFLAGS='$(CXXFLAGS) -Os' build/size/sockmuxd
 	@cp -f build/size/sockmuxd build/size/stripped
 	@$(STRIP) build/size/stripped
-	@if command -v musl-gcc >/dev/null; then $(MAKE) static; fi
+	@if command -v musl-gcc >/dev/null; then $(MAKE) $(NO_CHATTER) static; fi
 	@echo "dynamic, stripped: `wc -c <build/size/stripped` bytes"
 	@if command -v musl-gcc >/dev/null; then echo "static (musl), stripped: `wc -c <sockmuxd-static` bytes"; fi
 
