@@ -152,10 +152,10 @@ ERROR_1 = -Werror
 SANITIZE_1 = -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 STATIC_1 = -static
 SMALL = -fno-threadsafe-statics -ffunction-sections -fdata-sections
-OUR_FLAGS = -std=c++17 -I. -DSMX_VERSION='"$(VERSION)"' $(WARN) $(ERROR_$(WERROR)) $(SMALL) $(SANITIZE_$(SANITIZE))
+OUR_FLAGS = -std=c++17 -I. -DSMX_VERSION='"$(VERSION)"' $(WARN) $(SMALL) $(SANITIZE_$(SANITIZE))
 LINK_FLAGS = -Wl,--gc-sections $(SANITIZE_$(SANITIZE)) $(STATIC_$(STATIC))
 
-COMPILE = $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) -MMD -MP -c -o $@
+COMPILE = $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) $(ERROR_$(WERROR)) -MMD -MP -c -o $@
 COMPILE_LIB = $(RULES_CXX) -O2 $(COMPILE) -fno-exceptions -fno-rtti
 COMPILE_TEST = $(RULES_CXX) -O1 $(COMPILE) -fno-rtti
 # The daemon needs libc alone, so the C compiler links it; tests use all of C++.
@@ -171,6 +171,7 @@ SAY = $(SAY_$(V)) " "
 
 LIB_SRCS = $(BASE_SRCS) $(MUX_SRCS) $(IO_SRCS) $(SESSION_SRCS) $(TRANSPORT_SRCS) $(RELAY_SRCS) $(CONFIG_SRCS)
 DAEMON_SRCS = $(RT_SRCS) $(MAIN_SRCS)
+# What an object depends on; WERROR changes none
 FLAGS_NOW = $(CROSS_COMPILE) | $(CC) | $(CXX) | $(CPPFLAGS) | $(CXXFLAGS) | $(OUR_FLAGS) | $(LDFLAGS) | $(LINK_FLAGS)
 
 all: daemon
