@@ -21,7 +21,7 @@ TEST_CASE("both directions at once: 100 clients at each side") {
 TEST_CASE("1,000 connections of 0 to 300 KiB: every byte is the one that was sent") {
   Server server(echoes);
   Pair p({"PORT=127.0.0.1:0"}, {"DEST=" + local(server.port())});
-  for (const size_t at_once : {50, 200}) {
+  for (const size_t at_once : {size_t{50}, size_t{200}}) {
     Crowd crowd;
     crowd.ports = {p.a->port()};
     crowd.count = 500;
@@ -121,6 +121,26 @@ TEST_CASE("1,000 channels open at once, each alive; then none is left") {
   for (auto& c : clients) c->shut();
   CHECK(p.a->wait_channels(0, 10));
   CHECK(p.c->wait_channels(0, 10));
+}
+
+TEST_CASE("with little memory and small packets all arrives too, and nobody stops the others") {
+  Server server(echoes), lazy(reads_nothing);
+  for (const char* proto : {"SOXCONF=proto:1", "SOXCONF=proto:0.3,packsize:129", "SOXCONF=proto:0.3,packsize:16384"}) {
+    CAPTURE(proto);
+    const Words small{"MAXIMA=channels:60,memory:2m,links:1", "TIMEOUT=lin:1"};
+    Words a{"PORT=127.0.0.1:0"}, c{"DEST=" + local(lazy.port()) + ":127.0.0.2", "DEST=" + local(server.port()), proto};
+    a.insert(a.end(), small.begin(), small.end());
+    c.insert(c.end(), small.begin(), small.end());
+    Pair p(a, c);
+    std::vector<std::unique_ptr<Conn>> stuck;
+    for (int i = 0; i < 20; ++i) {
+      stuck.push_back(std::make_unique<Conn>("127.0.0.1", p.a->port(), "127.0.0.2"));
+      stuck.back()->send_pattern(1, 8 << 20);
+    }
+    check_crowd({{p.a->port()}, 36, 36, 50000, 1, 20});
+    for (auto& s : stuck) CHECK(s->alive());
+    CHECK((*p.a)->count(" link-up ") == 1);
+  }
 }
 
 TEST_CASE("after 200 connections each daemon has as many descriptors as before") {
