@@ -247,17 +247,21 @@ install-strip: install
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/sockmuxd $(DESTDIR)$(MANDIR)/man5/sockmux.conf.5 $(DESTDIR)$(MANDIR)/man8/sockmuxd.8
 
+# For flash: no tables for unwinding, which only exceptions and debuggers read; segments that share pages
+TINY = CXXFLAGS='$(CXXFLAGS) -Os -fno-asynchronous-unwind-tables -fno-unwind-tables' \
+	LDFLAGS='$(LDFLAGS) -Wl,-z,noseparate-code'
+
 # A static program with musl, ./sockmuxd-static
 static:
 	@sh tools/need.sh c++ musl-gcc
-	@$(IN_PARALLEL) STATIC=1 CC=musl-gcc CXX='sh tools/musl-c++.sh' CXXFLAGS='$(CXXFLAGS) -Os' build/static/sockmuxd
+	@$(IN_PARALLEL) STATIC=1 CC=musl-gcc CXX='sh tools/musl-c++.sh' $(TINY) build/static/sockmuxd
 	@cp -f build/static/sockmuxd sockmuxd-static
 	@$(STRIP) sockmuxd-static
 
 # Bytes of the stripped program, built for size
 size:
 	@sh tools/need.sh c++
-	@$(IN_PARALLEL) BUILD=build/size CXXFLAGS='$(CXXFLAGS) -Os' build/size/sockmuxd
+	@$(IN_PARALLEL) BUILD=build/size $(TINY) build/size/sockmuxd
 	@cp -f build/size/sockmuxd build/size/stripped
 	@$(STRIP) build/size/stripped
 	@if command -v musl-gcc >/dev/null; then $(MAKE) $(NO_CHATTER) static; fi
