@@ -58,25 +58,59 @@ struct Old : Bench {
 
 TEST_SUITE_BEGIN("mux03");
 
-TEST_CASE("example 2: v1 with 0.3, byte by byte") {
-  MuxConfig c = config();
-  c.asks = true;
-  c.packet_size = 4096;
-  Bench b(c);
+TEST_CASE("sockmux(7), example 2: v1 with 0.3, byte by byte") {
+  const std::vector<Data> c = manual(2, 'C'), a = manual(2, 'A');
+  REQUIRE(c.size() == 5);
+  REQUIRE(a.size() == 3);
+  MuxConfig mc = config();
+  mc.asks = true;
+  mc.packet_size = 4096;
+  Bench b(mc);
   b.up(hex("1f3c01a7"));
-  const Data hello = b.write_all();
-  CHECK(to_hex(hello) == to_hex(hex("0301ffffffff0029 32303236313132332d3038353932312e30383639343020723120736d782f313a396633633031613700")));
-  CHECK(b.feed(hex("030100000000001a 32303236313132332d3038353932312e31313434373120766d00")) == Err::none);
-  Data ok = hello;
-  ok[1] = 0x41;
-  CHECK(to_hex(b.write_all()) == to_hex(ok));
+  CHECK(to_hex(b.write_all()) == to_hex(c[0]));
+  CHECK(b.feed(a[0]) == Err::none);
+  CHECK(to_hex(b.write_all()) == to_hex(c[1]));
   CHECK(b.mux.dialect() == Dialect::v03);
   CHECK(!b.mux.up());
-  CHECK(b.feed(hex("034100000000001a 32303236313132332d3038353932312e31313434373120766d00")) == Err::none);
+  CHECK(b.feed(a[1]) == Err::none);
   CHECK(b.mux.up());
-  CHECK(to_hex(b.write_all()) == to_hex(ok + hex("030a00ff00ff0003 031000 030a00ff00ff0003 020100")));
-  CHECK(b.feed(hex("034100000000001a 32303236313132332d3038353932312e31313434373120766d00")) == Err::none);
+  CHECK(to_hex(b.write_all()) == to_hex(c[2] + c[3] + c[4]));
+  CHECK(b.feed(a[2]) == Err::none);
   CHECK(b.write_all().empty());
+}
+
+TEST_CASE("sockmux(7), example 6: one channel in 0.3, on both sides") {
+  const std::vector<Data> c = manual(6, 'C'), a = manual(6, 'A');
+  REQUIRE(c.size() == 3);
+  REQUIRE(a.size() == 3);
+  Old opener;
+  const ChannelId id = opener.open("hello");
+  CHECK(parse_ip_port("127.0.0.1:50114", &opener.at(id).info.client));
+  CHECK(parse_ip_port("127.0.0.1:9023", &opener.at(id).info.local));
+  CHECK(to_hex(opener.write_all()) == to_hex(c[0]));
+  CHECK(opener.feed(a[0] + a[1]) == Err::none);
+  CHECK(to_hex(opener.write_all()) == to_hex(c[1]));
+  opener.send(id, "", true);
+  CHECK(opener.write_all().empty());
+  CHECK(opener.wait(seconds(29)) == Err::none);
+  CHECK(opener.feed(old(Type::noop, kNo, kNo, "")) == Err::none);
+  CHECK(opener.wait(seconds(1)) == Err::none);
+  CHECK(to_hex(opener.write_all()) == to_hex(c[2]));
+  CHECK(opener.feed(a[2]) == Err::none);
+  CHECK(opener.mux.channels() == 0);
+
+  Old acceptor;
+  for (unsigned n = 20; n < 27; ++n) (void)acceptor.accepted(n);  // ids 2 to 8
+  CHECK(acceptor.feed(c[0]) == Err::none);
+  const ChannelId server = acceptor.opened;
+  CHECK(parse_ip_port("127.0.0.1:7007", &acceptor.at(server).info.client));
+  CHECK(parse_ip_port("127.0.0.1:53908", &acceptor.at(server).info.local));
+  acceptor.mux.accept(server, acceptor.now);
+  CHECK(acceptor.mux.drain(server, acceptor.now));
+  acceptor.send(server, acceptor.at(server).in);
+  CHECK(to_hex(acceptor.write_all()) == to_hex(a[0] + a[1]));
+  CHECK(acceptor.feed(c[1] + c[2]) == Err::none);
+  CHECK(to_hex(acceptor.write_all()) == to_hex(a[2]));
 }
 
 TEST_CASE("0.3: a HELLO after the handshake means that the peer has started anew") {

@@ -345,4 +345,22 @@ TEST_CASE("CLOSE: 0 to 12 are themselves, unknown codes count as reset") {
   CHECK(std::string(name(Dialect::v03)) == "0.3");
 }
 
+TEST_CASE("sockmux(7): every packet of its examples is within the limits") {
+  size_t count = 0;
+  for (int example = 1; example <= 6; ++example) {
+    for (const char side : {'C', 'A'}) {
+      for (const Data& bytes : bench::manual(example, side)) {
+        CAPTURE(to_hex(bytes));
+        const Header h = decode_header(reinterpret_cast<const uint8_t*>(bytes.data()));
+        bool known = false;
+        CHECK(check_header(h, h.version == kVersion03 ? Dialect::v03 : Dialect::v1, &known) == Err::none);
+        CHECK(known);
+        CHECK(bytes.size() == kHeader + h.length);
+        ++count;
+      }
+    }
+  }
+  CHECK(count == 4 + 8 + 5 + 5 + 1 + 6);
+}
+
 TEST_SUITE_END();

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include <fstream>
 #include <map>
 #include <string>
 #include <vector>
@@ -82,6 +83,24 @@ inline std::string types(const Data& bytes) {
     if (!out.empty()) out.push_back(' ');
     out += to_hex(Data(1, static_cast<char>(p.h.type)));
   }
+  return out;
+}
+
+// The packets of an example in man/sockmux.7 that `side` ('C' or 'A') sends, in order.
+inline std::vector<Data> manual(int example, char side) {
+  std::ifstream file("man/sockmux.7");
+  const std::string title = ".Ss Example " + std::to_string(example) + ":";
+  std::vector<Data> out;
+  bool here = false;
+  for (std::string line; std::getline(file, line);) {
+    if (line.compare(0, 2, ".S") == 0) here = line.compare(0, title.size(), title) == 0;
+    if (here && line.size() > 2 && line[0] == side && line[1] == ' ' && hex(line.substr(2, 16)).size() == 8) out.push_back(hex(line.substr(2)));
+  }
+  return out;
+}
+inline Data joined(const std::vector<Data>& packets, size_t from = 0, size_t count = SIZE_MAX) {
+  Data out;
+  for (size_t i = from; i < packets.size() && i - from < count; ++i) out += packets[i];
   return out;
 }
 
