@@ -418,6 +418,26 @@ TEST_CASE("0.3: the client's end of file: its answer is still delivered, CLOSE f
   CHECK(b.mux.channels() == 0);
 }
 
+TEST_CASE("0.3: no silence is waited for (lin:0): a client that does not read keeps its channel, and nothing spins") {
+  MuxConfig c = config();
+  c.linger = seconds(0);
+  Old b(c);
+  const ChannelId id = b.connected(9);
+  b.at(id).takes = 0;
+  CHECK(b.feed(old(Type::send, 9, id.slot, "answer")) == Err::none);
+  b.send(id, "", true);
+  CHECK(b.write_all().empty());
+  CHECK(b.mux.tick(b.now) == Err::none);
+  CHECK(b.mux.deadline() > b.now);
+  CHECK(b.write_all().empty());
+  b.at(id).takes = 9;
+  CHECK(b.mux.drain(id, b.now));
+  CHECK(b.mux.tick(b.now) == Err::none);
+  CHECK(b.at(id).in == "answer");
+  CHECK(b.write_types() == "08");
+  CHECK(b.log == "end done ");
+}
+
 TEST_CASE("0.3: the server's end of file: CLOSE follows when the peer has delivered what was sent") {
   Old b;
   const ChannelId id = b.accepted(3);

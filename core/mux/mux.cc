@@ -158,14 +158,14 @@ void Mux::make_orphan(Channel& c) {
   shrink(c);
   orphans_.push_back(&c);
   ++orphans_count_;
-  const uint32_t index = static_cast<uint32_t>(&c - slots_);
+  const uint32_t index = index_of(c);
   if (index >= first_number_ && index < number_limit_) ++orphan_numbers_;
 }
 
 // The oldest orphan with a slot in [from, to) loses its data, so that others can live. False: there is none.
 bool Mux::drop_orphan(uint32_t from, uint32_t to) {
   Channel* c = orphans_.front();
-  while (c != nullptr && (c - slots_ < from || c - slots_ >= to)) c = orphans_.after(c);
+  while (c != nullptr && (index_of(*c) < from || index_of(*c) >= to)) c = orphans_.after(c);
   if (c == nullptr) return false;
   const ChannelId id = id_of(*c);
   detach(*c);
@@ -189,7 +189,7 @@ void Mux::release(Channel& c) {
   c.sched.leave();
   c.due_node.leave();
   c.queue.clear(pool_);
-  const uint32_t index = static_cast<uint32_t>(&c - slots_);
+  const uint32_t index = index_of(c);
   const bool usable = index >= opens_ || (index >= first_number_ && index < number_limit_);
   if (c.life == Life::opening && c.mine) --opening_;
   if (c.life == Life::orphan) {
@@ -452,7 +452,6 @@ void Mux::taken(Channel& c, size_t n) {
 bool Mux::drain(ChannelId id, Time now) {
   Channel* c = find(id);
   if (c == nullptr || !c->attached) return false;
-  (void)now;
   if (!wants_write(id)) return true;
   constexpr int kPieces = 64;
   Bytes piece[kPieces];
@@ -466,6 +465,7 @@ bool Mux::drain(ChannelId id, Time now) {
     }
     c->queue.pop(pool_, t.size);
     taken(*c, t.size);
+    if (dialect_ == Dialect::v03) linger_v03(*c, now);
     if (c->rx == Rx::end) shrink(*c);
   }
   settle(*c);
@@ -831,7 +831,7 @@ Err Mux::tick(Time now) {
 void Mux::on_timer(Timer& timer, Time now) {
   Channel& c = static_cast<Channel&>(timer);
   if (dialect_ == Dialect::v03) {
-    timer_v03(c, now);
+    timer_v03(c);
   } else {
     timer_v1(c, now);
   }
@@ -854,7 +854,7 @@ ChannelId Mux::open(Time now) {
   c->attached = true;
   c->readable = true;  // the first read is a try: what came with the connection goes out with CONNECT
   c->life = Life::opening;
-  c->number = static_cast<uint16_t>(c - slots_);
+  c->number = static_cast<uint16_t>(index_of(*c));
   c->sent_at = now;
   ++opening_;
   ++stats_.opened;
@@ -883,7 +883,7 @@ bool Mux::make_room(Time now) {
   // Who was heard of within the last second may still be about to answer.
   if (oldest == nullptr || oldest->deadline() > now + Duration{config_.linger.us - seconds(1).us}) return false;
   timers_.stop(*oldest);
-  timer_v03(*oldest, now);
+  timer_v03(*oldest);
   return true;
 }
 
@@ -951,7 +951,7 @@ void Mux::verify() const {
     if (c.life == Life::opening && c.mine) ++opening;
     blocks += c.blocks;
     if (c.life == Life::orphan) {
-      const uint32_t index = static_cast<uint32_t>(&c - slots_);
+      const uint32_t index = index_of(c);
       ++orphans;
       orphan_blocks += c.blocks;
       if (index >= first_number_ && index < number_limit_) ++numbers;

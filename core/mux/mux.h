@@ -201,7 +201,8 @@ class Mux final : private TimerHandler {
   // mux.cc
   Channel* find(ChannelId id);
   const Channel* find(ChannelId id) const;
-  ChannelId id_of(const Channel& c) const { return {static_cast<uint32_t>(&c - slots_), c.generation}; }
+  uint32_t index_of(const Channel& c) const { return static_cast<uint32_t>(&c - slots_); }
+  ChannelId id_of(const Channel& c) const { return {index_of(c), c.generation}; }
   Channel* take_slot(bool mine);
   void release(Channel& c);
   void set_due(Channel& c, uint8_t bits);
@@ -249,7 +250,7 @@ class Mux final : private TimerHandler {
   Err close_v03(const Header& h, Time now);
   bool commit_v03(Channel& c);
   void linger_v03(Channel& c, Time now);
-  void timer_v03(Channel& c, Time now);
+  void timer_v03(Channel& c);
   void emit_v03(Channel& c, Time now);
   void setopt_v03(Bytes payload);
   void up_v03(Time now);

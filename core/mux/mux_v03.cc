@@ -44,15 +44,15 @@ bool Mux::commit_v03(Channel& c) {
 // The local side is at its end. A client may have shut one direction only, and the answer is still to come; a server
 // that ends has ended. While the peer has not yet delivered what we sent, CLOSE would make it throw that away.
 void Mux::linger_v03(Channel& c, Time now) {
-  if (c.tx != Tx::end_due || c.life != Life::open || c.tx_credit > 0) return;
+  if (c.tx != Tx::end_due || c.life != Life::open || c.tx_credit > 0 || !c.queue.empty()) return;
   timers_.start(c, now + (c.mine ? config_.linger : millis(50)));
 }
 
 // The silence after an end of file is over, or the peer has waited long enough for CLOSED.
-void Mux::timer_v03(Channel& c, Time now) {
+void Mux::timer_v03(Channel& c) {
   if (c.life == Life::ended) return set_due(c, kDueClosed);
-  if (c.life != Life::open || c.tx != Tx::end_due) return;
-  if (!c.queue.empty()) return linger_v03(c, now);
+  // What our socket has not taken yet, or the peer's has not, keeps the channel: drain() and SENT start the timer again.
+  if (c.life != Life::open || c.tx != Tx::end_due || !c.queue.empty() || c.tx_credit > 0) return;
   c.life = Life::closing;
   c.tx = Tx::done;
   c.rx = Rx::done;
@@ -184,7 +184,7 @@ Err Mux::connect_v03(const Header& h, Bytes payload, Time now) {
   Channel* c = take_slot(false);
   if (c == nullptr) return Err::bad_id;  // more than 253 at once: no peer has so many slots
   c->life = Life::opening;
-  c->number = static_cast<uint16_t>(c - slots_);
+  c->number = static_cast<uint16_t>(index_of(*c));
   c->peer_number = h.said;
   theirs_[h.said] = static_cast<uint16_t>(c->number + 1);
   ++stats_.accepted;

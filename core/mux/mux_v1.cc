@@ -164,7 +164,7 @@ Err Mux::connect_v1(const Header& h, Bytes payload, Time now) {
   }
   Channel* c = take_slot(false);
   SMX_CHECK(c != nullptr);  // there are more slots than numbers, and orphans make way
-  theirs_[number] = static_cast<uint16_t>(c - slots_ - opens_ + 1);
+  theirs_[number] = static_cast<uint16_t>(index_of(*c) - opens_ + 1);
   c->number = number;
   c->life = Life::opening;
   c->rx_credit = c->rx_window = config_.first_credit;
