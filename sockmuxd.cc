@@ -102,25 +102,25 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
       if (h.streams > 0 && same_ip(h.address, client)) --h.streams;
   }
 
-  Choice choose(const OpenInfo& info, Dialect dialect, RelayTarget* target) override {
-    Subject who;
-    who.client = info.client;
-    who.accepted_port = info.local.port;
-    who.kind_known = dialect == Dialect::v1;
-    who.kind = info.udp ? Transport::udp : Transport::tcp;
-    const ServerSpec* server = smx::choose(config_, who, *this);
-    if (server == nullptr) return Choice::no_server;
-    Target asked;
-    asked.host = server->to.host;
-    asked.port = server->to.port;
-    (void)parse_ip(server->to.host, &asked.address);
-    if (!allowed_connect(config_, *server, who, asked, *this)) return Choice::forbidden;
+  bool choose(const OpenInfo& info, Dialect dialect, RelayTarget* target) override {
+    const ServerSpec* server = smx::choose(config_, subject(info, dialect), *this);
+    if (server == nullptr) return false;
+    target->rule = server;
     target->label = server->label;
     target->host = server->to.host;
     target->port = server->to.port;
     target->connect_limit = config_.connect_timeout;
     target->source = source_;
-    return Choice::found;
+    return true;
+  }
+
+  bool address_allowed(const void* rule, const OpenInfo& info, Dialect dialect, const Address& to) override {
+    const ServerSpec* server = static_cast<const ServerSpec*>(rule);
+    Target asked;
+    asked.host = server->to.host;
+    asked.port = server->to.port;
+    asked.address = to;
+    return allowed_connect(config_, *server, subject(info, dialect), asked, *this);
   }
 
   Answer has_address(std::string_view name, const Address& address) const override {
@@ -148,6 +148,15 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
     uint32_t streams = 0;
   };
   static constexpr size_t kHosts = 512;
+
+  static Subject subject(const OpenInfo& info, Dialect dialect) {
+    Subject who;
+    who.client = info.client;
+    who.accepted_port = info.local.port;
+    who.kind_known = dialect == Dialect::v1;
+    who.kind = info.udp ? Transport::udp : Transport::tcp;
+    return who;
+  }
 
   bool allowed(const Subject& who) {
     if (allowed_client(config_, who, *this)) return true;
@@ -399,6 +408,7 @@ int Daemon::prepare() {
     source_ = list.address[0];
   }
   rules_ = new (tables_.take(sizeof(Rules), alignof(Rules))) Rules(config_, source_, names_, reactor_);
+  streams_.set_router(*rules_);
   exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
   if (!streams_.init(max_fds_, tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
       !names_.init(config_.names.first, config_.names.count, tables_) || !sessions_.init(mux_, links_count_, *exit_, tables_)) {

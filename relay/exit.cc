@@ -14,13 +14,11 @@ void ExitDoor::on_open(Session& session, ChannelId id, const OpenInfo& info, Tim
   CloseCode code = CloseCode::shutdown;
   if (!shut_) {
     RelayTarget target;
-    const Router::Choice choice = router_.choose(info, session.mux().dialect(), &target);
-    if (choice == Router::Choice::found) {
+    code = CloseCode::no_server;
+    if (router_.choose(info, session.mux().dialect(), &target)) {
       code = CloseCode::limit;
       const bool room = !streams_.full() && streams_.reactor().fds_left() > kSpareFds;
       if (room && find_relay(target.label).open(streams_, session, id, target, info)) return;
-    } else {
-      code = choice == Router::Choice::forbidden ? CloseCode::forbidden : CloseCode::no_server;
     }
   }
   LogLine(LogLevel::warning, "channel-refused")

@@ -9,16 +9,6 @@
 
 namespace smx {
 
-// The configuration's choice: SERVER=...,-in and DEST.
-class Router {
- public:
-  enum class Choice : uint8_t { found, no_server, forbidden };
-  virtual Choice choose(const OpenInfo& info, Dialect dialect, RelayTarget* target) = 0;
-
- protected:
-  ~Router() = default;
-};
-
 class ExitDoor final : public Exit {
  public:
   ExitDoor(Streams& streams, Router& router) : streams_(streams), router_(router) {}

@@ -23,6 +23,19 @@ struct RelayTarget {
   uint16_t port = 0;
   Address source;          // SRCIF; none: the system chooses
   Duration connect_limit;
+  const void* rule = nullptr;  // what the router knows it by, when an address is asked about
+};
+
+// The configuration's choice: SERVER=...,-in and DEST.
+class Router {
+ public:
+  // False: no server.
+  virtual bool choose(const OpenInfo& info, Dialect dialect, RelayTarget* target) = 0;
+  // May this address of the target be connected to? PERMIT, REJECT and REACHABLE, once its name is resolved.
+  virtual bool address_allowed(const void* rule, const OpenInfo& info, Dialect dialect, const Address& to) = 0;
+
+ protected:
+  ~Router() = default;
 };
 
 struct Relay {

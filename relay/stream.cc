@@ -79,13 +79,14 @@ void Stream::start_client(Session& session, const Address& client, const Address
 }
 
 void Stream::start_server(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
-  (void)info;
   SMX_CHECK(state_ == State::free);
   state_ = State::connecting;
   session_ = &session;
   id_ = id;
   owner_ = nullptr;
-  peer_ = local_ = Address{};
+  peer_ = info.client;  // until the server is connected
+  local_ = info.local;
+  rule_ = target.rule;
   host_ = target.host;
   port_ = target.port;
   end_seen_ = end_due_ = false;
@@ -111,6 +112,7 @@ void Stream::on_connected(Fd fd, const Address& to, Time now) {
   }
   fd_ = static_cast<Fd&&>(fd);
   peer_ = to;
+  local_ = Address{};
   state_ = State::open;
   set_nodelay(fd_.get());
   set_oob_inline(fd_.get());
@@ -126,15 +128,32 @@ void Stream::on_connected(Fd fd, const Address& to, Time now) {
   update();
 }
 
+bool Stream::address_allowed(const Address& to) {
+  OpenInfo info;
+  info.client = peer_;
+  info.local = local_;
+  return table_.router_ == nullptr || table_.router_->address_allowed(rule_, info, session_->mux().dialect(), to);
+}
+
 void Stream::on_connect_failed(const ConnectFailure& why, Time now) {
   (void)now;
   table_.give(*connect_);
   connect_ = nullptr;
   static constexpr CloseCode kCode[] = {CloseCode::not_found, CloseCode::refused, CloseCode::unreachable,
-                                        CloseCode::timed_out, CloseCode::limit,   CloseCode::local_error};
+                                        CloseCode::timed_out, CloseCode::limit,   CloseCode::local_error,
+                                        CloseCode::forbidden};
   Text<300> server;
   server.add_printable(host_).add(':').add_u(port_);
-  LogLine(LogLevel::warning, "server-failed").kv("session", session_->number()).kv("server", server.text()).kv("reason", text(why));
+  if (why.kind == ConnectFailure::Kind::forbidden) {
+    LogLine(LogLevel::warning, "channel-refused")
+        .kv("session", session_->number())
+        .kv("client", peer_)
+        .kv("at", local_)
+        .kv("server", server.text())
+        .kv("reason", text(why));
+  } else {
+    LogLine(LogLevel::warning, "server-failed").kv("session", session_->number()).kv("server", server.text()).kv("reason", text(why));
+  }
   session_->refuse(id_, kCode[static_cast<int>(why.kind)]);
   die();
 }

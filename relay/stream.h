@@ -59,6 +59,7 @@ class Stream final : public Endpoint, private FdHandler, private TimerHandler, p
   void on_buried() override;
   void on_connected(Fd fd, const Address& to, Time now) override;
   void on_connect_failed(const ConnectFailure& why, Time now) override;
+  bool address_allowed(const Address& to) override;
 
   void update();
   void drain_and_drop(Time now);
@@ -71,14 +72,15 @@ class Stream final : public Endpoint, private FdHandler, private TimerHandler, p
   ChannelId id_;
   Connect* connect_ = nullptr;   // while connecting
   StreamOwner* owner_ = nullptr;
-  Address peer_;                 // the client, or the server
-  Address local_;                // where it was accepted; none: asked for when needed
+  Address peer_;                 // the client; the server once it is connected
+  Address local_;                // where the client was accepted; none: asked for when needed
   Stream* next_free_ = nullptr;
   State state_ = State::free;
   bool end_seen_ = false;        // the socket has nothing more to read
   bool end_due_ = false;         // end() came while connecting
   uint16_t port_ = 0;            // server: the target's port
-  std::string_view host_;        // server: the target's name, for the log
+  std::string_view host_;        // server: the target's name
+  const void* rule_ = nullptr;   // server: the router's word for the target
 };
 
 class Streams {
@@ -90,6 +92,8 @@ class Streams {
   // A stream for a connected socket, or for one that is to be connected (`fd` invalid). nullptr: the table is full, or
   // the reactor has no place for the socket (which is closed).
   Stream* make(Fd fd);
+  // Asked for each address of a server before it is tried.
+  void set_router(Router& router) { router_ = &router; }
   bool full() const { return free_ == nullptr && fresh_ == count_; }
   Reactor& reactor() { return reactor_; }
 
@@ -101,6 +105,7 @@ class Streams {
 
   Reactor& reactor_;
   Resolver& resolver_;
+  Router* router_ = nullptr;
   Stream* streams_ = nullptr;
   Stream* free_ = nullptr;
   uint32_t fresh_ = 0;    // streams from here on were never used

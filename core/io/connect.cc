@@ -31,6 +31,7 @@ ConnectFailure::Kind kind_of(int error) {
 const char* text(const ConnectFailure& f) {
   if (f.kind == ConnectFailure::Kind::not_found) return gai_text(f.error);
   if (f.kind == ConnectFailure::Kind::timed_out) return "timed out";
+  if (f.kind == ConnectFailure::Kind::forbidden) return "forbidden";
   return strerror(f.error);
 }
 
@@ -68,6 +69,15 @@ void Connect::on_resolved(const Resolved& answer, Time now) {
   try_next(now);
 }
 
+// Takes the addresses out of the list that must not be tried.
+void Connect::filter() {
+  int kept = 0;
+  for (int i = 0; i < list_.count; ++i)
+    if (owner_->address_allowed(list_.address[i])) list_.address[kept++] = list_.address[i];
+  if (kept == 0 && list_.count > 0) failure_ = {ConnectFailure::Kind::forbidden, 0, list_.address[0]};
+  list_.count = kept;
+}
+
 void Connect::on_timer(Timer& timer, Time now) {
   (void)timer;
   if (fd_.valid()) {
@@ -84,10 +94,10 @@ void Connect::on_timer(Timer& timer, Time now) {
 
 void Connect::try_next(Time now) {
   if (list_.count == 0) {
-    failure_.kind = ConnectFailure::Kind::not_found;
-    failure_.error = list_.error;
+    failure_ = {ConnectFailure::Kind::not_found, list_.error, Address{}};
     return fail(now);
   }
+  if (next_ == 0) filter();
   while (next_ < list_.count && now < deadline_) {
     const Address to = list_.address[next_++];
     const Address source = source_.family == to.family ? source_ : Address{};

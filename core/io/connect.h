@@ -14,7 +14,7 @@
 namespace smx {
 
 struct ConnectFailure {
-  enum class Kind : uint8_t { not_found, refused, unreachable, timed_out, no_descriptor, local };
+  enum class Kind : uint8_t { not_found, refused, unreachable, timed_out, no_descriptor, local, forbidden };
   Kind kind = Kind::unreachable;
   int error = 0;          // errno; not_found: EAI_* of getaddrinfo(3)
   Address tried;          // the last address, if any
@@ -26,6 +26,11 @@ class ConnectOwner {
  public:
   virtual void on_connected(Fd fd, const Address& to, Time now) = 0;
   virtual void on_connect_failed(const ConnectFailure& why, Time now) = 0;
+  // Asked for each address before it is tried; if none may be, the failure is `forbidden`.
+  virtual bool address_allowed(const Address& to) {
+    (void)to;
+    return true;
+  }
 
  protected:
   ~ConnectOwner() = default;
@@ -46,6 +51,7 @@ class Connect final : private ResolveQuery, private FdHandler, private TimerHand
   void on_ready(int fd, uint8_t ready, Time now) override;
   void on_timer(Timer& timer, Time now) override;
   void try_next(Time now);
+  void filter();
   void end_attempt();
   void fail(Time now);
 

@@ -288,6 +288,21 @@ TEST_CASE("REACHABLE and REJECT are checked at the side of the server") {
   CHECK(server.accepted() == 0);
 }
 
+TEST_CASE("a server given by name is judged by the addresses that its name has") {
+  Server server(echoes);
+  const std::string to = "DEST=localhost:" + std::to_string(server.port());
+  for (const char* word : {"REACHABLE=127.0.0.3", "REJECT=*:{127.0.0.1,__1}:*"}) {
+    CAPTURE(word);
+    Pair p({"PORT=127.0.0.1:0"}, {to, word});
+    Conn client(p.a->port());
+    CHECK(wait_for([&] { return client.over(); }, 5));
+    CHECK((*p.c)->wait_log("reason=forbidden", 2));
+  }
+  CHECK(server.accepted() == 0);
+  Pair p({"PORT=127.0.0.1:0"}, {to, "REACHABLE=127.0.0.0/8"});
+  CHECK(serves(p.a->port(), 5));
+}
+
 TEST_CASE("what strangers can cause is counted in the log, not repeated") {
   Pair p({"PORT=127.0.0.1:0", "RELIABLE=127.0.0.9"}, {"SRCIF=127.0.0.9"});
   const uint16_t port = p.a->port();
