@@ -192,19 +192,21 @@ TEST_CASE("link start: nothing is in front of the handshake, however slowly it i
   CHECK(c.feed(hex(kHelloA)) == Err::none);
   out += c.write(1);
   CHECK(c.feed(settings(0x9f3c01a7, 4096, 1000, false)) == Err::bad_state);  // the answer before the ask
-  Bench a(config_a());
-  a.up(hex("21d40e58 5a0f3c71b2e84d96a1c7085be43f9d20"), "20261123-085921.114471");
-  out = a.write(1);
-  CHECK(a.feed(hex(kHelloC)) == Err::none);
-  CHECK(a.feed(settings(0x21d40e58, 2048, 1000, true)) == Err::none);
-  CHECK(a.mux.up());
-  (void)a.open("hello");
-  for (;;) {
-    const Data some = a.write(1);
-    if (some.empty()) break;
-    out += some;
+  for (const size_t step : {size_t{1}, size_t{50}, size_t{100}, SIZE_MAX}) {
+    Bench a(config_a());
+    a.up(hex("21d40e58 5a0f3c71b2e84d96a1c7085be43f9d20"), "20261123-085921.114471");
+    out = a.write(1);
+    CHECK(a.feed(hex(kHelloC)) == Err::none);
+    CHECK(a.feed(settings(0x21d40e58, 2048, 1000, true)) == Err::none);
+    CHECK(a.mux.up());
+    (void)a.open("hello");
+    for (;;) {
+      const Data some = a.write(step);
+      if (some.empty()) break;
+      out += some;
+    }
+    CHECK(types(out) == "01 10 09 02 20 06");
   }
-  CHECK(types(out) == "01 10 09 02 20 06");
 }
 
 TEST_CASE("link start: a HELLO with a new nonce on a link that is up means that the peer has started anew") {
