@@ -301,7 +301,7 @@ class StartLookup final : public ResolveQuery {
 
 class Daemon final : private SignalHandler, private TimerHandler {
  public:
-  Daemon(const Config& config, Arena& arena) : config_(config), arena_(arena) {}
+  explicit Daemon(const Config& config) : config_(config) {}
   int prepare();
   int run();
 
@@ -320,7 +320,6 @@ class Daemon final : private SignalHandler, private TimerHandler {
   uint32_t tcp_links_count() const { return 2 * links_count_ + 1; }
 
   const Config& config_;
-  Arena& arena_;
   MuxConfig mux_;
   uint32_t links_count_ = 1;
   uint32_t max_fds_ = 0;
@@ -690,7 +689,7 @@ int run(int argc, char** argv) {
   }
   if (!complete) return kExitUnavailable;
   if (config.check_only) return 0;
-  static Daemon daemon(config, arena);
+  static Daemon daemon(config);
   const int code = daemon.prepare();
   return code != 0 ? code : daemon.run();
 }
