@@ -377,6 +377,19 @@ TEST_CASE("0.3: the packet size is announced from memory, and what was announced
   }
 }
 
+TEST_CASE("0.3: a packet size below 512 is announced as it was asked for; packets of 512 that are under way still fit") {
+  MuxConfig c = config();
+  c.packet_size = 256;
+  Bench b(c);
+  b.up();
+  CHECK(b.feed(old(Type::hello, 0, 0, text("20261123-085921.114471 vm"))) == Err::none);
+  CHECK(b.feed(old(Type::hellook, 0, 0, text("20261123-085921.114471 vm"))) == Err::none);
+  const Data out = b.write_all();
+  CHECK(out.find(old(Type::setopt, kNo, kNo, Data("\3\1\0", 3))) != Data::npos);
+  CHECK(b.feed(old(Type::connect, 3, kNo, text(kWords) + Data(450, 'x'))) == Err::none);
+  for (int i = 0; i < 5; ++i) CHECK(b.feed(old(Type::send, 3, b.opened.slot, Data(504, 'x'))) == Err::none);
+}
+
 TEST_CASE("0.3: with no memory left a CONNECT is refused, and our clients wait") {
   MuxConfig c = config();
   c.accepts = c.opens = 1;

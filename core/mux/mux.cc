@@ -710,7 +710,8 @@ void Mux::fill_ctl(Time now) {
   }
   if (setopt_due_) {
     setopt_due_ = false;
-    const uint8_t size[3] = {kOptPackSize, static_cast<uint8_t>(my_packet_ >> 8), static_cast<uint8_t>(my_packet_)};
+    const uint32_t packet = my_packet_ < config_.packet_size ? my_packet_ : config_.packet_size;
+    const uint8_t size[3] = {kOptPackSize, static_cast<uint8_t>(packet >> 8), static_cast<uint8_t>(packet)};
     const uint8_t data[3] = {kOptConnData, 1, 0};
     put_ctl(kVersion03, Type::setopt, kNone03, size, sizeof size);
     put_ctl(kVersion03, Type::setopt, kNone03, data, sizeof data);

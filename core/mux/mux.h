@@ -311,7 +311,7 @@ class Mux final : private TimerHandler {
   bool peer_conndata_ = false;
   uint16_t peer_channels_ = 0;   // v1
   uint32_t peer_credit_ = 0;     // v1
-  uint32_t my_packet_ = kMaxPacket;  // 0.3: what we announced
+  uint32_t my_packet_ = kMaxPacket;  // 0.3: largest packet that there is memory for: what we announced, at least 512
   uint8_t session_[16] = {};
 
   // unnumbered packets: made from these when ctl_ is empty
