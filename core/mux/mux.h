@@ -14,7 +14,7 @@
 // Memory: blocks for received data are shared out of one pool; a channel's window is committed from it, so that no peer
 // that keeps the rules can make us drop data or stop reading.
 //
-// Read next: channel.h, mux.cc (common), mux_v03.cc and mux_v1.cc (the dialects). Source of every rule: sockmux(7).
+// Read next: channel.h, mux.cc (the link), mux_channels.cc, mux_tx.cc, mux_v03.cc and mux_v1.cc (the dialects). Source of every rule: sockmux(7).
 #ifndef SOCKMUX_CORE_MUX_MUX_H
 #define SOCKMUX_CORE_MUX_MUX_H
 
@@ -198,7 +198,7 @@ class Mux final : private TimerHandler {
  private:
   struct Run;  // consecutive SENDs of one channel, delivered by one on_data()
 
-  // mux.cc
+  // mux.cc, mux_channels.cc, mux_tx.cc
   Channel* find(ChannelId id);
   const Channel* find(ChannelId id) const;
   uint32_t index_of(const Channel& c) const { return static_cast<uint32_t>(&c - slots_); }

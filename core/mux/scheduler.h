@@ -2,7 +2,7 @@
 // new list and goes first; one that has spent its quantum joins the old list.
 //
 // Invariant: a channel is in at most one list; every kNewBurst grants the old list gets one, so that nobody starves.
-// Owner: the mux. Pure. Read next: mux.cc, gather_data().
+// Owner: the mux. Pure. Read next: mux_tx.cc, gather_data().
 #ifndef SOCKMUX_CORE_MUX_SCHEDULER_H
 #define SOCKMUX_CORE_MUX_SCHEDULER_H
 

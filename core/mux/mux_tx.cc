@@ -1,0 +1,274 @@
+// Bytes for the link: who sends what next, and where unnumbered packets go. Read next: scheduler.h, mux_v03.cc and mux_v1.cc
+// (the packets that a channel owes).
+#include "core/mux/mux.h"
+
+#include <string.h>
+
+#include "core/mux/run.h"
+
+namespace smx {
+
+namespace {
+
+// Bytes that may wait unsent in the ring: all of it is ahead of a key press.
+constexpr size_t kUnsent = 128 * 1024;
+// Data are pulled only if at least so much fits, so that a full ring does not make small packets.
+constexpr size_t kPullRoom = 2048;
+// Frames that one read of a local socket may fill.
+constexpr int kFrames = 8;
+constexpr int kGrants = 64;  // turns of data in one gather(), not counting those that found nothing
+constexpr size_t kControlRoom = 1024;  // ring room that the control of one channel may need
+constexpr size_t kSparseLeaves = 4096;  // ring room that is for control alone
+
+}  // namespace
+
+void Mux::gather(Time now) {
+  if (state_ == State::down) return;
+  if (handshake_due()) fill_ctl(now);
+  // Nothing goes into the ring before the handshake has gone into ctl_, which is written first.
+  const bool was_idle = tx_.used() == 0;
+  if (dialect_ != Dialect::unknown && !handshake_due()) {
+    if (state_ == State::up) {
+      gather_control(now);
+      gather_data(now);
+      gather_control(now);  // FIN
+    } else if (state_ == State::closing && !bye_gathered_) {
+      gather_control(now);
+      bye_gathered_ = true;
+      bye_at_ = tx_.tail();
+    }
+  }
+  if (was_idle && tx_.used() > 0) waits_since_ = now;
+  fill_ctl(now);
+}
+
+void Mux::gather_control(Time now) {
+  while (Channel* c = due_.front()) {
+    if (tx_.room() < kControlRoom + (dialect_ == Dialect::v03 ? kMaxPacket / 4 : 0)) return;
+    c->due_node.leave();
+    if (dialect_ == Dialect::v03) {
+      emit_v03(*c, now);
+    } else {
+      emit_v1(*c, now);
+    }
+  }
+}
+
+// Bulk may fill 7/8 of the ring; the rest is for control and for sparse channels, so that a ring full of one download
+// never keeps a key press out.
+void Mux::gather_data(Time now) {
+  const size_t most = tx_.capacity() / 8 * 7;
+  for (int grants = 0; grants < kGrants;) {
+    const size_t unsent = static_cast<size_t>(tx_.tail() - sent_);
+    const bool full = unsent + kPullRoom > kUnsent || tx_.used() + kPullRoom > most;
+    if (full && tx_.room() < kPullRoom + kSparseLeaves) return;
+    Channel* c = full ? scheduler_.next_sparse() : scheduler_.next();
+    if (c == nullptr) return;
+    if (!may_send(*c) || send_room(*c) == 0) {
+      scheduler_.remove(*c);
+      continue;
+    }
+    size_t space = kPullRoom;
+    if (!full) space = kUnsent - unsent < most - tx_.used() ? kUnsent - unsent : most - tx_.used();
+    Pulled::State state = Pulled::State::more;
+    const size_t n = pull(*c, space, now, &state);
+    if (n > 0) ++grants;
+    if (n == 0 && state == Pulled::State::more) state = Pulled::State::empty;
+    if (state == Pulled::State::error) {
+      detach(*c);
+      abort_local(*c, CloseCode::reset);
+      continue;
+    }
+    if (state != Pulled::State::more) c->readable = false;
+    if (state == Pulled::State::end) {
+      scheduler_.remove(*c);
+      end_of_local(*c, now);
+    } else if (state == Pulled::State::empty || send_room(*c) == 0) {
+      scheduler_.remove(*c);
+      if (state == Pulled::State::empty) events_.on_wants(id_of(*c));
+    } else {
+      scheduler_.served(*c, n);
+    }
+  }
+}
+
+// Reads the local socket straight into the ring, behind the places of the headers: `space` ring bytes at most.
+size_t Mux::pull(Channel& c, size_t space, Time now, Pulled::State* state) {
+  const bool v1 = dialect_ == Dialect::v1;
+  const size_t largest = (v1 ? kMaxPacket : peer_packet_) - kHeader;
+  size_t left = send_room(c);
+  if (left > static_cast<size_t>(c.deficit)) left = static_cast<size_t>(c.deficit);
+  MutBytes piece[2 * kFrames];
+  size_t frame[kFrames];
+  int frames = 0;
+  int pieces = 0;
+  size_t asked = 0;
+  for (uint64_t at = tx_.tail(); frames < kFrames && left > 0 && space > kHeader; ++frames) {
+    size_t n = left < largest ? left : largest;
+    if (n > space - kHeader) n = space - kHeader;
+    pieces += tx_.view(at + kHeader, n, piece + pieces);
+    frame[frames] = n;
+    at += kHeader + n;
+    space -= kHeader + n;
+    left -= n;
+    asked += n;
+  }
+  SMX_CHECK(frames > 0);
+  const Pulled p = events_.on_pull(id_of(c), piece, pieces);
+  SMX_CHECK(p.size <= asked);
+  *state = p.state;
+  size_t rest = p.size;
+  for (int i = 0; rest > 0; ++i) {
+    const size_t n = rest < frame[i] ? rest : frame[i];
+    Header h{v1 ? kNumbered : kVersion03, static_cast<uint8_t>(Type::send), c.number, c.peer_number, static_cast<uint16_t>(n)};
+    if (v1) {
+      h.said = c.mine ? c.number : kNone;
+      h.raid = c.mine ? kNone : c.number;
+    }
+    uint8_t raw[kHeader];
+    encode_header(h, raw);
+    tx_.copy_in(tx_.tail(), raw, kHeader);
+    tx_.append(kHeader + n);
+    ++stats_.tx_packets;
+    rest -= n;
+  }
+  const uint32_t sent_now = static_cast<uint32_t>(p.size);
+  c.tx_credit = v1 ? c.tx_credit - sent_now : c.tx_credit + sent_now;
+  if (sent_now > 0) c.sent_at = now;
+  return p.size;
+}
+
+void Mux::put_packet(const Header& h, const uint8_t* payload) {
+  uint8_t raw[kHeader];
+  encode_header(h, raw);
+  tx_.copy_in(tx_.tail(), raw, kHeader);
+  tx_.copy_in(tx_.tail() + kHeader, payload, h.length);
+  tx_.append(kHeader + h.length);
+  ++stats_.tx_packets;
+}
+
+void Mux::put_ctl(uint8_t version, Type type, uint16_t none, const uint8_t* payload, size_t n) {
+  SMX_CHECK(kHeader + n <= sizeof ctl_ - ctl_size_);
+  encode_header({version, static_cast<uint8_t>(type), none, none, static_cast<uint16_t>(n)}, ctl_ + ctl_size_);
+  if (n > 0) memcpy(ctl_ + ctl_size_ + kHeader, payload, n);
+  ctl_size_ += kHeader + n;
+  ++stats_.tx_packets;
+}
+
+// Unnumbered packets, made when the last ones are written; they go out at the next packet end.
+void Mux::fill_ctl(Time now) {
+  if (ctl_sent_ < ctl_size_) return;
+  ctl_size_ = ctl_sent_ = 0;
+  const uint8_t version = dialect_ == Dialect::v1 ? kUnnumbered : kVersion03;
+  const uint16_t none = dialect_ == Dialect::v1 ? kNone : kNone03;
+  if (hello_due_ || hellook_due_ > 0) {
+    Text<kHelloText> text;
+    make_hello(text);
+    const uint8_t* bytes = reinterpret_cast<const uint8_t*>(text.c_str());
+    if (hello_due_) put_ctl(kVersion03, Type::hello, kNone, bytes, text.size() + 1);
+    for (; hellook_due_ > 0; --hellook_due_) put_ctl(kVersion03, Type::hellook, kNone, bytes, text.size() + 1);
+    hello_due_ = false;
+  }
+  if (settings_due_) {
+    settings_due_ = false;
+    Settings s;
+    s.answered_nonce = peer_nonce_;
+    s.has_attempt = nonce_ > peer_nonce_;
+    s.attempt = start_.attempt;
+    memcpy(s.session, session_, sizeof session_);
+    s.credit = config_.first_credit;
+    s.channels = config_.accepts;
+    memcpy(s.peer_name, config_.name, sizeof s.peer_name);
+    uint8_t payload[230];
+    put_ctl(kUnnumbered, Type::settings, kNone, payload, make_settings(s, payload, sizeof payload));
+  }
+  if (setopt_due_) {
+    setopt_due_ = false;
+    const uint32_t packet = my_packet_ < config_.packet_size ? my_packet_ : config_.packet_size;
+    const uint8_t size[3] = {kOptPackSize, static_cast<uint8_t>(packet >> 8), static_cast<uint8_t>(packet)};
+    const uint8_t data[3] = {kOptConnData, 1, 0};
+    put_ctl(kVersion03, Type::setopt, kNone03, size, sizeof size);
+    put_ctl(kVersion03, Type::setopt, kNone03, data, sizeof data);
+  }
+  if (ack_due_ && rx_numbered_ > rx_acked_) {
+    uint8_t payload[8];
+    store64(payload, rx_numbered_);
+    put_ctl(kUnnumbered, Type::ack, kNone, payload, sizeof payload);
+    rx_acked_ = rx_numbered_;
+    ack_deadline_ = kNever;
+  }
+  ack_due_ = false;
+  if (echook_due_) {
+    echook_due_ = false;
+    SMX_CHECK(kHeader + echook_size_ <= sizeof ctl_ - ctl_size_);
+    const size_t at = ctl_size_;
+    put_ctl(version, Type::echook, none, echook_, echook_size_);
+    store16(ctl_ + at + 2, echook_said_);
+    store16(ctl_ + at + 4, echook_raid_);
+  }
+  if (echo_due_ && state_ == State::up) {
+    echo_due_ = false;
+    if (echo_deadline_ == kNever) echo_deadline_ = now + (dialect_ == Dialect::v1 ? seconds(10) : seconds(30));
+    echo_sent_ = now;
+    if (dialect_ == Dialect::v1) {
+      uint8_t payload[8];
+      store64(payload, static_cast<uint64_t>(now.us));
+      put_ctl(version, Type::echo, none, payload, sizeof payload);
+    } else {
+      Text<24> text;
+      text.add_u(static_cast<uint64_t>(now.us / 1000));
+      put_ctl(version, Type::echo, none, reinterpret_cast<const uint8_t*>(text.c_str()), text.size() + 1);
+    }
+  }
+  if (bye_due_ && bye_gathered_ && sent_ >= bye_at_) {
+    bye_due_ = false;
+    const uint8_t payload[1] = {static_cast<uint8_t>(bye_code_)};
+    put_ctl(kUnnumbered, Type::bye, kNone, payload, sizeof payload);
+  }
+}
+
+// Ring bytes up to the end of the packet that is being written, then ctl_, then the rest of the ring.
+int Mux::tx_pending(Bytes out[kTxPieces]) const {
+  int pieces = 0;
+  MutBytes part[2];
+  const auto add_ring = [&](uint64_t from, uint64_t to) {
+    const int parts = tx_.view(from, static_cast<size_t>(to - from), part);
+    for (int i = 0; i < parts; ++i) out[pieces++] = {part[i].data, part[i].size};
+  };
+  uint64_t from = sent_;
+  if (ctl_sent_ < ctl_size_) {
+    if (ctl_sent_ == 0 && sent_ < frame_end_) {
+      add_ring(sent_, frame_end_);
+      from = frame_end_;
+    }
+    out[pieces++] = {ctl_ + ctl_sent_, ctl_size_ - ctl_sent_};
+  }
+  add_ring(from, tx_.tail());
+  return pieces;
+}
+
+void Mux::sent(size_t n) {
+  stats_.tx_bytes += n;
+  const auto take_ring = [&](uint64_t limit) {
+    const size_t k = n < limit - sent_ ? n : static_cast<size_t>(limit - sent_);
+    sent_ += k;
+    n -= k;
+  };
+  if (ctl_sent_ < ctl_size_) {
+    if (ctl_sent_ == 0 && sent_ < frame_end_) take_ring(frame_end_);
+    const size_t k = n < ctl_size_ - ctl_sent_ ? n : ctl_size_ - ctl_sent_;
+    ctl_sent_ += k;
+    n -= k;
+  }
+  take_ring(tx_.tail());
+  SMX_CHECK(n == 0);
+  while (frame_end_ < sent_) {
+    uint8_t raw[kHeader];
+    tx_.copy_out(frame_end_, raw, kHeader);
+    frame_end_ += kHeader + load16(raw + 6);
+  }
+  // 0.3 keeps nothing once it is written; 1 keeps numbered packets until ACK.
+  if (dialect_ != Dialect::v1) tx_.release(sent_);
+}
+
+}  // namespace smx
