@@ -70,10 +70,13 @@ constexpr const char kHelp[] =
 // Words, lines of files and everything parsed; tables come on top of it.
 constexpr size_t kConfigMemory = 8u << 20;
 constexpr uint32_t kSpareFds = 64;
-constexpr Duration kDrain = seconds(4);
+constexpr Duration kDrain = millis(3500);  // with the goodbye less than the 5 s that init systems give
 constexpr Duration kGoodbye = seconds(1);
 
 // ---- what the configuration says, asked at run time
+
+// TIMEOUT=word:0 means never: far enough away, and small enough to be added to a time.
+Duration or_never(Duration d) { return d.us == 0 ? seconds(int64_t{10} * 365 * 86400) : d; }
 
 class Rules final : public LinkGate, public ClientGate, public Router, public NameLookup {
  public:
@@ -109,7 +112,7 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
     target->label = server->label;
     target->host = server->to.host;
     target->port = server->to.port;
-    target->connect_limit = config_.connect_timeout;
+    target->connect_limit = or_never(config_.connect_timeout);
     target->source = source_;
     return true;
   }
@@ -254,9 +257,9 @@ bool size_muxes(const Config& config, uint32_t links, MuxConfig* m) {
   m->proto = static_cast<MuxConfig::Proto>(config.proto);
   m->accepts = m->opens = static_cast<uint16_t>(config.max_channels);
   m->packet_size = config.packet_size;
-  m->hello_timeout = config.hello_timeout;
-  m->ping_interval = config.ping_interval;
-  m->linger = config.linger_timeout;
+  m->hello_timeout = or_never(config.hello_timeout);
+  m->ping_interval = or_never(config.ping_interval);
+  m->linger = or_never(config.linger_timeout);
   const uint64_t least = Mux::guaranteed_bytes(*m);
   m->memory_bytes = config.memory_bytes / links;
   if (config.memory_bytes == 0) m->memory_bytes = least / 5 * 8 > (8u << 20) ? least / 5 * 8 : 8u << 20;
@@ -307,7 +310,7 @@ class Daemon final : private SignalHandler, private TimerHandler {
 
  private:
   int open_ports();
-  int open_port(const HostPort& at, const Origin& origin, const ListenSpec* port);
+  int open_port(const HostPort& at, const Resolved& list, const Origin& origin, const ListenSpec* port);
   int detach();
   void start_log();
   void start_links();
@@ -360,6 +363,7 @@ uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, max_fds_ * 2 + links_count_ * 4 + 256) + Sessions::arena_bytes(mux_, links_count_) +
          Streams::arena_bytes(max_fds_) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + sizeof(TcpDialer) + 64) + sizeof(Rules) +
+         (config_.links.count + config_.listens.count) * sizeof(Resolved) +
          65536;
 }
 
@@ -382,6 +386,11 @@ int Daemon::prepare() {
   mux_.asks = connectors > 0;
   const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + config_.links.count + kSpareFds;
   max_fds_ = raise_fd_limit(wanted > 1000000 ? 1000000u : static_cast<uint32_t>(wanted));
+  if (arena_bytes() > SIZE_MAX / 2) {
+    Text<200> text("MAXIMA: the tables need ");
+    say("", text.add_u(arena_bytes()).add(" bytes, more than this machine can address").text());
+    return kExitConfig;
+  }
   const size_t size = static_cast<size_t>(arena_bytes());
   void* memory = reserve_memory(size);
   if (memory == nullptr) {
@@ -395,7 +404,7 @@ int Daemon::prepare() {
     say("cannot start the event loop: ", strerror(error));
     return kExitSystem;
   }
-  resolver_.set_limit(config_.dns_timeout);
+  resolver_.set_limit(or_never(config_.dns_timeout));
   resolver_.set_known(known_host, const_cast<Config*>(&config_));
   if (!config_.source.host.empty()) {
     StartLookup lookup;
@@ -420,9 +429,7 @@ int Daemon::prepare() {
   return code;
 }
 
-int Daemon::open_port(const HostPort& at, const Origin& origin, const ListenSpec* port) {
-  StartLookup lookup;
-  const Resolved list = lookup.find(reactor_, resolver_, at);
+int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& origin, const ListenSpec* port) {
   Text<300> where(origin.word);
   where.add(": ");
   if (list.count == 0) {
@@ -466,18 +473,28 @@ int Daemon::open_port(const HostPort& at, const Origin& origin, const ListenSpec
 int Daemon::open_ports() {
   acceptor_ = tables_.raw<TcpAcceptor*>(config_.links.count + 1);
   listener_ = tables_.raw<Listener*>(config_.listens.count + 1);
+  // All names first: looking them up turns the loop, and nobody must come in before everything stands.
+  Resolved* found = tables_.make<Resolved>(config_.links.count + config_.listens.count);
+  SMX_CHECK(found != nullptr);
+  Resolved* next = found;
+  StartLookup lookup;
+  for (const LinkSpec& l : config_.links)
+    if (l.kind == LinkSpec::Kind::accept_tcp) *next++ = lookup.find(reactor_, resolver_, l.at);
+  for (const ListenSpec& l : config_.listens) *next++ = lookup.find(reactor_, resolver_, l.at);
+  resolver_.stop();  // the one that runs later has what we are then
+  next = found;
   for (const LinkSpec& l : config_.links) {
-    const int code = l.kind == LinkSpec::Kind::accept_tcp ? open_port(l.at, l.origin, nullptr) : 0;
+    const int code = l.kind == LinkSpec::Kind::accept_tcp ? open_port(l.at, *next++, l.origin, nullptr) : 0;
     if (code != 0) return code;
   }
   for (const ListenSpec& l : config_.listens) {
-    const int code = open_port(l.at, l.origin, &l);
+    const int code = open_port(l.at, *next++, l.origin, &l);
     if (code != 0) return code;
   }
   return 0;
 }
 
-// Files, background, identity: in this order, since each takes away what the one before needs.
+// Files, identity, background: in this order, since each takes away what the one before needs.
 int Daemon::detach() {
   int error = 0;
   const auto fail = [&](const char* what, std::string_view which, int code) {
@@ -518,29 +535,30 @@ int Daemon::detach() {
     error = check_chroot(config_.chroot_dir.data());
     if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
   }
+  Fd null;
   if (!config_.foreground) {
-    error = daemonize();
-    if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
+    null = open_null(&error);
+    if (error != 0) return fail("/dev/null", "", kExitSystem);
   }
   start_log();
   error = signals_.init(reactor_, *this);
   if (error != 0) return fail("signals", "", kExitSystem);
-  if (pidfile_.valid()) write_pid(pidfile_.get());
   if (!config_.chroot_dir.empty()) {
+    if (drops) resolver_.set_user(who.uid, who.gid);
     resolver_.begin();  // its files are out here
     error = enter_chroot(config_.chroot_dir.data());
-    if (error != 0) {
-      LogLine(LogLevel::error, "chroot-failed").kv("path", config_.chroot_dir).error(error);
-      return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
-    }
+    if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
   }
   if (drops) {
     error = become(who);
-    if (error != 0) {
-      LogLine(LogLevel::error, "owner-failed").kv("user", owner).error(error);
-      return fail("OWNER=", owner, kExitPermission);
-    }
+    if (error != 0) return fail("OWNER=", owner, kExitPermission);
   }
+  // Last, so that the status says whether all of it went well.
+  if (!config_.foreground) {
+    error = daemonize(null.get());
+    if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
+  }
+  if (pidfile_.valid()) write_pid(pidfile_.get());
   return 0;
 }
 
@@ -552,7 +570,7 @@ void Daemon::start_log() {
     static constexpr struct {
       std::string_view name;
       int facility;
-    } kFacilities[] = {{"auth", LOG_AUTH},     {"cron", LOG_CRON},     {"daemon", LOG_DAEMON}, {"kern", LOG_KERN},     {"lpr", LOG_LPR},
+    } kFacilities[] = {{"auth", LOG_AUTH},     {"authpriv", LOG_AUTHPRIV}, {"ftp", LOG_FTP},       {"cron", LOG_CRON},     {"daemon", LOG_DAEMON}, {"kern", LOG_KERN},     {"lpr", LOG_LPR},
                        {"mail", LOG_MAIL},     {"news", LOG_NEWS},     {"syslog", LOG_SYSLOG}, {"user", LOG_USER},     {"uucp", LOG_UUCP},
                        {"local0", LOG_LOCAL0}, {"local1", LOG_LOCAL1}, {"local2", LOG_LOCAL2}, {"local3", LOG_LOCAL3}, {"local4", LOG_LOCAL4},
                        {"local5", LOG_LOCAL5}, {"local6", LOG_LOCAL6}, {"local7", LOG_LOCAL7}};
@@ -577,8 +595,8 @@ void Daemon::start_links() {
     if (l.kind != LinkSpec::Kind::connect_tcp) continue;
     void* memory = tables_.take(sizeof(TcpDialer), alignof(TcpDialer));
     SMX_CHECK(memory != nullptr);
-    TcpDialer* d = new (memory) TcpDialer(reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_, config_.connect_timeout);
-    sessions_.at(next++).start(*d, config_.retry_max, reactor_.now());
+    TcpDialer* d = new (memory) TcpDialer(reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_, or_never(config_.connect_timeout));
+    sessions_.at(next++).start(*d, config_.retry_max < millis(50) ? millis(50) : config_.retry_max, reactor_.now());
   }
 }
 

@@ -24,6 +24,7 @@ int Listener::start(Fd listening) {
   const Address zero;
   wildcard_ = true;
   for (int i = 0; i < 16; ++i) wildcard_ = wildcard_ && local_.ip[i] == zero.ip[i];
+  set_keepalive(fd_.get());  // its clients inherit it
   reactor_.want(fd_.get(), kRead);
   return 0;
 }
@@ -37,10 +38,13 @@ void Listener::stop() {
 }
 
 void Listener::on_room() {
-  if (fd_.valid() && !timer_.running()) reactor_.want(fd_.get(), kRead);
+  if (!fd_.valid() || starving_) return;
+  reactor_.timers().stop(timer_);
+  reactor_.want(fd_.get(), kRead);
 }
 
 void Listener::pause(Time now) {
+  starving_ = true;
   reactor_.want(fd_.get(), 0);
   reactor_.timers().start(timer_, now + kPause);
   reactor_.when_fd_closes(*this);
@@ -50,6 +54,7 @@ void Listener::on_timer(Timer& timer, Time now) {
   (void)timer;
   (void)now;
   if (!fd_.valid()) return;
+  starving_ = false;
   reactor_.timers().stop(timer_);
   task_node.leave();
   reactor_.want(fd_.get(), kRead);

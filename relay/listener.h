@@ -46,6 +46,7 @@ class Listener final : private FdHandler, private TimerHandler, private Task {
   Fd fd_;
   Address local_;      // port as bound; address only if it is not a wildcard
   bool wildcard_ = false;
+  bool starving_ = false;  // waits for a descriptor, not for a channel
   Timer timer_;
 };
 

@@ -116,10 +116,11 @@ void Stream::on_connected(Fd fd, const Address& to, Time now) {
   state_ = State::open;
   set_nodelay(fd_.get());
   set_oob_inline(fd_.get());
+  set_keepalive(fd_.get());
   LogLine(LogLevel::debug, "server-connected").kv("session", session_->number()).kv("server", to);
   session_->accept(id_);
   // What has come meanwhile goes to the server now.
-  if (!session_->writable(id_)) return die();
+  (void)session_->writable(id_);
   if (state_ != State::open) return;
   if (end_due_) {
     end_due_ = false;
@@ -175,7 +176,8 @@ void Stream::on_ready(int fd, uint8_t ready, Time now) {
   (void)fd;
   if (state_ == State::lingering) return drain_and_drop(now);
   if (state_ != State::open) return;
-  if ((ready & kWrite) != 0 && !session_->writable(id_)) return die();
+  // Whoever ended the channel meanwhile, push() or done(), has set the state.
+  if ((ready & kWrite) != 0) (void)session_->writable(id_);
   if (state_ != State::open) return;
   if ((ready & kRead) != 0) session_->readable(id_);
   update();
@@ -234,7 +236,7 @@ void Stream::done() {
 }
 
 void Stream::drain_and_drop(Time now) {
-  (void)now;
+  table_.reactor().timers().start(timer_, now + kLinger);  // as long as it says something
   uint8_t waste[4096];
   for (size_t n = 0; n < kDropATurn; n += sizeof waste) {
     const IoResult r = read_fd(fd_.get(), waste, sizeof waste);

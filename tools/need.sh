@@ -34,6 +34,9 @@ c++ gxx+libc6-dev gxx+musl-dev - -
 doctest doctest-dev doctest-dev doctest doctest
 curl curl curl curl curl
 nginx nginx-light nginx nginx nginx
+ssh openssh-client openssh-client - -
+sshd openssh-server openssh-server - -
+socat socat socat socat socat
 cmp diffutils diffutils - -
 nm binutils binutils - -
 git git git git git

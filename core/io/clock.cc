@@ -65,7 +65,8 @@ void fill_random(void* out, size_t n) {
   SMX_CHECK(n <= 256);
 #if defined(__linux__) && defined(SYS_getrandom)
   // By number: older C libraries lack the function. Up to 256 bytes are never cut short (getrandom(2)).
-  if (syscall(SYS_getrandom, out, n, 0) == static_cast<long>(n)) return;
+  // GRND_NONBLOCK (1): at early boot the pool may not be ready for minutes; /dev/urandom never waits.
+  if (syscall(SYS_getrandom, out, n, 1) == static_cast<long>(n)) return;
 #elif defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__NetBSD__) || defined(__APPLE__)
   arc4random_buf(out, n);
   return;

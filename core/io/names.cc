@@ -45,7 +45,11 @@ void Names::on_timer(Timer& timer, Time now) {
   reactor_.timers().start(timer_, next);
 }
 
-void Names::Name::on_resolved(const Resolved& answer, Time now) { table->took(*this, answer, now); }
+void Names::Name::on_resolved(const Resolved& answer, Time now) {
+  table->took(*this, answer, now);
+  Timer& timer = table->timer_;
+  table->reactor_.timers().start(timer, timer.running() ? earlier(timer.deadline(), due) : due);
+}
 
 void Names::took(Name& n, const Resolved& answer, Time now) {
   if (answer.count > 0) {

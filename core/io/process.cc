@@ -19,17 +19,20 @@ void fill_standard_fds() {
     if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)!::open("/dev/null", O_RDWR);  // takes the lowest free number
 }
 
-int daemonize() {
+int daemonize(int null) {
   const pid_t pid = fork();
   if (pid < 0) return errno;
   if (pid > 0) _exit(0);
   if (setsid() < 0 || chdir("/") < 0) return errno;
-  const int null = ::open("/dev/null", O_RDWR);
-  if (null < 0) return errno;
   for (int fd = 0; fd <= 2; ++fd)
     if (dup2(null, fd) < 0) return errno;
-  if (null > 2) ::close(null);
   return 0;
+}
+
+Fd open_null(int* error) {
+  Fd fd(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  *error = fd.valid() ? 0 : errno;
+  return fd;
 }
 
 namespace {

@@ -16,7 +16,11 @@ namespace smx {
 void fill_standard_fds();
 
 // The child goes on in a session of its own, at "/", with /dev/null at 0, 1 and 2; the parent ends with status 0.
-int daemonize();
+// `null`: a descriptor of /dev/null, opened before any chroot.
+int daemonize(int null);
+
+// /dev/null, to read and write.
+Fd open_null(int* error);
 
 // "user", "user/group", "#uid", "#uid/#gid". ESRCH: no such user or group.
 struct Identity {

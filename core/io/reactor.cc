@@ -83,20 +83,23 @@ void Reactor::arm(int fd, Entry& e, uint8_t events) {
     e.armed = events;
     return;
   }
-  // ENOMEM or ENOSPC of the kernel (max_user_watches): the handler learns the truth from its next read.
+  // ENOMEM or ENOSPC of the kernel (max_user_watches): tried again next turn.
   e.armed = 0;
-  e.handler->on_ready(fd, e.wanted, now_);
 }
 
 void Reactor::apply_wishes() {
+  uint32_t failed = 0;
   for (uint32_t i = 0; i < dirty_count_; ++i) {
     const int fd = dirty_[i];
     Entry& e = table_[fd];
     e.dirty = false;
     if (e.handler == nullptr) continue;
     arm(fd, e, static_cast<uint8_t>(e.wanted | (e.wanted != 0 ? e.armed & kRead : 0)));
+    if ((e.wanted & ~e.armed) == 0) continue;
+    e.dirty = true;
+    dirty_[failed++] = fd;
   }
-  dirty_count_ = 0;
+  dirty_count_ = failed;
 }
 
 void Reactor::turn(Duration longest) {
@@ -108,6 +111,7 @@ void Reactor::turn(Duration longest) {
     const int64_t until_ms = until <= 0 ? 0 : (until + 999) / 1000;
     if (until_ms < ms) ms = until_ms;
   }
+  if (dirty_count_ > 0 && ms > 50) ms = 50;  // what the kernel did not take is tried again
   if (!tasks_.empty() || !graveyard_.empty()) ms = 0;
   if (ms > kLongestSleepMs) ms = kLongestSleepMs;
   PollEvent event[kEvents];

@@ -2,6 +2,7 @@
 #include "core/io/resolver.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 
 #include "core/base/check.h"
 #include "core/io/log.h"
+#include "core/io/process.h"
 #include "core/io/signals.h"
 
 namespace smx {
@@ -128,7 +130,12 @@ bool Resolver::start() {
   if (pid == 0) {
     Signals::restore();
     signal(SIGINT, SIG_IGN);  // ^C at the terminal is the daemon's business; its end is ours
+    // In a session of its own, and nobody's pipe or terminal is kept open.
+    (void)setsid();
+    const int null = ::open("/dev/null", O_RDWR);
+    for (int fd = 0; fd <= 2 && null >= 0; ++fd) (void)dup2(null, fd);
     close_all_but(pair[1]);
+    if (drops_ && become({uid_, gid_}) != 0) _exit(1);
     serve(pair[1]);
   }
   if (reactor_.watch(pair[0], *this) != 0) return false;
@@ -136,6 +143,14 @@ bool Resolver::start() {
   socket_ = static_cast<Fd&&>(ours);
   reactor_.want(pair[0], kRead);
   return true;
+}
+
+void Resolver::stop() {
+  if (!socket_.valid()) return;
+  reactor_.unwatch(socket_.get());
+  socket_.reset();
+  if (pid_ > 0) (void)::waitpid(pid_, nullptr, 0);  // it ends with its end of the pair
+  pid_ = -1;
 }
 
 bool Resolver::resolve(ResolveQuery& query, std::string_view host, uint16_t port, Resolved* now_answer) {
@@ -163,7 +178,7 @@ bool Resolver::resolve(ResolveQuery& query, std::string_view host, uint16_t port
   if (++last_id_ == 0) ++last_id_;
   q.id = last_id_;
   q.port = port;
-  q.limit_s = static_cast<uint16_t>(limit_.us / 1000000 + 1);
+  q.limit_s = static_cast<uint16_t>(limit_ < seconds(60000) ? limit_.us / 1000000 + 1 : 60000);
   memcpy(q.name, host.data(), host.size());
   if (::send(socket_.get(), &q, sizeof q, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof q)) return true;
   *slot = {&query, q.id, reactor_.now() + limit_};

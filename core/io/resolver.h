@@ -65,7 +65,19 @@ class Resolver final : private FdHandler, private TimerHandler {
   bool resolve(ResolveQuery& query, std::string_view host, uint16_t port, Resolved* now_answer);
   void cancel(ResolveQuery& query);
   // Starts the helper now, where it will not be possible later (CHROOT). False: it cannot be.
-  bool begin() { return socket_.valid() || start(); }
+  bool begin() {
+    const bool begun = socket_.valid() || start();
+    drops_ = false;
+    return begun;
+  }
+  // Ends the helper: the next name starts one with what the process is by then (user, session, files).
+  void stop();
+  // The helper that begin() starts becomes this user first.
+  void set_user(uint32_t uid, uint32_t gid) {
+    uid_ = uid;
+    gid_ = gid;
+    drops_ = true;
+  }
   // SIGCHLD: takes the helper's exit status if it has ended.
   void reap();
 
@@ -87,6 +99,8 @@ class Resolver final : private FdHandler, private TimerHandler {
   Fd socket_;
   Timer timer_;
   int pid_ = -1;
+  uint32_t uid_ = 0, gid_ = 0;
+  bool drops_ = false;
   uint32_t last_id_ = 0;
   Duration limit_ = seconds(10);
   Known known_ = nullptr;

@@ -149,6 +149,13 @@ void set_notsent_lowat(int fd, uint32_t bytes) {
 #endif
 }
 void set_oob_inline(int fd) { set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1); }
+void set_keepalive(int fd) {
+  set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+#if defined(TCP_KEEPIDLE) && defined(TCP_KEEPINTVL)
+  set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+  set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
+#endif
+}
 void shutdown_write(int fd) { ::shutdown(fd, SHUT_WR); }
 void set_reset_on_close(int fd) {
   const linger hard{1, 0};

@@ -30,6 +30,9 @@ void set_nodelay(int fd);
 void set_notsent_lowat(int fd, uint32_t bytes);
 // SO_OOBINLINE: an urgent byte stays at its place in the stream, so that it is not lost.
 void set_oob_inline(int fd);
+// SO_KEEPALIVE, after a minute of silence where that can be said: a host that vanished does not hold its channel for
+// ever. Accepted sockets have it from their listener.
+void set_keepalive(int fd);
 void shutdown_write(int fd);
 // Closing it will reset the connection (linger 0) instead of ending it.
 void set_reset_on_close(int fd);

@@ -62,7 +62,9 @@ void Session::dial(Time now) {
 }
 
 void Session::retry_now(Time now) {
-  if (dialer_ == nullptr || state_ != State::waiting) return;
+  if (up()) return probe(seconds(5), now);
+  if (dialer_ == nullptr || (state_ != State::waiting && state_ != State::dialing)) return;
+  if (state_ == State::dialing) dialer_->cancel();
   backoff_.reset();
   dial(now);
 }

@@ -52,7 +52,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void start(Dialer& dialer, Duration longest_pause, Time now);
   // Acceptor: a link has come. The session is idle.
   void attach(Link& link, Time now);
-  // HUP: does not wait for the end of the pause.
+  // HUP: does not wait for the end of the pause, or of an attempt; a link that is up is asked for a sign of life.
   void retry_now(Time now);
   // Ends the link for good, with BYE.
   void shut(ByeCode code, Time now);
@@ -81,7 +81,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void refuse(ChannelId id, CloseCode code);
   void abort(ChannelId id, CloseCode code);
   void readable(ChannelId id);
-  // False: the endpoint returned an error from push() and is forgotten.
+  // False: the channel is gone: the endpoint returned an error from push(), or done() was called.
   bool writable(ChannelId id);
   bool wants_read(ChannelId id) const { return mux_.wants_read(id); }
   bool wants_write(ChannelId id) const { return mux_.wants_write(id); }

@@ -72,13 +72,29 @@ void Sessions::add_opener(Opener& opener) {
 
 // A peer that comes again, while an older link from there seems to stand: that one is asked. It may be dead, with
 // nothing in between to tell us (a router that lost power, a NAT that forgot).
+// The same host is known by its address, or by the name in its HELLO: a line that comes back may have another address.
 void Sessions::on_session_up(Session& session, Time now) { ask_older(session.peer(), &session, now); }
 
+namespace {
+
+// The second word of a HELLO; empty: there is none.
+std::string_view host_of(const Session& s) {
+  const std::string_view text = s.mux().peer_hello();
+  const size_t blank = text.find(' ');
+  if (blank == std::string_view::npos) return {};
+  const std::string_view rest = text.substr(blank + 1);
+  return rest.substr(0, rest.find(' '));
+}
+
+}  // namespace
+
 void Sessions::ask_older(const Address& peer, const Session* but, Time now) {
-  if (peer.family == 0) return;
+  const std::string_view host = but == nullptr ? std::string_view() : host_of(*but);
   for (uint32_t i = 0; i < count_; ++i) {
     Session& other = *session_[i];
-    if (&other == but || !other.up() || !same_ip(other.peer(), peer)) continue;
+    if (&other == but || !other.up()) continue;
+    const bool same = (peer.family != 0 && same_ip(other.peer(), peer)) || (!host.empty() && host_of(other) == host);
+    if (!same) continue;
     other.probe(other.mux().dialect() == Dialect::v1 ? seconds(1) : seconds(10), now);
   }
 }
