@@ -43,7 +43,7 @@ struct Pair {
   Fd a, b;
 };
 
-struct Counter : FdHandler {
+struct Counter final : FdHandler {
   void on_ready(int fd, uint8_t r, Time) override {
     ++calls;
     ready |= r;
@@ -58,7 +58,7 @@ struct Counter : FdHandler {
   bool read_all = false;
 };
 
-struct Once : TimerHandler, Task {
+struct Once final : TimerHandler, Task {
   void on_timer(Timer&, Time now) override {
     ++fired;
     at = now;
