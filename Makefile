@@ -145,7 +145,7 @@ E2E_SRCS = \
 	tests/e2e/traffic.cc
 
 MAN5 = man/sockmux.conf.5
-MAN7 =
+MAN7 = man/sockmux.7
 MAN8 = man/sockmuxd.8
 
 # Flags that are ours
@@ -238,16 +238,18 @@ bench:
 	python3 tools/bench/muxbench --set bin=`pwd`/sockmuxd --contenders direct,haproxy2,ours $(BENCH)
 
 install: daemon
-	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
+	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8
 	$(INSTALL) -m 755 $(BUILD)/sockmuxd $(DESTDIR)$(SBINDIR)/sockmuxd
 	$(INSTALL) -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5
+	$(INSTALL) -m 644 $(MAN7) $(DESTDIR)$(MANDIR)/man7
 	$(INSTALL) -m 644 $(MAN8) $(DESTDIR)$(MANDIR)/man8
 
 install-strip: install
 	$(STRIP) $(DESTDIR)$(SBINDIR)/sockmuxd
 
 uninstall:
-	rm -f $(DESTDIR)$(SBINDIR)/sockmuxd $(DESTDIR)$(MANDIR)/man5/sockmux.conf.5 $(DESTDIR)$(MANDIR)/man8/sockmuxd.8
+	rm -f $(DESTDIR)$(SBINDIR)/sockmuxd $(DESTDIR)$(MANDIR)/man5/sockmux.conf.5
+	rm -f $(DESTDIR)$(MANDIR)/man7/sockmux.7 $(DESTDIR)$(MANDIR)/man8/sockmuxd.8
 
 # For flash: no tables for unwinding, which only exceptions and debuggers read; segments that share pages
 TINY = CXXFLAGS='$(CXXFLAGS) -Os -fno-asynchronous-unwind-tables -fno-unwind-tables' \

@@ -40,6 +40,7 @@ installs_and_uninstalls() {
     [ -x "$temp/dest/usr/sbin/sockmuxd" ] &&
     cmp man/sockmuxd.8 "$temp/dest/usr/share/man/man8/sockmuxd.8" &&
     cmp man/sockmux.conf.5 "$temp/dest/usr/share/man/man5/sockmux.conf.5" &&
+    cmp man/sockmux.7 "$temp/dest/usr/share/man/man7/sockmux.7" &&
     run_make uninstall &&
     [ -z "$(find "$temp/dest" ! -type d)" ]
 }
