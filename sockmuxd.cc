@@ -682,6 +682,7 @@ void Daemon::write_statistics() {
       .kv("channels", sessions_.channels())
       .kv("descriptors_left", reactor_.fds_left())
       .kv("turns", reactor_.turns())
+      .kv("awake", reactor_.awake())
       .kv("allocations", allocations() - allocations_)
       .kv("rss_kib", resident_kib())
       .kv("suppressed", log_suppressed());

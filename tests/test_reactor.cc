@@ -1,9 +1,12 @@
 // The event loop, on the poller that was built, with real pipes and socket pairs and no sleeps.
 #include <doctest/doctest.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "core/io/clock.h"
@@ -218,4 +221,41 @@ TEST_CASE("with more ready descriptors than one poll returns, all get their turn
   for (int i = 0; i < 6; ++i) l.reactor.turn(millis(0));
   for (const auto& c : counters) CHECK(c->calls > 0);
   for (const auto& p : pairs) l.reactor.unwatch(p->a.get());
+}
+
+TEST_CASE("between events that come close together the loop stays awake; a pause puts it to sleep") {
+  Loop loop;
+  Pair pair;
+  struct Answer final : FdHandler {
+    void on_ready(int fd, uint8_t, Time) override {
+      char byte[8];
+      while (read_fd(fd, byte, sizeof byte).size > 0) {
+      }
+      ++calls;
+      (void)!write(fd, "x", 1);
+    }
+    int calls = 0;
+  } answer;
+  REQUIRE(loop.reactor.watch(pair.a.get(), answer) == 0);
+  loop.reactor.want(pair.a.get(), kRead);
+  constexpr int kTimes = 2000;
+  std::thread client([&] {
+    pollfd p{pair.b.get(), POLLIN, 0};
+    char byte[8];
+    for (int i = 0; i < kTimes; ++i) {
+      (void)!write(pair.b.get(), "x", 1);
+      (void)poll(&p, 1, 5000);
+      (void)!read(pair.b.get(), byte, sizeof byte);
+    }
+  });
+  CHECK(loop.until([&] { return answer.calls == kTimes; }));
+  client.join();
+  if (sysconf(_SC_NPROCESSORS_ONLN) > 1) CHECK(loop.reactor.awake() > 0);
+
+  const uint64_t awake = loop.reactor.awake();
+  const clock_t used = clock();
+  for (int i = 0; i < 10; ++i) loop.reactor.turn(millis(20));
+  CHECK(loop.reactor.awake() == awake);
+  CHECK(clock() - used < CLOCKS_PER_SEC / 20);  // of 0.2 s
+  loop.reactor.unwatch(pair.a.get());
 }

@@ -80,6 +80,8 @@ class Reactor {
   // The time of this turn.
   Time now() const { return now_; }
   uint64_t turns() const { return turns_; }
+  // How many of them got their events without having slept.
+  uint64_t awake() const { return awake_; }
 
   // Until stop(). Each turn's work is bounded by the handlers' own bounds.
   void run();
@@ -98,6 +100,8 @@ class Reactor {
 
   void apply_wishes();
   void arm(int fd, Entry& e, uint8_t events);
+  int sleep_ms(Duration longest) const;
+  int wait_for(PollEvent* event, int ms);
   void finish_turn();
 
   Poller poller_;
@@ -112,6 +116,9 @@ class Reactor {
   List<Mortal, &Mortal::grave_node> graveyard_;
   Time now_;
   uint64_t turns_ = 0;
+  uint64_t awake_ = 0;
+  bool may_stay_awake_ = false;  // more than one processor
+  bool busy_ = false;            // the last wait was short
   bool running_ = false;
 };
 
