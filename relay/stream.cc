@@ -71,7 +71,7 @@ void Stream::start_client(Session& session, const Address& client, const Address
   peer_ = client;
   local_ = local;
   owner_ = owner;
-  end_seen_ = end_due_ = false;
+  end_seen_ = end_due_ = write_broken_ = false;
   set_nodelay(fd_.get());
   set_oob_inline(fd_.get());
   id_ = session.open(*this);
@@ -89,7 +89,7 @@ void Stream::start_server(Session& session, ChannelId id, const RelayTarget& tar
   rule_ = target.rule;
   host_ = target.host;
   port_ = target.port;
-  end_seen_ = end_due_ = false;
+  end_seen_ = end_due_ = write_broken_ = false;
   session.bind(id, *this);
   connect_ = table_.take_connect();
   connect_->start(target.host, target.port, target.source, target.connect_limit, *this);
@@ -190,29 +190,36 @@ Pulled Stream::pull(const MutBytes* piece, int pieces) {
   const IoResult r = readv_fd(fd_.get(), piece, pieces);
   Pulled p;
   p.size = r.size;
-  if (r.error != 0) {
+  if (r.error != 0 && !write_broken_) {
     LogLine(LogLevel::debug, "stream-error").kv("session", session_->number()).kv("peer", peer_).error(r.error);
     p.state = Pulled::State::error;
     die();
-  } else if (!r.again && r.size == 0) {
+  } else if (r.error != 0 || (!r.again && r.size == 0)) {
     end_seen_ = true;
     p.state = Pulled::State::end;
+    if (write_broken_) table_.reactor().timers().start(timer_, table_.reactor().now() + kLinger);
   } else if (r.size == asked) {
     p.state = Pulled::State::more;
   }
   return p;
 }
 
+// A socket that takes nothing more was closed by its owner, or reset. What that one had sent before may still wait to be
+// read: writes are dropped from now on, reading goes on to the end, and kLinger later the channel is reset, if its peer
+// has not ended it.
 Taken Stream::push(const Bytes* piece, int pieces) {
-  const IoResult r = writev_fd(fd_.get(), piece, pieces);
   Taken t;
+  IoResult r;
+  if (!write_broken_) r = writev_fd(fd_.get(), piece, pieces);
   t.size = r.size;
   if (r.error != 0) {
     LogLine(LogLevel::debug, "stream-error").kv("session", session_->number()).kv("peer", peer_).error(r.error);
-    t.error = true;
-    set_reset_on_close(fd_.get());
-    die();
+    write_broken_ = true;
+    if (end_seen_) table_.reactor().timers().start(timer_, table_.reactor().now() + kLinger);
   }
+  if (!write_broken_) return t;
+  t.size = 0;
+  for (int i = 0; i < pieces; ++i) t.size += piece[i].size;
   return t;
 }
 
@@ -248,6 +255,10 @@ void Stream::drain_and_drop(Time now) {
 void Stream::on_timer(Timer& timer, Time now) {
   (void)timer;
   (void)now;
+  if (state_ == State::open) {
+    session_->abort(id_, CloseCode::reset);
+    set_reset_on_close(fd_.get());
+  }
   die();
 }
 

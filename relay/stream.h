@@ -78,6 +78,7 @@ class Stream final : public Endpoint, private FdHandler, private TimerHandler, p
   State state_ = State::free;
   bool end_seen_ = false;        // the socket has nothing more to read
   bool end_due_ = false;         // end() came while connecting
+  bool write_broken_ = false;    // the socket takes nothing more; it may still have something to read
   uint16_t port_ = 0;            // server: the target's port
   std::string_view host_;        // server: the target's name
   const void* rule_ = nullptr;   // server: the router's word for the target

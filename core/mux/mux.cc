@@ -307,7 +307,10 @@ Time Mux::ping_deadline() const {
   if (state_ != State::up) return kNever;
   if (echo_deadline_ != kNever) return echo_deadline_;
   if (dialect_ == Dialect::v03) return last_rx_ + (config_.ping_interval < seconds(30) ? config_.ping_interval : seconds(30));
-  if (tx_.used() > 0 || opening_ > 0) return (waits_since_ > last_rx_ ? waits_since_ : last_rx_) + seconds(5);
+  if (tx_.used() > 0 || opening_ > 0) {
+    const Duration patience = config_.ping_interval < seconds(5) ? config_.ping_interval : seconds(5);
+    return (waits_since_ > last_rx_ ? waits_since_ : last_rx_) + patience;
+  }
   return last_rx_ + (config_.asks ? config_.ping_interval : Duration{config_.ping_interval.us / 10 * 11});
 }
 

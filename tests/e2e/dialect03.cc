@@ -194,3 +194,23 @@ TEST_CASE("0.3: a peer's \"No server\" ends the client at once, and its id is fr
   client.send("now");
   CHECK(wait_for([&] { return client.text() == "now"; }, 2));
 }
+
+TEST_CASE("0.3: what a server sent before it closed arrives, also when a write of ours has met its reset") {
+  constexpr size_t kSize = 120 * 1024;  // more than may be on its way without SENT, and fits into the kernel's buffers
+  Server server([](Conn& c) { c.send_pattern(3, kSize); });
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(server.port()), "-vv"});
+  Peer03 peer(a.link_port());
+  REQUIRE(wait_for([&] { return peer.up(); }, 5));
+  peer.acks = false;
+  const unsigned id = peer.open();
+  REQUIRE(wait_for([&] { return peer.opened(id) && peer.received(id).size() > 64 * 1024 && server.last().delivered(); }, 5));
+  CHECK(peer.received(id).size() < kSize);
+  server.last().close();
+  peer.send(id, "this is answered by a reset, ");
+  REQUIRE(wait_for([&] { return peer.sents == 1; }, 5));
+  peer.send(id, "and this does not even get out");
+  CHECK(wait_for([&] { return a->says("stream-error"); }, 5));
+  peer.ack_all();
+  CHECK(wait_for([&] { return peer.received(id) == pattern(3, kSize); }, 5));
+  CHECK(peer.fault() == "");
+}

@@ -113,7 +113,7 @@ void Peer03::on_packet(uint8_t version, uint8_t type, unsigned said, unsigned ra
     case kSend:
       if (said != c.peer) wrong("SEND with another id");
       return took(raid, payload, true);
-    case kSent: return;
+    case kSent: ++sents; return;
     case kClose:
       if (c.closing) return forget(raid);  // both have said it
       c.dies = now() + closed_after;
@@ -128,8 +128,17 @@ void Peer03::on_packet(uint8_t version, uint8_t type, unsigned said, unsigned ra
 void Peer03::took(unsigned id, const std::string& bytes, bool counts) {
   Channel& c = channel_[id];
   received_[id] += bytes;
-  if (counts) put(kSent, id, c.peer, zero_ended(e2e::text(bytes.size())));
+  if (counts && acks) put(kSent, id, c.peer, zero_ended(e2e::text(bytes.size())));
+  if (counts && !acks) c.unacked += bytes.size();
   if (echoes && !c.ours) put(kSend, id, c.peer, bytes);
+}
+
+void Peer03::ack_all() {
+  acks = true;
+  for (auto& [id, c] : channel_) {
+    if (c.unacked > 0) put(kSent, id, c.peer, zero_ended(e2e::text(c.unacked)));
+    c.unacked = 0;
+  }
 }
 
 void Peer03::want(std::vector<pollfd>& list) {

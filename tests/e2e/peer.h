@@ -62,7 +62,9 @@ class Peer03 : public Peer {
 
   double closed_after = 0;   // seconds until CLOSED is sent
   bool echoes = true;        // false: takes data, acknowledges them, and says nothing
+  bool acks = true;          // false: what comes is not acknowledged, so the other side must stop
   bool refuses = false;      // answers CONNECT by CLOSE "No server"
+  size_t sents = 0;          // SENT packets that came
   size_t connects = 0;
   size_t most = 0;           // channels at once
   size_t now_open() const { return channel_.size(); }
@@ -77,6 +79,8 @@ class Peer03 : public Peer {
   const std::string& received(unsigned id) { return received_[id]; }
   void send(unsigned id, const std::string& bytes);
   void close(unsigned id);
+  // Acknowledges what came while acks was false, and all that comes from now on.
+  void ack_all();
   // Closes the oldest of the channels that the other side opened.
   void close_one();
 
@@ -88,6 +92,7 @@ class Peer03 : public Peer {
     bool closing = false;  // our CLOSE is out
     bool ours = false;
     double dies = 0;       // CLOSED is due then; 0: not
+    size_t unacked = 0;
   };
   void hello();
   void put(uint8_t type, unsigned said, unsigned raid, const std::string& payload) { raw(packet(3, type, said, raid, payload)); }

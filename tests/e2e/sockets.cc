@@ -10,6 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#ifdef __linux__
+#include <linux/sockios.h>
+#endif
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -166,6 +170,16 @@ Conn& Conn::expect_pattern(uint64_t seed) {
   seed_ = seed;
   compared_ = 0;
   return *this;
+}
+
+bool Conn::delivered() const {
+  int waiting = 0;
+#ifdef SIOCOUTQ
+  if (ioctl(fd_, SIOCOUTQ, &waiting) < 0) return false;
+#else
+  if (ioctl(fd_, FIONWRITE, &waiting) < 0) return false;
+#endif
+  return all_sent() && waiting == 0;
 }
 
 void Conn::close() {

@@ -71,6 +71,8 @@ class Conn final : public Actor {
   bool closed() const { return fd_ < 0; }
   // All is sent, and the end too if it was asked for.
   bool all_sent() const { return queue_.empty() && (!shut_wanted_ || shut_); }
+  // All that was sent has arrived in the kernel at the other end.
+  bool delivered() const;
   bool alive() const { return fd_ >= 0 && connected_ && !over(); }
 
   void want(std::vector<pollfd>& list) override;

@@ -182,3 +182,16 @@ TEST_CASE("a client that resets leaves no channel behind, and its server is rese
   CHECK(p.a->wait_channels(0, 5));
   CHECK(p.c->wait_channels(0, 5));
 }
+
+TEST_CASE("a client that sends on to a server that has gone is reset after 5 s, not kept for ever") {
+  Server server([](Conn& c) { c.send("bye").close_behind(); });
+  Pair p({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(server.port()), "-vv"}, {"PORT=127.0.0.1:0"});
+  Conn client(p.c->port());
+  REQUIRE(wait_for([&] { return client.ended(); }, 5));
+  CHECK(client.text() == "bye");
+  client.send_pattern(1, uint64_t{1} << 40);
+  CHECK((*p.a)->wait_log("stream-error", 5));
+  CHECK(wait_for([&] { return client.error() != 0; }, 8));
+  CHECK(p.a->wait_channels(0, 5));
+  CHECK(p.c->wait_channels(0, 5));
+}
