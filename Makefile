@@ -103,7 +103,9 @@ CONFIG_SRCS = \
 	config/values.cc \
 	config/words.cc
 
-MAIN_SRCS = sockmuxd.cc
+MAIN_SRCS = \
+	daemon.cc \
+	sockmuxd.cc
 
 TEST_SRCS = \
 	tests/main.cc \

@@ -1,0 +1,422 @@
+// Read next: daemon.h.
+#include "daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "config/report.h"
+#include "core/io/clock.h"
+#include "core/io/log.h"
+#include "core/io/rt.h"
+#include "core/io/socket.h"
+
+#ifndef SMX_VERSION
+#define SMX_VERSION "unknown"
+#endif
+
+namespace smx {
+
+void say(const char* kind, std::string_view text) {
+  fprintf(stderr, "sockmuxd: %s%.*s\n", kind, static_cast<int>(text.size()), text.data());
+}
+
+namespace {
+
+constexpr uint32_t kSpareFds = 64;
+constexpr Duration kDrain = millis(3500);  // with the goodbye less than the 5 s that init systems give
+constexpr Duration kGoodbye = seconds(1);
+
+int exit_code(int error) {
+  switch (error) {
+    case EACCES:
+    case EPERM: return kExitPermission;
+    case EADDRINUSE:
+    case EADDRNOTAVAIL: return kExitUnavailable;
+    default: return kExitSystem;
+  }
+}
+
+// The muxes' sizes from the options; false: they do not fit, and the user was told the sum.
+bool size_muxes(const Config& config, uint32_t links, MuxConfig* m) {
+  m->proto = static_cast<MuxConfig::Proto>(config.proto);
+  m->accepts = m->opens = static_cast<uint16_t>(config.max_channels);
+  m->packet_size = config.packet_size;
+  m->hello_timeout = or_never(config.hello_timeout);
+  m->ping_interval = or_never(config.ping_interval);
+  m->linger = or_never(config.linger_timeout);
+  const uint64_t least = Mux::guaranteed_bytes(*m);
+  m->memory_bytes = config.memory_bytes / links;
+  if (config.memory_bytes == 0) m->memory_bytes = least / 5 * 8 > (8u << 20) ? least / 5 * 8 : 8u << 20;
+  Text<25> host;
+  append_host_name(host);
+  memcpy(m->host, host.c_str(), host.size() + 1);
+  if (!config.own_name.empty() && config.own_name.size() < sizeof m->name) memcpy(m->name, config.own_name.data(), config.own_name.size());
+  if (least <= m->memory_bytes) return true;
+  Text<300> text("MAXIMA=memory: ");
+  text.add_u(config.memory_bytes).add(" bytes are too few: ").add_u(links).add(" links with ").add_u(config.max_channels);
+  say("", text.add(" channels each way need ").add_u(least * links).text());
+  return false;
+}
+
+// Resolves one host of -P or PORT at start; turns the loop until the answer is there.
+class StartLookup final : public ResolveQuery {
+ public:
+  Resolved find(Reactor& reactor, Resolver& resolver, const HostPort& at) {
+    answer_ = Resolved{};
+    if (at.host.empty()) {
+      answer_.count = 1;
+      answer_.address[0].family = 4;
+      answer_.address[0].port = at.port;
+    } else if (!resolver.resolve(*this, at.host, at.port, &answer_)) {
+      done_ = false;
+      while (!done_) reactor.turn(seconds(1));
+    }
+    return answer_;
+  }
+
+ private:
+  void on_resolved(const Resolved& answer, Time now) override {
+    (void)now;
+    answer_ = answer;
+    done_ = true;
+  }
+  Resolved answer_;
+  bool done_ = false;
+};
+
+// HOSTS=
+int known_host(void* context, std::string_view name, Address out[Resolved::kMost]) {
+  int n = 0;
+  for (const Address& a : find_host(*static_cast<const Config*>(context), name))
+    if (n < Resolved::kMost) out[n++] = a;
+  return n;
+}
+
+}  // namespace
+
+uint64_t Daemon::arena_bytes() const {
+  return Reactor::arena_bytes(max_fds_, max_fds_ * 2 + links_count_ * 4 + 256) + Sessions::arena_bytes(mux_, links_count_) +
+         Streams::arena_bytes(max_fds_) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
+         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + sizeof(TcpDialer) + 64) + sizeof(Rules) +
+         (config_.links.count + config_.listens.count) * sizeof(Resolved) +
+         65536;
+}
+
+// Everything that can fail and that a user must hear of, while standard error is still there.
+int Daemon::prepare() {
+  uint32_t connectors = 0;
+  for (const LinkSpec& l : config_.links) connectors += l.kind == LinkSpec::Kind::connect_tcp ? 1u : 0u;
+  const bool accepts = connectors < config_.links.count;
+  links_count_ = config_.max_links != 0 ? config_.max_links : accepts ? 16 : 1;
+  if (links_count_ < connectors) links_count_ = connectors;
+  if (links_count_ > Sessions::kMost) links_count_ = Sessions::kMost;
+  if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
+  mux_.asks = connectors > 0;
+  const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + config_.links.count + kSpareFds;
+  max_fds_ = raise_fd_limit(wanted > 1000000 ? 1000000u : static_cast<uint32_t>(wanted));
+  if (arena_bytes() > SIZE_MAX / 2) {
+    Text<200> text("MAXIMA: the tables need ");
+    say("", text.add_u(arena_bytes()).add(" bytes, more than this machine can address").text());
+    return kExitConfig;
+  }
+  const size_t size = static_cast<size_t>(arena_bytes());
+  void* memory = reserve_memory(size);
+  if (memory == nullptr) {
+    Text<100> text("cannot set aside ");
+    say("", text.add_u(size).add(" bytes: see MAXIMA in sockmux.conf(5)").text());
+    return kExitSystem;
+  }
+  new (&tables_) Arena(memory, size);
+  const int error = reactor_.init(tables_, max_fds_, max_fds_ * 2 + links_count_ * 4 + 256);
+  if (error != 0) {
+    say("cannot start the event loop: ", strerror(error));
+    return kExitSystem;
+  }
+  resolver_.set_limit(or_never(config_.dns_timeout));
+  resolver_.set_known(known_host, const_cast<Config*>(&config_));
+  if (!config_.source.host.empty()) {
+    StartLookup lookup;
+    const Resolved list = lookup.find(reactor_, resolver_, config_.source);
+    if (list.count == 0) {
+      say("SRCIF=", Text<300>(config_.source.host).add(": ").add(gai_text(list.error)).text());
+      return kExitUnavailable;
+    }
+    source_ = list.address[0];
+  }
+  rules_ = new (tables_.take(sizeof(Rules), alignof(Rules))) Rules(config_, source_, names_, reactor_);
+  streams_.set_router(*rules_);
+  exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
+  if (!streams_.init(max_fds_, tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
+      !names_.init(config_.names.first, config_.names.count, tables_) || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
+    say("", "cannot set the tables aside: a bug in the sum of their sizes");
+    return kExitSystem;
+  }
+  int code = open_ports();
+  if (code == 0) code = detach();
+  if (code != 0 && pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
+  return code;
+}
+
+int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& origin, const ListenSpec* port) {
+  Text<300> where(origin.word);
+  where.add(": ");
+  if (list.count == 0) {
+    say("", where.add("cannot find ").add(at.host).add(": ").add(gai_text(list.error)).text());
+    return kExitUnavailable;
+  }
+  // A name may have several addresses: the first that is ours is taken.
+  int error = 0;
+  Fd fd;
+  for (int i = 0; i < list.count && !fd.valid(); ++i) fd = listen_tcp(list.address[i], static_cast<int>(config_.listen_backlog), &error);
+  if (!fd.valid()) {
+    append_address(where.add("cannot listen at "), list.address[0]);
+    say("", where.add(": ").add(strerror(error)).text());
+    return exit_code(error);
+  }
+  const Address bound = local_address(fd.get());
+  if (at.port == 0) {
+    Text<100> text(port == nullptr ? "links are accepted at " : "clients are accepted at ");
+    append_address(text, bound);
+    say("", text.text());
+  }
+  if (is_open_to_world(config_, at)) {
+    Text<100> text("warning: open to the world: ");
+    append_address(text, bound);
+    say("", text.text());
+  }
+  if (port == nullptr) {
+    TcpAcceptor* a = new (tables_.take(sizeof(TcpAcceptor), alignof(TcpAcceptor))) TcpAcceptor(reactor_, tcp_links_, sessions_, *rules_);
+    error = a->start(static_cast<Fd&&>(fd));
+    acceptor_[acceptors_++] = a;
+  } else {
+    Listener* l = new (tables_.take(sizeof(Listener), alignof(Listener))) Listener(reactor_, streams_, sessions_, *rules_);
+    error = l->start(static_cast<Fd&&>(fd));
+    listener_[listeners_++] = l;
+  }
+  if (error == 0) return 0;
+  say("", where.add(strerror(error)).text());
+  return kExitSystem;
+}
+
+int Daemon::open_ports() {
+  acceptor_ = tables_.raw<TcpAcceptor*>(config_.links.count + 1);
+  listener_ = tables_.raw<Listener*>(config_.listens.count + 1);
+  // All names first: looking them up turns the loop, and nobody must come in before everything stands.
+  Resolved* found = tables_.make<Resolved>(config_.links.count + config_.listens.count);
+  SMX_CHECK(found != nullptr);
+  Resolved* next = found;
+  StartLookup lookup;
+  for (const LinkSpec& l : config_.links)
+    if (l.kind == LinkSpec::Kind::accept_tcp) *next++ = lookup.find(reactor_, resolver_, l.at);
+  for (const ListenSpec& l : config_.listens) *next++ = lookup.find(reactor_, resolver_, l.at);
+  resolver_.stop();  // the one that runs later has what we are then
+  next = found;
+  for (const LinkSpec& l : config_.links) {
+    const int code = l.kind == LinkSpec::Kind::accept_tcp ? open_port(l.at, *next++, l.origin, nullptr) : 0;
+    if (code != 0) return code;
+  }
+  for (const ListenSpec& l : config_.listens) {
+    const int code = open_port(l.at, *next++, l.origin, &l);
+    if (code != 0) return code;
+  }
+  return 0;
+}
+
+// Files, identity, background: in this order, since each takes away what the one before needs.
+int Daemon::detach() {
+  int error = 0;
+  const auto fail = [&](const char* what, std::string_view which, int code) {
+    Text<400> text(what);
+    text.add_printable(which).add(": ").add(strerror(error));
+    say("", text.text());
+    return code;
+  };
+  if (!config_.umask_text.empty()) set_umask(config_.umask_text.data());
+  if (!config_.pidfile.empty()) {
+    pidfile_ = open_pidfile(config_.pidfile.data(), &error);
+    if (error == EWOULDBLOCK) {
+      say("PIDFILE=", Text<400>(config_.pidfile).add(": belongs to a daemon that runs").text());
+      return kExitUnavailable;
+    }
+    if (error != 0) return fail("PIDFILE=", config_.pidfile, error == EACCES ? kExitPermission : kExitCannotCreate);
+  }
+  if (!config_.logfile.empty()) {
+    logfile_ = open_logfile(config_.logfile.data(), &error);
+    if (error != 0) return fail("LOGFILE=", config_.logfile, error == EACCES ? kExitPermission : kExitCannotCreate);
+  }
+  Identity who;
+  const bool drops = is_root();
+  const char* owner = config_.owner.empty() ? "nobody" : config_.owner.data();
+  if (drops || !config_.owner.empty()) {
+    error = find_identity(owner, &who);
+    if (error != 0 && !config_.owner.empty()) {
+      say("OWNER=", Text<200>(config_.owner).add(": no such user or group").text());
+      return kExitConfig;
+    }
+    if (error != 0) who = {65534, 65534};  // no "nobody" on this system
+    if (!drops) {
+      say("OWNER=", Text<200>(config_.owner).add(": only root can change its user").text());
+      return kExitPermission;
+    }
+  }
+  if (!config_.chroot_dir.empty()) {
+    error = check_chroot(config_.chroot_dir.data());
+    if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
+  }
+  Fd null;
+  if (!config_.foreground) {
+    null = open_null(&error);
+    if (error != 0) return fail("/dev/null", "", kExitSystem);
+  }
+  start_log();
+  error = signals_.init(reactor_, *this);
+  if (error != 0) return fail("signals", "", kExitSystem);
+  if (!config_.chroot_dir.empty()) {
+    if (drops) resolver_.set_user(who.uid, who.gid);
+    resolver_.begin();  // its files are out here
+    error = enter_chroot(config_.chroot_dir.data());
+    if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
+  }
+  if (drops) {
+    error = become(who);
+    if (error != 0) return fail("OWNER=", owner, kExitPermission);
+  }
+  // Last, so that the status says whether all of it went well.
+  if (!config_.foreground) {
+    error = daemonize(null.get());
+    if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
+  }
+  if (pidfile_.valid()) write_pid(pidfile_.get());
+  return 0;
+}
+
+void Daemon::start_log() {
+  LogSetup log;
+  log.to_stderr = config_.foreground || config_.log_stderr;
+  log.to_syslog = !log.to_stderr && !config_.logfile_given;
+  if (!config_.syslog.empty()) {
+    static constexpr struct {
+      std::string_view name;
+      int facility;
+    } kFacilities[] = {{"auth", LOG_AUTH},     {"authpriv", LOG_AUTHPRIV}, {"ftp", LOG_FTP},       {"cron", LOG_CRON},     {"daemon", LOG_DAEMON}, {"kern", LOG_KERN},     {"lpr", LOG_LPR},
+                       {"mail", LOG_MAIL},     {"news", LOG_NEWS},     {"syslog", LOG_SYSLOG}, {"user", LOG_USER},     {"uucp", LOG_UUCP},
+                       {"local0", LOG_LOCAL0}, {"local1", LOG_LOCAL1}, {"local2", LOG_LOCAL2}, {"local3", LOG_LOCAL3}, {"local4", LOG_LOCAL4},
+                       {"local5", LOG_LOCAL5}, {"local6", LOG_LOCAL6}, {"local7", LOG_LOCAL7}};
+    log.to_syslog = true;
+    for (const auto& f : kFacilities)
+      if (config_.syslog.size() > 2 && config_.syslog.substr(2) == f.name) log.facility = f.facility;
+  }
+  log.file = logfile_.get();
+  switch (config_.log_level) {
+    case Config::Log::usual:
+    case Config::Log::hidden: log.least = LogLevel::info; break;
+    case Config::Log::silent: log.silent = true; break;
+    case Config::Log::terse: log.least = LogLevel::warning; break;
+    case Config::Log::debug: log.least = LogLevel::debug; break;
+  }
+  set_log(log);
+}
+
+void Daemon::start_links() {
+  uint32_t next = 0;
+  for (const LinkSpec& l : config_.links) {
+    if (l.kind != LinkSpec::Kind::connect_tcp) continue;
+    void* memory = tables_.take(sizeof(TcpDialer), alignof(TcpDialer));
+    SMX_CHECK(memory != nullptr);
+    TcpDialer* d = new (memory) TcpDialer(reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_, or_never(config_.connect_timeout));
+    sessions_.at(next++).start(*d, config_.retry_max < millis(50) ? millis(50) : config_.retry_max, reactor_.now());
+  }
+}
+
+int Daemon::run() {
+  sessions_.add_opener(room_);
+  names_.refresh(reactor_.now());
+  start_links();
+  LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_).kv("links", acceptors_);
+  allocations_ = allocations();
+  reactor_.run();
+  LogLine(LogLevel::info, "ended");
+  if (pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
+  return 0;
+}
+
+void Daemon::on_signal(int signal, Time now) {
+  switch (signal) {
+    case SIGHUP:
+      LogLine(LogLevel::info, "retry-now").kv("reason", "SIGHUP");
+      rules_->read_networks();
+      names_.refresh(now);
+      sessions_.retry_now(now);
+      break;
+    case SIGUSR1: write_statistics(); break;
+    case SIGCHLD: resolver_.reap(); break;
+    case SIGINT:
+    case SIGTERM:
+      if (ending_ != Ending::no) {
+        reactor_.stop();
+        break;
+      }
+      begin_shutdown(signal == SIGINT ? "SIGINT" : "SIGTERM", now);
+      break;
+    default: break;
+  }
+}
+
+void Daemon::begin_shutdown(const char* why, Time now) {
+  LogLine(LogLevel::info, "ending").kv("reason", why).kv("channels", sessions_.channels());
+  ending_ = Ending::draining;
+  exit_->shut();
+  for (size_t i = 0; i < listeners_; ++i) listener_[i]->stop();
+  for (size_t i = 0; i < acceptors_; ++i) acceptor_[i]->stop();
+  reactor_.timers().start(end_, now);
+  drain_until_ = now + kDrain;
+}
+
+void Daemon::on_timer(Timer& timer, Time now) {
+  (void)timer;
+  // Ending: channels may finish; then the links say goodbye.
+  constexpr Duration kLook = millis(20);
+  if (ending_ == Ending::draining) {
+    if (sessions_.channels() > 0 && now < drain_until_) return reactor_.timers().start(end_, now + kLook);
+    ending_ = Ending::goodbye;
+    drain_until_ = now + kGoodbye + kLook;
+    sessions_.shut(ByeCode::shutdown, now);
+  }
+  if (sessions_.any_link() && now < drain_until_) return reactor_.timers().start(end_, now + kLook);
+  reactor_.stop();
+}
+
+void Daemon::write_statistics() {
+  for (uint32_t i = 0; i < sessions_.count(); ++i) {
+    Session& s = sessions_.at(i);
+    if (!s.has_link()) continue;
+    const MuxStats& m = s.mux().stats();
+    LogLine(LogLevel::info, "statistics-link")
+        .kv("session", s.number())
+        .kv("peer", s.peer())
+        .kv("dialect", name(s.mux().dialect()))
+        .kv("up", s.up() ? "yes" : "no")
+        .kv("channels", s.mux().channels())
+        .kv("opened", m.opened)
+        .kv("accepted", m.accepted)
+        .kv("refused", m.refused)
+        .kv("aborted", m.aborted)
+        .kv("rx", m.rx_bytes)
+        .kv("tx", m.tx_bytes)
+        .kv("blocks", s.mux().blocks_used())
+        .kv("rtt_us", static_cast<uint64_t>(s.mux().round_trip().us));
+  }
+  LogLine(LogLevel::info, "statistics")
+      .kv("channels", sessions_.channels())
+      .kv("descriptors_left", reactor_.fds_left())
+      .kv("turns", reactor_.turns())
+      .kv("awake", reactor_.awake())
+      .kv("allocations", allocations() - allocations_)
+      .kv("rss_kib", resident_kib())
+      .kv("suppressed", log_suppressed());
+}
+
+}  // namespace smx

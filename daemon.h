@@ -1,0 +1,93 @@
+// The daemon: its tables, its ports, its life from the checks to the end.
+//
+//   prepare(): memory set aside -> ports opened -> files -> privileges dropped -> background
+//   run():     the loop, until TERM: channels end, links say goodbye
+//
+// Owner: main. Invariants: nothing is opened before everything was checked; after prepare() no memory is allocated.
+// Read next: rules.h, core/session/sessions.h, relay/listener.h, transport/tcp.h.
+#ifndef SOCKMUX_DAEMON_H
+#define SOCKMUX_DAEMON_H
+
+#include "config/config.h"
+#include "core/io/names.h"
+#include "core/io/process.h"
+#include "core/io/reactor.h"
+#include "core/io/resolver.h"
+#include "core/io/signals.h"
+#include "core/session/sessions.h"
+#include "relay/exit.h"
+#include "relay/listener.h"
+#include "rules.h"
+#include "transport/tcp.h"
+
+namespace smx {
+
+// sysexits(3), beside those of config/report.h
+constexpr int kExitUnavailable = 69;
+constexpr int kExitSystem = 71;
+constexpr int kExitCannotCreate = 73;
+constexpr int kExitPermission = 77;
+
+// A line on standard error, for who starts the daemon.
+void say(const char* kind, std::string_view text);
+
+class Daemon final : private SignalHandler, private TimerHandler {
+ public:
+  explicit Daemon(const Config& config) : config_(config) {}
+  int prepare();
+  int run();
+
+ private:
+  int open_ports();
+  int open_port(const HostPort& at, const Resolved& list, const Origin& origin, const ListenSpec* port);
+  int detach();
+  void start_log();
+  void start_links();
+  void on_signal(int signal, Time now) override;
+  void on_timer(Timer& timer, Time now) override;
+  void begin_shutdown(const char* why, Time now);
+  void write_statistics();
+  uint64_t arena_bytes() const;
+  // As many again may be on their way out, and one is refused.
+  uint32_t tcp_links_count() const { return 2 * links_count_ + 1; }
+
+  const Config& config_;
+  MuxConfig mux_;
+  uint32_t links_count_ = 1;
+  uint32_t max_fds_ = 0;
+  Reactor reactor_;
+  Resolver resolver_{reactor_};
+  Names names_{reactor_, resolver_};
+  Signals signals_;
+  Timer end_{*this};
+  Arena tables_;
+  Rules* rules_ = nullptr;
+  Streams streams_{reactor_, resolver_};
+  TcpLinks tcp_links_{reactor_};
+  Sessions sessions_{reactor_};
+  ExitDoor* exit_ = nullptr;
+  Listener** listener_ = nullptr;
+  TcpAcceptor** acceptor_ = nullptr;
+  size_t listeners_ = 0, acceptors_ = 0;
+  Fd pidfile_, logfile_;
+  uint64_t allocations_ = 0;
+  Address source_;  // SRCIF
+  Time drain_until_;
+  enum class Ending : uint8_t { no, draining, goodbye } ending_ = Ending::no;
+
+  class Room final : public Opener {
+   public:
+    explicit Room(Daemon& d) : d_(d) {}
+    void on_room(Time now) override {
+      (void)now;
+      for (size_t i = 0; i < d_.listeners_; ++i) d_.listener_[i]->on_room();
+    }
+
+   private:
+    Daemon& d_;
+  } room_{*this};
+};
+
+}  // namespace smx
+
+#endif

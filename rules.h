@@ -1,0 +1,141 @@
+// What the configuration says, asked at run time: who may come in, where a channel goes. It joins config/ to the questions
+// that transport/ and relay/ ask.
+//
+// Owner: Daemon. Invariant: no answer waits for a resolver. Read next: config/choose.h, relay/relay.h.
+#ifndef SOCKMUX_RULES_H
+#define SOCKMUX_RULES_H
+
+#include "config/choose.h"
+#include "core/io/names.h"
+#include "core/io/reactor.h"
+#include "core/io/socket.h"
+#include "relay/listener.h"
+#include "relay/relay.h"
+#include "transport/tcp.h"
+
+namespace smx {
+
+// TIMEOUT=word:0 means never: far enough away, and small enough to be added to a time.
+inline Duration or_never(Duration d) { return d.us == 0 ? seconds(int64_t{10} * 365 * 86400) : d; }
+
+class Rules final : public LinkGate, public ClientGate, public Router, public NameLookup {
+ public:
+  Rules(const Config& config, const Address& source, Names& names, Reactor& reactor)
+      : config_(config), source_(source), names_(names), reactor_(reactor) {
+    read_networks();
+  }
+
+  bool link_allowed(const Address& peer) override {
+    Subject who;
+    who.client = peer;
+    return allowed(who);
+  }
+
+  const char* client_refused(const Address& client, const Address& local) override {
+    Subject who;
+    who.client = client;
+    who.accepted_port = local.port;
+    who.kind_known = true;
+    if (!allowed(who)) return "not in RELIABLE or PERMIT";
+    return count(client) ? nullptr : "MAXIMA=conpch reached";
+  }
+
+  void on_stream_ended(const Address& client) override {
+    for (Host& h : hosts_)
+      if (h.streams > 0 && same_ip(h.address, client)) --h.streams;
+  }
+
+  bool choose(const OpenInfo& info, Dialect dialect, RelayTarget* target) override {
+    const ServerSpec* server = smx::choose(config_, subject(info, dialect), *this);
+    if (server == nullptr) return false;
+    target->rule = server;
+    target->label = server->label;
+    target->host = server->to.host;
+    target->port = server->to.port;
+    target->connect_limit = or_never(config_.connect_timeout);
+    target->source = source_;
+    return true;
+  }
+
+  bool address_allowed(const void* rule, const OpenInfo& info, Dialect dialect, const Address& to) override {
+    const ServerSpec* server = static_cast<const ServerSpec*>(rule);
+    Target asked;
+    asked.host = server->to.host;
+    asked.port = server->to.port;
+    asked.address = to;
+    return allowed_connect(config_, *server, subject(info, dialect), asked, *this);
+  }
+
+  Answer has_address(std::string_view name, const Address& address) const override {
+    switch (names_.has_address(name, address, reactor_.now())) {
+      case Names::Answer::unknown: return Answer::unknown;
+      case Names::Answer::no: return Answer::no;
+      case Names::Answer::yes: return Answer::yes;
+    }
+    return Answer::unknown;
+  }
+
+  View<Network> local_networks() const override { return {network_, networks_}; }
+
+  // Interfaces come and go: read at start, on HUP, and when somebody is refused (at most every 10 s).
+  void read_networks() {
+    OwnNetwork own[kMaxNetworks];
+    networks_ = own_networks(own);
+    networks_read_ = reactor_.now();
+    for (size_t i = 0; i < networks_; ++i) network_[i] = {own[i].address, own[i].prefix};
+  }
+
+ private:
+  struct Host {
+    Address address;
+    uint32_t streams = 0;
+  };
+  static constexpr size_t kHosts = 512;
+
+  static Subject subject(const OpenInfo& info, Dialect dialect) {
+    Subject who;
+    who.client = info.client;
+    who.accepted_port = info.local.port;
+    who.kind_known = dialect == Dialect::v1;
+    who.kind = info.udp ? Transport::udp : Transport::tcp;
+    return who;
+  }
+
+  bool allowed(const Subject& who) {
+    if (allowed_client(config_, who, *this)) return true;
+    if (reactor_.now() - networks_read_ < seconds(10)) return false;
+    read_networks();
+    return allowed_client(config_, who, *this);
+  }
+
+  // MAXIMA=conpch: streams of one client host. A full table lets nobody new in.
+  bool count(const Address& client) {
+    if (config_.max_per_client == 0) return true;
+    Host* place = nullptr;
+    for (Host& h : hosts_) {
+      if (h.streams == 0) {
+        if (place == nullptr) place = &h;
+      } else if (same_ip(h.address, client)) {
+        if (h.streams >= config_.max_per_client) return false;
+        ++h.streams;
+        return true;
+      }
+    }
+    if (place == nullptr) return false;
+    *place = {client, 1};
+    return true;
+  }
+
+  const Config& config_;
+  const Address source_;
+  Names& names_;
+  Reactor& reactor_;
+  Network network_[kMaxNetworks];
+  size_t networks_ = 0;
+  Time networks_read_;
+  Host hosts_[kHosts];
+};
+
+}  // namespace smx
+
+#endif
