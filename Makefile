@@ -143,6 +143,7 @@ E2E_SRCS = \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
 	tests/e2e/programs.cc \
+	tests/e2e/selection.cc \
 	tests/e2e/sockets.cc \
 	tests/e2e/traffic.cc
 
@@ -212,13 +213,13 @@ check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
 
 # All tests. The last line of the output is "N passed, N failed", summed over all.
 check:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
 e2e:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 
