@@ -348,6 +348,7 @@ void Daemon::on_signal(int signal, Time now) {
     case SIGHUP:
       LogLine(LogLevel::info, "retry-now").kv("reason", "SIGHUP");
       rules_->read_networks();
+      resolver_.forget();
       names_.refresh(now);
       sessions_.retry_now(now);
       break;
