@@ -291,3 +291,19 @@ TEST_CASE("our own networks have loopback in both families") {
   CHECK(four);
   CHECK(six);
 }
+
+TEST_CASE("a connection does not take one of the last descriptors") {
+  Loop l;
+  int error = 0;
+  const Fd server = listen_tcp(loopback(0), 5, &error);
+  REQUIRE(error == 0);
+  Connect c(l.reactor, l.resolver);
+  for (const bool enough : {false, true}) {
+    Owner owner;
+    c.leave_fds(l.reactor.fds_left() - (enough ? 1 : 0));
+    c.start("127.0.0.1", local_address(server.get()).port, Address{}, seconds(5), owner);
+    REQUIRE(l.until([&] { return owner.connected + owner.failed == 1; }));
+    CHECK(owner.connected == (enough ? 1 : 0));
+    if (!enough) CHECK(owner.why.kind == ConnectFailure::Kind::no_descriptor);
+  }
+}
