@@ -46,6 +46,7 @@ bool size_muxes(const Config& config, uint32_t links, MuxConfig* m) {
   m->packet_size = config.packet_size;
   m->hello_timeout = or_never(config.hello_timeout);
   m->ping_interval = or_never(config.ping_interval);
+  m->hold = config.resume_hold;
   m->linger = or_never(config.linger_timeout);
   const uint64_t least = Mux::guaranteed_bytes(*m);
   m->memory_bytes = config.memory_bytes / links;
