@@ -357,8 +357,13 @@ void Daemon::on_signal(int signal, Time now) {
     case SIGCHLD: resolver_.reap(); break;
     case SIGINT:
     case SIGTERM:
-      if (ending_ != Ending::no) {
+      if (ending_ == Ending::goodbye) {
         reactor_.stop();
+        break;
+      }
+      if (ending_ == Ending::draining) {  // no more patience with channels; the peer is still told
+        drain_until_ = now;
+        reactor_.timers().start(end_, now);
         break;
       }
       begin_shutdown(signal == SIGINT ? "SIGINT" : "SIGTERM", now);

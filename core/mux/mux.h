@@ -168,6 +168,8 @@ class Mux final : private TimerHandler {
   void hold_until(Time until) {
     if (held()) hold_deadline_ = earlier(hold_deadline_, until);
   }
+  // Bytes of this session that have arrived for sure, of both directions; 0.3: that went through the link.
+  uint64_t progress() const { return dialect_ == Dialect::v1 ? tx_.head() + rx_numbered_ : stats_.rx_bytes + tx_.head(); }
   // What the peer called itself in its first SETTINGS; empty: nothing.
   const char* peer_name() const { return peer_name_; }
   bool has_session(const uint8_t id[16]) const { return session_live_ && memcmp(session_, id, sizeof session_) == 0; }

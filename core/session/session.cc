@@ -14,6 +14,8 @@ constexpr int kReads = 2;    // reads of the link in one turn
 constexpr int kWrites = 4;   // gathers and writes in one turn
 // Fields of a line are at most this long.
 constexpr size_t kReason = 160;
+// Bytes that a link has carried for sure, after which its loss is no sign of a peer that does not want us.
+constexpr uint64_t kUseful = 4096;
 // A session whose peer may have started anew is held for no longer.
 constexpr Duration kBriefly = seconds(5);
 }  // namespace
@@ -179,13 +181,15 @@ void Session::lose(Err e, std::string_view why, Time now) {
   link_ = nullptr;
   const bool over = state_ == State::closing;
   const bool ends = over || fault || e == Err::session_broken || (e == Err::said_bye && (mux_.peer_bye() & 0x80) != 0);
+  const bool useful = mux_.progress() - progress_ > kUseful;
+  const bool v1 = mux_.dialect() == Dialect::v1;
   mux_.link_down(now, !ends);
-  if (was_up_ && mux_.dialect() == Dialect::v1) line.kv("held", mux_.held() ? "yes" : "no");
+  if (was_up_ && v1) line.kv("held", mux_.held() ? "yes" : "no");
   if (probed_) mux_.hold_until(now + kBriefly);
   link->close(e != Err::none && e != Err::silent);
   if (was_up_) {
-    // A link that stood for a while: try again at once. One that came and went: not in a storm.
-    if (now - link_since_ > seconds(1)) backoff_.reset();
+    // A link that stood for a while, or carried something: try again at once. One that came and went: not in a storm.
+    if (now - link_since_ > seconds(1) || useful) backoff_.reset();
     failures_ = 0;
   }
   set_state(State::idle);
@@ -300,6 +304,7 @@ void Session::on_up() {
       .kv("dialect", name(mux_.dialect()))
       .kv("resumed", mux_.resumed() ? "yes" : "no")
       .kv("hello", mux_.peer_hello());
+  progress_ = mux_.progress();
   owner_.on_session_up(*this, reactor_.now());
   room_due_ = true;
   kick();

@@ -144,6 +144,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Time wake_ = kNever;       // dialing pause, or end of closing
   Time link_since_;
   uint32_t number_;
+  uint64_t progress_ = 0;    // mux_.progress() when the link came up
   uint32_t attempts_ = 0;
   uint64_t process_random_ = 0;
   uint32_t failures_ = 0;    // dials that failed in a row
