@@ -126,6 +126,7 @@ TEST_SRCS = \
 	tests/test_log.cc \
 	tests/test_mux.cc \
 	tests/test_mux03.cc \
+	tests/test_mux_session.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
 	tests/test_reactor.cc \

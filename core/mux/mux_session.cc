@@ -126,8 +126,12 @@ Err Mux::answer_ask(const Settings& ask, Time now) {
   }
   asked_ = true;
   peer_attempt_ = ask.attempt;
+  if (same) {
+    const Err e = resume_session(ask.received, now);
+    settings_due_ = e == Err::none;
+    return e;
+  }
   settings_due_ = true;
-  if (same) return resume_session(ask.received, now);
   begin_session(ask, now);
   return Err::none;
 }
