@@ -130,6 +130,7 @@ TEST_SRCS = \
 	tests/test_log.cc \
 	tests/test_mux.cc \
 	tests/test_mux03.cc \
+	tests/test_mux_search.cc \
 	tests/test_mux_session.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
@@ -144,14 +145,17 @@ E2E_SRCS = \
 	tests/e2e/dialect03.cc \
 	tests/e2e/examples.cc \
 	tests/e2e/failures.cc \
+	tests/e2e/fifo.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
+	tests/e2e/pipes.cc \
 	tests/e2e/programs.cc \
 	tests/e2e/resume.cc \
 	tests/e2e/selection.cc \
 	tests/e2e/sockets.cc \
+	tests/e2e/stdio.cc \
 	tests/e2e/traffic.cc
 
 MAN5 = man/sockmux.conf.5

@@ -361,6 +361,7 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
         const int error = check_fifo(path.data(), path.data() == l.out_path.data(), config_.mkfifo, why);
         if (error != 0) return fail(path, why.text(), error == EACCES ? kExitPermission : kExitNoInput);
       }
+      if (same_file(l.in_path.data(), l.out_path.data())) return fail(l.in_path, "the same FIFO for both ways", kExitNoInput);
       FifoDialer* fifo = make(static_cast<FifoDialer*>(nullptr), reactor_, l.in_path, l.out_path);
       const int error = is_root() ? fifo->keep() : 0;
       return error == 0 ? 0 : fail(l.in_path, strerror(error), exit_code(error));

@@ -58,6 +58,11 @@ int check_fifo(const char* path, bool writes, bool make, TextBase& why) {
   return error;
 }
 
+bool same_file(const char* a, const char* b) {
+  struct stat one, two;
+  return stat(a, &one) == 0 && stat(b, &two) == 0 && one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+}
+
 FifoDialer::FifoDialer(Reactor& reactor, std::string_view in_path, std::string_view out_path)
     : reactor_(reactor), in_path_(in_path), out_path_(out_path), link_(reactor, *this), timer_(*this) {
   name_.add("fifo ").add_printable(in_path).add(' ').add_printable(out_path);

@@ -20,6 +20,7 @@ namespace smx {
 // Is `path` a FIFO, or could it be made one (`make`), and may we open it to read, or to write (`writes`)? 0; or errno, and
 // `why` says why not.
 int check_fifo(const char* path, bool writes, bool make, TextBase& why);
+bool same_file(const char* a, const char* b);
 
 class FifoDialer final : public Dialer, private FdLinkUser, private FdHandler, private TimerHandler {
  public:
