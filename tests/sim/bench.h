@@ -130,6 +130,7 @@ class Bench : public smx::MuxEvents {
   uint64_t numbered = 0;             // bytes of whole numbered packets that the mux has written to this link
   bool refuse_at_once = false;
   bool accept_at_once = false;
+  bool search = false;               // links on which HELLO must be searched for
 
   Local& at(smx::ChannelId id) { return locals[id.slot]; }
   std::string take_log() {
@@ -144,6 +145,7 @@ class Bench : public smx::MuxEvents {
     memcpy(s.stamp, stamp, sizeof s.stamp);
     memcpy(s.random, random.data(), random.size() < sizeof s.random ? random.size() : sizeof s.random);
     s.attempt = attempt;
+    s.search = search;
     mux.link_up(s, now);
     unread_.clear();
     numbered = 0;
