@@ -15,7 +15,10 @@ MuxConfig config(const char* host, MuxConfig::Proto proto = MuxConfig::Proto::au
   MuxConfig c;
   c.proto = proto;
   c.hold = seconds(60);
-  c.memory_bytes = 32u << 20;
+  c.opens = c.accepts = 20;  // small, for thousands of them
+  c.first_credit = 512;
+  c.memory_bytes = 2u << 20;
+  c.tx_ring = c.rx_ring = 64 * 1024;
   strcpy(c.host, host);
   return c;
 }
@@ -59,6 +62,7 @@ struct Two {
     CHECK(b.mux.dialect() == d);
     const ChannelId id = a.open("hello");
     talk();
+    if (b.mux.wants_write(b.opened)) (void)b.mux.drain(b.opened, b.now);  // 0.3: it came with CONNECT
     CHECK(b.at(b.opened).in == "hello");
     b.send(b.opened, "answer");
     talk();
@@ -186,12 +190,12 @@ TEST_CASE("search: noise from seeds, rich in what looks like a beginning, before
   for (unsigned seed = 1; seed <= 300; ++seed) {
     CAPTURE(seed);
     std::mt19937 random(seed);
-    const auto noise = [&] {
+    const auto noise = [&](size_t kinds) {
       static const Data kPieces[] = {Data("\x03\x01", 2), Data("\x03\x41", 2), Data("\x10\x10\xff\xff\xff\xff\0", 7), Data("20261123-08592"), Data(1, '\0'),
                                      hello_of(" smx/1:0a0b0c0d"), hello_of("")};
       Data out;
       for (auto n = random() % 40; n > 0; --n) {
-        if (random() % 2 != 0) out += kPieces[random() % (sizeof kPieces / sizeof *kPieces)];
+        if (random() % 2 != 0) out += kPieces[random() % kinds];
         else out.push_back(static_cast<char>(random()));
       }
       return out;
@@ -199,8 +203,8 @@ TEST_CASE("search: noise from seeds, rich in what looks like a beginning, before
     Two t;
     t.start_a(1 + seed % 9);
     t.start_b(5 + seed);
-    t.to_a = noise();
-    t.to_b = noise() + t.a.write_all() + noise();
+    t.to_a = noise(7);
+    t.to_b = noise(7) + t.a.write_all() + noise(5);  // a whole HELLO behind it would replace it, and rightly
     t.talk(1 + random() % 50);
     t.check_up();
   }
@@ -287,7 +291,6 @@ TEST_CASE("search: a peer that starts anew on a link that is up: the link is los
     CHECK(t.a.feed(t.b.write_all()) == Err::restarted);
     t.a.mux.link_down(t.a.now);
     CHECK(t.a.mux.held() == !v03);
-    (void)t.a.take_log();
     t.start_a(2);  // B says nothing more by itself
     t.talk();
     CHECK(t.a.take_log().find("abort") != std::string::npos);  // the channel of before
@@ -306,8 +309,6 @@ TEST_CASE("search: two sides that both start anew do not restart each other for 
       uint32_t nonce = 10;
       const Data old = whole_run(v03);
       t.to_a = t.to_b = old.substr(0, random() % (old.size() + 1));
-      t.start_a(++nonce);
-      t.start_b(++nonce);
       int starts = 0;
       for (int step = 0; step < 400; ++step) {
         const auto side = [&](Bench& mine, Data& in, Data& out, bool is_a) {
@@ -322,13 +323,13 @@ TEST_CASE("search: two sides that both start anew do not restart each other for 
           out += mine.write_all();
           const Data some = in.substr(0, random() % 200);
           in.erase(0, some.size());
-          if (mine.feed(some) != Err::none) mine.mux.link_down(mine.now);
+          if (mine.feed(some) != Err::none || mine.wait(millis(50)) != Err::none) mine.mux.link_down(mine.now);
         };
         side(t.a, t.to_a, t.to_b, true);
         side(t.b, t.to_b, t.to_a, false);
         if (step == 50) t.b.mux.link_down(t.b.now, false);  // killed
       }
-      CHECK(starts < 20);
+      CHECK(starts < 12);
       t.talk();
       t.check_up(v03 ? Dialect::v03 : Dialect::v1);
     }
