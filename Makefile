@@ -46,6 +46,7 @@ MUX_SRCS = \
 	core/mux/channel.cc \
 	core/mux/mux.cc \
 	core/mux/mux_channels.cc \
+	core/mux/mux_search.cc \
 	core/mux/mux_session.cc \
 	core/mux/mux_tx.cc \
 	core/mux/mux_v03.cc \
@@ -74,6 +75,9 @@ SESSION_SRCS = \
 	core/session/sessions.cc
 
 TRANSPORT_SRCS = \
+	transport/fd_link.cc \
+	transport/fifo.cc \
+	transport/stdio.cc \
 	transport/tcp.cc \
 	transport/tcp_link.cc
 
