@@ -58,6 +58,7 @@ MUX_SRCS = \
 RT_SRCS = core/io/rt.cc
 
 IO_SRCS = \
+	core/io/child.cc \
 	core/io/clock.cc \
 	core/io/connect.cc \
 	core/io/fd.cc \
@@ -77,6 +78,7 @@ SESSION_SRCS = \
 TRANSPORT_SRCS = \
 	transport/fd_link.cc \
 	transport/fifo.cc \
+	transport/program.cc \
 	transport/stdio.cc \
 	transport/tcp.cc \
 	transport/tcp_link.cc

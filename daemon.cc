@@ -31,7 +31,7 @@ constexpr uint32_t kSpareFds = 64;
 constexpr Duration kDrain = millis(3500);  // with the goodbye less than the 5 s that init systems give
 constexpr Duration kGoodbye = seconds(1);
 
-constexpr size_t kDialerBytes = sizeof(TcpDialer) + sizeof(FifoDialer) + sizeof(StdioDialer) + 128;  // more than any
+constexpr size_t kDialerBytes = sizeof(TcpDialer) + sizeof(FifoDialer) + sizeof(StdioDialer) + sizeof(ProgramDialer) + 128;  // more than any
 
 int exit_code(int error) {
   switch (error) {
@@ -109,7 +109,14 @@ uint64_t Daemon::arena_bytes() const {
          Streams::arena_bytes(max_fds_) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + sizeof(Dialer*)) + sizeof(Rules) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) +
-         65536;
+         Children::arena_bytes(programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
+}
+
+// A link's program may run while the one before it comes to its end.
+uint32_t Daemon::programs() const {
+  uint32_t n = 0;
+  for (const LinkSpec& l : config_.links) n += l.kind == LinkSpec::Kind::program ? 4u : 0u;
+  return n;
 }
 
 // Everything that can fail and that a user must hear of, while standard error is still there.
@@ -156,10 +163,13 @@ int Daemon::prepare() {
   streams_.set_router(*rules_);
   exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
   if (!streams_.init(max_fds_, tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
-      !names_.init(config_.names.first, config_.names.count, tables_) || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
+      !children_.init(programs(), tables_) || !names_.init(config_.names.first, config_.names.count, tables_) || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
   }
+  environment_ = tables_.raw<const char*>(config_.env.count + 1);
+  SMX_CHECK(environment_ != nullptr && config_.env.count <= ChildSetup::kMostEnvironment - 16);
+  for (size_t i = 0; i < config_.env.count; ++i) environment_[i] = config_.env[i].data();
   int code = make_dialers();
   if (code == 0) code = open_ports();
   if (code == 0) code = detach();
@@ -363,6 +373,9 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
       const int error = is_root() ? fifo->keep() : 0;
       return error == 0 ? 0 : fail(l.in_path, strerror(error));
     }
+    case LinkSpec::Kind::program:
+      (void)make(static_cast<ProgramDialer*>(nullptr), reactor_, children_, l.path, environment_, static_cast<int>(config_.env.count));
+      return 0;
     case LinkSpec::Kind::stdio: {
       foreground_ = true;
       const int error = make(static_cast<StdioDialer*>(nullptr), reactor_, static_cast<StdioOwner&>(*this))->take();
@@ -387,6 +400,7 @@ int Daemon::run() {
   LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_).kv("links", acceptors_);
   allocations_ = allocations();
   reactor_.run();
+  children_.end_all(true);
   LogLine(LogLevel::info, "ended");
   if (pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
   return 0;
@@ -402,7 +416,10 @@ void Daemon::on_signal(int signal, Time now) {
       sessions_.retry_now(now);
       break;
     case SIGUSR1: write_statistics(); break;
-    case SIGCHLD: resolver_.reap(); break;
+    case SIGCHLD:
+      resolver_.reap();
+      children_.reap(now);
+      break;
     case SIGINT:
     case SIGTERM:
       if (ending_ == Ending::goodbye) {

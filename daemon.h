@@ -10,6 +10,7 @@
 
 #include "config/config.h"
 #include "config/report.h"
+#include "core/io/child.h"
 #include "core/io/names.h"
 #include "core/io/process.h"
 #include "core/io/reactor.h"
@@ -20,6 +21,7 @@
 #include "relay/listener.h"
 #include "rules.h"
 #include "transport/fifo.h"
+#include "transport/program.h"
 #include "transport/stdio.h"
 #include "transport/tcp.h"
 
@@ -45,6 +47,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   int open_port(const HostPort& at, const Resolved& list, const Origin& origin, const ListenSpec* port);
   int detach();
   void start_log();
+  uint32_t programs() const;
   int make_dialers();
   int make_dialer(const LinkSpec& link, Dialer** out);
   void start_links();
@@ -64,6 +67,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Reactor reactor_;
   Resolver resolver_{reactor_};
   Names names_{reactor_, resolver_};
+  Children children_{reactor_};
+  const char** environment_ = nullptr;  // -eNAME=value
   Signals signals_;
   Timer end_{*this};
   Arena tables_;

@@ -73,7 +73,7 @@ bool built(const Config& config) {
   };
   for (const LinkSpec& l : config.links) {
     if (l.secure) no(l.origin, "secure links");
-    else if (l.kind == LinkSpec::Kind::device || l.kind == LinkSpec::Kind::program) no(l.origin, "links over devices and programs");
+    else if (l.kind == LinkSpec::Kind::device) no(l.origin, "links over devices");
   }
   for (const ListenSpec& l : config.listens)
     if (l.transport == Transport::udp) no(l.origin, "UDP ports");

@@ -175,8 +175,8 @@ void Session::lose(Err e, std::string_view why, Time now) {
     reason.add(" (version ").add_hex(h.version, 2).add(" type ").add_hex(h.type, 2).add(" ids ").add_hex(h.said, 4).add(' ');
     reason.add_hex(h.raid, 4).add(" length ").add_u(h.length).add(')');
   }
-  // Where nobody is there to call, silence is news once.
-  const bool again = !was_up_ && dialer_ != nullptr && e == Err::handshake_timeout && ++failures_ > 1;
+  // Where nobody is there to call, or whoever is called goes at once, that is news once.
+  const bool again = !was_up_ && dialer_ != nullptr && !fault && ++failures_ > 1;
   const LogLevel level = was_up_ && !fault ? LogLevel::info : again ? LogLevel::debug : LogLevel::warning;
   LogLine line(level, was_up_ ? "link-down" : "link-failed");
   line.kv("session", number_).kv("peer", link_->peer_name()).kv("reason", reason.text());
