@@ -146,6 +146,7 @@ E2E_SRCS = \
 	tests/e2e/dialect03.cc \
 	tests/e2e/examples.cc \
 	tests/e2e/failures.cc \
+	tests/e2e/fifo.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
 	tests/e2e/main.cc \
