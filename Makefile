@@ -79,8 +79,10 @@ TRANSPORT_SRCS = \
 RELAY_SRCS = \
 	relay/exit.cc \
 	relay/listener.cc \
+	relay/proxy.cc \
 	relay/registry.cc \
-	relay/stream.cc
+	relay/stream.cc \
+	relay/telnet.cc
 
 CONFIG_SRCS = \
 	config/choose.cc \
@@ -143,6 +145,7 @@ E2E_SRCS = \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
 	tests/e2e/programs.cc \
+	tests/e2e/proxy_telnet.cc \
 	tests/e2e/sockets.cc \
 	tests/e2e/traffic.cc
 

@@ -1,4 +1,5 @@
 // What SERVER=name://host:port,-in can mean. Order is the order of -h. Read next: relay.h.
+#include "relay/proxy.h"
 #include "relay/relay.h"
 #include "relay/stream.h"
 
@@ -8,6 +9,7 @@ namespace {
 
 constexpr Relay kRelays[] = {
     {"tcprelay", "bytes to host:port, unchanged", open_tcp},
+    {"telnet", "asks for a host, then relays", open_telnet},
 };
 
 }  // namespace
