@@ -129,6 +129,7 @@ TEST_SRCS = \
 	tests/test_mux03.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
+	tests/test_proxy_telnet.cc \
 	tests/test_reactor.cc \
 	tests/test_scheduler.cc \
 	tests/test_words.cc
