@@ -78,9 +78,13 @@ TRANSPORT_SRCS = \
 
 RELAY_SRCS = \
 	relay/exit.cc \
+	relay/http.cc \
+	relay/http_body.cc \
+	relay/http_head.cc \
 	relay/listener.cc \
 	relay/proxy.cc \
 	relay/registry.cc \
+	relay/socks.cc \
 	relay/stream.cc \
 	relay/telnet.cc
 
@@ -129,6 +133,7 @@ TEST_SRCS = \
 	tests/test_mux03.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
+	tests/test_proxy_socks.cc \
 	tests/test_proxy_telnet.cc \
 	tests/test_reactor.cc \
 	tests/test_scheduler.cc \

@@ -402,7 +402,22 @@ void ProxyStream::on_buried() {
 bool open_telnet(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
   if (target.has_address) return open_tcp(streams, session, id, target, info);
   return streams.proxies()->open(session, id, target, info,
-                                 [](void* memory, const RelayTarget&) { return place_dialogue<TelnetDialogue>(memory); });
+                                 [](void* memory, const RelayTarget&) -> Dialogue* { return place_dialogue<TelnetDialogue>(memory); });
+}
+
+bool open_http(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
+  if (!target.run) return open_tcp(streams, session, id, target, info);
+  return streams.proxies()->open(session, id, target, info, [](void* memory, const RelayTarget& t) {
+    HttpDialogue* d = place_dialogue<HttpDialogue>(memory);
+    if (t.has_address) d->bind_to(t.host, t.port);
+    return static_cast<Dialogue*>(d);
+  });
+}
+
+bool open_socks(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
+  if (target.has_address) return open_tcp(streams, session, id, target, info);
+  return streams.proxies()->open(session, id, target, info,
+                                 [](void* memory, const RelayTarget&) -> Dialogue* { return place_dialogue<SocksDialogue>(memory); });
 }
 
 }  // namespace smx

@@ -19,7 +19,9 @@
 #include "core/io/reactor.h"
 #include "core/session/session.h"
 #include "relay/dialogue.h"
+#include "relay/http.h"
 #include "relay/relay.h"
+#include "relay/socks.h"
 #include "relay/stream.h"
 #include "relay/telnet.h"
 
@@ -133,6 +135,8 @@ class Proxies {
 };
 
 // Relays of the registry: SERVER=telnet,-in and so on. With an address and no proxy's work to do they are open_tcp().
+bool open_http(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
+bool open_socks(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
 bool open_telnet(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
 
 }  // namespace smx
