@@ -133,6 +133,7 @@ TEST_SRCS = \
 	tests/test_mux03.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
+	tests/test_proxy_http.cc \
 	tests/test_proxy_socks.cc \
 	tests/test_proxy_telnet.cc \
 	tests/test_reactor.cc \
@@ -151,6 +152,8 @@ E2E_SRCS = \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
 	tests/e2e/programs.cc \
+	tests/e2e/proxies.cc \
+	tests/e2e/proxy_http.cc \
 	tests/e2e/proxy_telnet.cc \
 	tests/e2e/sockets.cc \
 	tests/e2e/traffic.cc
