@@ -46,6 +46,7 @@ bool size_muxes(const Config& config, uint32_t links, MuxConfig* m) {
   m->packet_size = config.packet_size;
   m->hello_timeout = or_never(config.hello_timeout);
   m->ping_interval = or_never(config.ping_interval);
+  m->hold = config.resume_hold;
   m->linger = or_never(config.linger_timeout);
   const uint64_t least = Mux::guaranteed_bytes(*m);
   m->memory_bytes = config.memory_bytes / links;
@@ -358,6 +359,7 @@ void Daemon::on_signal(int signal, Time now) {
     case SIGHUP:
       LogLine(LogLevel::info, "retry-now").kv("reason", "SIGHUP");
       rules_->read_networks();
+      resolver_.forget();
       names_.refresh(now);
       sessions_.retry_now(now);
       break;
@@ -365,8 +367,13 @@ void Daemon::on_signal(int signal, Time now) {
     case SIGCHLD: resolver_.reap(); break;
     case SIGINT:
     case SIGTERM:
-      if (ending_ != Ending::no) {
+      if (ending_ == Ending::goodbye) {
         reactor_.stop();
+        break;
+      }
+      if (ending_ == Ending::draining) {  // no more patience with channels; the peer is still told
+        drain_until_ = now;
+        reactor_.timers().start(end_, now);
         break;
       }
       begin_shutdown(signal == SIGINT ? "SIGINT" : "SIGTERM", now);
