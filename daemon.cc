@@ -107,7 +107,7 @@ uint32_t Daemon::proxies_count() const {
 }
 
 uint64_t Daemon::arena_bytes() const {
-  return Reactor::arena_bytes(max_fds_, max_fds_ * 2 + links_count_ * 4 + 256) + Sessions::arena_bytes(mux_, links_count_) +
+  return Reactor::arena_bytes(max_fds_, max_fds_ * 2 + links_count_ * 4 + proxies_count() * 2 + 256) + Sessions::arena_bytes(mux_, links_count_) +
          Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + sizeof(TcpDialer) + 64) + sizeof(Rules) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) +
@@ -139,7 +139,7 @@ int Daemon::prepare() {
     return kExitSystem;
   }
   new (&tables_) Arena(memory, size);
-  const int error = reactor_.init(tables_, max_fds_, max_fds_ * 2 + links_count_ * 4 + 256);
+  const int error = reactor_.init(tables_, max_fds_, max_fds_ * 2 + links_count_ * 4 + proxies_count() * 2 + 256);
   if (error != 0) {
     say("cannot start the event loop: ", strerror(error));
     return kExitSystem;

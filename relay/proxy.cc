@@ -39,6 +39,7 @@ bool Proxies::open(Session& session, ChannelId id, const RelayTarget& target, co
     p = new (&proxies_[i]) ProxyStream(*this);
     p->memory_ = &memory_[i];
     p->connect_ = new (&connects_[i]) Connect(reactor_, resolver_);
+    p->connect_->leave_fds(kSpareFds);
   } else {
     LogLine(LogLevel::warning, "proxies-full").kv("session", session.number()).kv("client", info.client).kv("most", count_);
     return false;
@@ -415,7 +416,7 @@ bool open_http(Streams& streams, Session& session, ChannelId id, const RelayTarg
 }
 
 bool open_socks(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
-  if (target.has_address) return open_tcp(streams, session, id, target, info);
+  if (!target.run) return open_tcp(streams, session, id, target, info);
   return streams.proxies()->open(session, id, target, info,
                                  [](void* memory, const RelayTarget&) -> Dialogue* { return place_dialogue<SocksDialogue>(memory); });
 }
