@@ -67,6 +67,7 @@ Dialogue::Next HttpDialogue::read_request(Desk& desk) {
   while (empty < all.size() && (all[empty] == '\r' || all[empty] == '\n')) ++empty;
   if (empty > 0 && client_scan_ == 0) desk.from_client.consume(empty);
   if (desk.from_client.empty()) return desk.client_ended ? Next::close : Next::wait;
+  desk.idle = false;
   if (desk.to_client.room() < kPage) return Next::wait;
   const std::string_view text = desk.from_client.text();
   head_size_ = find_head(text, &client_scan_);
@@ -312,6 +313,7 @@ Dialogue::Next HttpDialogue::finish(Desk& desk) {
   }
   state_ = State::idle;
   client_scan_ = 0;
+  desk.idle = true;
   desk.clock = Desk::Clock::login;
   ++desk.round;
   return Next::wait;

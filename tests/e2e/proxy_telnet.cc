@@ -198,7 +198,9 @@ TEST_CASE("telnet proxy: forbidden ports and hosts, bad input, silence") {
   only_ends.send(std::string(1 << 20, '\n'));
   CHECK(wait_for([&] { return silent.over() && iac.over() && endless.over() && only_ends.over(); }, 10));
   CHECK(silent.text().find("timed out") != std::string::npos);
+  for (Conn* c : {&silent, &iac, &endless, &only_ends}) c->close();
   CHECK(p.c->wait_channels(0, 15));
+  CHECK_FALSE(p.c->process().says("link-down"));
   CHECK(ask(port, wish(server), 5).find("here is the server") != std::string::npos);
   CHECK(Daemon::value(p.c->statistics(), "allocations") == 0);
 }
@@ -245,6 +247,7 @@ TEST_CASE("telnet proxy: 300 clients that say nothing: there is an end of proxie
   };
   CHECK(wait_for([&] { return prompted() == 256 && refused() == 44; }, 10));
   CHECK(p.c->process().wait_log("proxies-full", 5));
+  CHECK_FALSE(p.c->process().says("link-down"));
   if (!daemon_sanitized()) CHECK(p.c->resident_kib() < 16384);
   many.clear();
   CHECK(p.c->wait_channels(0, 10));
