@@ -46,6 +46,7 @@ MUX_SRCS = \
 	core/mux/channel.cc \
 	core/mux/mux.cc \
 	core/mux/mux_channels.cc \
+	core/mux/mux_search.cc \
 	core/mux/mux_session.cc \
 	core/mux/mux_tx.cc \
 	core/mux/mux_v03.cc \
@@ -57,6 +58,7 @@ MUX_SRCS = \
 RT_SRCS = core/io/rt.cc
 
 IO_SRCS = \
+	core/io/child.cc \
 	core/io/clock.cc \
 	core/io/connect.cc \
 	core/io/fd.cc \
@@ -74,6 +76,10 @@ SESSION_SRCS = \
 	core/session/sessions.cc
 
 TRANSPORT_SRCS = \
+	transport/fd_link.cc \
+	transport/fifo.cc \
+	transport/program.cc \
+	transport/stdio.cc \
 	transport/tcp.cc \
 	transport/tcp_link.cc
 
