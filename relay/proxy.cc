@@ -279,7 +279,8 @@ void ProxyStream::start_connect() {
   drop_server();
   const Wish& w = desk_.wish;
   Router& router = *table_.router_;
-  if (!w.configured && !router.remittable(target_.rule, w.protocol, w.port, w.by_default)) return fail(Failure::not_remittable, "not in REMITTABLE");
+  if (!w.configured && !router.remittable(target_.rule, w.protocol, w.port, w.by_default))
+    return fail(Failure::not_remittable, "not in REMITTABLE");
   if (table_.reactor_.fds_left() <= kSpareFds) return fail(Failure::no_room, "no descriptor left");
   known_.clear();
   Address known;

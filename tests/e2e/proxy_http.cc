@@ -43,14 +43,16 @@ TEST_CASE("http proxy: curl with nginx: GET, POST, PUT, HEAD, kept connections, 
     // Bodies toward the server: by length (with Expect: 100-continue), in chunks.
     CHECK(run(join(via, {"-T", temp / "large", "-w", "%{http_code}", left.url("put")}), 30) == "201");
     CHECK(digest_of(left.file("put")) == digest_of(large));
-    CHECK(run(join(via, {"-T", temp / "large", "-H", "Transfer-Encoding: chunked", "-w", "%{http_code}", left.url("chunked")}), 30) == "201");
+    CHECK(run(join(via, {"-T", temp / "large", "-H", "Transfer-Encoding: chunked", "-w", "%{http_code}", left.url("chunked")}), 30) ==
+          "201");
     CHECK(digest_of(left.file("chunked")) == digest_of(large));
     CHECK(run(join(via, {"-d", "a=b", "-o", "/dev/null", "-w", "%{http_code}", left.url("small")}), 10) == "405");
     left.forget("put");
     left.forget("chunked");
     // 50 at once.
-    const std::string parallel =
-        run({curl, "-sS", "-Z", "--parallel-max", "50", "-x", "http://" + local(p.a->port()), left.url("small?[1-25]"), right.url("small?[1-25]")}, 30);
+    const std::string parallel = run({curl, "-sS", "-Z", "--parallel-max", "50", "-x", "http://" + local(p.a->port()),
+                                      left.url("small?[1-25]"), right.url("small?[1-25]")},
+                                     30);
     CHECK(count_of(parallel, "a small page of") == 50);
     CHECK(p.c->wait_channels(0, 10));
   }
@@ -65,7 +67,8 @@ TEST_CASE("http proxy: CONNECT carries TLS end to end") {
     const Words via{curl, "-sS", "-k", "-x", "http://" + local(p.a->port())};
     CHECK(run(join(via, {web.tls_url("small")}), 10) == "a small page of secret\n");
     CHECK(digest_of(run(join(via, {web.tls_url("large")}), 30)) == digest_of(web.large()));
-    const std::string parallel = run(join({curl, "-sS", "-k", "-Z", "--parallel-max", "50", "-x", "http://" + local(p.a->port())}, {web.tls_url("small?[1-50]")}), 60);
+    const std::string parallel = run(
+        join({curl, "-sS", "-k", "-Z", "--parallel-max", "50", "-x", "http://" + local(p.a->port())}, {web.tls_url("small?[1-50]")}), 60);
     CHECK(count_of(parallel, "a small page of") == 50);
     CHECK(p.c->wait_channels(0, 10));
   }
@@ -131,7 +134,8 @@ TEST_CASE("http proxy: what may be asked for: REMITTABLE, REACHABLE, REJECT, PER
   CHECK(status("SERVER=http,-in(PERMIT=http:127.0.0.1:127.0.0.1)", {}, get) == "200");
   CHECK(status("SERVER=http,-in(RELIABLE=127.0.0.2)", {}, get) == "403");
   // A name that leads to a forbidden address gets nobody there.
-  CHECK(status("SERVER=http,-in(REACHABLE=!127.0.0.0/8)", {"HOSTS=inner/127.0.0.1"}, "GET http://inner:" + text(web.port()) + "/small HTTP/1.0\r\n\r\n") == "403");
+  CHECK(status("SERVER=http,-in(REACHABLE=!127.0.0.0/8)", {"HOSTS=inner/127.0.0.1"},
+               "GET http://inner:" + text(web.port()) + "/small HTTP/1.0\r\n\r\n") == "403");
   CHECK(status("SERVER=http,-in", {"HOSTS=inner/127.0.0.1"}, "GET http://inner:" + text(web.port()) + "/small HTTP/1.0\r\n\r\n") == "200");
   // What cannot be reached.
   CHECK(status("SERVER=http,-in", {}, "GET http://" + local(dead.port()) + "/ HTTP/1.0\r\n\r\n") == "502");
@@ -231,7 +235,8 @@ TEST_CASE("http proxy: a reader that reads nothing, a server that reads nothing:
     std::string got;
     lazy.on_bytes = [&](const char* b, size_t n) { got.append(b, n); };
     lazy.send("GET http://" + local(giver.port()) + "/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    busy.send("PUT http://" + local(taker.port()) + "/ HTTP/1.1\r\nHost: x\r\nContent-Length: " + text(kMuch) + "\r\n\r\n").send_pattern(10, kMuch);
+    busy.send("PUT http://" + local(taker.port()) + "/ HTTP/1.1\r\nHost: x\r\nContent-Length: " + text(kMuch) + "\r\n\r\n")
+        .send_pattern(10, kMuch);
     CHECK(wait_for([&] { return giver.accepted() == given + 1 && taker.accepted() == taken + 1; }, 5));
     // Others go on.
     for (int i = 0; i < 50; ++i) CHECK(ask(p.a->port(), "GET / HTTP/1.0\r\n\r\n", 5).find("this is a proxy") != std::string::npos);
@@ -265,7 +270,8 @@ TEST_CASE("http proxy: the link is cut in the middle of downloads, uploads and t
   ProcessSetup apart;
   apart.separate = true;
   const Words via{curl, "-sS", "-k", "--limit-rate", "5M", "-x", "http://" + local(entry.port())};
-  Process down(join(via, {web.url("large")}), apart), tls(join(via, {web.tls_url("large")}), apart), up(join(via, {"-T", temp / "large", web.url("put")}), apart);
+  Process down(join(via, {web.url("large")}), apart), tls(join(via, {web.tls_url("large")}), apart),
+      up(join(via, {"-T", temp / "large", web.url("put")}), apart);
   for (int i = 1; i <= 3; ++i) {
     const size_t from = entry->log().size();
     CHECK(wait_for([&] { return down.output().size() > static_cast<size_t>(i) * 300000; }, 10));

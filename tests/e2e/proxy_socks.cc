@@ -91,8 +91,8 @@ TEST_CASE("socks proxy: codes of what fails, and what is forbidden") {
     CHECK_FALSE(p.c->process().says("link-down"));
     CHECK(Daemon::value(p.c->statistics(), "allocations") == 0);
   }
-  for (const char* server : {"SERVER=socks,-in(REACHABLE=!127.0.0.0/8)", "SERVER=socks,-in(REJECT=*:127.0.0.1:*)", "SERVER=socks,-in(REMITTABLE=socks/1-1023)",
-                             "SERVER=socks,-in(PERMIT=telnet:*:*)"}) {
+  for (const char* server : {"SERVER=socks,-in(REACHABLE=!127.0.0.0/8)", "SERVER=socks,-in(REJECT=*:127.0.0.1:*)",
+                             "SERVER=socks,-in(REMITTABLE=socks/1-1023)", "SERVER=socks,-in(PERMIT=telnet:*:*)"}) {
     CAPTURE(server);
     Pair p({"PORT=127.0.0.1:0"}, {server, "HOSTS=inner/127.0.0.1"});
     CHECK(code_of(p.a->port(), by_name("127.0.0.1", echo.port())) == 2);

@@ -209,7 +209,8 @@ TEST_CASE("-in(words): they hold for that server alone, and may stand in a file"
   Server server(named("the server"));
   TempFolder temp;
   write_file(temp / "config.cnf", "REMITTABLE=telnet\nREACHABLE=127.0.0.1\nHOSTS=inner/127.0.0.1\n");
-  for (const std::string& word : {"SERVER=telnet,-in(+=" + temp / "config.cnf" + ")", std::string("SERVER=telnet,-in(REMITTABLE=telnet HOSTS=inner/127.0.0.1)")}) {
+  for (const std::string& word :
+       {"SERVER=telnet,-in(+=" + temp / "config.cnf" + ")", std::string("SERVER=telnet,-in(REMITTABLE=telnet HOSTS=inner/127.0.0.1)")}) {
     Pair p({"PORT=127.0.0.1:0"}, {word});
     CHECK(ask(p.a->port(), wish(server), 5).find("here is the server") != std::string::npos);
     CHECK(ask(p.a->port(), "inner " + text(server.port()) + "\r\n", 5).find("here is the server") != std::string::npos);
@@ -217,7 +218,8 @@ TEST_CASE("-in(words): they hold for that server alone, and may stand in a file"
   // SERVER="telnet://host,-in(+=config.cnf)": bound to that host, under these words.
   write_file(temp / "closed.cnf", "REJECT=*:127.0.0.1:*\n");
   for (const bool open : {true, false}) {
-    Pair p({"PORT=127.0.0.1:0"}, {"SERVER=telnet://" + local(server.port()) + ",-in(+=" + temp / (open ? "config.cnf" : "closed.cnf") + ")"});
+    Pair p({"PORT=127.0.0.1:0"},
+           {"SERVER=telnet://" + local(server.port()) + ",-in(+=" + temp / (open ? "config.cnf" : "closed.cnf") + ")"});
     CHECK((ask(p.a->port(), "", 5).find("here is the server") != std::string::npos) == open);
   }
   // A file that is not there may have said who is kept out: nobody is served.
