@@ -85,9 +85,15 @@ TRANSPORT_SRCS = \
 
 RELAY_SRCS = \
 	relay/exit.cc \
+	relay/http.cc \
+	relay/http_body.cc \
+	relay/http_head.cc \
 	relay/listener.cc \
+	relay/proxy.cc \
 	relay/registry.cc \
-	relay/stream.cc
+	relay/socks.cc \
+	relay/stream.cc \
+	relay/telnet.cc
 
 CONFIG_SRCS = \
 	config/choose.cc \
@@ -135,6 +141,9 @@ TEST_SRCS = \
 	tests/test_mux_session.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
+	tests/test_proxy_http.cc \
+	tests/test_proxy_socks.cc \
+	tests/test_proxy_telnet.cc \
 	tests/test_reactor.cc \
 	tests/test_scheduler.cc \
 	tests/test_words.cc
@@ -152,6 +161,10 @@ E2E_SRCS = \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
 	tests/e2e/programs.cc \
+	tests/e2e/proxies.cc \
+	tests/e2e/proxy_http.cc \
+	tests/e2e/proxy_socks.cc \
+	tests/e2e/proxy_telnet.cc \
 	tests/e2e/resume.cc \
 	tests/e2e/selection.cc \
 	tests/e2e/sockets.cc \
@@ -223,13 +236,13 @@ check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
 
 # All tests. The last line of the output is "N passed, N failed", summed over all.
 check:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
 e2e:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 

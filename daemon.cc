@@ -104,9 +104,17 @@ int known_host(void* context, std::string_view name, Address out[Resolved::kMost
 
 }  // namespace
 
+uint32_t Daemon::proxies_count() const {
+  constexpr uint64_t kMost = 256;
+  bool any = false;
+  for (const ServerSpec& s : config_.servers) any = any || (s.run && s.label != "exec");
+  const uint64_t channels = uint64_t{links_count_} * config_.max_channels;
+  return !any ? 0 : channels < kMost ? static_cast<uint32_t>(channels) : static_cast<uint32_t>(kMost);
+}
+
 uint64_t Daemon::arena_bytes() const {
-  return Reactor::arena_bytes(max_fds_, max_fds_ * 2 + links_count_ * 4 + 256) + Sessions::arena_bytes(mux_, links_count_) +
-         Streams::arena_bytes(max_fds_) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
+  return Reactor::arena_bytes(max_fds_, max_fds_ * 2 + links_count_ * 4 + proxies_count() * 2 + 256) + Sessions::arena_bytes(mux_, links_count_) +
+         Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + sizeof(Dialer*)) + sizeof(Rules) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) +
          Children::arena_bytes(programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
@@ -143,7 +151,7 @@ int Daemon::prepare() {
     return kExitSystem;
   }
   new (&tables_) Arena(memory, size);
-  const int error = reactor_.init(tables_, max_fds_, max_fds_ * 2 + links_count_ * 4 + 256);
+  const int error = reactor_.init(tables_, max_fds_, max_fds_ * 2 + links_count_ * 4 + proxies_count() * 2 + 256);
   if (error != 0) {
     say("cannot start the event loop: ", strerror(error));
     return kExitSystem;
@@ -161,8 +169,10 @@ int Daemon::prepare() {
   }
   rules_ = new (tables_.take(sizeof(Rules), alignof(Rules))) Rules(config_, source_, names_, reactor_);
   streams_.set_router(*rules_);
+  streams_.set_proxies(proxies_);
+  proxies_.set_router(*rules_);
   exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
-  if (!streams_.init(max_fds_, tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
+  if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
       !children_.init(programs(), tables_) || !names_.init(config_.names.first, config_.names.count, tables_) || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;

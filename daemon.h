@@ -19,6 +19,7 @@
 #include "core/session/sessions.h"
 #include "relay/exit.h"
 #include "relay/listener.h"
+#include "relay/proxy.h"
 #include "rules.h"
 #include "transport/fifo.h"
 #include "transport/program.h"
@@ -58,6 +59,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   void write_statistics();
   uint64_t arena_bytes() const;
   // As many again may be on their way out, and one is refused.
+  // Channels that proxies talk on at once; none are set aside where there are no proxies.
+  uint32_t proxies_count() const;
   uint32_t tcp_links_count() const { return 2 * links_count_ + 1; }
 
   const Config& config_;
@@ -74,6 +77,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Arena tables_;
   Rules* rules_ = nullptr;
   Streams streams_{reactor_, resolver_};
+  Proxies proxies_{reactor_, resolver_, streams_};
   TcpLinks tcp_links_{reactor_};
   Sessions sessions_{reactor_};
   Dialer** dialer_ = nullptr;

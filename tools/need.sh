@@ -37,6 +37,10 @@ nginx nginx-light nginx nginx nginx
 ssh openssh-client openssh-client - -
 sshd openssh-server openssh-server - -
 socat socat socat socat socat
+openssl openssl openssl - -
+telnet inetutils-telnet busybox-extras - -
+nc netcat-openbsd netcat-openbsd - -
+ncat ncat nmap-ncat nmap nmap
 cmp diffutils diffutils - -
 nm binutils binutils - -
 git git git git git

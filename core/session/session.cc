@@ -363,6 +363,11 @@ void Session::bind(ChannelId id, Endpoint& endpoint) {
   endpoints_[id.slot] = &endpoint;
 }
 
+void Session::rebind(ChannelId id, Endpoint& endpoint) {
+  SMX_CHECK(endpoints_[id.slot] != nullptr);
+  endpoints_[id.slot] = &endpoint;
+}
+
 void Session::accept(ChannelId id) {
   mux_.accept(id, reactor_.now());
   kick();

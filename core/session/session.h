@@ -89,6 +89,8 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   ChannelId open(Endpoint& endpoint);
   // Binds an endpoint to a channel that the peer opened; before accept().
   void bind(ChannelId id, Endpoint& endpoint);
+  // Another endpoint serves the channel from now on. Not from within one of its calls.
+  void rebind(ChannelId id, Endpoint& endpoint);
   void accept(ChannelId id);
   void refuse(ChannelId id, CloseCode code);
   void abort(ChannelId id, CloseCode code);
