@@ -226,7 +226,8 @@ void Session::read_link(Time now) {
     if (e == Err::moved) return owner_.on_session_moved(*this, now);
     if (e != Err::none) {
       // The peer is told why, as far as one write can.
-      if (e != Err::said_bye && e != Err::restarted && mux_.dialect() == Dialect::v1) {
+      const bool anew = e == Err::restarted && !link_->clean_start();  // its next HELLO goes on from here
+      if (e != Err::said_bye && !anew && mux_.dialect() == Dialect::v1) {
         mux_.bye(ByeCode::protocol_error);
         write_link(now);
       }
