@@ -46,6 +46,7 @@ MUX_SRCS = \
 	core/mux/channel.cc \
 	core/mux/mux.cc \
 	core/mux/mux_channels.cc \
+	core/mux/mux_datagram.cc \
 	core/mux/mux_tx.cc \
 	core/mux/mux_v03.cc \
 	core/mux/mux_v1.cc \
