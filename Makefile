@@ -67,7 +67,8 @@ IO_SRCS = \
 	core/io/reactor.cc \
 	core/io/resolver.cc \
 	core/io/signals.cc \
-	core/io/socket.cc
+	core/io/socket.cc \
+	core/io/udp.cc
 
 SESSION_SRCS = \
 	core/session/session.cc \
@@ -81,7 +82,9 @@ RELAY_SRCS = \
 	relay/exit.cc \
 	relay/listener.cc \
 	relay/registry.cc \
-	relay/stream.cc
+	relay/stream.cc \
+	relay/udp_exit.cc \
+	relay/udp_listener.cc
 
 CONFIG_SRCS = \
 	config/choose.cc \
@@ -106,6 +109,7 @@ CONFIG_SRCS = \
 
 MAIN_SRCS = \
 	daemon.cc \
+	daemon_udp.cc \
 	sockmuxd.cc
 
 TEST_SRCS = \

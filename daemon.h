@@ -17,6 +17,8 @@
 #include "core/session/sessions.h"
 #include "relay/exit.h"
 #include "relay/listener.h"
+#include "relay/udp_exit.h"
+#include "relay/udp_listener.h"
 #include "rules.h"
 #include "transport/tcp.h"
 
@@ -47,6 +49,12 @@ class Daemon final : private SignalHandler, private TimerHandler {
   void on_timer(Timer& timer, Time now) override;
   void begin_shutdown(const char* why, Time now);
   void write_statistics();
+  // daemon_udp.cc
+  uint64_t udp_arena_bytes() const;
+  bool init_udp();
+  int open_udp_port(Fd socket);
+  void stop_udp();
+  void write_udp_statistics();
   uint64_t arena_bytes() const;
   // As many again may be on their way out, and one is refused.
   uint32_t tcp_links_count() const { return 2 * links_count_ + 1; }
@@ -69,6 +77,11 @@ class Daemon final : private SignalHandler, private TimerHandler {
   Listener** listener_ = nullptr;
   TcpAcceptor** acceptor_ = nullptr;
   size_t listeners_ = 0, acceptors_ = 0;
+  // UDP; the tables are there only if a PORT or a server is of that kind
+  ClientFlows* client_flows_ = nullptr;
+  ServerFlows* server_flows_ = nullptr;
+  UdpListener** udp_listener_ = nullptr;
+  size_t udp_listeners_ = 0;
   Fd pidfile_, logfile_;
   uint64_t allocations_ = 0;
   Address source_;  // SRCIF
@@ -79,7 +92,7 @@ class Daemon final : private SignalHandler, private TimerHandler {
    public:
     explicit Room(Daemon& d) : d_(d) {}
     void on_room(Time now) override {
-      (void)now;
+      for (size_t i = 0; i < d_.udp_listeners_; ++i) d_.udp_listener_[i]->on_room(now);
       for (size_t i = 0; i < d_.listeners_; ++i) d_.listener_[i]->on_room();
     }
 
