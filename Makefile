@@ -126,6 +126,7 @@ TEST_SRCS = \
 	tests/test_base_queues.cc \
 	tests/test_captures.cc \
 	tests/test_connect.cc \
+	tests/test_datagram.cc \
 	tests/test_hostlist.cc \
 	tests/test_log.cc \
 	tests/test_mux.cc \
