@@ -141,6 +141,7 @@ VECTOR_SRCS = tests/option_vectors.cc
 
 E2E_SRCS = \
 	tests/e2e/daemon.cc \
+	tests/e2e/datagrams.cc \
 	tests/e2e/dialect03.cc \
 	tests/e2e/examples.cc \
 	tests/e2e/failures.cc \
@@ -150,7 +151,9 @@ E2E_SRCS = \
 	tests/e2e/peer.cc \
 	tests/e2e/programs.cc \
 	tests/e2e/sockets.cc \
-	tests/e2e/traffic.cc
+	tests/e2e/traffic.cc \
+	tests/e2e/udp.cc \
+	tests/e2e/udp_limits.cc
 
 MAN5 = man/sockmux.conf.5
 MAN7 = man/sockmux.7
@@ -218,13 +221,13 @@ check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
 
 # All tests. The last line of the output is "N passed, N failed", summed over all.
 check:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat dig dnsmasq
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
 e2e:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat dig dnsmasq
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 
