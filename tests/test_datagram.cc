@@ -3,6 +3,8 @@
 // Read next: core/mux/mux_datagram.cc, test_mux.cc, e2e/udp.cc.
 #include <doctest/doctest.h>
 
+#include <random>
+
 #include "tests/sim/bench.h"
 
 using namespace smx;
@@ -97,14 +99,17 @@ struct Old : Bench {
 
 TEST_SUITE_BEGIN("datagrams");
 
-TEST_CASE("sockmux(7): datagrams of 0 and 20,000 bytes on channel 7") {
+TEST_CASE("sockmux(7), example 7: datagrams of 0 and 20,000 bytes on channel 7") {
   A a;
   const ChannelId id = a.accepted(7);
   const Data large = filled(20000);
-  CHECK(a.feed(hex("11220007ffff0000")) == Err::none);
-  CHECK(a.feed(hex("11230007ffff3ff8") + large.substr(0, 16376)) == Err::none);
+  const std::vector<Data> c = manual(7, 'C');
+  REQUIRE(c.size() == 3);
+  CHECK(to_hex(joined(c)) == "11220007ffff0000" "11230007ffff3ff8" "11220007ffff0e28");
+  CHECK(a.feed(c[0]) == Err::none);
+  CHECK(a.feed(c[1] + large.substr(0, 16376)) == Err::none);
   CHECK(a.at(id).got.size() == 1);
-  CHECK(a.feed(hex("11220007ffff0e28") + large.substr(16376)) == Err::none);
+  CHECK(a.feed(c[2] + large.substr(16376)) == Err::none);
   REQUIRE(a.at(id).got.size() == 2);
   CHECK(a.at(id).got[0].empty());
   CHECK(a.at(id).got[1] == large);
@@ -395,6 +400,78 @@ TEST_CASE("a waiting client: the flow of ours that was silent longest makes room
   CHECK(a.feed(close(kNo, two.slot, 8)) == Err::none);
   CHECK(a.take_log() == "room ");
   CHECK(!a.mux.make_room(a.now));  // `one` is fresh
+}
+
+// Two muxes, flows and TCP channels by chance, links that carry by bits, owners that leave: what arrives is what was sent,
+// whole and in order, and nothing is missing but behind an abort.
+TEST_CASE("datagrams by chance: whole, in order, none lost, beside TCP") {
+  for (unsigned seed = 1; seed <= 40; ++seed) {
+    CAPTURE(seed);
+    std::mt19937 random(seed);
+    const auto below = [&](unsigned n) { return static_cast<unsigned>(random() % n); };
+    MuxConfig c;
+    c.opens = c.accepts = 8;
+    c.tx_ring = seed % 2 == 0 ? 64 * 1024 : 256 * 1024;
+    A left(0, c);
+    Bench right(c);
+    right.accept_at_once = true;
+    // `left` has met a hand-made peer already: both begin anew.
+    left.mux.link_down(left.now);
+    left.up(hex("1f3c01a7"), "20261123-085921.086940");
+    right.up(hex("81d40e58"), "20261123-085921.114471");
+    Data to_right, to_left;
+    const auto carry = [&](size_t most) {
+      to_right += left.write_all();
+      to_left += right.write_all();
+      const size_t a = to_right.size() < most ? to_right.size() : most, b = to_left.size() < most ? to_left.size() : most;
+      CHECK(right.feed(to_right.substr(0, a)) == Err::none);
+      CHECK(left.feed(to_left.substr(0, b)) == Err::none);
+      to_right.erase(0, a);
+      to_left.erase(0, b);
+    };
+    for (int i = 0; i < 20; ++i) carry(SIZE_MAX);
+    REQUIRE(left.mux.up());
+    REQUIRE(right.mux.up());
+    struct Flow {
+      ChannelId id;
+      std::vector<Data> sent;
+    };
+    std::map<uint32_t, Flow> flows;  // by slot of `left`, which is the number
+    (void)left.open(Data(300000, 't'));
+    for (int step = 0; step < 400; ++step) {
+      const unsigned what = below(10);
+      if (what == 0 && left.mux.can_open()) {
+        const ChannelId id = left.open_flow();
+        flows[id.slot] = {id, {}};
+      } else if (what < 6 && !flows.empty()) {
+        auto f = flows.begin();
+        std::advance(f, below(static_cast<unsigned>(flows.size())));
+        const size_t size = below(3) == 0 ? below(kMaxDatagram + 1) : below(300);
+        f->second.sent.push_back(Data(size, static_cast<char>('a' + f->second.sent.size() % 26)));
+        left.send_datagram(f->second.id, f->second.sent.back());
+      } else if (what == 6 && !flows.empty() && below(4) == 0) {
+        const auto f = flows.begin();
+        left.mux.abort(f->second.id, CloseCode::idle);
+        flows.erase(f);
+      } else {
+        carry(below(3) == 0 ? 1 + below(100) : 1 + below(40000));
+      }
+    }
+    for (int i = 0; i < 200; ++i) carry(SIZE_MAX);
+    CHECK(to_right.empty());
+    // Whoever still lives has got everything; the others' slots were used again.
+    size_t whole = 0;
+    for (const auto& f : flows) {
+      bool found = f.second.sent.empty();
+      for (const auto& l : right.locals) found = found || l.second.got == f.second.sent;
+      whole += found;
+    }
+    CHECK(whole == flows.size());
+    CHECK(right.mux.stats().rx_datagrams + right.mux.stats().late_datagrams <= left.mux.stats().tx_datagrams);
+    bool stream = false;
+    for (const auto& l : right.locals) stream = stream || l.second.in == Data(300000, 't');
+    CHECK(stream);
+  }
 }
 
 // ---- 0.3

@@ -14,9 +14,8 @@
 // Memory: blocks for received data are shared out of one pool; a channel's window is committed from it, so that no peer
 // that keeps the rules can make us drop data or stop reading.
 //
-// Datagrams (a channel of kind UDP) use no credit: one that has come whole is given to its owner at once, who sends or drops it;
-// one to be sent is read when the ring has room. A large one travels in pieces, and between them no piece of another: so one
-// buffer each way is enough.
+// Datagrams use no credit: one that has come whole is given to its owner at once, who sends or drops it; one to be sent is
+// read when the ring has room. A large one travels in pieces, none of another in between: one buffer each way is enough.
 //
 // Read next: channel.h, mux.cc (the link), mux_channels.cc, mux_datagram.cc, mux_tx.cc, mux_v03.cc and mux_v1.cc (the dialects). Source of every rule: sockmux(7).
 #ifndef SOCKMUX_CORE_MUX_MUX_H
@@ -199,7 +198,7 @@ class Mux final : private TimerHandler {
   ChannelId open(Time now, bool udp = false);
   // The server that was chosen for this channel takes datagrams: before accept(). 0.3 does not say it in CONNECT.
   void serve_datagrams(ChannelId id);
-  // UDP: it may not send before the peer says something: CONNECTED, or SENT for all that is under way (0.3 only).
+  // UDP: it may not send before the peer says CONNECTED, or SENT for what is under way (0.3 only).
   bool waits_for_peer(ChannelId id) const;
   // Frees a channel, to make room for a waiting client: of a peer that lingers after its client's end of file (0.3), or the
   // UDP flow of ours that has been silent longest.
@@ -279,7 +278,7 @@ class Mux final : private TimerHandler {
 
   // mux_datagram.cc
   size_t largest_datagram() const;
-  void pull_datagram(Channel& c, size_t space, Time now);
+  bool pull_datagram(Channel& c, size_t space, Time now);
   void put_pieces(size_t space);
   void deliver(Channel& c, const Bytes* piece, int pieces, Time now);
   Err datagram_v1(Channel& c, Bytes payload, bool last, Time now);

@@ -30,15 +30,19 @@ size_t Mux::largest_datagram() const {
   return start_.rate != 0 && line < most ? static_cast<size_t>(line) : most;
 }
 
-// The channel's turn: one datagram goes into `space` bytes of the ring, and what does not fit into tx_datagram_.
-void Mux::pull_datagram(Channel& c, size_t space, Time now) {
+// The channel's turn: one datagram goes into `space` bytes of the ring, and what does not fit into tx_datagram_. False: it
+// has none, and has left the scheduler.
+bool Mux::pull_datagram(Channel& c, size_t space, Time now) {
   const bool v1 = dialect_ == Dialect::v1;
   const size_t largest = largest_datagram();
   size_t first = largest < kMaxPayload ? largest : kMaxPayload;
   if (v1 && first > space - kHeader) first = space - kHeader;
   // Another one is in pieces, or 0.3 has no room for a whole packet: behind the others, once the ring has drained.
   const bool waits = v1 ? tx_pieces_size_ > 0 : tx_.room() < kHeader + first;
-  if (waits) return scheduler_.served(c, static_cast<size_t>(c.deficit));
+  if (waits) {
+    scheduler_.served(c, static_cast<size_t>(c.deficit));
+    return true;
+  }
   MutBytes piece[3];
   int pieces = tx_.view(tx_.tail() + kHeader, first, piece);
   if (largest > first) piece[pieces++] = {tx_datagram_, largest - first};
@@ -46,18 +50,21 @@ void Mux::pull_datagram(Channel& c, size_t space, Time now) {
   switch (p.state) {
     case PulledDatagram::State::error:
       detach(c);
-      return abort_local(c, CloseCode::reset);
+      abort_local(c, CloseCode::reset);
+      return false;
     case PulledDatagram::State::none:
       c.readable = false;
       scheduler_.remove(c);
-      return events_.on_wants(id_of(c));
+      events_.on_wants(id_of(c));
+      return false;
     case PulledDatagram::State::one: break;
   }
   SMX_CHECK(p.size <= largest);
   c.sent_at = now;
   if (!v1 && p.size == 0) {  // DeleGate may take a SEND of no bytes for an end of file
     ++stats_.empty_datagrams;
-    return scheduler_.served(c, kHeader);
+    scheduler_.served(c, kHeader);
+    return true;
   }
   const size_t n = p.size < first ? p.size : first;
   uint8_t raw[kHeader];
@@ -74,6 +81,7 @@ void Mux::pull_datagram(Channel& c, size_t space, Time now) {
   if (!v1) c.tx_credit += static_cast<uint32_t>(p.size);
   scheduler_.served(c, kHeader + p.size);
   if (send_room(c) == 0) scheduler_.remove(c);
+  return true;
 }
 
 // More of the datagram that is in pieces: at most `space` bytes of the ring.

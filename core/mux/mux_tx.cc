@@ -74,8 +74,7 @@ void Mux::gather_data(Time now) {
       continue;
     }
     if (c->udp) {
-      pull_datagram(*c, bulk, now);
-      ++grants;
+      if (pull_datagram(*c, bulk, now)) ++grants;
       continue;
     }
     Pulled::State state = Pulled::State::more;

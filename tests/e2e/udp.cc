@@ -174,6 +174,17 @@ TEST_CASE("UDP: of a server's two addresses one is dead: the other serves after 
   CHECK(next.ask("hello") == "hello");
 }
 
+TEST_CASE("UDP: a name is looked up once for all flows; the first datagram waits for it") {
+  UdpServer four(same);
+  std::unique_ptr<UdpServer> six;  // localhost may mean both
+  six = std::make_unique<UdpServer>(same, "::1", four.port());
+  Pair p({"DEST=localhost:" + text(four.port()) + "/udp"}, {"PORT=127.0.0.1:0/udp"});
+  Udp one(p.c->port()), two(p.c->port());
+  two.send("two");
+  CHECK(one.ask("one", 10) == "one");
+  CHECK(wait_for([&] { return two.got() == Words{"two"}; }, 5));
+}
+
 TEST_CASE("UDP: a name that is not found refuses the flow, rests it, and stops nobody else") {
   UdpServer server(same);
   uint16_t port = 0;
