@@ -47,6 +47,8 @@ MUX_SRCS = \
 	core/mux/mux.cc \
 	core/mux/mux_channels.cc \
 	core/mux/mux_datagram.cc \
+	core/mux/mux_search.cc \
+	core/mux/mux_session.cc \
 	core/mux/mux_tx.cc \
 	core/mux/mux_v03.cc \
 	core/mux/mux_v1.cc \
@@ -57,6 +59,7 @@ MUX_SRCS = \
 RT_SRCS = core/io/rt.cc
 
 IO_SRCS = \
+	core/io/child.cc \
 	core/io/clock.cc \
 	core/io/connect.cc \
 	core/io/fd.cc \
@@ -75,14 +78,24 @@ SESSION_SRCS = \
 	core/session/sessions.cc
 
 TRANSPORT_SRCS = \
+	transport/fd_link.cc \
+	transport/fifo.cc \
+	transport/program.cc \
+	transport/stdio.cc \
 	transport/tcp.cc \
 	transport/tcp_link.cc
 
 RELAY_SRCS = \
 	relay/exit.cc \
+	relay/http.cc \
+	relay/http_body.cc \
+	relay/http_head.cc \
 	relay/listener.cc \
+	relay/proxy.cc \
 	relay/registry.cc \
+	relay/socks.cc \
 	relay/stream.cc \
+	relay/telnet.cc \
 	relay/udp_exit.cc \
 	relay/udp_listener.cc
 
@@ -131,8 +144,12 @@ TEST_SRCS = \
 	tests/test_log.cc \
 	tests/test_mux.cc \
 	tests/test_mux03.cc \
+	tests/test_mux_session.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
+	tests/test_proxy_http.cc \
+	tests/test_proxy_socks.cc \
+	tests/test_proxy_telnet.cc \
 	tests/test_reactor.cc \
 	tests/test_scheduler.cc \
 	tests/test_words.cc
@@ -145,11 +162,18 @@ E2E_SRCS = \
 	tests/e2e/dialect03.cc \
 	tests/e2e/examples.cc \
 	tests/e2e/failures.cc \
+	tests/e2e/fifo.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
 	tests/e2e/programs.cc \
+	tests/e2e/proxies.cc \
+	tests/e2e/proxy_http.cc \
+	tests/e2e/proxy_socks.cc \
+	tests/e2e/proxy_telnet.cc \
+	tests/e2e/resume.cc \
+	tests/e2e/selection.cc \
 	tests/e2e/sockets.cc \
 	tests/e2e/traffic.cc \
 	tests/e2e/udp.cc \
@@ -221,13 +245,13 @@ check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
 
 # All tests. The last line of the output is "N passed, N failed", summed over all.
 check:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat dig dnsmasq
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat dig dnsmasq
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
 e2e:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat dig dnsmasq
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat dig dnsmasq
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 

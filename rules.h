@@ -6,6 +6,7 @@
 #define SOCKMUX_RULES_H
 
 #include "config/choose.h"
+#include "core/io/log.h"
 #include "core/io/names.h"
 #include "core/io/reactor.h"
 #include "core/io/socket.h"
@@ -58,13 +59,28 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
   bool choose(const OpenInfo& info, Dialect dialect, RelayTarget* target) override {
     const ServerSpec* server = smx::choose(config_, subject(info, dialect), *this);
     if (server == nullptr) return false;
+    if (!server->missing_file.empty()) {
+      // Among its words may be who is kept out: without them it serves nobody.
+      LogLine(LogLevel::warning, "words-missing").kv("server", server->label).kv("file", server->missing_file);
+      return false;
+    }
     target->rule = server;
     target->udp = server->transport == Transport::udp;
     target->label = server->label;
     target->host = server->to.host;
     target->port = server->to.port;
-    target->connect_limit = or_never(config_.connect_timeout);
+    const Config& limits = server->options != nullptr ? *server->options : config_;
+    target->has_address = server->has_address;
+    target->run = server->run;
+    target->connect_limit = or_never(limits.connect_timeout);
+    target->login_limit = or_never(limits.login_timeout);
+    target->io_limit = or_never(limits.io_timeout);
     target->source = source_;
+    Address own;
+    if (server->options != nullptr && parse_ip(server->options->source.host, &own)) {
+      target->source = own;
+      target->source.port = server->options->source.port;
+    }
     return true;
   }
 
@@ -76,6 +92,26 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
     asked.address = to;
     asked.transport = server->transport;
     return allowed_connect(config_, *server, subject(info, dialect), asked, *this);
+  }
+
+  bool remittable(const void* rule, std::string_view protocol, uint16_t port, bool otherwise) override {
+    return smx::remittable(config_, *static_cast<const ServerSpec*>(rule), protocol, port, otherwise);
+  }
+
+  bool asked_allowed(const void* rule, const OpenInfo& info, Dialect dialect, std::string_view protocol, std::string_view host,
+                     const Address& to) override {
+    Target asked;
+    asked.host = host;
+    asked.port = to.port;
+    asked.address = to;
+    asked.protocol = protocol;
+    return allowed_connect(config_, *static_cast<const ServerSpec*>(rule), subject(info, dialect), asked, *this);
+  }
+
+  bool known_host(const void* rule, std::string_view host, Address* out) override {
+    const View<Address> list = find_host(config_, *static_cast<const ServerSpec*>(rule), host);
+    if (!list.empty()) *out = list[0];
+    return !list.empty();
   }
 
   Answer has_address(std::string_view name, const Address& address) const override {

@@ -80,7 +80,8 @@ void ServerFlow::send(const Bytes* piece, int pieces) {
 
 void ServerFlow::update() {
   if (!fd_.valid()) return;
-  const bool wants = session_->wants_read(id_);
+  // While the session waits for its next link, what comes is dropped, so that it does not arrive as news later.
+  const bool wants = session_->wants_read(id_) || !session_->up();
   table_.reactor_.want(fd_.get(), wants ? static_cast<uint8_t>(kRead) : uint8_t{0});
   if (wants) table_.reactor_.timers().stop(timer_);
 }
@@ -88,6 +89,7 @@ void ServerFlow::update() {
 void ServerFlow::on_ready(int fd, uint8_t ready, Time now) {
   (void)fd;
   (void)ready;
+  if (!session_->up()) return drop_input(UdpDrop::no_link);
   session_->readable(id_);
   update();
   if (session_->waits_for_peer(id_) && !timer_.running()) table_.reactor_.timers().start(timer_, now + kPeerPatience);
@@ -97,14 +99,18 @@ void ServerFlow::on_ready(int fd, uint8_t ready, Time now) {
 void ServerFlow::on_timer(Timer& timer, Time now) {
   (void)timer;
   if (state_ != State::open || !session_->waits_for_peer(id_)) return;
+  drop_input(UdpDrop::late);
+  table_.reactor_.timers().start(timer_, now + kPeerPatience);
+}
+
+void ServerFlow::drop_input(UdpDrop why) {
   uint8_t waste[64];
   const MutBytes piece{waste, sizeof waste};
   for (size_t n = 0; n < kDropATurn; n += 512) {
     const Datagram d = receive_udp(fd_.get(), &piece, 1);
     if (d.again) break;
-    if (d.error == 0) table_.counts_.drop(UdpDrop::late);
+    if (d.error == 0) table_.counts_.drop(why);
   }
-  table_.reactor_.timers().start(timer_, now + kPeerPatience);
 }
 
 void ServerFlow::abort(CloseCode code) {

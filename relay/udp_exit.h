@@ -46,6 +46,7 @@ class ServerFlow final : public Endpoint, private FdHandler, private TimerHandle
   void on_timer(Timer& timer, Time now) override;
 
   void send(const Bytes* piece, int pieces);
+  void drop_input(UdpDrop why);
   void update();
 
   ServerFlows& table_;

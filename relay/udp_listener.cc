@@ -261,6 +261,7 @@ void UdpListener::dispatch(Time now, bool may_open) {
     flows_.forget(*f);
     f = nullptr;
   }
+  if (f != nullptr && !f->session_->up()) return drop(UdpDrop::no_link);  // the session waits for its next link
   if (f != nullptr && f->stuck_) return drop(UdpDrop::late);
   if (f != nullptr) return wait(*f, now);
   if (now < unwelcome(from_).until && same_ip(unwelcome(from_).client, from_)) return drop(UdpDrop::refused);

@@ -67,9 +67,9 @@ void Peer03::on_packet(uint8_t version, uint8_t type, unsigned said, unsigned ra
       put(kSetopt, kNone, kNone, std::string{2, 1, 0});
       return;
     case kEcho: return put(kEchook, raid, said, payload);
+    case kEchook: ++echooks; return;
     case kSetopt:
-    case kNoop:
-    case kEchook: return;
+    case kNoop: return;
     case kConnect: {
       ++connects;
       if (said < 2 || said > 254) wrong("an id outside of 2..254");
@@ -82,6 +82,7 @@ void Peer03::on_packet(uint8_t version, uint8_t type, unsigned said, unsigned ra
         return put(kClose, kNone, said, zero_ended("No server"));
       }
       channel_[id].peer = said;
+      received_[id].clear();
       if (channel_.size() > most) most = channel_.size();
       put(kConnected, id, said, zero_ended("98304 127.0.0.1:7 127.0.0.1:40000"));
       const size_t end = payload.find('\0');
@@ -131,6 +132,7 @@ void Peer03::took(unsigned id, const std::string& bytes, bool counts) {
   if (counts && acks) put(kSent, id, c.peer, zero_ended(e2e::text(bytes.size())));
   if (counts && !acks) c.unacked += bytes.size();
   if (echoes && !c.ours) put(kSend, id, c.peer, bytes);
+  if (!c.ours && !c.closing && !ends_on.empty() && bytes == ends_on) close(id);
 }
 
 void Peer03::ack_all() {

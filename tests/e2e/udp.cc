@@ -224,6 +224,7 @@ TEST_CASE("UDP: the link is cut during a flow; datagrams meanwhile are dropped a
   REQUIRE(c->wait_log(" link-up ", 10, from));
   CHECK(client.ask("after") == "after");
   CHECK(server.got() == Words{"before", "after"});
+  CHECK(server.clients() == 1);  // the channel outlived the link
 }
 
 TEST_CASE("UDP: a DNS query does not wait behind bulk of TCP") {
