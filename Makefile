@@ -46,6 +46,7 @@ MUX_SRCS = \
 	core/mux/channel.cc \
 	core/mux/mux.cc \
 	core/mux/mux_channels.cc \
+	core/mux/mux_datagram.cc \
 	core/mux/mux_search.cc \
 	core/mux/mux_session.cc \
 	core/mux/mux_tx.cc \
@@ -69,7 +70,8 @@ IO_SRCS = \
 	core/io/reactor.cc \
 	core/io/resolver.cc \
 	core/io/signals.cc \
-	core/io/socket.cc
+	core/io/socket.cc \
+	core/io/udp.cc
 
 SESSION_SRCS = \
 	core/session/session.cc \
@@ -93,7 +95,9 @@ RELAY_SRCS = \
 	relay/registry.cc \
 	relay/socks.cc \
 	relay/stream.cc \
-	relay/telnet.cc
+	relay/telnet.cc \
+	relay/udp_exit.cc \
+	relay/udp_listener.cc
 
 CONFIG_SRCS = \
 	config/choose.cc \
@@ -118,6 +122,7 @@ CONFIG_SRCS = \
 
 MAIN_SRCS = \
 	daemon.cc \
+	daemon_udp.cc \
 	sockmuxd.cc
 
 TEST_SRCS = \
@@ -134,6 +139,7 @@ TEST_SRCS = \
 	tests/test_base_queues.cc \
 	tests/test_captures.cc \
 	tests/test_connect.cc \
+	tests/test_datagram.cc \
 	tests/test_hostlist.cc \
 	tests/test_log.cc \
 	tests/test_mux.cc \
@@ -152,6 +158,7 @@ VECTOR_SRCS = tests/option_vectors.cc
 
 E2E_SRCS = \
 	tests/e2e/daemon.cc \
+	tests/e2e/datagrams.cc \
 	tests/e2e/dialect03.cc \
 	tests/e2e/examples.cc \
 	tests/e2e/failures.cc \
@@ -168,7 +175,9 @@ E2E_SRCS = \
 	tests/e2e/resume.cc \
 	tests/e2e/selection.cc \
 	tests/e2e/sockets.cc \
-	tests/e2e/traffic.cc
+	tests/e2e/traffic.cc \
+	tests/e2e/udp.cc \
+	tests/e2e/udp_limits.cc
 
 MAN5 = man/sockmux.conf.5
 MAN7 = man/sockmux.7
@@ -236,13 +245,13 @@ check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
 
 # All tests. The last line of the output is "N passed, N failed", summed over all.
 check:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat dig dnsmasq
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
 e2e:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat dig dnsmasq
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 

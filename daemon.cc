@@ -14,6 +14,7 @@
 #include "core/io/log.h"
 #include "core/io/rt.h"
 #include "core/io/socket.h"
+#include "core/io/udp.h"
 
 #ifndef SMX_VERSION
 #define SMX_VERSION "unknown"
@@ -116,7 +117,7 @@ uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, max_fds_ * 2 + links_count_ * 4 + proxies_count() * 2 + 256) + Sessions::arena_bytes(mux_, links_count_) +
          Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + sizeof(Dialer*)) + sizeof(Rules) +
-         (config_.links.count + config_.listens.count) * sizeof(Resolved) +
+         (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
          Children::arena_bytes(programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
 }
 
@@ -173,7 +174,7 @@ int Daemon::prepare() {
   proxies_.set_router(*rules_);
   exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
   if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
-      !children_.init(programs(), tables_) || !names_.init(config_.names.first, config_.names.count, tables_) || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
+      !children_.init(programs(), tables_) || !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
   }
@@ -197,7 +198,8 @@ int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& or
   // A name may have several addresses: the first that is ours is taken.
   int error = 0;
   Fd fd;
-  for (int i = 0; i < list.count && !fd.valid(); ++i) fd = listen_tcp(list.address[i], static_cast<int>(config_.listen_backlog), &error);
+  const bool udp = port != nullptr && port->transport == Transport::udp;
+  for (int i = 0; i < list.count && !fd.valid(); ++i) fd = udp ? listen_udp(list.address[i], &error) : listen_tcp(list.address[i], static_cast<int>(config_.listen_backlog), &error);
   if (!fd.valid()) {
     append_address(where.add("cannot listen at "), list.address[0]);
     say("", where.add(": ").add(strerror(error)).text());
@@ -214,7 +216,9 @@ int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& or
     append_address(text, bound);
     say("", text.text());
   }
-  if (port == nullptr) {
+  if (udp) {
+    error = open_udp_port(static_cast<Fd&&>(fd));
+  } else if (port == nullptr) {
     TcpAcceptor* a = new (tables_.take(sizeof(TcpAcceptor), alignof(TcpAcceptor))) TcpAcceptor(reactor_, tcp_links_, sessions_, *rules_);
     error = a->start(static_cast<Fd&&>(fd));
     acceptor_[acceptors_++] = a;
@@ -407,7 +411,7 @@ int Daemon::run() {
   sessions_.add_opener(room_);
   names_.refresh(reactor_.now());
   start_links();
-  LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_).kv("links", acceptors_);
+  LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_ + udp_listeners_).kv("links", acceptors_);
   allocations_ = allocations();
   reactor_.run();
   children_.end_all(true);
@@ -456,6 +460,7 @@ void Daemon::begin_shutdown(const char* why, Time now) {
   ending_ = Ending::draining;
   exit_->shut();
   for (size_t i = 0; i < listeners_; ++i) listener_[i]->stop();
+  stop_udp();
   for (size_t i = 0; i < acceptors_; ++i) acceptor_[i]->stop();
   reactor_.timers().start(end_, now);
   drain_until_ = now + kDrain;
@@ -495,6 +500,7 @@ void Daemon::write_statistics() {
         .kv("blocks", s.mux().blocks_used())
         .kv("rtt_us", static_cast<uint64_t>(s.mux().round_trip().us));
   }
+  write_udp_statistics();
   LogLine(LogLevel::info, "statistics")
       .kv("channels", sessions_.channels())
       .kv("descriptors_left", reactor_.fds_left())

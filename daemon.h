@@ -20,6 +20,8 @@
 #include "relay/exit.h"
 #include "relay/listener.h"
 #include "relay/proxy.h"
+#include "relay/udp_exit.h"
+#include "relay/udp_listener.h"
 #include "rules.h"
 #include "transport/fifo.h"
 #include "transport/program.h"
@@ -57,6 +59,12 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   void on_stdio_ended(Time now) override;
   void begin_shutdown(const char* why, Time now);
   void write_statistics();
+  // daemon_udp.cc
+  uint64_t udp_arena_bytes() const;
+  bool init_udp();
+  int open_udp_port(Fd socket);
+  void stop_udp();
+  void write_udp_statistics();
   uint64_t arena_bytes() const;
   // As many again may be on their way out, and one is refused.
   // Channels that proxies talk on at once; none are set aside where there are no proxies.
@@ -87,6 +95,11 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Listener** listener_ = nullptr;
   TcpAcceptor** acceptor_ = nullptr;
   size_t listeners_ = 0, acceptors_ = 0;
+  // UDP; the tables are there only if a PORT or a server is of that kind
+  ClientFlows* client_flows_ = nullptr;
+  ServerFlows* server_flows_ = nullptr;
+  UdpListener** udp_listener_ = nullptr;
+  size_t udp_listeners_ = 0;
   Fd pidfile_, logfile_;
   uint64_t allocations_ = 0;
   Address source_;  // SRCIF
@@ -97,7 +110,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
    public:
     explicit Room(Daemon& d) : d_(d) {}
     void on_room(Time now) override {
-      (void)now;
+      for (size_t i = 0; i < d_.udp_listeners_; ++i) d_.udp_listener_[i]->on_room(now);
       for (size_t i = 0; i < d_.listeners_; ++i) d_.listener_[i]->on_room();
     }
 

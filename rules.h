@@ -12,6 +12,7 @@
 #include "core/io/socket.h"
 #include "relay/listener.h"
 #include "relay/relay.h"
+#include "relay/udp.h"
 #include "transport/tcp.h"
 
 namespace smx {
@@ -19,7 +20,7 @@ namespace smx {
 // TIMEOUT=word:0 means never: far enough away, and small enough to be added to a time.
 inline Duration or_never(Duration d) { return d.us == 0 ? seconds(int64_t{10} * 365 * 86400) : d; }
 
-class Rules final : public LinkGate, public ClientGate, public Router, public NameLookup {
+class Rules final : public LinkGate, public ClientGate, public FlowGate, public Router, public NameLookup {
  public:
   Rules(const Config& config, const Address& source, Names& names, Reactor& reactor)
       : config_(config), source_(source), names_(names), reactor_(reactor) {
@@ -33,10 +34,19 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
   }
 
   const char* client_refused(const Address& client, const Address& local) override {
+    return refused(client, local, Transport::tcp);
+  }
+  const char* flow_refused(const Address& client, const Address& local) override {
+    return refused(client, local, Transport::udp);
+  }
+  void on_flow_ended(const Address& client) override { on_stream_ended(client); }
+
+  const char* refused(const Address& client, const Address& local, Transport kind) {
     Subject who;
     who.client = client;
     who.accepted_port = local.port;
     who.kind_known = true;
+    who.kind = kind;
     if (!allowed(who)) return "not in RELIABLE or PERMIT";
     return count(client) ? nullptr : "MAXIMA=conpch reached";
   }
@@ -55,6 +65,7 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
       return false;
     }
     target->rule = server;
+    target->udp = server->transport == Transport::udp;
     target->label = server->label;
     target->host = server->to.host;
     target->port = server->to.port;
@@ -79,6 +90,7 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
     asked.host = server->to.host;
     asked.port = server->to.port;
     asked.address = to;
+    asked.transport = server->transport;
     return allowed_connect(config_, *server, subject(info, dialect), asked, *this);
   }
 

@@ -21,6 +21,7 @@ struct RelayTarget {
   std::string_view label;  // the protocol's name: "telnet", "tcprelay"
   std::string_view host;
   uint16_t port = 0;
+  bool udp = false;        // datagrams: served by udp_exit.h
   Address source;          // SRCIF; none: the system chooses
   Duration connect_limit;
   bool has_address = false;  // host and port are given
