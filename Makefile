@@ -84,6 +84,7 @@ TRANSPORT_SRCS = \
 	transport/tcp_link.cc
 
 RELAY_SRCS = \
+	relay/exec.cc \
 	relay/exit.cc \
 	relay/listener.cc \
 	relay/registry.cc \

@@ -6,6 +6,7 @@
 #define SOCKMUX_RULES_H
 
 #include "config/choose.h"
+#include "core/io/log.h"
 #include "core/io/names.h"
 #include "core/io/reactor.h"
 #include "core/io/socket.h"
@@ -48,12 +49,19 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
   bool choose(const OpenInfo& info, Dialect dialect, RelayTarget* target) override {
     const ServerSpec* server = smx::choose(config_, subject(info, dialect), *this);
     if (server == nullptr) return false;
+    if (!server->missing_file.empty()) {
+      // Among its words may be who is kept out: without them it serves nobody.
+      LogLine(LogLevel::warning, "words-missing").kv("server", server->label).kv("file", server->missing_file);
+      return false;
+    }
     target->rule = server;
     target->label = server->label;
     target->host = server->to.host;
     target->port = server->to.port;
     target->connect_limit = or_never(config_.connect_timeout);
     target->source = source_;
+    target->run = server->run;
+    if (server->run && server->label == "exec") choose_program(*server->options, target);
     return true;
   }
 
@@ -91,6 +99,15 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
     uint32_t streams = 0;
   };
   static constexpr size_t kHosts = 512;
+
+  static void choose_program(const Config& words, RelayTarget* target) {
+    target->pipes = words.xcom.empty();
+    target->command = target->pipes ? words.xfil : words.xcom;
+    target->env = words.env.first;
+    target->env_count = words.env.count;
+    target->max_programs = words.max_programs;
+    target->max_per_client = words.max_per_client;
+  }
 
   static Subject subject(const OpenInfo& info, Dialect dialect) {
     Subject who;

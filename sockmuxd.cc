@@ -78,7 +78,7 @@ bool built(const Config& config) {
   for (const ListenSpec& l : config.listens)
     if (l.transport == Transport::udp) no(l.origin, "UDP ports");
   for (const ServerSpec& s : config.servers) {
-    if (s.run) no(s.origin, "proxies and programs behind -in");
+    if (s.run && s.label != "exec") no(s.origin, "proxies behind -in");
     else if (s.transport == Transport::udp) no(s.origin, "UDP servers");
   }
   return good;
@@ -91,6 +91,7 @@ class PrintLines final : public LineSink {
 
 int run(int argc, char** argv) {
   fill_standard_fds();
+  keep_inherited_fds();
   void* memory = reserve_memory(kConfigMemory);
   if (memory == nullptr) return kExitSystem;
   static Arena arena(memory, kConfigMemory);

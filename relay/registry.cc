@@ -1,4 +1,5 @@
 // What SERVER=name://host:port,-in can mean. Order is the order of -h. Read next: relay.h.
+#include "relay/exec.h"
 #include "relay/relay.h"
 #include "relay/stream.h"
 
@@ -8,6 +9,7 @@ namespace {
 
 constexpr Relay kRelays[] = {
     {"tcprelay", "bytes to host:port, unchanged", open_tcp},
+    {"exec", "a program, with the channel at its fd 0 and 1", open_exec},
 };
 
 }  // namespace

@@ -19,6 +19,7 @@
 
 namespace smx {
 
+class Execs;
 class Streams;
 class Stream;
 
@@ -95,6 +96,9 @@ class Streams {
   Stream* make(Fd fd);
   // Asked for each address of a server before it is tried.
   void set_router(Router& router) { router_ = &router; }
+  // For programs that serve channels: exec.h.
+  void set_execs(Execs& execs) { execs_ = &execs; }
+  Execs* execs() { return execs_; }
   bool full() const { return free_ == nullptr && fresh_ == count_; }
   Reactor& reactor() { return reactor_; }
 
@@ -107,6 +111,7 @@ class Streams {
   Reactor& reactor_;
   Resolver& resolver_;
   Router* router_ = nullptr;
+  Execs* execs_ = nullptr;
   Stream* streams_ = nullptr;
   Stream* free_ = nullptr;
   uint32_t fresh_ = 0;    // streams from here on were never used

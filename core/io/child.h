@@ -31,9 +31,9 @@ class ChildOwner {
 };
 
 struct ChildSetup {
-  static constexpr int kMostEnvironment = 64;
+  static constexpr int kMostEnvironment = 144;  // 64 of the daemon's -e, 64 of the server's, ours
   const char* command = nullptr;  // for sh -c
-  std::string_view label;         // for the log; must outlive the child
+  std::string_view label;         // for the log
   int fd[3] = {-1, -1, -1};       // becomes 0, 1, 2; the last one -1: the log
   const char* const* environment = nullptr;  // NAME=value, more than we have ourselves; a name that is there is replaced
   int environment_size = 0;
@@ -52,7 +52,7 @@ class Child final : private FdHandler, private TimerHandler {
   friend class Children;
   void on_ready(int fd, uint8_t ready, Time now) override;
   void on_timer(Timer& timer, Time now) override;
-  void read_log();
+  void read_log(int reads);
   void say();
   void ended(int status, Time now);
 
@@ -62,7 +62,7 @@ class Child final : private FdHandler, private TimerHandler {
   int pid_ = -1;
   Fd log_;
   Timer timer_;
-  std::string_view label_;
+  Text<100> label_;  // a copy: its owner may be gone before it
   Text<240> line_;
   bool cut_ = false;  // the rest of a line that was too long is dropped
 };
