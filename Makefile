@@ -146,11 +146,13 @@ E2E_SRCS = \
 	tests/e2e/daemon.cc \
 	tests/e2e/dialect03.cc \
 	tests/e2e/examples.cc \
+	tests/e2e/exec.cc \
 	tests/e2e/failures.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
+	tests/e2e/program.cc \
 	tests/e2e/programs.cc \
 	tests/e2e/resume.cc \
 	tests/e2e/selection.cc \

@@ -91,7 +91,7 @@ class PrintLines final : public LineSink {
 
 int run(int argc, char** argv) {
   fill_standard_fds();
-  keep_inherited_fds();
+  hide_inherited_fds();
   void* memory = reserve_memory(kConfigMemory);
   if (memory == nullptr) return kExitSystem;
   static Arena arena(memory, kConfigMemory);

@@ -170,6 +170,7 @@ int Exec::start(Session& session, ChannelId id, const RelayTarget& target, const
   name_.add_printable(target.command);
   setup.command = target.command.data();
   setup.label = name_.text();
+  setup.client = info.client;
   setup.environment = environment.list();
   setup.environment_size = environment.size();
   pipes_ = target.pipes;
@@ -324,13 +325,8 @@ void Exec::on_timer(Timer& timer, Time now) {
 
 void Exec::on_child_ended(int status, Time now) {
   child_ = nullptr;
-  Text<40> how;
-  append_exit(how, status);
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
   const bool failed = (code == kNotFound || code == kNotExecutable) && now - started_ < kFailsWithin;
-  LogLine line(failed ? LogLevel::warning : status != 0 ? LogLevel::info : LogLevel::debug, "program-ended");
-  line.kv("program", name_.text()).kv("client", client_).kv("reason", how.text()).ms("seconds", now - started_);
-  if (failed) line.kv("hint", code == kNotFound ? "command not found" : "command cannot be executed");
   if (state_ == State::ending) return die();
   if (state_ != State::open) return;
   if (failed) {

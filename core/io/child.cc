@@ -64,6 +64,8 @@ void append_exit(TextBase& to, int status) {
     to.add("signal ").add_u(static_cast<uint64_t>(WTERMSIG(status)));
   } else {
     to.add("status ").add_u(static_cast<uint64_t>(WEXITSTATUS(status)));
+    if (WEXITSTATUS(status) == 127) to.add(": command not found");
+    if (WEXITSTATUS(status) == 126) to.add(": command cannot be executed");
   }
 }
 
@@ -114,6 +116,9 @@ Child* Children::start(const ChildSetup& setup, ChildOwner& owner, int* error) {
   c->owner_ = &owner;
   c->label_.clear();
   c->label_.add(setup.label);
+  c->client_ = setup.client;
+  c->started_ = reactor_.now();
+  c->stopped_ = c->killed_ = false;
   c->line_.clear();
   c->cut_ = false;
   c->log_ = static_cast<Fd&&>(ours);
@@ -138,6 +143,7 @@ void Children::end_all(bool kill) {
 void Child::stop(Time now) {
   owner_ = nullptr;
   if (pid_ <= 0) return;
+  stopped_ = true;
   (void)::kill(-pid_, SIGTERM);
   table_.reactor_.timers().start(timer_, now + kGrace);
 }
@@ -145,7 +151,9 @@ void Child::stop(Time now) {
 void Child::on_timer(Timer& timer, Time now) {
   (void)timer;
   (void)now;
-  if (pid_ > 0) (void)::kill(-pid_, SIGKILL);
+  if (pid_ <= 0) return;
+  killed_ = true;
+  (void)::kill(-pid_, SIGKILL);
 }
 
 void Child::on_ready(int fd, uint8_t ready, Time now) {
@@ -183,6 +191,20 @@ void Child::say() {
   cut_ = false;
 }
 
+// What serves a client ends, that is what it does; a link's program should not.
+void Child::log_end(int status, Time now) {
+  const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  const bool by_us = (stopped_ && signal == SIGTERM) || (killed_ && signal == SIGKILL);
+  const bool serves = !client_.is_none();
+  const LogLevel level = by_us || (serves && status == 0) ? LogLevel::debug : serves || stopped_ ? LogLevel::info : LogLevel::warning;
+  Text<60> how;
+  append_exit(how, status);
+  LogLine line(level, "program-ended");
+  line.kv("program", label_.text());
+  if (serves) line.kv("client", client_);
+  line.kv("reason", how.text()).ms("seconds", now - started_);
+}
+
 // What its own children still write to standard error is not heard any more.
 void Child::ended(int status, Time now) {
   read_log(kLastReads);
@@ -191,6 +213,7 @@ void Child::ended(int status, Time now) {
     table_.reactor_.unwatch(log_.get());
     log_.reset();
   }
+  log_end(status, now);
   (void)::kill(-pid_, SIGTERM);  // what it has left behind in its group
   table_.reactor_.timers().stop(timer_);
   pid_ = -1;

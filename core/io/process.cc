@@ -15,7 +15,7 @@
 
 namespace smx {
 
-void keep_inherited_fds() {
+void hide_inherited_fds() {
   constexpr rlim_t kMost = 65536;
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) < 0) limit.rlim_cur = 1024;
