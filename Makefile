@@ -46,6 +46,7 @@ MUX_SRCS = \
 	core/mux/channel.cc \
 	core/mux/mux.cc \
 	core/mux/mux_channels.cc \
+	core/mux/mux_datagram.cc \
 	core/mux/mux_search.cc \
 	core/mux/mux_session.cc \
 	core/mux/mux_tx.cc \
@@ -69,7 +70,8 @@ IO_SRCS = \
 	core/io/reactor.cc \
 	core/io/resolver.cc \
 	core/io/signals.cc \
-	core/io/socket.cc
+	core/io/socket.cc \
+	core/io/udp.cc
 
 SESSION_SRCS = \
 	core/session/session.cc \
@@ -86,9 +88,17 @@ TRANSPORT_SRCS = \
 RELAY_SRCS = \
 	relay/exec.cc \
 	relay/exit.cc \
+	relay/http.cc \
+	relay/http_body.cc \
+	relay/http_head.cc \
 	relay/listener.cc \
+	relay/proxy.cc \
 	relay/registry.cc \
-	relay/stream.cc
+	relay/socks.cc \
+	relay/stream.cc \
+	relay/telnet.cc \
+	relay/udp_exit.cc \
+	relay/udp_listener.cc
 
 CONFIG_SRCS = \
 	config/choose.cc \
@@ -113,6 +123,7 @@ CONFIG_SRCS = \
 
 MAIN_SRCS = \
 	daemon.cc \
+	daemon_udp.cc \
 	sockmuxd.cc
 
 TEST_SRCS = \
@@ -129,6 +140,7 @@ TEST_SRCS = \
 	tests/test_base_queues.cc \
 	tests/test_captures.cc \
 	tests/test_connect.cc \
+	tests/test_datagram.cc \
 	tests/test_hostlist.cc \
 	tests/test_log.cc \
 	tests/test_mux.cc \
@@ -136,6 +148,9 @@ TEST_SRCS = \
 	tests/test_mux_session.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
+	tests/test_proxy_http.cc \
+	tests/test_proxy_socks.cc \
+	tests/test_proxy_telnet.cc \
 	tests/test_reactor.cc \
 	tests/test_scheduler.cc \
 	tests/test_words.cc
@@ -144,20 +159,28 @@ VECTOR_SRCS = tests/option_vectors.cc
 
 E2E_SRCS = \
 	tests/e2e/daemon.cc \
+	tests/e2e/datagrams.cc \
 	tests/e2e/dialect03.cc \
 	tests/e2e/examples.cc \
 	tests/e2e/exec.cc \
 	tests/e2e/failures.cc \
+	tests/e2e/fifo.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
 	tests/e2e/program.cc \
 	tests/e2e/programs.cc \
+	tests/e2e/proxies.cc \
+	tests/e2e/proxy_http.cc \
+	tests/e2e/proxy_socks.cc \
+	tests/e2e/proxy_telnet.cc \
 	tests/e2e/resume.cc \
 	tests/e2e/selection.cc \
 	tests/e2e/sockets.cc \
-	tests/e2e/traffic.cc
+	tests/e2e/traffic.cc \
+	tests/e2e/udp.cc \
+	tests/e2e/udp_limits.cc
 
 MAN5 = man/sockmux.conf.5
 MAN7 = man/sockmux.7
@@ -225,13 +248,13 @@ check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
 
 # All tests. The last line of the output is "N passed, N failed", summed over all.
 check:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat dig dnsmasq
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
 e2e:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat dig dnsmasq
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 

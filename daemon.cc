@@ -15,6 +15,7 @@
 #include "core/io/log.h"
 #include "core/io/rt.h"
 #include "core/io/socket.h"
+#include "core/io/udp.h"
 
 #ifndef SMX_VERSION
 #define SMX_VERSION "unknown"
@@ -105,11 +106,19 @@ int known_host(void* context, std::string_view name, Address out[Resolved::kMost
 
 }  // namespace
 
+uint32_t Daemon::proxies_count() const {
+  constexpr uint64_t kMost = 256;
+  bool any = false;
+  for (const ServerSpec& s : config_.servers) any = any || (s.run && s.label != "exec");
+  const uint64_t channels = uint64_t{links_count_} * config_.max_channels;
+  return !any ? 0 : channels < kMost ? static_cast<uint32_t>(channels) : static_cast<uint32_t>(kMost);
+}
+
 uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, timers()) + Sessions::arena_bytes(mux_, links_count_) +
-         Streams::arena_bytes(max_fds_) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
+         Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + sizeof(Dialer*)) + sizeof(Rules) +
-         (config_.links.count + config_.listens.count) * sizeof(Resolved) +
+         (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
          Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
 }
 
@@ -128,7 +137,7 @@ uint32_t Daemon::exec_programs() const {
 }
 
 uint32_t Daemon::timers() const {
-  return max_fds_ * 2 + links_count_ * 4 + programs() + Execs::timers(exec_programs()) + 256;
+  return max_fds_ * 2 + links_count_ * 4 + proxies_count() * 2 + programs() + Execs::timers(exec_programs()) + 256;
 }
 
 // Everything that can fail and that a user must hear of, while standard error is still there.
@@ -174,10 +183,12 @@ int Daemon::prepare() {
   }
   rules_ = new (tables_.take(sizeof(Rules), alignof(Rules))) Rules(config_, source_, names_, reactor_);
   streams_.set_router(*rules_);
+  streams_.set_proxies(proxies_);
+  proxies_.set_router(*rules_);
   exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
-  if (!streams_.init(max_fds_, tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
+  if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
       !children_.init(programs(), tables_) || !execs_.init(exec_programs(), tables_) ||
-      !names_.init(config_.names.first, config_.names.count, tables_) || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
+      !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
   }
@@ -205,7 +216,8 @@ int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& or
   // A name may have several addresses: the first that is ours is taken.
   int error = 0;
   Fd fd;
-  for (int i = 0; i < list.count && !fd.valid(); ++i) fd = listen_tcp(list.address[i], static_cast<int>(config_.listen_backlog), &error);
+  const bool udp = port != nullptr && port->transport == Transport::udp;
+  for (int i = 0; i < list.count && !fd.valid(); ++i) fd = udp ? listen_udp(list.address[i], &error) : listen_tcp(list.address[i], static_cast<int>(config_.listen_backlog), &error);
   if (!fd.valid()) {
     append_address(where.add("cannot listen at "), list.address[0]);
     say("", where.add(": ").add(strerror(error)).text());
@@ -222,7 +234,9 @@ int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& or
     append_address(text, bound);
     say("", text.text());
   }
-  if (port == nullptr) {
+  if (udp) {
+    error = open_udp_port(static_cast<Fd&&>(fd));
+  } else if (port == nullptr) {
     TcpAcceptor* a = new (tables_.take(sizeof(TcpAcceptor), alignof(TcpAcceptor))) TcpAcceptor(reactor_, tcp_links_, sessions_, *rules_);
     error = a->start(static_cast<Fd&&>(fd));
     acceptor_[acceptors_++] = a;
@@ -397,7 +411,7 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
     case LinkSpec::Kind::stdio: {
       foreground_ = true;
       const int error = make(static_cast<StdioDialer*>(nullptr), reactor_, static_cast<StdioOwner&>(*this))->take();
-      return error == 0 ? 0 : fail("standard input and output", strerror(error));
+      return error == 0 ? 0 : fail("standard input and output", error == EBADF ? "pipes, sockets or a terminal were expected" : strerror(error));
     }
     default:
       (void)make(static_cast<TcpDialer*>(nullptr), reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_,
@@ -415,7 +429,7 @@ int Daemon::run() {
   sessions_.add_opener(room_);
   names_.refresh(reactor_.now());
   start_links();
-  LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_).kv("links", acceptors_);
+  LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_ + udp_listeners_).kv("links", acceptors_);
   allocations_ = allocations();
   reactor_.run();
   children_.end_all(true);
@@ -466,6 +480,7 @@ void Daemon::begin_shutdown(const char* why, Time now) {
   ending_ = Ending::draining;
   exit_->shut();
   for (size_t i = 0; i < listeners_; ++i) listener_[i]->stop();
+  stop_udp();
   for (size_t i = 0; i < acceptors_; ++i) acceptor_[i]->stop();
   reactor_.timers().start(end_, now);
   drain_until_ = now + kDrain;
@@ -506,6 +521,7 @@ void Daemon::write_statistics() {
         .kv("blocks", s.mux().blocks_used())
         .kv("rtt_us", static_cast<uint64_t>(s.mux().round_trip().us));
   }
+  write_udp_statistics();
   LogLine(LogLevel::info, "statistics")
       .kv("channels", sessions_.channels())
       .kv("programs", children_.running() + execs_.children().running())

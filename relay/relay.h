@@ -21,10 +21,14 @@ struct RelayTarget {
   std::string_view label;  // the protocol's name: "telnet", "tcprelay"
   std::string_view host;
   uint16_t port = 0;
+  bool udp = false;        // datagrams: served by udp_exit.h
   Address source;          // SRCIF; none: the system chooses
   Duration connect_limit;
+  bool has_address = false;  // host and port are given
+  bool run = false;          // a proxy or a program serves the channel: ",-in" without an address, or "-in(words)"
+  Duration login_limit;      // TIMEOUT=login, io: for proxies
+  Duration io_limit;
   // exec: a program serves the channel
-  bool run = false;            // a proxy or a program, with the words of -in(...)
   std::string_view command;    // for sh -c; NUL behind its end
   bool pipes = false;          // XFIL: pipes at its fd 0 and 1; else one socket at 0, 1 and 2
   const std::string_view* env = nullptr;  // -eNAME=value among the words; NUL behind the end of each
@@ -42,6 +46,14 @@ class Router {
   // May this address of the target be connected to? PERMIT, REJECT and REACHABLE, once its name is resolved.
   virtual bool address_allowed(const void* rule, const OpenInfo& info, Dialect dialect, const Address& to) = 0;
 
+  // A proxy's client asks for a server. May `protocol` be relayed to `port`? REMITTABLE; `otherwise` where none is given.
+  virtual bool remittable(const void* rule, std::string_view protocol, uint16_t port, bool otherwise) = 0;
+  // As address_allowed(), for the host that was asked for; `to` is one of its addresses, with the port.
+  virtual bool asked_allowed(const void* rule, const OpenInfo& info, Dialect dialect, std::string_view protocol, std::string_view host,
+                             const Address& to) = 0;
+  // HOSTS among the proxy's words or the daemon's: an address of that name. False: the resolver knows.
+  virtual bool known_host(const void* rule, std::string_view host, Address* out) = 0;
+
  protected:
   ~Router() = default;
 };
@@ -53,7 +65,7 @@ struct Relay {
   bool (*open)(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
 };
 
-// The relay for a server with an address: by name, or the plain one, which serves every protocol.
+// The relay for a server: by name, or the plain one, which serves every protocol with an address.
 const Relay& find_relay(std::string_view name);
 
 }  // namespace smx

@@ -102,6 +102,7 @@ void Session::attach(Link& link, Time now) {
   write_stamp(start.stamp);
   fill_random(start.random, sizeof start.random);
   start.attempt = (process_random_ & 0xffffffff) << 32 | ++attempts_;
+  start.rate = link.rate();
   start.search = !link.clean_start();
   start.asks = start.search ? mux_.held() : dialer_ != nullptr;
   mux_.link_up(start, now);
@@ -226,7 +227,8 @@ void Session::read_link(Time now) {
     if (e == Err::moved) return owner_.on_session_moved(*this, now);
     if (e != Err::none) {
       // The peer is told why, as far as one write can.
-      if (e != Err::said_bye && e != Err::restarted && mux_.dialect() == Dialect::v1) {
+      const bool anew = e == Err::restarted && !link_->clean_start();  // its next HELLO goes on from here
+      if (e != Err::said_bye && !anew && mux_.dialect() == Dialect::v1) {
         mux_.bye(ByeCode::protocol_error);
         write_link(now);
       }
@@ -334,6 +336,14 @@ Taken Session::on_data(ChannelId id, const Bytes* piece, int pieces) {
   if (t.error) endpoints_[id.slot] = nullptr;
   return t;
 }
+PulledDatagram Session::on_pull_datagram(ChannelId id, const MutBytes* piece, int pieces, size_t largest) {
+  const PulledDatagram p = endpoints_[id.slot]->pull_datagram(piece, pieces, largest);
+  if (p.state == PulledDatagram::State::error) endpoints_[id.slot] = nullptr;
+  return p;
+}
+void Session::on_datagram(ChannelId id, const Bytes* piece, int pieces) {
+  if (endpoints_[id.slot] != nullptr) endpoints_[id.slot]->datagram(piece, pieces);
+}
 void Session::on_wants(ChannelId id) {
   if (endpoints_[id.slot] != nullptr) endpoints_[id.slot]->wants_changed();
 }
@@ -350,8 +360,8 @@ void Session::on_abort(ChannelId id, CloseCode code) { take(id)->abort(code); }
 
 // ---- channels, for endpoints
 
-ChannelId Session::open(Endpoint& endpoint) {
-  const ChannelId id = mux_.open(reactor_.now());
+ChannelId Session::open(Endpoint& endpoint, bool udp) {
+  const ChannelId id = mux_.open(reactor_.now(), udp);
   SMX_CHECK(endpoints_[id.slot] == nullptr);
   endpoints_[id.slot] = &endpoint;
   kick();
@@ -360,6 +370,11 @@ ChannelId Session::open(Endpoint& endpoint) {
 
 void Session::bind(ChannelId id, Endpoint& endpoint) {
   SMX_CHECK(endpoints_[id.slot] == nullptr);
+  endpoints_[id.slot] = &endpoint;
+}
+
+void Session::rebind(ChannelId id, Endpoint& endpoint) {
+  SMX_CHECK(endpoints_[id.slot] != nullptr);
   endpoints_[id.slot] = &endpoint;
 }
 
