@@ -86,6 +86,7 @@ TRANSPORT_SRCS = \
 	transport/tcp_link.cc
 
 RELAY_SRCS = \
+	relay/exec.cc \
 	relay/exit.cc \
 	relay/http.cc \
 	relay/http_body.cc \
@@ -161,12 +162,14 @@ E2E_SRCS = \
 	tests/e2e/datagrams.cc \
 	tests/e2e/dialect03.cc \
 	tests/e2e/examples.cc \
+	tests/e2e/exec.cc \
 	tests/e2e/failures.cc \
 	tests/e2e/fifo.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
+	tests/e2e/program.cc \
 	tests/e2e/programs.cc \
 	tests/e2e/proxies.cc \
 	tests/e2e/proxy_http.cc \

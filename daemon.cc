@@ -9,6 +9,7 @@
 
 #include <type_traits>
 
+#include "config/parse.h"
 #include "config/report.h"
 #include "core/io/clock.h"
 #include "core/io/log.h"
@@ -114,11 +115,11 @@ uint32_t Daemon::proxies_count() const {
 }
 
 uint64_t Daemon::arena_bytes() const {
-  return Reactor::arena_bytes(max_fds_, max_fds_ * 2 + links_count_ * 4 + proxies_count() * 2 + 256) + Sessions::arena_bytes(mux_, links_count_) +
+  return Reactor::arena_bytes(max_fds_, timers()) + Sessions::arena_bytes(mux_, links_count_) +
          Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + sizeof(Dialer*)) + sizeof(Rules) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
-         Children::arena_bytes(programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
+         Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
 }
 
 // A link's program may run while the one before it comes to its end.
@@ -126,6 +127,17 @@ uint32_t Daemon::programs() const {
   uint32_t n = 0;
   for (const LinkSpec& l : config_.links) n += l.kind == LinkSpec::Kind::program ? 4u : 0u;
   return n;
+}
+
+// MAXIMA=delegated; nothing is set aside where no server is a program.
+uint32_t Daemon::exec_programs() const {
+  for (const ServerSpec& s : config_.servers)
+    if (s.run && s.label == "exec") return config_.max_programs;
+  return 0;
+}
+
+uint32_t Daemon::timers() const {
+  return max_fds_ * 2 + links_count_ * 4 + proxies_count() * 2 + programs() + Execs::timers(exec_programs()) + 256;
 }
 
 // Everything that can fail and that a user must hear of, while standard error is still there.
@@ -137,7 +149,8 @@ int Daemon::prepare() {
   if (links_count_ < connectors) links_count_ = connectors;
   if (links_count_ > Sessions::kMost) links_count_ = Sessions::kMost;
   if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
-  const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + config_.links.count + kSpareFds;
+  const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + config_.links.count +
+                          2 * (programs() + exec_programs()) + kSpareFds;
   max_fds_ = raise_fd_limit(wanted > 1000000 ? 1000000u : static_cast<uint32_t>(wanted));
   if (arena_bytes() > SIZE_MAX / 2) {
     Text<200> text("MAXIMA: the tables need ");
@@ -152,7 +165,7 @@ int Daemon::prepare() {
     return kExitSystem;
   }
   new (&tables_) Arena(memory, size);
-  const int error = reactor_.init(tables_, max_fds_, max_fds_ * 2 + links_count_ * 4 + proxies_count() * 2 + 256);
+  const int error = reactor_.init(tables_, max_fds_, timers());
   if (error != 0) {
     say("cannot start the event loop: ", strerror(error));
     return kExitSystem;
@@ -174,13 +187,18 @@ int Daemon::prepare() {
   proxies_.set_router(*rules_);
   exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
   if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
-      !children_.init(programs(), tables_) || !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
+      !children_.init(programs(), tables_) || !execs_.init(exec_programs(), tables_) ||
+      !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
   }
   environment_ = tables_.raw<const char*>(config_.env.count + 1);
-  SMX_CHECK(environment_ != nullptr && config_.env.count <= ChildSetup::kMostEnvironment - 16);
+  static_assert(2 * kMaxEnv + 16 <= ChildSetup::kMostEnvironment, "-e of the daemon, -e of a server, and ours");
+  SMX_CHECK(environment_ != nullptr);
   for (size_t i = 0; i < config_.env.count; ++i) environment_[i] = config_.env[i].data();
+  execs_.set_router(*rules_);
+  execs_.set_environment(environment_, static_cast<int>(config_.env.count));
+  streams_.set_execs(execs_);
   int code = make_dialers();
   if (code == 0) code = open_ports();
   if (code == 0) code = detach();
@@ -415,6 +433,7 @@ int Daemon::run() {
   allocations_ = allocations();
   reactor_.run();
   children_.end_all(true);
+  execs_.children().end_all(true);
   LogLine(LogLevel::info, "ended");
   if (pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
   return 0;
@@ -433,6 +452,7 @@ void Daemon::on_signal(int signal, Time now) {
     case SIGCHLD:
       resolver_.reap();
       children_.reap(now);
+      execs_.children().reap(now);
       break;
     case SIGINT:
     case SIGTERM:
@@ -476,7 +496,8 @@ void Daemon::on_timer(Timer& timer, Time now) {
     drain_until_ = now + kGoodbye + kLook;
     sessions_.shut(ByeCode::shutdown, now);
   }
-  if (sessions_.any_link() && now < drain_until_) return reactor_.timers().start(end_, now + kLook);
+  const bool programs = children_.running() + execs_.children().running() > 0;  // they were told to end
+  if ((sessions_.any_link() || programs) && now < drain_until_) return reactor_.timers().start(end_, now + kLook);
   reactor_.stop();
 }
 
@@ -503,6 +524,7 @@ void Daemon::write_statistics() {
   write_udp_statistics();
   LogLine(LogLevel::info, "statistics")
       .kv("channels", sessions_.channels())
+      .kv("programs", children_.running() + execs_.children().running())
       .kv("descriptors_left", reactor_.fds_left())
       .kv("turns", reactor_.turns())
       .kv("awake", reactor_.awake())

@@ -17,6 +17,7 @@
 #include "core/io/resolver.h"
 #include "core/io/signals.h"
 #include "core/session/sessions.h"
+#include "relay/exec.h"
 #include "relay/exit.h"
 #include "relay/listener.h"
 #include "relay/proxy.h"
@@ -51,6 +52,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   int detach();
   void start_log();
   uint32_t programs() const;
+  uint32_t exec_programs() const;
+  uint32_t timers() const;
   int make_dialers();
   int make_dialer(const LinkSpec& link, Dialer** out);
   void start_links();
@@ -84,6 +87,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Timer end_{*this};
   Arena tables_;
   Rules* rules_ = nullptr;
+  Execs execs_{reactor_};
   Streams streams_{reactor_, resolver_};
   Proxies proxies_{reactor_, resolver_, streams_};
   TcpLinks tcp_links_{reactor_};

@@ -76,6 +76,7 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
     target->login_limit = or_never(limits.login_timeout);
     target->io_limit = or_never(limits.io_timeout);
     target->source = source_;
+    if (server->run && server->label == "exec") choose_program(*server->options, target);
     Address own;
     if (server->options != nullptr && parse_ip(server->options->source.host, &own)) {
       target->source = own;
@@ -139,6 +140,15 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
     uint32_t streams = 0;
   };
   static constexpr size_t kHosts = 512;
+
+  static void choose_program(const Config& words, RelayTarget* target) {
+    target->pipes = words.xcom.empty();
+    target->command = target->pipes ? words.xfil : words.xcom;
+    target->env = words.env.first;
+    target->env_count = words.env.count;
+    target->max_programs = words.max_programs;
+    target->max_per_client = words.max_per_client;
+  }
 
   static Subject subject(const OpenInfo& info, Dialect dialect) {
     Subject who;

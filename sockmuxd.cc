@@ -77,8 +77,7 @@ bool built(const Config& config) {
   }
   Address source;
   for (const ServerSpec& s : config.servers) {
-    if (s.run && s.label == "exec") no(s.origin, "programs behind -in");
-    else if (s.options != nullptr && s.options->source.host != config.source.host && !parse_ip(s.options->source.host, &source))
+    if (s.options != nullptr && s.options->source.host != config.source.host && !parse_ip(s.options->source.host, &source))
       no(s.origin, "names in SRCIF inside of -in(...)");
   }
   return good;
@@ -91,6 +90,7 @@ class PrintLines final : public LineSink {
 
 int run(int argc, char** argv) {
   fill_standard_fds();
+  hide_inherited_fds();
   void* memory = reserve_memory(kConfigMemory);
   if (memory == nullptr) return kExitSystem;
   static Arena arena(memory, kConfigMemory);

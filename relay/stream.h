@@ -19,6 +19,7 @@
 
 namespace smx {
 
+class Execs;
 class Proxies;
 class Streams;
 class Stream;
@@ -98,6 +99,9 @@ class Streams {
   Stream* make(Fd fd);
   // Asked for each address of a server before it is tried.
   void set_router(Router& router) { router_ = &router; }
+  // For programs that serve channels: exec.h.
+  void set_execs(Execs& execs) { execs_ = &execs; }
+  Execs* execs() { return execs_; }
   // For relays that talk: proxy.h.
   void set_proxies(Proxies& proxies) { proxies_ = &proxies; }
   Proxies* proxies() { return proxies_; }
@@ -113,6 +117,7 @@ class Streams {
   Reactor& reactor_;
   Resolver& resolver_;
   Router* router_ = nullptr;
+  Execs* execs_ = nullptr;
   Proxies* proxies_ = nullptr;
   Stream* streams_ = nullptr;
   Stream* free_ = nullptr;

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "core/io/log.h"
-
 namespace smx {
 
 ProgramDialer::ProgramDialer(Reactor& reactor, Children& children, std::string_view command, const char* const* environment,
@@ -44,11 +42,9 @@ void ProgramDialer::on_link_closed() {
 
 // The end of file at the link tells the session.
 void ProgramDialer::on_child_ended(int status, Time now) {
+  (void)status;
   (void)now;
   child_ = nullptr;
-  Text<40> how;
-  append_exit(how, status);
-  LogLine(LogLevel::warning, "program-ended").kv("program", name_.text()).kv("reason", how.text());
 }
 
 }  // namespace smx

@@ -18,8 +18,9 @@ namespace smx {
 namespace {
 
 constexpr Duration kGrace = seconds(2);
-constexpr int kMostVariables = 512;
+constexpr int kMostVariables = 1024;
 constexpr int kReadsATurn = 4;
+constexpr int kLastReads = 128;  // what a pipe holds, 64 KiB
 constexpr size_t kLine = 230;  // bytes of a line that are logged
 
 bool same_name(const char* a, const char* b) {
@@ -38,11 +39,11 @@ bool same_name(const char* a, const char* b) {
   }
   for (int i = 0; i < setup.environment_size; ++i) variables[n++] = const_cast<char*>(setup.environment[i]);
   variables[n] = nullptr;
+  (void)setpgid(0, 0);
   Signals::restore();
   sigset_t none;
   sigemptyset(&none);
   (void)sigprocmask(SIG_SETMASK, &none, nullptr);
-  (void)setpgid(0, 0);
   // First out of the way of 0, 1 and 2: they are above 2 already (fill_standard_fds), so nothing is overwritten.
   for (int to = 0; to < 3; ++to) {
     const int from = setup.fd[to] >= 0 ? setup.fd[to] : to == 2 ? log : -1;
@@ -63,6 +64,8 @@ void append_exit(TextBase& to, int status) {
     to.add("signal ").add_u(static_cast<uint64_t>(WTERMSIG(status)));
   } else {
     to.add("status ").add_u(static_cast<uint64_t>(WEXITSTATUS(status)));
+    if (WEXITSTATUS(status) == 127) to.add(": command not found");
+    if (WEXITSTATUS(status) == 126) to.add(": command cannot be executed");
   }
 }
 
@@ -93,10 +96,16 @@ Child* Children::start(const ChildSetup& setup, ChildOwner& owner, int* error) {
   if (*error == 0 && logged && fcntl(ends[1], F_SETFD, FD_CLOEXEC) < 0) *error = errno;
   if (*error == 0 && logged && reactor_.watch(ends[0], *c) != 0) *error = EMFILE;
   if (*error != 0) return nullptr;
+  // A signal that comes between fork(2) and execve(2) must not reach our handler there, which would write it into our pipe.
+  sigset_t all, before;
+  sigfillset(&all);
+  (void)sigprocmask(SIG_SETMASK, &all, &before);
   const pid_t pid = fork();
   if (pid == 0) become_program(setup, theirs.get());
+  const int fork_error = errno;
+  (void)sigprocmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) {
-    *error = errno;
+    *error = fork_error;
     if (logged) reactor_.unwatch(ends[0]);
     return nullptr;
   }
@@ -105,7 +114,11 @@ Child* Children::start(const ChildSetup& setup, ChildOwner& owner, int* error) {
   ++running_;
   c->pid_ = static_cast<int>(pid);
   c->owner_ = &owner;
-  c->label_ = setup.label;
+  c->label_.clear();
+  c->label_.add(setup.label);
+  c->client_ = setup.client;
+  c->started_ = reactor_.now();
+  c->stopped_ = c->killed_ = false;
   c->line_.clear();
   c->cut_ = false;
   c->log_ = static_cast<Fd&&>(ours);
@@ -130,6 +143,7 @@ void Children::end_all(bool kill) {
 void Child::stop(Time now) {
   owner_ = nullptr;
   if (pid_ <= 0) return;
+  stopped_ = true;
   (void)::kill(-pid_, SIGTERM);
   table_.reactor_.timers().start(timer_, now + kGrace);
 }
@@ -137,19 +151,21 @@ void Child::stop(Time now) {
 void Child::on_timer(Timer& timer, Time now) {
   (void)timer;
   (void)now;
-  if (pid_ > 0) (void)::kill(-pid_, SIGKILL);
+  if (pid_ <= 0) return;
+  killed_ = true;
+  (void)::kill(-pid_, SIGKILL);
 }
 
 void Child::on_ready(int fd, uint8_t ready, Time now) {
   (void)fd;
   (void)ready;
   (void)now;
-  read_log();
+  read_log(kReadsATurn);
 }
 
-void Child::read_log() {
+void Child::read_log(int reads) {
   char bytes[512];
-  for (int i = 0; i < kReadsATurn && log_.valid(); ++i) {
+  for (int i = 0; i < reads && log_.valid(); ++i) {
     const IoResult r = read_fd(log_.get(), bytes, sizeof bytes);
     if (r.again) return;
     if (r.error != 0 || r.size == 0) {
@@ -170,19 +186,34 @@ void Child::read_log() {
 }
 
 void Child::say() {
-  if (line_.size() > 0) LogLine(LogLevel::info, "program-says").kv("program", label_).kv("text", line_.text());
+  if (line_.size() > 0) LogLine(LogLevel::info, "program-says").kv("program", label_.text()).kv("text", line_.text());
   line_.clear();
   cut_ = false;
 }
 
+// What serves a client ends, that is what it does; a link's program should not.
+void Child::log_end(int status, Time now) {
+  const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  const bool by_us = (stopped_ && signal == SIGTERM) || (killed_ && signal == SIGKILL);
+  const bool serves = !client_.is_none();
+  const LogLevel level = by_us || (serves && status == 0) ? LogLevel::debug : serves || stopped_ ? LogLevel::info : LogLevel::warning;
+  Text<60> how;
+  append_exit(how, status);
+  LogLine line(level, "program-ended");
+  line.kv("program", label_.text());
+  if (serves) line.kv("client", client_);
+  line.kv("reason", how.text()).ms("seconds", now - started_);
+}
+
 // What its own children still write to standard error is not heard any more.
 void Child::ended(int status, Time now) {
-  read_log();
+  read_log(kLastReads);
   if (log_.valid()) {
     say();
     table_.reactor_.unwatch(log_.get());
     log_.reset();
   }
+  log_end(status, now);
   (void)::kill(-pid_, SIGTERM);  // what it has left behind in its group
   table_.reactor_.timers().stop(timer_);
   pid_ = -1;

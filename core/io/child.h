@@ -14,6 +14,7 @@
 
 #include <string_view>
 
+#include "core/base/address.h"
 #include "core/base/arena.h"
 #include "core/base/text.h"
 #include "core/io/fd.h"
@@ -23,7 +24,7 @@ namespace smx {
 
 class ChildOwner {
  public:
-  // It has ended by itself, with this status of waitpid(2).
+  // It has ended by itself, with this status of waitpid(2), which is in the log already.
   virtual void on_child_ended(int status, Time now) = 0;
 
  protected:
@@ -31,9 +32,10 @@ class ChildOwner {
 };
 
 struct ChildSetup {
-  static constexpr int kMostEnvironment = 64;
+  static constexpr int kMostEnvironment = 144;  // 64 of the daemon's -e, 64 of the server's, ours
   const char* command = nullptr;  // for sh -c
-  std::string_view label;         // for the log; must outlive the child
+  std::string_view label;         // for the log
+  Address client;                 // for the log; none: it serves no client
   int fd[3] = {-1, -1, -1};       // becomes 0, 1, 2; the last one -1: the log
   const char* const* environment = nullptr;  // NAME=value, more than we have ourselves; a name that is there is replaced
   int environment_size = 0;
@@ -45,15 +47,17 @@ class Child final : private FdHandler, private TimerHandler {
  public:
   explicit Child(Children& table) : table_(table), timer_(*this) {}
   bool running() const { return pid_ > 0; }
-  // The owner hears no more of it.
+  // The owner hears no more of it. Its end is still logged, since it may be the reason why it is stopped: the end of its
+  // output comes before its exit status.
   void stop(Time now);
 
  private:
   friend class Children;
   void on_ready(int fd, uint8_t ready, Time now) override;
   void on_timer(Timer& timer, Time now) override;
-  void read_log();
+  void read_log(int reads);
   void say();
+  void log_end(int status, Time now);
   void ended(int status, Time now);
 
   Children& table_;
@@ -62,8 +66,11 @@ class Child final : private FdHandler, private TimerHandler {
   int pid_ = -1;
   Fd log_;
   Timer timer_;
-  std::string_view label_;
+  Text<100> label_;  // a copy: its owner may be gone before it
   Text<240> line_;
+  Address client_;
+  Time started_;
+  bool stopped_ = false, killed_ = false;
   bool cut_ = false;  // the rest of a line that was too long is dropped
 };
 
@@ -91,7 +98,7 @@ class Children {
   Child* free_ = nullptr;
 };
 
-// "status 1", "signal 9"
+// "status 1", "signal 9"; for what sh(1) says by its status, in words, too
 void append_exit(TextBase& to, int status);
 
 }  // namespace smx
