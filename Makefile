@@ -145,6 +145,7 @@ TEST_SRCS = \
 	tests/test_log.cc \
 	tests/test_mux.cc \
 	tests/test_mux03.cc \
+	tests/test_mux_search.cc \
 	tests/test_mux_session.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
@@ -169,6 +170,7 @@ E2E_SRCS = \
 	tests/e2e/harness.cc \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
+	tests/e2e/pipes.cc \
 	tests/e2e/program.cc \
 	tests/e2e/programs.cc \
 	tests/e2e/proxies.cc \
@@ -178,6 +180,7 @@ E2E_SRCS = \
 	tests/e2e/resume.cc \
 	tests/e2e/selection.cc \
 	tests/e2e/sockets.cc \
+	tests/e2e/stdio.cc \
 	tests/e2e/traffic.cc \
 	tests/e2e/udp.cc \
 	tests/e2e/udp_limits.cc

@@ -10,6 +10,8 @@ namespace smx {
 
 namespace {
 constexpr int kTimersATurn = 256;
+// A 0.3 peer may have taken our HELLO for the end of the run before, and wait for another one.
+constexpr Duration kHelloAgain = seconds(2);
 }  // namespace
 
 // ---- memory
@@ -97,12 +99,12 @@ void Mux::shrink(Channel& c) {
 void Mux::reset_link() {
   if (!session_live_) dialect_ = Dialect::unknown;
   hello_due_ = settings_due_ = setopt_due_ = echo_due_ = ack_due_ = echook_due_ = bye_due_ = bye_gathered_ = hellook_seen_ =
-      false;
+      hello_out_ = wrong_dialect_ = false;
   hellook_due_ = 0;
   ctl_size_ = ctl_sent_ = 0;
   rx_.reset(0);
   ring_open_ = resumed_ = false;
-  ack_deadline_ = handshake_deadline_ = echo_sent_ = echo_deadline_ = kNever;
+  ack_deadline_ = handshake_deadline_ = echo_sent_ = echo_deadline_ = hello_again_at_ = kNever;
   peer_packet_ = kFirstPacket03;
   peer_conndata_ = false;
   peer_hello_size_ = 0;
@@ -129,7 +131,7 @@ void Mux::link_up(const LinkStart& start, Time now) {
 
 void Mux::go_up(Time now) {
   state_ = State::up;
-  handshake_deadline_ = kNever;
+  handshake_deadline_ = hello_again_at_ = kNever;
   last_rx_ = now;
   ring_open_ = true;
   hold_deadline_ = kNever;
@@ -159,15 +161,21 @@ void Mux::make_hello(TextBase& out) const {
   if (config_.proto != MuxConfig::Proto::v03) out.add(" smx/1:").add_hex(nonce_, 8);
 }
 
+// An echo of our own HELLO: a login prompt, a loop-back plug.
+bool Mux::is_own(Bytes payload) const {
+  const HelloWord word = parse_hello_word(payload);
+  Text<kHelloText> own;
+  make_hello(own);
+  return (word.present && word.nonce == nonce_) || as_text(payload).substr(0, as_text(payload).find('\0')) == own.text();
+}
+
 // HELLO of either dialect: decides which one it is.
 Err Mux::on_hello(Bytes payload, Time now) {
   const std::string_view text = as_text(payload).substr(0, as_text(payload).find('\0'));
   const HelloWord word = parse_hello_word(payload);
-  Text<kHelloText> own;
-  make_hello(own);
-  if ((word.present && word.nonce == nonce_) || text == own.text()) return start_.search ? Err::none : Err::own_echo;
+  if (is_own(payload)) return start_.search ? Err::none : Err::own_echo;
   // Ours may have gone out before the peer was there to hear it.
-  if (start_.search && word.present && (dialect_ != Dialect::v1 || state_ == State::hello || word.nonce != peer_nonce_)) hello_due_ = true;
+  if (start_.search && word.present && config_.proto != MuxConfig::Proto::v03 && (dialect_ != Dialect::v1 || state_ == State::hello || word.nonce != peer_nonce_)) hello_due_ = true;
   peer_hello_size_ = text.size() < kHelloText ? text.size() : kHelloText;
   memcpy(peer_hello_, text.data(), peer_hello_size_);
   if (word.present && config_.proto != MuxConfig::Proto::v03) {
@@ -178,12 +186,17 @@ Err Mux::on_hello(Bytes payload, Time now) {
     handshake_deadline_ = now + config_.hello_timeout;
     return Err::none;
   }
-  if (config_.proto == MuxConfig::Proto::v1) return Err::wrong_dialect;
+  if (config_.proto == MuxConfig::Proto::v1) {
+    if (!start_.search) return Err::wrong_dialect;
+    wrong_dialect_ = true;  // or the rest of an earlier run: the deadline decides
+    return Err::none;
+  }
   end_session(now);  // what was held belongs to a peer that could do more
   dialect_ = Dialect::v03;
   state_ = State::hellook;
-  ++hellook_due_;
+  hellook_due_ = 1;  // however many came
   handshake_deadline_ = now + config_.hello_timeout;
+  if (start_.search) hello_again_at_ = now + kHelloAgain;
   return Err::none;
 }
 
@@ -309,7 +322,7 @@ Time Mux::deadline() const {
   if (state_ == State::down || state_ == State::hello) {
     return earlier(earlier(timers_.next(), handshake_deadline_), hold_deadline_);
   }
-  return earlier(earlier(timers_.next(), handshake_deadline_), earlier(ack_deadline_, ping_deadline()));
+  return earlier(earlier(timers_.next(), earlier(handshake_deadline_, hello_again_at_)), earlier(ack_deadline_, ping_deadline()));
 }
 
 Err Mux::tick(Time now) {
@@ -317,7 +330,12 @@ Err Mux::tick(Time now) {
   // Not between ask and answer: the two must mean the same session.
   if (hold_deadline_ <= now && (state_ == State::down || state_ == State::hello)) end_session(now);
   if (state_ == State::down) return Err::none;
-  if (handshake_deadline_ <= now) return Err::handshake_timeout;
+  if (handshake_deadline_ <= now) return wrong_dialect_ ? Err::wrong_dialect : Err::handshake_timeout;
+  if (hello_again_at_ <= now) {
+    hello_again_at_ = kNever;
+    hello_due_ = true;
+    hellook_due_ = 1;
+  }
   if (ack_deadline_ <= now) {
     ack_due_ = true;
     ack_deadline_ = kNever;

@@ -335,6 +335,7 @@ class Mux final : private TimerHandler {
   Found find_start();
   Err hello_again(Bytes payload, Time now);
   void make_hello(TextBase& out) const;
+  bool is_own(Bytes hello) const;
 
   // mux_datagram.cc
   size_t largest_datagram() const;
@@ -447,6 +448,9 @@ class Mux final : private TimerHandler {
   uint8_t echook_[128];
   uint16_t echook_said_ = kNone, echook_raid_ = kNone;
   bool hellook_seen_ = false;
+  bool hello_out_ = false;         // our HELLO is written: what answers it can come
+  bool wrong_dialect_ = false;     // a HELLO came that proto:1 does not take
+  Time hello_again_at_ = kNever;   // 0.3, search: the peer may not have had ours
 
   uint8_t ctl_[1024];
   size_t ctl_size_ = 0;

@@ -1,273 +1,360 @@
-// Links over FIFOs and over standard input and output. Read next: transport/fifo.h; test_mux_search.cc for what may
-// stand before HELLO.
+// Links over FIFOs: any order of starts, either side killed, leftovers, FIFOs that are removed or were none, both dialects.
+// Read next: pipes.h; stdio.cc.
 #include <doctest/doctest.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/e2e/peer.h"
+#include <random>
+
+#include "tests/e2e/pipes.h"
 
 using namespace e2e;
 
 namespace {
 
-// Two FIFOs. `shared`: everybody may open them, also when the daemon is nobody; else only root, whose daemon then keeps
-// them open.
-struct Fifos {
-  explicit Fifos(bool shared = true) {
-    REQUIRE(chmod(temp.path().c_str(), shared ? 0755 : 0700) == 0);
-    for (const char* name : {"com0", "com1"}) make(name, shared);
-  }
-  void make(const char* name, bool shared) {
-    REQUIRE(mkfifo((temp / name).c_str(), 0600) == 0);
-    REQUIRE(chmod((temp / name).c_str(), shared ? 0666 : 0600) == 0);
-  }
-  // As in the founding text: serv1 reads com0 and writes com1, serv2 the other way round.
-  Words serv1(const Words& more = {}) const { return words("com0", "com1", more); }
-  Words serv2(const Words& more = {}) const { return words("com1", "com0", more); }
-  Words words(const char* in, const char* out, const Words& more) const {
-    Words w{"SERVER=sockmux:commin@" + temp / in, "SERVER=sockmux:commout@" + temp / out};
-    w.insert(w.end(), more.begin(), more.end());
-    return w;
-  }
-  TempFolder temp;
-};
+bool wait_both(Daemon& a, Daemon& b, double seconds, size_t a_from = 0, size_t b_from = 0) {
+  return wait_for([&] { return a->says(" link-up ", a_from) && b->says(" link-up ", b_from); }, seconds);
+}
 
-// Who holds a FIFO open for both ways, as a DeleGate does: what is written here is read from the other, as a socket's.
-class Holder final : public Actor {
- public:
-  Holder(const std::string& in, const std::string& out) {
-    int pair[2];
-    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
-    socket_ = pair[0];
-    conn = std::make_unique<Conn>(pair[1]);
-    in_ = ::open(in.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    out_ = ::open(out.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    REQUIRE(in_ >= 0);
-    REQUIRE(out_ >= 0);
-  }
-  ~Holder() override {
-    for (const int fd : {socket_, in_, out_}) ::close(fd);
-  }
-  std::unique_ptr<Conn> conn;
+// Starts with these words, which must fail: the exit code.
+int start_code(Words words, std::string* said) {
+  words.insert(words.begin(), {daemon_path(), "-f"});
+  Process p(words);
+  if (!p.wait_end(5)) return -1;
+  *said = p.log();
+  return p.status();
+}
 
-  void want(std::vector<pollfd>& list) override {
-    list.push_back({to_socket_.empty() ? in_ : -1, POLLIN, 0});
-    list.push_back({socket_, static_cast<short>((to_fifo_.empty() ? POLLIN : 0) | (to_socket_.empty() ? 0 : POLLOUT)), 0});
-    list.push_back({to_fifo_.empty() ? -1 : out_, POLLOUT, 0});
-  }
-  void ready(const pollfd* list, size_t count) override {
-    if (count < 3) return;
-    if (list[0].fd >= 0 && list[0].revents != 0) take(in_, to_socket_);
-    if ((list[1].revents & POLLIN) != 0) take(socket_, to_fifo_);
-    give(socket_, to_socket_);
-    give(out_, to_fifo_);
-  }
+// Where a daemon without SOXCONF=proto and its peer meet: both of each.
+const Words kDialects[] = {{}, {"SOXCONF=proto:0.3", "TIMEOUT=lin:0.2"}};
 
- private:
-  static void take(int fd, std::string& to) {
-    char bytes[4096];
-    const ssize_t n = ::read(fd, bytes, sizeof bytes);
-    if (n > 0) to.append(bytes, static_cast<size_t>(n));
-  }
-  static void give(int fd, std::string& from) {
-    const ssize_t n = from.empty() ? 0 : ::write(fd, from.data(), from.size());
-    if (n > 0) from.erase(0, static_cast<size_t>(n));
-  }
-  int in_ = -1, out_ = -1, socket_ = -1;
-  std::string to_socket_, to_fifo_;
-};
+Words with(Words words, const Words& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
 
-const char* const kDialects[] = {"SOXCONF=proto:auto", "SOXCONF=proto:0.3"};
+std::string zero_ended(std::string s) {
+  s.push_back('\0');
+  return s;
+}
 
 }  // namespace
 
-TEST_CASE("example: two FIFOs, whoever starts first, with FIFOs for all and for root alone, in both dialects") {
-  // % mkfifo /tmp/com0
-  // % mkfifo /tmp/com1
-  // serv1) SERVER=sockmux:commin@/tmp/com0 SERVER=sockmux:commout@/tmp/com1 ...
-  // serv2) SERVER=sockmux:commin@/tmp/com1 SERVER=sockmux:commout@/tmp/com0 ...
-  Server one(echoes), two(echoes);
-  for (const bool shared : {true, false})
-    for (const bool first : {true, false})
-      for (const char* dialect : kDialects) {
+TEST_CASE("the example with FIFOs: mkfifo com0 and com1, and the two services are linked") {
+  TempFolder tmp;
+  run({"mkfifo", tmp / "com0"}, 5);
+  run({"mkfifo", tmp / "com1"}, 5);
+  Server server1([](Conn& c) { c.send("server of 1").shut(); }), server2([](Conn& c) { c.send("server of 2").shut(); });
+  Daemon serv1({"SERVER=sockmux:commin@" + tmp / "com0", "SERVER=sockmux:commout@" + tmp / "com1", "PORT=127.0.0.1:0",
+                "SERVER=telnet://" + local(server1.port()) + ",-in"});
+  Daemon serv2({"SERVER=sockmux:commin@" + tmp / "com1", "SERVER=sockmux:commout@" + tmp / "com0", "PORT=127.0.0.1:0",
+                "SERVER=telnet://" + local(server2.port()) + ",-in"});
+  CHECK(ask(serv1.port(), "") == "server of 2");
+  CHECK(ask(serv2.port(), "") == "server of 1");
+  CHECK(serv1->says("peer=\"fifo " + tmp / "com0" + " " + tmp / "com1\""));
+}
+
+TEST_CASE("FIFOs: traffic both ways, each byte right, in both dialects, with FIFOs of root and of everybody") {
+  Server server(echoes);
+  for (const bool shared : {false, true}) {
+    for (const Words& dialect : kDialects) {
+      Fifos fifos(shared);
+      CAPTURE(shared);
+      CAPTURE(dialect.size());
+      Daemon one(fifos.one(with({"PORT=127.0.0.1:0", "DEST=" + local(server.port())}, dialect)));
+      Daemon two(fifos.two(with({"PORT=127.0.0.1:0", "DEST=" + local(server.port())}, dialect)));
+      REQUIRE(wait_both(one, two, 5));
+      CHECK(one->says(dialect.empty() ? "dialect=1" : "dialect=0.3"));
+      Crowd crowd;
+      crowd.ports = {one.port(), two.port()};
+      crowd.count = 60;
+      crowd.at_once = 20;
+      crowd.most_bytes = 200000;
+      check_crowd(crowd);
+      CHECK(one->count(" link-down ") == 0);
+      CHECK(Daemon::value(one.statistics(), "allocations") == 0);
+    }
+  }
+}
+
+TEST_CASE("FIFOs: either daemon first, with a pause or without one; the second finds the first within a second") {
+  Server server(echoes);
+  for (const bool shared : {false, true}) {
+    for (const bool first_is_one : {true, false}) {
+      for (const Words& dialect : kDialects) {
+        Fifos fifos(shared);
         CAPTURE(shared);
-        CAPTURE(first);
-        CAPTURE(dialect);
-        const Fifos fifos(shared);
-        const Words words1 = fifos.serv1({"PORT=127.0.0.1:0", "DEST=" + local(one.port()), "TIMEOUT=lin:1", dialect});
-        const Words words2 = fifos.serv2({"PORT=127.0.0.1:0", "DEST=" + local(two.port()), "TIMEOUT=lin:1", dialect});
-        std::unique_ptr<Daemon> serv1, serv2;
-        (first ? serv1 : serv2) = std::make_unique<Daemon>(first ? words1 : words2);
-        (first ? serv1 : serv2)->await_start();
-        (first ? serv2 : serv1) = std::make_unique<Daemon>(first ? words2 : words1);
-        REQUIRE((*serv1)->wait_log(" link-up ", 5));
-        REQUIRE((*serv2)->wait_log(" link-up ", 5));
-        CHECK(serves(serv1->port(), 5));
-        CHECK(serves(serv2->port(), 5));
-        check_crowd({{serv1->port(), serv2->port()}, 20, 20, 30000, 3, 20});
+        CAPTURE(first_is_one);
+        CAPTURE(dialect.size());
+        const Words more = with({"PORT=127.0.0.1:0", "DEST=" + local(server.port())}, dialect);
+        Daemon first(first_is_one ? fifos.one(more) : fifos.two(more));
+        REQUIRE(first->wait_log(" waiting ", 5));
+        Daemon second(first_is_one ? fifos.two(more) : fifos.one(more));
+        second.await_start();
+        CHECK(wait_both(first, second, 2));
+        CHECK(serves(first.port(), 2));
+        CHECK(serves(second.port(), 2));
+        CHECK(first->count(" waiting ") == 1);
       }
-}
-
-TEST_CASE("fifo: either side is killed ten times under traffic, and serves again at once") {
-  Server echo(echoes);
-  for (const bool shared : {true, false}) {
-    CAPTURE(shared);
-    const Fifos fifos(shared);
-    Daemon serv1(fifos.serv1({"PORT=127.0.0.1:0"})), serv2(fifos.serv2({"DEST=" + local(echo.port())}));
-    REQUIRE(serv1->wait_log(" link-up ", 5));
-    const uint16_t port = serv1.port();
-    for (int i = 0; i < 10; ++i) {
-      Conn bulk(port);
-      bulk.send_pattern(1, 100 << 20);
-      REQUIRE(wait_for([&] { return bulk.received() > 100000; }, 10));
-      const double start = (i % 2 == 0 ? serv2 : serv1).restart();
-      CHECK(serves(port, 5));
-      CHECK(now() - start < 3 * slowness());
     }
   }
 }
 
-TEST_CASE("fifo: what an earlier run has left behind is skipped") {
-  Server echo(echoes);
-  const std::string hello = packet(3, kHello, 1, 2, std::string("20250102-030405.678901 old smx/1:0badcafe") + '\0');
-  const std::string hello03 = packet(3, kHello, 1, 2, std::string("20250102-030405.678901 old") + '\0');
-  const std::string data = packet(0x11, kSend, 5, 0xffff, pattern(9, 3000));
-  for (const std::string& left : {std::string("\r\nlogin: "), data.substr(700), hello.substr(0, 30), hello + data, hello03 + packet(3, kHellook, 1, 2, "x"),
-                                  hello03 + hello, pattern(4, 30000)}) {
-    CAPTURE(left.substr(0, 60));
-    const Fifos fifos;
-    std::vector<int> kept;  // so that it stays there until both daemons have come
-    for (const char* name : {"com0", "com1"}) {
-      kept.push_back(::open((fifos.temp / name).c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
-      REQUIRE(::write(kept.back(), left.data(), left.size()) == static_cast<ssize_t>(left.size()));
+TEST_CASE("FIFOs: kill -9 of either side ten times under traffic: the link is back soon, and all that is served is right") {
+  Server server(echoes);
+  for (const bool shared : {false, true}) {
+    for (const Words& dialect : kDialects) {
+      CAPTURE(shared);
+      CAPTURE(dialect.size());
+      Fifos fifos(shared);
+      const Words more = with({"PORT=127.0.0.1:0", "DEST=" + local(server.port())}, dialect);
+      Daemon one(fifos.one(more)), two(fifos.two(more));
+      REQUIRE(wait_both(one, two, 5));
+      const uint16_t ports[2] = {one.port(), two.port()};  // a daemon that starts again does not say which
+      for (int round = 0; round < 10; ++round) {
+        CAPTURE(round);
+        Daemon& victim = round % 2 == 0 ? one : two;
+        Daemon& other = round % 2 == 0 ? two : one;
+        Conn there(ports[0]), back(ports[1]);
+        there.send_pattern(1, 64 << 20).expect_pattern(1);
+        back.send_pattern(2, 64 << 20).expect_pattern(2);
+        REQUIRE(wait_for([&] { return there.received() > 500000 && back.received() > 500000; }, 10));
+        const size_t from = other->log().size();
+        victim.restart();
+        victim.await_start();
+        REQUIRE(wait_both(victim, other, 5, 0, from));
+        CHECK_FALSE(there.wrong());
+        CHECK_FALSE(back.wrong());
+        CHECK(wait_for([&] { return there.over() && back.over(); }, 10));
+        CHECK(serves(ports[0], 2));
+        CHECK(serves(ports[1], 2));
+      }
+      CHECK(one.wait_channels(0, 5));
+      CHECK(two.wait_channels(0, 5));
     }
-    Daemon serv1(fifos.serv1({"PORT=127.0.0.1:0"}));
-    Daemon serv2(fifos.serv2({"DEST=" + local(echo.port())}));
-    REQUIRE(serv1->wait_log(" link-up ", 20));
-    CHECK(serves(serv1.port(), 5));
-    for (const int fd : kept) ::close(fd);
   }
 }
 
-TEST_CASE("fifo: a hand-made 0.3 peer that holds both FIFOs open, as a DeleGate does") {
-  Server echo(echoes);
-  const Fifos fifos;
-  Daemon serv1(fifos.serv1({"PORT=127.0.0.1:0", "DEST=" + local(echo.port()), "TIMEOUT=lin:1"}));
-  serv1.await_start();
-  Holder holder(fifos.temp / "com1", fifos.temp / "com0");
-  Peer03 peer(*holder.conn);
-  REQUIRE(serv1->wait_log(" link-up ", 5));
-  REQUIRE(wait_for([&] { return peer.up(); }, 5));
-  CHECK(serves(serv1.port(), 5));
-  const unsigned id = peer.open("from the peer");
-  CHECK(wait_for([&] { return peer.received(id) == "from the peer"; }, 5));
-  CHECK(peer.fault() == "");
+TEST_CASE("FIFOs: a peer that is stopped while the other one starts anew meets a HELLO on a link that is up") {
+  Server server(echoes);
+  for (const bool shared : {false, true}) {
+    for (const Words& dialect : kDialects) {
+      CAPTURE(shared);
+      CAPTURE(dialect.size());
+      Fifos fifos(shared);
+      const Words more = with({"PORT=127.0.0.1:0", "DEST=" + local(server.port())}, dialect);
+      Daemon one(fifos.one(more)), two(fifos.two(more));
+      REQUIRE(wait_both(one, two, 5));
+      const uint16_t port = one.port();
+      CHECK(serves(port, 2));
+      const size_t from = two->log().size();
+      two->signal(SIGSTOP);
+      one.restart();
+      one.await_start();
+      two->signal(SIGCONT);
+      CHECK(wait_both(one, two, 8, 0, from));
+      CHECK(serves(port, 2));
+      CHECK(serves(two.port(), 2));
+      // And it stays so.
+      const size_t one_from = one->log().size(), two_from = two->log().size();
+      const double later = now() + 1;
+      (void)wait_for([&] { return now() > later; }, 2);
+      CHECK_FALSE(one->says(" link-", one_from));
+      CHECK_FALSE(two->says(" link-", two_from));
+    }
+  }
 }
 
-TEST_CASE("fifo: one that is not there, or is something else, ends the start with a word about it; SOXCONF=mkfifo makes it") {
-  TempFolder temp;
-  REQUIRE(mkfifo((temp / "good").c_str(), 0600) == 0);
-  write_file(temp / "plain", "x");
-  const auto start = [&](const std::string& in, const std::string& out) {
-    Process p({daemon_path(), "-f", "SERVER=sockmux:commin@" + in, "SERVER=sockmux:commout@" + out});
-    REQUIRE(p.wait_end(5));
-    CHECK(p.status() == 66);
-    return p.log();
-  };
-  CHECK(start(temp / "none", temp / "good").find(temp / "none" + ": No such file or directory (make it with mkfifo, or say SOXCONF=mkfifo)") !=
-        std::string::npos);
-  CHECK(start(temp / "good", temp / "plain").find("a plain file, and a FIFO was expected") != std::string::npos);
-  CHECK(start(temp.path(), temp / "good").find("a directory, and a FIFO was expected") != std::string::npos);
-  CHECK(start("/dev/null", temp / "good").find("a device goes both ways: comm@") != std::string::npos);
-  CHECK_FALSE(exists(temp / "none"));
-  Daemon d({"SERVER=sockmux:commin@" + temp / "a", "SERVER=sockmux:commout@" + temp / "b", "SOXCONF=mkfifo:on"});
-  d.await_start();
+TEST_CASE("FIFOs: TERM of one side tells the other, which waits for the next") {
+  Server server(echoes);
+  Fifos fifos;
+  const Words more{"PORT=127.0.0.1:0", "DEST=" + local(server.port())};
+  Daemon one(fifos.one(more)), two(fifos.two(more));
+  REQUIRE(wait_both(one, two, 5));
+  Conn open(two.port());
+  open.send("x");
+  REQUIRE(wait_for([&] { return open.text() == "x"; }, 5));
+  one->signal(SIGTERM);
+  CHECK(one->wait_end(6));
+  CHECK(one->status() == 0);
+  CHECK(two->wait_log("reason=\"peer said goodbye: shutdown\"", 1));
+  CHECK(wait_for([&] { return open.over(); }, 2));
+  one.restart();
+  CHECK(serves(two.port(), 5));
+}
+
+TEST_CASE("FIFOs: leftovers of an earlier run are skipped: noise, halves of packets, whole runs") {
+  Server server(echoes);
+  std::mt19937 random(1);
+  std::string noise;
+  for (int i = 0; i < 30000; ++i) noise.push_back(static_cast<char>(random()));
+  const std::string old = zero_ended("20250102-030405.678901 old"), old1 = zero_ended("20250102-030405.678901 old smx/1:01020304");
+  const std::string run03 = packet(3, kHello, 1, 2, old) + packet(3, kHellook, 1, 2, old) + packet(3, kHellook, 1, 2, old) +
+                            packet(3, kSetopt, 0xff, 0xff, std::string{3} + be16(16384)) +
+                            packet(3, kConnect, 4, 0xff, zero_ended("98304 10.1.1.1:1 10.1.1.2:9023")) + packet(3, kSend, 4, 5, "data");
+  const std::string run1 = packet(3, kHello, 0xffff, 0xffff, old1) + packet(0x10, kSettings, 0xffff, 0xffff, be32(7) + std::string(40, 'x')) +
+                           packet(0x11, kSend, 5, 0xffff, std::string(1000, 'y'));
+  std::string many;
+  for (int i = 0; i < 1000; ++i) many += packet(3, kHello, 1, 2, old);
+  const std::string before[] = {noise, run03, run1, run1.substr(0, 30), run03.substr(0, 20), many, "\x03\x01", run03 + run1 + run03};
+  for (const Words& dialect : kDialects) {
+    for (size_t i = 0; i < sizeof before / sizeof *before; ++i) {
+      CAPTURE(dialect.size());
+      CAPTURE(i);
+      Fifos fifos;
+      Leftover to_one(fifos.com0(), before[i]), to_two(fifos.com1(), before[i]);  // and holds both open, as a DeleGate
+      const Words more = with({"PORT=127.0.0.1:0", "DEST=" + local(server.port())}, dialect);
+      Daemon one(fifos.one(more)), two(fifos.two(more));
+      CHECK(wait_both(one, two, 8));
+      CHECK(serves(one.port(), 8));
+      CHECK(serves(two.port(), 2));
+    }
+  }
+}
+
+TEST_CASE("FIFOs that are removed and made again while the link is up: the next link finds the new ones") {
+  Server server(echoes);
+  Fifos fifos(true);
+  const Words more{"PORT=127.0.0.1:0", "DEST=" + local(server.port())};
+  Daemon one(fifos.one(more)), two(fifos.two(more));
+  REQUIRE(wait_both(one, two, 5));
+  fifos.renew();
+  CHECK(serves(one.port(), 2));  // what is open goes on
+  const size_t from = two->log().size();
+  one.restart();
+  CHECK(wait_both(one, two, 5, 0, from));
+  CHECK(serves(two.port(), 2));
+}
+
+TEST_CASE("FIFOs that are removed while one side waits: said once, tried again, and the new ones are found") {
+  Server server(echoes);
+  Fifos fifos(true);
+  const Words more{"PORT=127.0.0.1:0", "DEST=" + local(server.port())};
+  Daemon one(fifos.one(more));
+  REQUIRE(one->wait_log(" waiting ", 5));
+  SUBCASE("made again at once") { fifos.renew(); }
+  SUBCASE("gone for a while") {
+    unlink(fifos.com0().c_str());
+    unlink(fifos.com1().c_str());
+    CHECK(one->wait_log(" connect-failed ", 3));
+    CHECK(one->says("No such file"));
+    fifos.renew();
+  }
+  Daemon two(fifos.two(more));
+  CHECK(wait_both(one, two, 8));
+  CHECK(serves(two.port(), 2));
+  CHECK(one->count(" connect-failed ") <= 1);
+}
+
+TEST_CASE("what is no FIFO is an error at the start, with its name and what was expected; SOXCONF=mkfifo makes what is missing") {
+  Fifos fifos;
+  const TempFolder& tmp = fifos.folder();
+  const std::string out = "SERVER=sockmux:commout@" + fifos.com1(), in = "SERVER=sockmux:commin@";
+  std::string said;
+  CHECK(start_code({in + tmp / "missing", out}, &said) == 66);
+  CHECK(said.find(tmp / "missing: No such file or directory (make it with mkfifo, or say SOXCONF=mkfifo)") != std::string::npos);
+  write_file(tmp / "plain", "text");
+  CHECK(start_code({in + tmp / "plain", out}, &said) == 66);
+  CHECK(said.find(tmp / "plain: a plain file, and a FIFO was expected") != std::string::npos);
+  CHECK(read_file(tmp / "plain") == "text");
+  CHECK(start_code({in + tmp.path(), out}, &said) == 66);
+  CHECK(said.find("a directory") != std::string::npos);
+  CHECK(start_code({in + "/dev/null", out}, &said) == 66);
+  CHECK(said.find("a device") != std::string::npos);
+  CHECK(start_code({in + tmp / "no/folder", out, "SOXCONF=mkfifo"}, &said) == 66);
+  CHECK(start_code({in + fifos.com0()}, &said) == 78);
+  CHECK(start_code({in + fifos.com0(), "SERVER=sockmux:commout@" + fifos.com0()}, &said) == 66);
+  CHECK(said.find("the same FIFO for both ways") != std::string::npos);
+
+  Server server(echoes);
+  Daemon one({in + tmp / "new0", "SERVER=sockmux:commout@" + tmp / "new1", "SOXCONF=mkfifo", "DEST=" + local(server.port())});
+  one.await_start();
   struct stat st;
-  REQUIRE(stat((temp / "a").c_str(), &st) == 0);
+  REQUIRE(stat((tmp / "new0").c_str(), &st) == 0);
   CHECK(S_ISFIFO(st.st_mode));
   CHECK((st.st_mode & 0777) == 0600);
+  Daemon two({in + tmp / "new1", "SERVER=sockmux:commout@" + tmp / "new0", "PORT=127.0.0.1:0"});
+  CHECK(serves(two.port(), 5));
 }
 
-TEST_CASE("fifo: removed while they are open and made anew: the next link finds them") {
-  Server echo(echoes);
-  Fifos fifos;
-  Daemon serv1(fifos.serv1({"PORT=127.0.0.1:0"})), serv2(fifos.serv2({"DEST=" + local(echo.port())}));
-  REQUIRE(serves(serv1.port(), 5));
-  for (const char* name : {"com0", "com1"}) {
-    REQUIRE(unlink((fifos.temp / name).c_str()) == 0);
-    fifos.make(name, true);
-  }
-  CHECK(serves(serv1.port(), 2));  // who has it open goes on
-  const double start = serv2.restart();
-  CHECK(serves(serv1.port(), 5));
-  CHECK(now() - start < 3 * slowness());
-}
-
-TEST_CASE("fifo: nobody at the other end costs nothing, and is one line in the log") {
-  const Fifos fifos;
-  for (const bool held : {false, true}) {
-    CAPTURE(held);
-    std::unique_ptr<Holder> silent;
-    if (held) silent = std::make_unique<Holder>(fifos.temp / "com1", fifos.temp / "com0");
-    Daemon d(fifos.serv1({"PORT=127.0.0.1:0", "TIMEOUT=hello:1"}));
-    d.await_start();
-    const int64_t before = Daemon::value(d.statistics(), "turns");
-    const double end = now() + 3;
-    CHECK(wait_for([&] { return now() > end; }, 4));
-    CHECK(Daemon::value(d.statistics(), "turns") - before < 60);
-    CHECK(d->count(" warning ") <= 1);
-    CHECK(d->count(" waiting ") <= 1);
-  }
-}
-
-TEST_CASE("stdio: comm@- over two pipes; only the protocol is written there, and the end of the input ends it with 0") {
-  Server echo(echoes);
-  TempFolder temp;
-  REQUIRE(chmod(temp.path().c_str(), 0755) == 0);
-  for (const char* dialect : kDialects) {
-    CAPTURE(dialect);
-    REQUIRE(mkfifo((temp / dialect).c_str(), 0600) == 0);
-    Process both({"/bin/sh", "-c",
-                  daemon_path() + " SERVER=sockmux:comm@- PORT=127.0.0.1:0 TIMEOUT=lin:1 " + dialect + " <" + temp / dialect + " | " + daemon_path() +
-                      " SERVER=sockmux:comm@- DEST=" + local(echo.port()) + " " + dialect + " >" + temp / dialect + "; echo ended $? >&2"});
-    REQUIRE(both.wait_log("clients are accepted at 127.0.0.1:", 5));
-    REQUIRE(both.wait_log(" link-up ", 5));
-    const size_t at = both.log().find("clients are accepted at 127.0.0.1:");
-    const auto port = static_cast<uint16_t>(std::stoi(both.log().substr(at + 34)));
+TEST_CASE("FIFOs: a 0.3 peer that holds both ends open, as a DeleGate does: either first, either one killed and back") {
+  Server server(echoes);
+  for (const bool peer_first : {true, false}) {
+    CAPTURE(peer_first);
+    Fifos fifos;
+    auto pump = peer_first ? std::make_unique<Pump>(fifos.com1(), fifos.com0()) : nullptr;
+    auto peer = peer_first ? std::make_unique<Peer03>(pump->conn()) : nullptr;
+    Daemon one(fifos.one({"PORT=127.0.0.1:0", "DEST=" + local(server.port()), "TIMEOUT=lin:0.2"}));
+    const uint16_t port = one.port();
+    if (!peer_first) {
+      REQUIRE(one->wait_log(" waiting ", 5));
+      pump = std::make_unique<Pump>(fifos.com1(), fifos.com0());
+      peer = std::make_unique<Peer03>(pump->conn());
+    }
+    CHECK(wait_for([&] { return peer->up(); }, 5));
+    REQUIRE(one->wait_log("dialect=0.3", 5));
     CHECK(serves(port, 5));
-    check_crowd({{port}, 40, 20, 50000, 5, 20});
-    // One of the two ends; the other has nobody to speak with.
-    const size_t pid = both.log().find("sockmuxd[");
-    ::kill(std::stoi(both.log().substr(pid + 9)), SIGTERM);
-    CHECK(both.wait_log("ended 0", 8));
-    CHECK(both.wait_end(5));
+    const unsigned id = peer->open("first ");
+    REQUIRE(wait_for([&] { return peer->opened(id); }, 5));
+    peer->send(id, "second");
+    CHECK(wait_for([&] { return peer->received(id) == "first second"; }, 5));
+    CHECK(peer->fault() == "");
+    // The peer is killed in the middle of a packet, while others hold the FIFOs open, so that no end is seen.
+    size_t from = one->log().size();
+    Leftover rest(fifos.com0(), packet(3, kSend, id, 5, std::string(3000, 'z')).substr(0, 2000)), held(fifos.com1(), "");
+    peer.reset();
+    pump = std::make_unique<Pump>(fifos.com1(), fifos.com0());
+    peer = std::make_unique<Peer03>(pump->conn());
+    peer->raw(std::string(1000, 'z'));  // what was cut off swallows its HELLO, and the peer comes again
+    CHECK(one->wait_log(" link-down ", 5, from));
+    peer = nullptr;
+    pump = std::make_unique<Pump>(fifos.com1(), fifos.com0());
+    peer = std::make_unique<Peer03>(pump->conn());
+    CHECK(wait_for([&] { return peer->up(); }, 20));
+    CHECK(serves(port, 5));
+    // Ours is killed: all that the peer sees is a new HELLO, and it begins anew with one of its own.
+    one.kill();
+    one.restart();
+    one.await_start();
+    const double later = now() + 0.3;
+    (void)wait_for([&] { return now() > later; }, 1);
+    peer = nullptr;
+    pump = std::make_unique<Pump>(fifos.com1(), fifos.com0());
+    peer = std::make_unique<Peer03>(pump->conn());
+    CHECK(wait_for([&] { return peer->up(); }, 20));
+    CHECK(serves(port, 5));
   }
 }
 
-TEST_CASE("stdio: what is written before HELLO is skipped; a plain file is no link; O_NONBLOCK is given back") {
-  Server echo(echoes);
-  Daemon a({"SERVER=sockmux:proc@echo Welcome to hostY; echo Last login: never; exec " + daemon_path() +
-                " SERVER=sockmux:comm@- DEST=" + local(echo.port()),
-            "PORT=127.0.0.1:0"});
-  REQUIRE(a->wait_log(" link-up ", 5));
-  CHECK(serves(a.port(), 5));
-
-  TempFolder temp;
-  write_file(temp / "plain", "x");
-  ProcessSetup input;
-  input.input = temp / "plain";
-  Process p({daemon_path(), "SERVER=sockmux:comm@-"}, input);
-  CHECK(p.wait_end(5));
-  CHECK(p.status() != 0);
-
-  Process shared({"/bin/sh", "-c", "sleep 0.2 | { " + daemon_path() + " SERVER=sockmux:comm@- >/dev/null; echo status $? >&2; grep flags /proc/self/fdinfo/0 >&2; }"});
-  CHECK(shared.wait_end(8));
-  CHECK(shared.says("status 0"));
-  const size_t flags = shared.log().find("flags:");
-  REQUIRE(flags != std::string::npos);
-  CHECK((std::stoul(shared.log().substr(flags + 6), nullptr, 8) & O_NONBLOCK) == 0);
+TEST_CASE("FIFOs: nobody waits busily: not for the peer, not on an idle link, not behind a reader that stands still") {
+  Server server(echoes);
+  for (const bool shared : {false, true}) {
+    CAPTURE(shared);
+    Fifos alone(shared), idle(shared), full(shared);
+    Daemon waits(alone.one());
+    Daemon one(idle.one({"PORT=127.0.0.1:0"})), two(idle.two({"DEST=" + local(server.port())}));
+    Daemon stuck(full.one({"PORT=127.0.0.1:0"})), stopped(full.two({"DEST=" + local(server.port())}));
+    REQUIRE(waits->wait_log(" waiting ", 5));
+    REQUIRE(wait_both(one, two, 5));
+    REQUIRE(wait_both(stuck, stopped, 5));
+    stopped->signal(SIGSTOP);
+    Conn client(stuck.port());
+    client.send_pattern(1, 64 << 20);
+    uint64_t sent = 0;
+    double since = now();
+    CHECK(wait_for([&] {
+      if (client.sent() != sent) since = now();
+      sent = client.sent();
+      return now() - since > 1;
+    }, 10));
+    for (Daemon* d : {&waits, &one, &two, &stuck}) {
+      CAPTURE((*d)->command());
+      const int64_t turns = Daemon::value(d->statistics(), "turns");
+      const double later = now() + 2;
+      (void)wait_for([&] { return now() > later; }, 3);
+      CHECK(Daemon::value(d->statistics(), "turns") - turns < 20);
+    }
+    stopped->signal(SIGCONT);
+  }
 }
