@@ -46,6 +46,7 @@ MUX_SRCS = \
 	core/mux/channel.cc \
 	core/mux/mux.cc \
 	core/mux/mux_channels.cc \
+	core/mux/mux_datagram.cc \
 	core/mux/mux_search.cc \
 	core/mux/mux_session.cc \
 	core/mux/mux_tx.cc \
@@ -58,6 +59,7 @@ MUX_SRCS = \
 RT_SRCS = core/io/rt.cc
 
 IO_SRCS = \
+	core/io/child.cc \
 	core/io/clock.cc \
 	core/io/connect.cc \
 	core/io/fd.cc \
@@ -68,7 +70,8 @@ IO_SRCS = \
 	core/io/reactor.cc \
 	core/io/resolver.cc \
 	core/io/signals.cc \
-	core/io/socket.cc
+	core/io/socket.cc \
+	core/io/udp.cc
 
 SESSION_SRCS = \
 	core/session/session.cc \
@@ -77,15 +80,25 @@ SESSION_SRCS = \
 TRANSPORT_SRCS = \
 	transport/fd_link.cc \
 	transport/fifo.cc \
+	transport/program.cc \
 	transport/stdio.cc \
 	transport/tcp.cc \
 	transport/tcp_link.cc
 
 RELAY_SRCS = \
+	relay/exec.cc \
 	relay/exit.cc \
+	relay/http.cc \
+	relay/http_body.cc \
+	relay/http_head.cc \
 	relay/listener.cc \
+	relay/proxy.cc \
 	relay/registry.cc \
-	relay/stream.cc
+	relay/socks.cc \
+	relay/stream.cc \
+	relay/telnet.cc \
+	relay/udp_exit.cc \
+	relay/udp_listener.cc
 
 CONFIG_SRCS = \
 	config/choose.cc \
@@ -110,6 +123,7 @@ CONFIG_SRCS = \
 
 MAIN_SRCS = \
 	daemon.cc \
+	daemon_udp.cc \
 	sockmuxd.cc
 
 TEST_SRCS = \
@@ -126,6 +140,7 @@ TEST_SRCS = \
 	tests/test_base_queues.cc \
 	tests/test_captures.cc \
 	tests/test_connect.cc \
+	tests/test_datagram.cc \
 	tests/test_hostlist.cc \
 	tests/test_log.cc \
 	tests/test_mux.cc \
@@ -134,6 +149,9 @@ TEST_SRCS = \
 	tests/test_mux_session.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
+	tests/test_proxy_http.cc \
+	tests/test_proxy_socks.cc \
+	tests/test_proxy_telnet.cc \
 	tests/test_reactor.cc \
 	tests/test_scheduler.cc \
 	tests/test_words.cc
@@ -142,8 +160,10 @@ VECTOR_SRCS = tests/option_vectors.cc
 
 E2E_SRCS = \
 	tests/e2e/daemon.cc \
+	tests/e2e/datagrams.cc \
 	tests/e2e/dialect03.cc \
 	tests/e2e/examples.cc \
+	tests/e2e/exec.cc \
 	tests/e2e/failures.cc \
 	tests/e2e/fifo.cc \
 	tests/e2e/garbage.cc \
@@ -151,12 +171,19 @@ E2E_SRCS = \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
 	tests/e2e/pipes.cc \
+	tests/e2e/program.cc \
 	tests/e2e/programs.cc \
+	tests/e2e/proxies.cc \
+	tests/e2e/proxy_http.cc \
+	tests/e2e/proxy_socks.cc \
+	tests/e2e/proxy_telnet.cc \
 	tests/e2e/resume.cc \
 	tests/e2e/selection.cc \
 	tests/e2e/sockets.cc \
 	tests/e2e/stdio.cc \
-	tests/e2e/traffic.cc
+	tests/e2e/traffic.cc \
+	tests/e2e/udp.cc \
+	tests/e2e/udp_limits.cc
 
 MAN5 = man/sockmux.conf.5
 MAN7 = man/sockmux.7
@@ -224,13 +251,13 @@ check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
 
 # All tests. The last line of the output is "N passed, N failed", summed over all.
 check:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat dig dnsmasq
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
 e2e:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat dig dnsmasq
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 

@@ -9,11 +9,13 @@
 
 #include <type_traits>
 
+#include "config/parse.h"
 #include "config/report.h"
 #include "core/io/clock.h"
 #include "core/io/log.h"
 #include "core/io/rt.h"
 #include "core/io/socket.h"
+#include "core/io/udp.h"
 
 #ifndef SMX_VERSION
 #define SMX_VERSION "unknown"
@@ -31,7 +33,7 @@ constexpr uint32_t kSpareFds = 64;
 constexpr Duration kDrain = millis(3500);  // with the goodbye less than the 5 s that init systems give
 constexpr Duration kGoodbye = seconds(1);
 
-constexpr size_t kDialerBytes = sizeof(TcpDialer) + sizeof(FifoDialer) + sizeof(StdioDialer) + 128;  // more than any
+constexpr size_t kDialerBytes = sizeof(TcpDialer) + sizeof(FifoDialer) + sizeof(StdioDialer) + sizeof(ProgramDialer) + 128;  // more than any
 
 int exit_code(int error) {
   switch (error) {
@@ -104,12 +106,38 @@ int known_host(void* context, std::string_view name, Address out[Resolved::kMost
 
 }  // namespace
 
+uint32_t Daemon::proxies_count() const {
+  constexpr uint64_t kMost = 256;
+  bool any = false;
+  for (const ServerSpec& s : config_.servers) any = any || (s.run && s.label != "exec");
+  const uint64_t channels = uint64_t{links_count_} * config_.max_channels;
+  return !any ? 0 : channels < kMost ? static_cast<uint32_t>(channels) : static_cast<uint32_t>(kMost);
+}
+
 uint64_t Daemon::arena_bytes() const {
-  return Reactor::arena_bytes(max_fds_, max_fds_ * 2 + links_count_ * 4 + 256) + Sessions::arena_bytes(mux_, links_count_) +
-         Streams::arena_bytes(max_fds_) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
+  return Reactor::arena_bytes(max_fds_, timers()) + Sessions::arena_bytes(mux_, links_count_) +
+         Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + sizeof(Dialer*)) + sizeof(Rules) +
-         (config_.links.count + config_.listens.count) * sizeof(Resolved) +
-         65536;
+         (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
+         Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
+}
+
+// A link's program may run while the one before it comes to its end.
+uint32_t Daemon::programs() const {
+  uint32_t n = 0;
+  for (const LinkSpec& l : config_.links) n += l.kind == LinkSpec::Kind::program ? 4u : 0u;
+  return n;
+}
+
+// MAXIMA=delegated; nothing is set aside where no server is a program.
+uint32_t Daemon::exec_programs() const {
+  for (const ServerSpec& s : config_.servers)
+    if (s.run && s.label == "exec") return config_.max_programs;
+  return 0;
+}
+
+uint32_t Daemon::timers() const {
+  return max_fds_ * 2 + links_count_ * 4 + proxies_count() * 2 + programs() + Execs::timers(exec_programs()) + 256;
 }
 
 // Everything that can fail and that a user must hear of, while standard error is still there.
@@ -121,7 +149,8 @@ int Daemon::prepare() {
   if (links_count_ < connectors) links_count_ = connectors;
   if (links_count_ > Sessions::kMost) links_count_ = Sessions::kMost;
   if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
-  const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + config_.links.count + kSpareFds;
+  const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + config_.links.count +
+                          2 * (programs() + exec_programs()) + kSpareFds;
   max_fds_ = raise_fd_limit(wanted > 1000000 ? 1000000u : static_cast<uint32_t>(wanted));
   if (arena_bytes() > SIZE_MAX / 2) {
     Text<200> text("MAXIMA: the tables need ");
@@ -136,7 +165,7 @@ int Daemon::prepare() {
     return kExitSystem;
   }
   new (&tables_) Arena(memory, size);
-  const int error = reactor_.init(tables_, max_fds_, max_fds_ * 2 + links_count_ * 4 + 256);
+  const int error = reactor_.init(tables_, max_fds_, timers());
   if (error != 0) {
     say("cannot start the event loop: ", strerror(error));
     return kExitSystem;
@@ -154,12 +183,22 @@ int Daemon::prepare() {
   }
   rules_ = new (tables_.take(sizeof(Rules), alignof(Rules))) Rules(config_, source_, names_, reactor_);
   streams_.set_router(*rules_);
+  streams_.set_proxies(proxies_);
+  proxies_.set_router(*rules_);
   exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
-  if (!streams_.init(max_fds_, tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
-      !names_.init(config_.names.first, config_.names.count, tables_) || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
+  if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
+      !children_.init(programs(), tables_) || !execs_.init(exec_programs(), tables_) ||
+      !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
   }
+  environment_ = tables_.raw<const char*>(config_.env.count + 1);
+  static_assert(2 * kMaxEnv + 16 <= ChildSetup::kMostEnvironment, "-e of the daemon, -e of a server, and ours");
+  SMX_CHECK(environment_ != nullptr);
+  for (size_t i = 0; i < config_.env.count; ++i) environment_[i] = config_.env[i].data();
+  execs_.set_router(*rules_);
+  execs_.set_environment(environment_, static_cast<int>(config_.env.count));
+  streams_.set_execs(execs_);
   int code = make_dialers();
   if (code == 0) code = open_ports();
   if (code == 0) code = detach();
@@ -177,7 +216,8 @@ int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& or
   // A name may have several addresses: the first that is ours is taken.
   int error = 0;
   Fd fd;
-  for (int i = 0; i < list.count && !fd.valid(); ++i) fd = listen_tcp(list.address[i], static_cast<int>(config_.listen_backlog), &error);
+  const bool udp = port != nullptr && port->transport == Transport::udp;
+  for (int i = 0; i < list.count && !fd.valid(); ++i) fd = udp ? listen_udp(list.address[i], &error) : listen_tcp(list.address[i], static_cast<int>(config_.listen_backlog), &error);
   if (!fd.valid()) {
     append_address(where.add("cannot listen at "), list.address[0]);
     say("", where.add(": ").add(strerror(error)).text());
@@ -194,7 +234,9 @@ int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& or
     append_address(text, bound);
     say("", text.text());
   }
-  if (port == nullptr) {
+  if (udp) {
+    error = open_udp_port(static_cast<Fd&&>(fd));
+  } else if (port == nullptr) {
     TcpAcceptor* a = new (tables_.take(sizeof(TcpAcceptor), alignof(TcpAcceptor))) TcpAcceptor(reactor_, tcp_links_, sessions_, *rules_);
     error = a->start(static_cast<Fd&&>(fd));
     acceptor_[acceptors_++] = a;
@@ -366,6 +408,9 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
       const int error = is_root() ? fifo->keep() : 0;
       return error == 0 ? 0 : fail(l.in_path, strerror(error), exit_code(error));
     }
+    case LinkSpec::Kind::program:
+      (void)make(static_cast<ProgramDialer*>(nullptr), reactor_, children_, l.path, environment_, static_cast<int>(config_.env.count));
+      return 0;
     case LinkSpec::Kind::stdio: {
       foreground_ = true;
       stdio_ = make(static_cast<StdioDialer*>(nullptr), reactor_, static_cast<StdioOwner&>(*this));
@@ -388,9 +433,11 @@ int Daemon::run() {
   sessions_.add_opener(room_);
   names_.refresh(reactor_.now());
   start_links();
-  LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_).kv("links", acceptors_);
+  LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_ + udp_listeners_).kv("links", acceptors_);
   allocations_ = allocations();
   reactor_.run();
+  children_.end_all(true);
+  execs_.children().end_all(true);
   if (stdio_ != nullptr) stdio_->restore();
   LogLine(LogLevel::info, "ended");
   if (pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
@@ -407,7 +454,11 @@ void Daemon::on_signal(int signal, Time now) {
       sessions_.retry_now(now);
       break;
     case SIGUSR1: write_statistics(); break;
-    case SIGCHLD: resolver_.reap(); break;
+    case SIGCHLD:
+      resolver_.reap();
+      children_.reap(now);
+      execs_.children().reap(now);
+      break;
     case SIGINT:
     case SIGTERM:
       if (ending_ == Ending::goodbye) {
@@ -434,6 +485,7 @@ void Daemon::begin_shutdown(const char* why, Time now) {
   ending_ = Ending::draining;
   exit_->shut();
   for (size_t i = 0; i < listeners_; ++i) listener_[i]->stop();
+  stop_udp();
   for (size_t i = 0; i < acceptors_; ++i) acceptor_[i]->stop();
   reactor_.timers().start(end_, now);
   drain_until_ = now + kDrain;
@@ -449,7 +501,8 @@ void Daemon::on_timer(Timer& timer, Time now) {
     drain_until_ = now + kGoodbye + kLook;
     sessions_.shut(ByeCode::shutdown, now);
   }
-  if (sessions_.any_link() && now < drain_until_) return reactor_.timers().start(end_, now + kLook);
+  const bool programs = children_.running() + execs_.children().running() > 0;  // they were told to end
+  if ((sessions_.any_link() || programs) && now < drain_until_) return reactor_.timers().start(end_, now + kLook);
   reactor_.stop();
 }
 
@@ -473,8 +526,10 @@ void Daemon::write_statistics() {
         .kv("blocks", s.mux().blocks_used())
         .kv("rtt_us", static_cast<uint64_t>(s.mux().round_trip().us));
   }
+  write_udp_statistics();
   LogLine(LogLevel::info, "statistics")
       .kv("channels", sessions_.channels())
+      .kv("programs", children_.running() + execs_.children().running())
       .kv("descriptors_left", reactor_.fds_left())
       .kv("turns", reactor_.turns())
       .kv("awake", reactor_.awake())

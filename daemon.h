@@ -10,16 +10,22 @@
 
 #include "config/config.h"
 #include "config/report.h"
+#include "core/io/child.h"
 #include "core/io/names.h"
 #include "core/io/process.h"
 #include "core/io/reactor.h"
 #include "core/io/resolver.h"
 #include "core/io/signals.h"
 #include "core/session/sessions.h"
+#include "relay/exec.h"
 #include "relay/exit.h"
 #include "relay/listener.h"
+#include "relay/proxy.h"
+#include "relay/udp_exit.h"
+#include "relay/udp_listener.h"
 #include "rules.h"
 #include "transport/fifo.h"
+#include "transport/program.h"
 #include "transport/stdio.h"
 #include "transport/tcp.h"
 
@@ -45,6 +51,9 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   int open_port(const HostPort& at, const Resolved& list, const Origin& origin, const ListenSpec* port);
   int detach();
   void start_log();
+  uint32_t programs() const;
+  uint32_t exec_programs() const;
+  uint32_t timers() const;
   int make_dialers();
   int make_dialer(const LinkSpec& link, Dialer** out);
   void start_links();
@@ -53,8 +62,16 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   void on_stdio_ended(Time now) override;
   void begin_shutdown(const char* why, Time now);
   void write_statistics();
+  // daemon_udp.cc
+  uint64_t udp_arena_bytes() const;
+  bool init_udp();
+  int open_udp_port(Fd socket);
+  void stop_udp();
+  void write_udp_statistics();
   uint64_t arena_bytes() const;
   // As many again may be on their way out, and one is refused.
+  // Channels that proxies talk on at once; none are set aside where there are no proxies.
+  uint32_t proxies_count() const;
   uint32_t tcp_links_count() const { return 2 * links_count_ + 1; }
 
   const Config& config_;
@@ -64,11 +81,15 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Reactor reactor_;
   Resolver resolver_{reactor_};
   Names names_{reactor_, resolver_};
+  Children children_{reactor_};
+  const char** environment_ = nullptr;  // -eNAME=value
   Signals signals_;
   Timer end_{*this};
   Arena tables_;
   Rules* rules_ = nullptr;
+  Execs execs_{reactor_};
   Streams streams_{reactor_, resolver_};
+  Proxies proxies_{reactor_, resolver_, streams_};
   TcpLinks tcp_links_{reactor_};
   Sessions sessions_{reactor_};
   Dialer** dialer_ = nullptr;
@@ -79,6 +100,11 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Listener** listener_ = nullptr;
   TcpAcceptor** acceptor_ = nullptr;
   size_t listeners_ = 0, acceptors_ = 0;
+  // UDP; the tables are there only if a PORT or a server is of that kind
+  ClientFlows* client_flows_ = nullptr;
+  ServerFlows* server_flows_ = nullptr;
+  UdpListener** udp_listener_ = nullptr;
+  size_t udp_listeners_ = 0;
   Fd pidfile_, logfile_;
   uint64_t allocations_ = 0;
   Address source_;  // SRCIF
@@ -89,7 +115,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
    public:
     explicit Room(Daemon& d) : d_(d) {}
     void on_room(Time now) override {
-      (void)now;
+      for (size_t i = 0; i < d_.udp_listeners_; ++i) d_.udp_listener_[i]->on_room(now);
       for (size_t i = 0; i < d_.listeners_; ++i) d_.listener_[i]->on_room();
     }
 

@@ -6,11 +6,13 @@
 #define SOCKMUX_RULES_H
 
 #include "config/choose.h"
+#include "core/io/log.h"
 #include "core/io/names.h"
 #include "core/io/reactor.h"
 #include "core/io/socket.h"
 #include "relay/listener.h"
 #include "relay/relay.h"
+#include "relay/udp.h"
 #include "transport/tcp.h"
 
 namespace smx {
@@ -18,7 +20,7 @@ namespace smx {
 // TIMEOUT=word:0 means never: far enough away, and small enough to be added to a time.
 inline Duration or_never(Duration d) { return d.us == 0 ? seconds(int64_t{10} * 365 * 86400) : d; }
 
-class Rules final : public LinkGate, public ClientGate, public Router, public NameLookup {
+class Rules final : public LinkGate, public ClientGate, public FlowGate, public Router, public NameLookup {
  public:
   Rules(const Config& config, const Address& source, Names& names, Reactor& reactor)
       : config_(config), source_(source), names_(names), reactor_(reactor) {
@@ -32,10 +34,19 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
   }
 
   const char* client_refused(const Address& client, const Address& local) override {
+    return refused(client, local, Transport::tcp);
+  }
+  const char* flow_refused(const Address& client, const Address& local) override {
+    return refused(client, local, Transport::udp);
+  }
+  void on_flow_ended(const Address& client) override { on_stream_ended(client); }
+
+  const char* refused(const Address& client, const Address& local, Transport kind) {
     Subject who;
     who.client = client;
     who.accepted_port = local.port;
     who.kind_known = true;
+    who.kind = kind;
     if (!allowed(who)) return "not in RELIABLE or PERMIT";
     return count(client) ? nullptr : "MAXIMA=conpch reached";
   }
@@ -48,12 +59,29 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
   bool choose(const OpenInfo& info, Dialect dialect, RelayTarget* target) override {
     const ServerSpec* server = smx::choose(config_, subject(info, dialect), *this);
     if (server == nullptr) return false;
+    if (!server->missing_file.empty()) {
+      // Among its words may be who is kept out: without them it serves nobody.
+      LogLine(LogLevel::warning, "words-missing").kv("server", server->label).kv("file", server->missing_file);
+      return false;
+    }
     target->rule = server;
+    target->udp = server->transport == Transport::udp;
     target->label = server->label;
     target->host = server->to.host;
     target->port = server->to.port;
-    target->connect_limit = or_never(config_.connect_timeout);
+    const Config& limits = server->options != nullptr ? *server->options : config_;
+    target->has_address = server->has_address;
+    target->run = server->run;
+    target->connect_limit = or_never(limits.connect_timeout);
+    target->login_limit = or_never(limits.login_timeout);
+    target->io_limit = or_never(limits.io_timeout);
     target->source = source_;
+    if (server->run && server->label == "exec") choose_program(*server->options, target);
+    Address own;
+    if (server->options != nullptr && parse_ip(server->options->source.host, &own)) {
+      target->source = own;
+      target->source.port = server->options->source.port;
+    }
     return true;
   }
 
@@ -63,7 +91,28 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
     asked.host = server->to.host;
     asked.port = server->to.port;
     asked.address = to;
+    asked.transport = server->transport;
     return allowed_connect(config_, *server, subject(info, dialect), asked, *this);
+  }
+
+  bool remittable(const void* rule, std::string_view protocol, uint16_t port, bool otherwise) override {
+    return smx::remittable(config_, *static_cast<const ServerSpec*>(rule), protocol, port, otherwise);
+  }
+
+  bool asked_allowed(const void* rule, const OpenInfo& info, Dialect dialect, std::string_view protocol, std::string_view host,
+                     const Address& to) override {
+    Target asked;
+    asked.host = host;
+    asked.port = to.port;
+    asked.address = to;
+    asked.protocol = protocol;
+    return allowed_connect(config_, *static_cast<const ServerSpec*>(rule), subject(info, dialect), asked, *this);
+  }
+
+  bool known_host(const void* rule, std::string_view host, Address* out) override {
+    const View<Address> list = find_host(config_, *static_cast<const ServerSpec*>(rule), host);
+    if (!list.empty()) *out = list[0];
+    return !list.empty();
   }
 
   Answer has_address(std::string_view name, const Address& address) const override {
@@ -91,6 +140,15 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
     uint32_t streams = 0;
   };
   static constexpr size_t kHosts = 512;
+
+  static void choose_program(const Config& words, RelayTarget* target) {
+    target->pipes = words.xcom.empty();
+    target->command = target->pipes ? words.xfil : words.xcom;
+    target->env = words.env.first;
+    target->env_count = words.env.count;
+    target->max_programs = words.max_programs;
+    target->max_per_client = words.max_per_client;
+  }
 
   static Subject subject(const OpenInfo& info, Dialect dialect) {
     Subject who;

@@ -22,7 +22,7 @@ namespace {
 constexpr const char kHelp[] =
     "usage: sockmuxd [-f] [-v] [-t] [-P[host:]port] [NAME=value ...] [+=file]\n"
     "\n"
-    "One link, any number of TCP ports forwarded over it, both ways. For example:\n"
+    "One link, any number of TCP and UDP ports forwarded over it, both ways. For example:\n"
     "  hostX$ sockmuxd SERVER=sockmux -P9000 PORT=9023 DEST=127.0.0.1:80\n"
     "  hostY$ sockmuxd SERVER=sockmux://hostX:9000 PORT=9080 SERVER=telnet://hostY,-in\n"
     "\n"
@@ -35,8 +35,8 @@ constexpr const char kHelp[] =
     "  SERVER=sockmux                    the link is accepted at -P\n"
     "  SERVER=sockmux://host:port        the link is made to there, for ever\n"
     "  SERVER=proto://host:port,-in[:-:clients]   channels of the peer go to there\n"
-    "  DEST=host:port[:clients]          the same in short\n"
-    "  PORT=[host:]port[-port][,...]     clients are accepted here\n"
+    "  DEST=host:port[/udp][:clients]    the same in short\n"
+    "  PORT=[host:]port[-port][/udp][,...]   clients are accepted here\n"
     "  RELIABLE=hosts  PERMIT=protocols:servers:clients  REJECT=  REACHABLE=  REMITTABLE=\n"
     "                                    who may; default: local networks (.localnet)\n"
     "  HOSTLIST=name:hosts  HOSTS=name/address   names for lists and addresses\n"
@@ -73,13 +73,12 @@ bool built(const Config& config) {
   };
   for (const LinkSpec& l : config.links) {
     if (l.secure) no(l.origin, "secure links");
-    else if (l.kind == LinkSpec::Kind::device || l.kind == LinkSpec::Kind::program) no(l.origin, "links over devices and programs");
+    else if (l.kind == LinkSpec::Kind::device) no(l.origin, "links over devices");
   }
-  for (const ListenSpec& l : config.listens)
-    if (l.transport == Transport::udp) no(l.origin, "UDP ports");
+  Address source;
   for (const ServerSpec& s : config.servers) {
-    if (s.run) no(s.origin, "proxies and programs behind -in");
-    else if (s.transport == Transport::udp) no(s.origin, "UDP servers");
+    if (s.options != nullptr && s.options->source.host != config.source.host && !parse_ip(s.options->source.host, &source))
+      no(s.origin, "names in SRCIF inside of -in(...)");
   }
   return good;
 }
@@ -91,6 +90,7 @@ class PrintLines final : public LineSink {
 
 int run(int argc, char** argv) {
   fill_standard_fds();
+  hide_inherited_fds();
   void* memory = reserve_memory(kConfigMemory);
   if (memory == nullptr) return kExitSystem;
   static Arena arena(memory, kConfigMemory);

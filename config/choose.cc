@@ -88,11 +88,12 @@ const ServerSpec* choose(const Config& config, const Subject& who, const NameLoo
 bool allowed_connect(const Config& config, const ServerSpec& server, const Subject& who, const Target& target,
                      const NameLookup& lookup) {
   const Subject to = as_subject(target);
-  if (!rules_allow(config, false, server.label, who, to, lookup)) return false;
+  const std::string_view protocol = target.protocol.empty() ? server.label : target.protocol;
+  if (!rules_allow(config, false, protocol, who, to, lookup)) return false;
   if (server.options == nullptr) return true;
   const Config& own = *server.options;
   if (own.reliable != nullptr && !matches(*own.reliable, who, lookup)) return false;
-  return rules_allow(own, true, server.label, who, to, lookup);
+  return rules_allow(own, true, protocol, who, to, lookup);
 }
 
 bool remittable(const Config& config, const ServerSpec& server, std::string_view protocol, uint16_t port,

@@ -31,6 +31,7 @@ struct Target {
   uint16_t port = 0;
   Transport transport = Transport::tcp;
   Address address;  // one of its addresses; none: not resolved
+  std::string_view protocol;  // of what a proxy's client asks for; empty: that of the server
 };
 // At the exit, at every CONNECT. Of the Config: REACHABLE must match; if a PERMIT has protocols or servers other than
 // "*", one PERMIT must match; no REJECT of that kind may match. Of the words of -in(...): the same, with every PERMIT,

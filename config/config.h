@@ -146,6 +146,7 @@ struct Config {
   // MAXIMA
   uint32_t listen_backlog = 1024;  // listen
   uint32_t max_udp_flows = 1024;   // udprelay
+  uint32_t max_programs = 64;      // delegated: programs of SERVER=exec at once; inside of -in(...): of that server
   uint32_t max_per_client = 0;     // conpch: connections of one client host; 0: no limit
   uint64_t memory_bytes = 0;       // memory; 0: 8 MiB a link
   uint32_t max_channels = 1000;    // channels

@@ -158,6 +158,7 @@ void Parser::read_options(ServerSpec* server, const Word& w) {
   options->login_timeout = config_->login_timeout;
   options->udp_timeout = config_->udp_timeout;
   options->max_per_client = config_->max_per_client;
+  options->max_programs = config_->max_programs;
   options->max_udp_flows = config_->max_udp_flows;
   options->source = config_->source;
   options->log_level = config_->log_level;

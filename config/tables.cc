@@ -42,8 +42,8 @@ constexpr std::string_view kIgnoredTimeouts[] = {
 };
 
 constexpr std::string_view kIgnoredMaxima[] = {
-    "contotal", "delegated", "ftpcc",     "http-cka", "http-ckapch", "nntpcc",
-    "randenv",  "randfd",    "randstack", "service",  "standby",     "winmtu",
+    "contotal", "ftpcc",     "http-cka", "http-ckapch", "nntpcc", "randenv",
+    "randfd",   "randstack", "service",  "standby",     "winmtu",
 };
 
 constexpr std::string_view kIgnoredSoxconf[] = {"dhkey", "noconndata", "nodelay"};

@@ -37,6 +37,7 @@ struct MaximaWord {
 constexpr MaximaWord kMaxima[] = {
     {"listen", &Config::listen_backlog, 1, 65535, "1 to 65535"},
     {"conpch", &Config::max_per_client, 0, 1000000, "0 (no limit) to 1000000"},
+    {"delegated", &Config::max_programs, 1, 4096, "1 to 4096"},
     {"udprelay", &Config::max_udp_flows, 1, 65535, "1 to 65535"},
     {"memory", nullptr, 65536, uint64_t{1} << 40, "65536 bytes to 1024g, with k, m or g behind it"},
     {"halfopen", &Config::max_half_open, 1, 65535, "1 to 65535"},

@@ -17,7 +17,8 @@ void ExitDoor::on_open(Session& session, ChannelId id, const OpenInfo& info, Tim
     code = CloseCode::no_server;
     if (router_.choose(info, session.mux().dialect(), &target)) {
       code = CloseCode::limit;
-      const bool room = !streams_.full() && streams_.reactor().fds_left() > kSpareFds;
+      if (target.udp && udp_ != nullptr && udp_->open(session, id, target, info)) return;
+      const bool room = !target.udp && !streams_.full() && streams_.reactor().fds_left() > kSpareFds;
       if (room && find_relay(target.label).open(streams_, session, id, target, info)) return;
     }
   }

@@ -6,6 +6,7 @@
 
 #include "core/session/endpoint.h"
 #include "relay/stream.h"
+#include "relay/udp_exit.h"
 
 namespace smx {
 
@@ -14,11 +15,14 @@ class ExitDoor final : public Exit {
   ExitDoor(Streams& streams, Router& router) : streams_(streams), router_(router) {}
   // TERM: new channels are refused from now on.
   void shut() { shut_ = true; }
+  // Who serves UDP servers; without it such channels are refused.
+  void set_udp(ServerFlows& flows) { udp_ = &flows; }
   void on_open(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
 
  private:
   Streams& streams_;
   Router& router_;
+  ServerFlows* udp_ = nullptr;
   bool shut_ = false;
 };
 

@@ -1,4 +1,6 @@
 // What SERVER=name://host:port,-in can mean. Order is the order of -h. Read next: relay.h.
+#include "relay/exec.h"
+#include "relay/proxy.h"
 #include "relay/relay.h"
 #include "relay/stream.h"
 
@@ -8,6 +10,10 @@ namespace {
 
 constexpr Relay kRelays[] = {
     {"tcprelay", "bytes to host:port, unchanged", open_tcp},
+    {"exec", "a program, with the channel at its fd 0 and 1", open_exec},
+    {"http", "CONNECT, and requests with a whole URL", open_http},
+    {"socks", "SOCKS 4, 4a and 5: CONNECT", open_socks},
+    {"telnet", "asks for a host, then relays", open_telnet},
 };
 
 }  // namespace

@@ -21,8 +21,20 @@ struct RelayTarget {
   std::string_view label;  // the protocol's name: "telnet", "tcprelay"
   std::string_view host;
   uint16_t port = 0;
+  bool udp = false;        // datagrams: served by udp_exit.h
   Address source;          // SRCIF; none: the system chooses
   Duration connect_limit;
+  bool has_address = false;  // host and port are given
+  bool run = false;          // a proxy or a program serves the channel: ",-in" without an address, or "-in(words)"
+  Duration login_limit;      // TIMEOUT=login, io: for proxies
+  Duration io_limit;
+  // exec: a program serves the channel
+  std::string_view command;    // for sh -c; NUL behind its end
+  bool pipes = false;          // XFIL: pipes at its fd 0 and 1; else one socket at 0, 1 and 2
+  const std::string_view* env = nullptr;  // -eNAME=value among the words; NUL behind the end of each
+  size_t env_count = 0;
+  uint32_t max_programs = 0;   // MAXIMA=delegated among the words: of this server at once
+  uint32_t max_per_client = 0;  // MAXIMA=conpch among the words; 0: no limit
   const void* rule = nullptr;  // what the router knows it by, when an address is asked about
 };
 
@@ -33,6 +45,14 @@ class Router {
   virtual bool choose(const OpenInfo& info, Dialect dialect, RelayTarget* target) = 0;
   // May this address of the target be connected to? PERMIT, REJECT and REACHABLE, once its name is resolved.
   virtual bool address_allowed(const void* rule, const OpenInfo& info, Dialect dialect, const Address& to) = 0;
+
+  // A proxy's client asks for a server. May `protocol` be relayed to `port`? REMITTABLE; `otherwise` where none is given.
+  virtual bool remittable(const void* rule, std::string_view protocol, uint16_t port, bool otherwise) = 0;
+  // As address_allowed(), for the host that was asked for; `to` is one of its addresses, with the port.
+  virtual bool asked_allowed(const void* rule, const OpenInfo& info, Dialect dialect, std::string_view protocol, std::string_view host,
+                             const Address& to) = 0;
+  // HOSTS among the proxy's words or the daemon's: an address of that name. False: the resolver knows.
+  virtual bool known_host(const void* rule, std::string_view host, Address* out) = 0;
 
  protected:
   ~Router() = default;
@@ -45,7 +65,7 @@ struct Relay {
   bool (*open)(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
 };
 
-// The relay for a server with an address: by name, or the plain one, which serves every protocol.
+// The relay for a server: by name, or the plain one, which serves every protocol with an address.
 const Relay& find_relay(std::string_view name);
 
 }  // namespace smx

@@ -99,6 +99,20 @@ void Stream::start_server(Session& session, ChannelId id, const RelayTarget& tar
   connect_->start(target.host, target.port, target.source, target.connect_limit, *this);
 }
 
+void Stream::take_over(Session& session, ChannelId id, const Address& server, bool client_ended) {
+  SMX_CHECK(state_ == State::free);
+  state_ = State::open;
+  session_ = &session;
+  id_ = id;
+  owner_ = nullptr;
+  peer_ = server;
+  local_ = Address{};
+  end_seen_ = end_due_ = write_broken_ = false;
+  session.rebind(id, *this);
+  if (client_ended) end();
+  update();
+}
+
 bool open_tcp(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
   Stream* s = streams.make(Fd());
   if (s == nullptr) return false;

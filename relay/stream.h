@@ -19,6 +19,8 @@
 
 namespace smx {
 
+class Execs;
+class Proxies;
 class Streams;
 class Stream;
 
@@ -39,6 +41,8 @@ class Stream final : public Endpoint, private FdHandler, private TimerHandler, p
   void start_client(Session& session, const Address& client, const Address& local, StreamOwner* owner);
   // A channel that the peer opened: connects to the target.
   void start_server(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
+  // A channel that another endpoint has served so far, with its connected server. `client_ended`: end() came already.
+  void take_over(Session& session, ChannelId id, const Address& server, bool client_ended);
 
  private:
   friend class Streams;
@@ -95,6 +99,12 @@ class Streams {
   Stream* make(Fd fd);
   // Asked for each address of a server before it is tried.
   void set_router(Router& router) { router_ = &router; }
+  // For programs that serve channels: exec.h.
+  void set_execs(Execs& execs) { execs_ = &execs; }
+  Execs* execs() { return execs_; }
+  // For relays that talk: proxy.h.
+  void set_proxies(Proxies& proxies) { proxies_ = &proxies; }
+  Proxies* proxies() { return proxies_; }
   bool full() const { return free_ == nullptr && fresh_ == count_; }
   Reactor& reactor() { return reactor_; }
 
@@ -107,6 +117,8 @@ class Streams {
   Reactor& reactor_;
   Resolver& resolver_;
   Router* router_ = nullptr;
+  Execs* execs_ = nullptr;
+  Proxies* proxies_ = nullptr;
   Stream* streams_ = nullptr;
   Stream* free_ = nullptr;
   uint32_t fresh_ = 0;    // streams from here on were never used

@@ -228,12 +228,13 @@ TEST_CASE("TIMEOUT: every word, its unit and its field") {
 
 TEST_CASE("MAXIMA: every word, its bounds and its field") {
   Run run;
-  run.parse_more({"MAXIMA=listen:50,conpch:3,udprelay:4", "MAXIMA=memory:8m,halfopen:5,channels:6,links:7"});
+  run.parse_more({"MAXIMA=listen:50,conpch:3,udprelay:4,delegated:9", "MAXIMA=memory:8m,halfopen:5,channels:6,links:7"});
   REQUIRE(run.good);
   const Config& c = run.config;
   CHECK(c.listen_backlog == 50);
   CHECK(c.max_per_client == 3);
   CHECK(c.max_udp_flows == 4);
+  CHECK(c.max_programs == 9);
   CHECK(c.memory_bytes == 8 << 20);
   CHECK(c.max_half_open == 5);
   CHECK(c.max_channels == 6);

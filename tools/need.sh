@@ -37,6 +37,12 @@ nginx nginx-light nginx nginx nginx
 ssh openssh-client openssh-client - -
 sshd openssh-server openssh-server - -
 socat socat socat socat socat
+dig bind9-dnsutils bind-tools bind-tools isc-bind
+dnsmasq dnsmasq-base dnsmasq dnsmasq dnsmasq
+openssl openssl openssl - -
+telnet inetutils-telnet busybox-extras - -
+nc netcat-openbsd netcat-openbsd - -
+ncat ncat nmap-ncat nmap nmap
 cmp diffutils diffutils - -
 nm binutils binutils - -
 git git git git git

@@ -9,10 +9,21 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 namespace smx {
+
+void hide_inherited_fds() {
+  constexpr rlim_t kMost = 65536;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) limit.rlim_cur = 1024;
+  for (int fd = 3; static_cast<rlim_t>(fd) < (limit.rlim_cur < kMost ? limit.rlim_cur : kMost); ++fd) {
+    const int flags = fcntl(fd, F_GETFD);
+    if (flags >= 0) (void)fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+  }
+}
 
 void fill_standard_fds() {
   for (int fd = 0; fd <= 2; ++fd)

@@ -14,6 +14,8 @@ namespace smx {
 
 // Opens /dev/null where 0, 1 or 2 are closed, so that no socket becomes standard error.
 void fill_standard_fds();
+// What our starter has left open besides is for none of the programs that we start.
+void hide_inherited_fds();
 
 // The child goes on in a session of its own, at "/", with /dev/null at 0, 1 and 2; the parent ends with status 0.
 // `null`: a descriptor of /dev/null, opened before any chroot.

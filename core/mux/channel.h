@@ -59,7 +59,7 @@ struct Channel : Timer {
   uint32_t blocks = 0;        // committed for this channel alone
   uint32_t rx_taken = 0;      // bytes taken by the local socket and not yet told to the peer
   Time window_at;             // when credit was given last; zero: not since the window was the first credit
-  Time sent_at;               // v1: when it sent data last
+  Time sent_at;               // v1: when it sent data last; UDP: when a datagram passed last, either way
   uint16_t number = kNone;    // v1: the opener's number; 0.3: our id
   uint16_t peer_number = kNone;  // 0.3: the peer's id
   uint32_t oob_taken = 0;     // 0.3: bytes of SENDOOB to be told by SENTOOB
@@ -72,6 +72,7 @@ struct Channel : Timer {
   bool mine = false;      // opened from this side
   bool attached = false;  // a local socket belongs to it and hears of it
   bool peer_closed = false;  // v1: the peer's CLOSE has come
+  bool udp = false;       // its content is datagrams: no credit, no queue, no FIN
   bool readable = false;  // the local socket has, or may have, something to read
 
   // Back to the state of a free slot; the generation moves on so that old ids are void.

@@ -30,7 +30,7 @@ uint64_t Mux::arena_bytes(const MuxConfig& c) {
   const uint64_t blocks = c.memory_bytes / kBlock;
   const uint64_t map = c.accepts < 256u ? 256u : c.accepts;
   return slots * (sizeof(Channel) + sizeof(Timer*)) + map * sizeof(uint16_t) + blocks * (kBlock + sizeof(uint32_t)) + c.tx_ring +
-         c.rx_ring + kMaxPayload + 1024;
+         c.rx_ring + kMaxPayload + 2 * kMaxDatagram + 1024;
 }
 
 bool Mux::init(const MuxConfig& config, Arena& arena) {
@@ -51,7 +51,9 @@ bool Mux::init(const MuxConfig& config, Arena& arena) {
   uint8_t* tx = arena.raw<uint8_t>(config.tx_ring);
   uint8_t* rx = arena.raw<uint8_t>(config.rx_ring);
   scratch_ = arena.raw<uint8_t>(kMaxPayload);
-  if (scratch_ == nullptr || rx == nullptr || tx == nullptr || next == nullptr || data == nullptr || theirs_ == nullptr ||
+  tx_datagram_ = arena.raw<uint8_t>(kMaxDatagram);
+  rx_datagram_ = arena.raw<uint8_t>(kMaxDatagram);
+  if (rx_datagram_ == nullptr || tx_datagram_ == nullptr || scratch_ == nullptr || rx == nullptr || tx == nullptr || next == nullptr || data == nullptr || theirs_ == nullptr ||
       timers_memory_ == nullptr || slots_ == nullptr)
     return false;
   if (guaranteed_bytes(config) > config.memory_bytes) return false;
@@ -173,7 +175,7 @@ Err Mux::on_hello(Bytes payload, Time now) {
   const HelloWord word = parse_hello_word(payload);
   if (is_own(payload)) return start_.search ? Err::none : Err::own_echo;
   // Ours may have gone out before the peer was there to hear it.
-  if (start_.search && word.present && (dialect_ != Dialect::v1 || state_ == State::hello || word.nonce != peer_nonce_)) hello_due_ = true;
+  if (start_.search && word.present && config_.proto != MuxConfig::Proto::v03 && (dialect_ != Dialect::v1 || state_ == State::hello || word.nonce != peer_nonce_)) hello_due_ = true;
   peer_hello_size_ = text.size() < kHelloText ? text.size() : kHelloText;
   memcpy(peer_hello_, text.data(), peer_hello_size_);
   if (word.present && config_.proto != MuxConfig::Proto::v03) {
@@ -377,10 +379,18 @@ void Mux::verify() const {
     SMX_CHECK(c.due_node.listed() == (c.due != 0));
     SMX_CHECK(c.tx_credit < 0x80000000u);
     SMX_CHECK(!c.sched.listed() || c.attached);
+    SMX_CHECK(!c.udp || c.queue.empty() || c.life == Life::opening);  // 0.3: what came in CONNECT
+    SMX_CHECK(!c.udp || c.rx_window == 0);
     const uint32_t base = dialect_ == Dialect::v1 ? blocks_for(config_.first_credit) : 0;
     const bool more = c.rx == Rx::data && c.life != Life::closing;
     SMX_CHECK(c.blocks + base >= blocks_for(c.queue.size() + (more && dialect_ == Dialect::v1 ? c.rx_credit : 0)));
   });
+  SMX_CHECK(tx_pieces_at_ <= tx_pieces_size_);
+  SMX_CHECK(tx_pieces_size_ <= kMaxDatagram);
+  SMX_CHECK(rx_pieces_size_ <= kMaxDatagram);
+  SMX_CHECK(tx_pieces_size_ == 0 || tx_pieces_at_ < tx_pieces_size_);
+  SMX_CHECK(tx_pieces_size_ == 0 || (slots_[tx_pieces_slot_].udp && slots_[tx_pieces_slot_].attached));
+  SMX_CHECK(rx_pieces_size_ == 0 || (slots_[rx_pieces_slot_].udp && !slots_[rx_pieces_slot_].peer_closed));
   SMX_CHECK(live == live_);
   SMX_CHECK(opening == opening_);
   SMX_CHECK(orphans == orphans_count_);

@@ -18,7 +18,10 @@
 // Memory: blocks for received data are shared out of one pool; a channel's window is committed from it, so that no peer
 // that keeps the rules can make us drop data or stop reading.
 //
-// Read next: channel.h, mux.cc (the link), mux_session.cc (what outlives it), mux_channels.cc, mux_tx.cc, mux_v03.cc and mux_v1.cc (the dialects). Source of every rule: sockmux(7).
+// Datagrams use no credit: one that has come whole is given to its owner at once, who sends or drops it; one to be sent is
+// read when the ring has room. A large one travels in pieces, none of another in between: one buffer each way is enough.
+//
+// Read next: channel.h, mux.cc (the link), mux_session.cc (what outlives it), mux_channels.cc, mux_datagram.cc, mux_tx.cc, mux_v03.cc and mux_v1.cc (the dialects). Source of every rule: sockmux(7).
 #ifndef SOCKMUX_CORE_MUX_MUX_H
 #define SOCKMUX_CORE_MUX_MUX_H
 
@@ -56,6 +59,17 @@ struct Taken {
   bool error = false;
 };
 
+// What a local socket gave to on_pull_datagram().
+struct PulledDatagram {
+  enum class State : uint8_t {
+    none,   // there is none now; the owner calls local_readable() when there is
+    one,    // one of `size` bytes, which may be 0; there may be more
+    error,  // broken: the owner has closed it, and hears no more of this channel
+  };
+  size_t size = 0;
+  State state = State::none;
+};
+
 // What an ask for a session meets here: whether it names one of ours is for all of our sessions to say.
 enum class AskAnswer : uint8_t {
   here,       // this mux answers: with its session, if that is the one, else with a new one
@@ -86,6 +100,14 @@ class MuxEvents {
   virtual void describe(ChannelId id, OpenInfo* info) = 0;
   virtual Pulled on_pull(ChannelId id, const MutBytes* piece, int pieces) = 0;
   virtual Taken on_data(ChannelId id, const Bytes* piece, int pieces) = 0;
+  // UDP: puts one datagram into `piece`. One longer than `largest` must be dropped, and the next one taken; one that is not,
+  // but does not fit into `piece`, stays where it is (`none`).
+  virtual PulledDatagram on_pull_datagram(ChannelId id, const MutBytes* piece, int pieces, size_t largest) {
+    (void)id, (void)piece, (void)pieces, (void)largest;
+    return {};
+  }
+  // UDP: one whole datagram, maybe of no bytes and no pieces; also before accept(). It is sent now, or dropped.
+  virtual void on_datagram(ChannelId id, const Bytes* piece, int pieces) { (void)id, (void)piece, (void)pieces; }
   // What wants_read() and wants_write() say may have changed.
   virtual void on_wants(ChannelId id) = 0;
   // Everything from the peer is delivered and no more comes: shut the local write side.
@@ -123,6 +145,7 @@ struct LinkStart {
   char stamp[23] = "19700101-000000.000000";
   uint8_t random[24] = {};
   uint64_t attempt = 0;  // u32 of the process, u32 counting
+  uint32_t rate = 0;     // bytes a second that the link carries; 0: unknown
   bool asks = false;     // this side proposes the session, whatever the peer does (MuxConfig::asks: on each link)
   bool search = false;   // bytes that are none of the peer's may come before its HELLO, and between it and SETTINGS
 };
@@ -139,6 +162,9 @@ struct LinkHandover {
 struct MuxStats {
   uint64_t rx_bytes = 0, tx_bytes = 0, rx_packets = 0, tx_packets = 0;
   uint64_t opened = 0, accepted = 0, refused = 0, aborted = 0, skipped_packets = 0;
+  uint64_t rx_datagrams = 0, tx_datagrams = 0;
+  uint64_t empty_datagrams = 0;  // 0.3: of no bytes, which its SEND cannot carry; dropped
+  uint64_t late_datagrams = 0;   // came for a channel that had ended here
 };
 
 class Mux final : private TimerHandler {
@@ -223,8 +249,13 @@ class Mux final : private TimerHandler {
   // ---- channels, for their owners
   bool can_open() const;
   // A channel for a client that was accepted here. can_open() must hold. An orphan that stands in the way is aborted.
-  ChannelId open(Time now);
-  // Frees a channel of a peer that lingers after its client's end of file (0.3), to make room for a waiting client.
+  ChannelId open(Time now, bool udp = false);
+  // The server that was chosen for this channel takes datagrams: before accept(). 0.3 does not say it in CONNECT.
+  void serve_datagrams(ChannelId id);
+  // UDP: it may not send before the peer says CONNECTED, or SENT for what is under way (0.3 only).
+  bool waits_for_peer(ChannelId id) const;
+  // Frees a channel, to make room for a waiting client: of a peer that lingers after its client's end of file (0.3), or the
+  // UDP flow of ours that has been silent longest.
   // on_room() comes when the peer has let go of it.
   bool make_room(Time now);
   // The server is connected. What came for it waits in the channel: see wants_write().
@@ -283,6 +314,7 @@ class Mux final : private TimerHandler {
   void gather_control(Time now);
   void gather_data(Time now);
   size_t pull(Channel& c, size_t limit, Time now, Pulled::State* state);
+  Header send_header(const Channel& c, Type type, size_t length) const;
   void put_packet(const Header& h, const uint8_t* payload);
   void put_ctl(uint8_t version, Type type, uint16_t none, const uint8_t* payload, size_t n);
   void fill_ctl(Time now);
@@ -304,6 +336,16 @@ class Mux final : private TimerHandler {
   Err hello_again(Bytes payload, Time now);
   void make_hello(TextBase& out) const;
   bool is_own(Bytes hello) const;
+
+  // mux_datagram.cc
+  size_t largest_datagram() const;
+  bool pull_datagram(Channel& c, size_t space, Time now);
+  void put_pieces(size_t space);
+  void deliver(Channel& c, const Bytes* piece, int pieces, Time now);
+  Err datagram_v1(Channel& c, Bytes payload, bool last, Time now);
+  void forget_pieces(const Channel& c, bool rx);
+  bool end_idle_flow(Time now);
+  void first_datagram(Channel& c, Time now);
 
   // mux_v03.cc
   Err packet_v03(const Header& h, Bytes payload, Run& run, Time now);
@@ -341,6 +383,12 @@ class Mux final : private TimerHandler {
   List<Channel, &Channel::due_node> orphans_;  // the oldest first
   Scheduler scheduler_;
   BlockPool pool_;
+  // UDP, SockMux 1: the rest of a datagram whose first pieces are in the tx ring, and the first pieces of one that comes
+  uint8_t* tx_datagram_ = nullptr;
+  uint8_t* rx_datagram_ = nullptr;
+  uint32_t tx_pieces_size_ = 0, tx_pieces_at_ = 0;  // bytes in it; of these, in the ring
+  uint32_t rx_pieces_size_ = 0;
+  uint32_t tx_pieces_slot_ = 0, rx_pieces_slot_ = 0;
   uint8_t* scratch_ = nullptr;  // one payload that wraps around the end of the rx ring
   uint32_t opens_ = 0;
   uint32_t theirs_slots_ = 0;

@@ -142,12 +142,13 @@ bool Mux::can_open() const {
   return !free_mine_.empty() || fresh_mine_ < number_limit_ || orphan_numbers_ > 0;
 }
 
-ChannelId Mux::open(Time now) {
+ChannelId Mux::open(Time now, bool udp) {
   SMX_CHECK(can_open());
   Channel* c = take_slot(true);
   SMX_CHECK(c != nullptr);
   c->mine = true;
   c->attached = true;
+  c->udp = udp;
   c->readable = true;  // the first read is a try: what came with the connection goes out with CONNECT
   c->life = Life::opening;
   c->number = static_cast<uint16_t>(index_of(*c));
@@ -155,11 +156,13 @@ ChannelId Mux::open(Time now) {
   ++opening_;
   ++stats_.opened;
   if (dialect_ == Dialect::v03) {
-    const bool fits = commit_v03(*c);
+    const bool fits = udp || commit_v03(*c);
     SMX_CHECK(fits);
   } else {
-    c->rx_credit = c->rx_window = config_.first_credit;
-    c->tx_credit = peer_credit_;
+    if (!udp) {
+      c->rx_credit = c->rx_window = config_.first_credit;
+      c->tx_credit = peer_credit_;
+    }
     c->tx = Tx::data;
     scheduler_.ready(*c);
   }
@@ -169,15 +172,16 @@ ChannelId Mux::open(Time now) {
 }
 
 bool Mux::make_room(Time now) {
-  if (dialect_ != Dialect::v03 || state_ != State::up) return false;
+  if (state_ != State::up) return false;
   if (!can_open()) room_wanted_ = true;
+  if (dialect_ != Dialect::v03) return end_idle_flow(now);
   Channel* oldest = nullptr;
   for_each_used([&](Channel& c) {
     const bool lingers = c.life == Life::open && c.tx == Tx::end_due && c.queue.empty() && c.tx_credit == 0 && c.running();
     if (lingers && (oldest == nullptr || c.deadline() < oldest->deadline())) oldest = &c;
   });
   // Who was heard of within the last second may still be about to answer.
-  if (oldest == nullptr || oldest->deadline() > now + Duration{config_.linger.us - seconds(1).us}) return false;
+  if (oldest == nullptr || oldest->deadline() > now + Duration{config_.linger.us - seconds(1).us}) return end_idle_flow(now);
   timers_.stop(*oldest);
   timer_v03(*oldest);
   return true;
@@ -190,6 +194,7 @@ void Mux::accept(ChannelId id, Time now) {
   c->tx = Tx::data;
   c->sent_at = now;
   set_due(*c, kDueConnected);
+  if (c->udp) return first_datagram(*c, now);
   if (wants_write(id)) events_.on_wants(id);
 }
 
@@ -208,6 +213,7 @@ void Mux::abort(ChannelId id, CloseCode code) {
 // The owner is gone. What was read from it before is in the ring and goes out first.
 void Mux::abort_local(Channel& c, CloseCode code) {
   SMX_CHECK(!c.attached);
+  forget_pieces(c, false);
   c.queue.clear(pool_);
   c.sched.leave();
   timers_.stop(c);
@@ -246,7 +252,7 @@ bool Mux::may_send(const Channel& c) const {
 }
 
 uint32_t Mux::send_room(const Channel& c) const {
-  if (dialect_ == Dialect::v1) return c.tx_credit;
+  if (dialect_ == Dialect::v1) return c.udp ? static_cast<uint32_t>(kMaxPayload) : c.tx_credit;
   const uint32_t packet = static_cast<uint32_t>(peer_packet_);
   if (c.tx_credit > 4 * packet) return 0;  // sent and not acknowledged
   return 4 * packet + (packet - static_cast<uint32_t>(kHeader)) - c.tx_credit;

@@ -49,6 +49,7 @@ void Mux::end_session(Time now) {
   const size_t numbers = config_.accepts < 256u ? 256u : config_.accepts;
   memset(theirs_, 0, numbers * sizeof *theirs_);
   tx_.reset(0);
+  tx_pieces_size_ = tx_pieces_at_ = rx_pieces_size_ = 0;
   sent_ = frame_end_ = 0;
   rx_numbered_ = rx_acked_ = 0;
   peer_channels_ = 0;

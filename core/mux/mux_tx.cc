@@ -62,16 +62,23 @@ void Mux::gather_data(Time now) {
     const size_t unsent = static_cast<size_t>(tx_.tail() - sent_);
     const bool full = unsent + kPullRoom > kUnsent || tx_.used() + kPullRoom > most;
     if (full && tx_.room() < kPullRoom + kSparseLeaves) return;
+    const size_t bulk = full ? kPullRoom : kUnsent - unsent < most - tx_.used() ? kUnsent - unsent : most - tx_.used();
+    if (tx_pieces_size_ > 0 && !full) {
+      put_pieces(bulk);
+      continue;
+    }
     Channel* c = full ? scheduler_.next_sparse() : scheduler_.next();
     if (c == nullptr) return;
     if (!may_send(*c) || send_room(*c) == 0) {
       scheduler_.remove(*c);
       continue;
     }
-    size_t space = kPullRoom;
-    if (!full) space = kUnsent - unsent < most - tx_.used() ? kUnsent - unsent : most - tx_.used();
+    if (c->udp) {
+      if (pull_datagram(*c, bulk, now)) ++grants;
+      continue;
+    }
     Pulled::State state = Pulled::State::more;
-    const size_t n = pull(*c, space, now, &state);
+    const size_t n = pull(*c, bulk, now, &state);
     if (n > 0) ++grants;
     if (n == 0 && state == Pulled::State::more) state = Pulled::State::empty;
     if (state == Pulled::State::error) {
@@ -120,13 +127,8 @@ size_t Mux::pull(Channel& c, size_t space, Time now, Pulled::State* state) {
   size_t rest = p.size;
   for (int i = 0; rest > 0; ++i) {
     const size_t n = rest < frame[i] ? rest : frame[i];
-    Header h{v1 ? kNumbered : kVersion03, static_cast<uint8_t>(Type::send), c.number, c.peer_number, static_cast<uint16_t>(n)};
-    if (v1) {
-      h.said = c.mine ? c.number : kNone;
-      h.raid = c.mine ? kNone : c.number;
-    }
     uint8_t raw[kHeader];
-    encode_header(h, raw);
+    encode_header(send_header(c, Type::send, n), raw);
     tx_.copy_in(tx_.tail(), raw, kHeader);
     tx_.append(kHeader + n);
     ++stats_.tx_packets;
@@ -136,6 +138,17 @@ size_t Mux::pull(Channel& c, size_t space, Time now, Pulled::State* state) {
   c.tx_credit = v1 ? c.tx_credit - sent_now : c.tx_credit + sent_now;
   if (sent_now > 0) c.sent_at = now;
   return p.size;
+}
+
+// Of a packet that carries the channel's data.
+Header Mux::send_header(const Channel& c, Type type, size_t length) const {
+  const bool v1 = dialect_ == Dialect::v1;
+  Header h{v1 ? kNumbered : kVersion03, static_cast<uint8_t>(type), c.number, c.peer_number, static_cast<uint16_t>(length)};
+  if (v1) {
+    h.said = c.mine ? c.number : kNone;
+    h.raid = c.mine ? kNone : c.number;
+  }
+  return h;
 }
 
 void Mux::put_packet(const Header& h, const uint8_t* payload) {

@@ -121,7 +121,10 @@ Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
       if (c->tx == Tx::waiting) c->tx = Tx::data;
       linger_v03(*c, now);
       events_.on_opened(id_of(*c));
-      if (payload.size > used && c->attached) {
+      if (payload.size > used && c->udp) {
+        const Bytes first{payload.data + used, payload.size - used};
+        deliver(*c, &first, 1, now);
+      } else if (payload.size > used && c->attached) {
         const Bytes first{payload.data + used, payload.size - used};
         keep(*c, &first, 1, 0);
         c->first_data = static_cast<uint16_t>(first.size);
@@ -136,6 +139,15 @@ Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
       if (c == nullptr) return Err::bad_id;
       if (c->life == Life::opening && c->mine) return Err::bad_state;
       if (c->life == Life::closing || c->life == Life::ended) return Err::none;  // closed: what still comes is ignored
+      if (c->udp) {
+        // Nothing of it stays here, so that no bound is needed.
+        const Bytes piece[2] = {{run.part[0].data, run.parts > 0 ? run.part[0].size : 0}, {run.part[1].data, run.parts > 1 ? run.part[1].size : 0}};
+        if (type == Type::sendoob) c->oob_taken += h.length;
+        c->rx_taken += h.length;
+        if (h.length > 0) set_due(*c, kDueCredit);
+        deliver(*c, piece, run.parts, now);
+        return Err::none;
+      }
       if (h.length > c->rx_credit) return Err::credit_overrun;
       c->rx_credit -= h.length;
       linger_v03(*c, now);
@@ -276,7 +288,20 @@ void Mux::emit_v03(Channel& c, Time now) {
     const Type type = (due & kDueConnect) != 0 ? Type::connect : Type::connected;
     Header h{kVersion03, static_cast<uint8_t>(type), c.number, peer, static_cast<uint16_t>(text)};
     Pulled p;
-    if (type == Type::connect && peer_conndata_ && peer_packet_ > kHeader + text) {
+    c.readable = c.readable || c.udp;
+    if (type == Type::connect && peer_conndata_ && peer_packet_ > kHeader + text && c.udp) {
+      MutBytes part[2];
+      size_t room = peer_packet_ - kHeader - text;
+      if (room > kFirstData) room = kFirstData;
+      const int parts = tx_.view(tx_.tail() + kHeader + text, room, part);
+      const PulledDatagram d = events_.on_pull_datagram(id_of(c), part, parts, largest_datagram());
+      p.size = d.size;
+      if (d.state == PulledDatagram::State::error) {
+        detach(c);
+        return release(c);
+      }
+      if (d.state == PulledDatagram::State::one) ++(d.size > 0 ? stats_.tx_datagrams : stats_.empty_datagrams);
+    } else if (type == Type::connect && peer_conndata_ && peer_packet_ > kHeader + text) {
       MutBytes part[2];
       size_t room = peer_packet_ - kHeader - text;
       if (room > kFirstData) room = kFirstData;
@@ -301,7 +326,7 @@ void Mux::emit_v03(Channel& c, Time now) {
   if ((due & kDueCredit) != 0 && c.rx_taken > 0 && c.life == Life::open) {
     uint32_t count = c.rx_taken;
     const uint32_t oob = c.oob_taken < count ? c.oob_taken : count;
-    c.rx_credit += count;
+    if (!c.udp) c.rx_credit += count;
     c.rx_taken = 0;
     count -= oob;
     c.oob_taken = static_cast<uint16_t>(c.oob_taken - oob);

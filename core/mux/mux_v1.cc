@@ -1,4 +1,4 @@
-// Dialect 1: SockMux 1 over stream links, without datagrams and BIND (answered by CLOSE
+// Dialect 1: SockMux 1 over stream links, without BIND (answered by CLOSE
 // "unsupported"). Read next: mux.cc; sockmux(7), "SockMux 1".
 #include <string.h>
 
@@ -82,6 +82,10 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
   if (c->peer_closed) return Err::bad_state;  // behind its CLOSE
   if ((c->due & kDueConnect) != 0) return Err::bad_state;  // it can't know of this channel
   if (c->mine && c->life == Life::opening && type != Type::connected && type != Type::close) return Err::bad_state;
+  if (c->udp && type != Type::connected && type != Type::close) {  // datagrams have no credit and no FIN
+    if (type != Type::dgram && type != Type::part) return Err::bad_state;
+    return datagram_v1(*c, payload, type == Type::dgram, now);
+  }
   switch (type) {
     case Type::connected:
       if (!c->mine || (c->life != Life::opening && c->life != Life::closing)) return Err::bad_state;
@@ -135,7 +139,6 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
 }
 
 Err Mux::connect_v1(const Header& h, Bytes payload, Time now) {
-  (void)now;
   const uint16_t number = h.said;
   if (number >= config_.accepts) return Err::bad_id;
   if (theirs_[number] != 0) return Err::bad_state;
@@ -150,10 +153,14 @@ Err Mux::connect_v1(const Header& h, Bytes payload, Time now) {
   theirs_[number] = static_cast<uint16_t>(index_of(*c) - opens_ + 1);
   c->number = number;
   c->life = Life::opening;
-  c->rx_credit = c->rx_window = config_.first_credit;
-  c->tx_credit = peer_credit_;
+  c->udp = info.udp;
+  c->sent_at = now;
+  if (!c->udp) {
+    c->rx_credit = c->rx_window = config_.first_credit;
+    c->tx_credit = peer_credit_;
+  }
   ++stats_.accepted;
-  if (unsupported || info.udp || state_ == State::closing) {
+  if (unsupported || state_ == State::closing) {
     ++stats_.refused;
     c->tx = Tx::done;
     close_later(*c, state_ == State::closing ? CloseCode::shutdown : CloseCode::unsupported);
@@ -167,7 +174,8 @@ Err Mux::connect_v1(const Header& h, Bytes payload, Time now) {
 Err Mux::close_v1(Channel& c, Bytes payload) {
   const CloseCode code = close_code(payload.data[0]);
   const bool ours_is_out = c.life == Life::closing && (c.due & kDueClose) == 0;
-  if (code == CloseCode::done) {
+  forget_pieces(c, true);
+  if (code == CloseCode::done && !c.udp) {
     // All of mine is delivered over there, and all of theirs was sent: it must not come before my FIN.
     if (c.life == Life::opening || (c.tx != Tx::done && c.life != Life::closing)) return Err::bad_state;
     c.peer_closed = true;
@@ -188,6 +196,7 @@ Err Mux::close_v1(Channel& c, Bytes payload) {
     ++(c.life == Life::opening ? stats_.refused : stats_.aborted);
     events_.on_abort(id_of(c), code);
   }
+  forget_pieces(c, false);
   c.queue.clear(pool_);
   c.sched.leave();
   if (ours_is_out) {
@@ -244,11 +253,12 @@ void Mux::emit_v1(Channel& c, Time now) {
   if ((due & kDueConnect) != 0) {
     OpenInfo info;
     events_.describe(id_of(c), &info);
+    info.udp = c.udp;
     put(Type::connect, make_connect_fields(info, payload, sizeof payload));
   }
   if ((due & kDueConnected) != 0) put(Type::connected, 0);
   const bool opened = (due & (kDueConnect | kDueConnected)) != 0;
-  if ((opened || (due & kDueCredit) != 0) && c.rx == Rx::data && (due & kDueClose) == 0) {
+  if ((opened || (due & kDueCredit) != 0) && c.rx == Rx::data && !c.udp && (due & kDueClose) == 0) {
     const uint32_t credit = credit_to_give(c, now);
     if (credit > 0) {
       store32(payload, credit);

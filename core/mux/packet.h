@@ -26,6 +26,7 @@ namespace smx {
 constexpr size_t kHeader = 8;
 constexpr size_t kMaxPacket = 16384;  // header included; the same in both dialects
 constexpr size_t kMaxPayload = kMaxPacket - kHeader;
+constexpr size_t kMaxDatagram = 65507;  // UDP over IPv4; IPv6 could carry 20 bytes more, which are dropped
 constexpr size_t kFirstPacket03 = 512;  // until the peer's PACKSIZE has come
 constexpr uint16_t kNone = 0xffff;
 constexpr uint16_t kNone03 = 0x00ff;  // how DeleGate, whose ids have 8 bits, writes "none"

@@ -17,6 +17,12 @@ class Endpoint {
   // As MuxEvents (core/mux/mux.h), which says what each means.
   virtual Pulled pull(const MutBytes* piece, int pieces) = 0;
   virtual Taken push(const Bytes* piece, int pieces) = 0;
+  // UDP only.
+  virtual PulledDatagram pull_datagram(const MutBytes* piece, int pieces, size_t largest) {
+    (void)piece, (void)pieces, (void)largest;
+    return {};
+  }
+  virtual void datagram(const Bytes* piece, int pieces) { (void)piece, (void)pieces; }
   virtual void wants_changed() = 0;
   virtual void opened() = 0;
   virtual void end() = 0;

@@ -102,6 +102,7 @@ void Session::attach(Link& link, Time now) {
   write_stamp(start.stamp);
   fill_random(start.random, sizeof start.random);
   start.attempt = (process_random_ & 0xffffffff) << 32 | ++attempts_;
+  start.rate = link.rate();
   start.search = !link.clean_start();
   start.asks = start.search ? mux_.held() : dialer_ != nullptr;
   mux_.link_up(start, now);
@@ -192,8 +193,8 @@ void Session::lose(Err e, std::string_view why, Time now) {
     reason.add(" (version ").add_hex(h.version, 2).add(" type ").add_hex(h.type, 2).add(" ids ").add_hex(h.said, 4).add(' ');
     reason.add_hex(h.raid, 4).add(" length ").add_u(h.length).add(')');
   }
-  // Where nobody is there to call, silence is news once.
-  const bool again = !was_up_ && dialer_ != nullptr && e == Err::handshake_timeout && ++failures_ > 1;
+  // Where nobody is there to call, or whoever is called goes at once, that is news once.
+  const bool again = !was_up_ && dialer_ != nullptr && !fault && ++failures_ > 1;
   const LogLevel level = was_up_ && !fault ? LogLevel::info : again ? LogLevel::debug : LogLevel::warning;
   LogLine line(level, was_up_ ? "link-down" : "link-failed");
   line.kv("session", number_).kv("peer", link_->peer_name()).kv("reason", reason.text());
@@ -243,7 +244,8 @@ void Session::read_link(Time now) {
     if (e == Err::moved) return owner_.on_session_moved(*this, now);
     if (e != Err::none) {
       // The peer is told why, as far as one write can.
-      if (e != Err::said_bye && e != Err::restarted && mux_.dialect() == Dialect::v1) {
+      const bool anew = e == Err::restarted && !link_->clean_start();  // its next HELLO goes on from here
+      if (e != Err::said_bye && !anew && mux_.dialect() == Dialect::v1) {
         mux_.bye(ByeCode::protocol_error);
         write_link(now);
       }
@@ -356,6 +358,14 @@ Taken Session::on_data(ChannelId id, const Bytes* piece, int pieces) {
   if (t.error) endpoints_[id.slot] = nullptr;
   return t;
 }
+PulledDatagram Session::on_pull_datagram(ChannelId id, const MutBytes* piece, int pieces, size_t largest) {
+  const PulledDatagram p = endpoints_[id.slot]->pull_datagram(piece, pieces, largest);
+  if (p.state == PulledDatagram::State::error) endpoints_[id.slot] = nullptr;
+  return p;
+}
+void Session::on_datagram(ChannelId id, const Bytes* piece, int pieces) {
+  if (endpoints_[id.slot] != nullptr) endpoints_[id.slot]->datagram(piece, pieces);
+}
 void Session::on_wants(ChannelId id) {
   if (endpoints_[id.slot] != nullptr) endpoints_[id.slot]->wants_changed();
 }
@@ -372,8 +382,8 @@ void Session::on_abort(ChannelId id, CloseCode code) { take(id)->abort(code); }
 
 // ---- channels, for endpoints
 
-ChannelId Session::open(Endpoint& endpoint) {
-  const ChannelId id = mux_.open(reactor_.now());
+ChannelId Session::open(Endpoint& endpoint, bool udp) {
+  const ChannelId id = mux_.open(reactor_.now(), udp);
   SMX_CHECK(endpoints_[id.slot] == nullptr);
   endpoints_[id.slot] = &endpoint;
   kick();
@@ -382,6 +392,11 @@ ChannelId Session::open(Endpoint& endpoint) {
 
 void Session::bind(ChannelId id, Endpoint& endpoint) {
   SMX_CHECK(endpoints_[id.slot] == nullptr);
+  endpoints_[id.slot] = &endpoint;
+}
+
+void Session::rebind(ChannelId id, Endpoint& endpoint) {
+  SMX_CHECK(endpoints_[id.slot] != nullptr);
   endpoints_[id.slot] = &endpoint;
 }
 

@@ -86,9 +86,14 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   // ---- channels, for endpoints
   bool can_open() const { return up() && mux_.can_open(); }
   // can_open() must hold.
-  ChannelId open(Endpoint& endpoint);
+  ChannelId open(Endpoint& endpoint, bool udp = false);
   // Binds an endpoint to a channel that the peer opened; before accept().
   void bind(ChannelId id, Endpoint& endpoint);
+  // Its server takes datagrams: before accept().
+  void serve_datagrams(ChannelId id) { mux_.serve_datagrams(id); }
+  bool waits_for_peer(ChannelId id) const { return mux_.waits_for_peer(id); }
+  // Another endpoint serves the channel from now on. Not from within one of its calls.
+  void rebind(ChannelId id, Endpoint& endpoint);
   void accept(ChannelId id);
   void refuse(ChannelId id, CloseCode code);
   void abort(ChannelId id, CloseCode code);
@@ -109,6 +114,8 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void describe(ChannelId id, OpenInfo* info) override;
   Pulled on_pull(ChannelId id, const MutBytes* piece, int pieces) override;
   Taken on_data(ChannelId id, const Bytes* piece, int pieces) override;
+  PulledDatagram on_pull_datagram(ChannelId id, const MutBytes* piece, int pieces, size_t largest) override;
+  void on_datagram(ChannelId id, const Bytes* piece, int pieces) override;
   void on_wants(ChannelId id) override;
   void on_end(ChannelId id) override;
   void on_done(ChannelId id) override;

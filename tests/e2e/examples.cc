@@ -3,6 +3,7 @@
 // Read next: README.md, which has the same ones.
 #include <doctest/doctest.h>
 
+#include "tests/e2e/datagrams.h"
 #include "tests/e2e/sockets.h"
 
 using namespace e2e;
@@ -119,10 +120,27 @@ TEST_CASE("example: the words may stand in a file") {
   CHECK(client(kY, y.port()) == "server of hostX: hello");
 }
 
-TEST_CASE("example: a UDP port is refused, and not taken for a TCP port") {
+TEST_CASE("example: relaying UDP over SockMux/TCP, to the server at hostU via hostY") {
   // hostX% delegated SERVER=sockmux://hostY:9000 PORT=hostX:53/udp
-  Process x({daemon_path(), "-f", "SERVER=sockmux://127.0.0.2:9000", "PORT=127.0.0.1:0/udp"});
-  REQUIRE(x.wait_end(5));
-  CHECK(x.status() == 69);
-  CHECK(x.says("/udp"));
+  // hostY% delegated SERVER=sockmux -PhostY:9000 DEST=hostU:53/udp
+  UdpServer server_u([](const std::string& d) { return "server of hostU: " + d; }, kT);
+  Daemon y({"SERVER=sockmux", "-P127.0.0.2:0", "DEST=" + at(kT, server_u.port()) + "/udp"});
+  Daemon x({"SERVER=sockmux://" + at(kY, y.link_port()), "PORT=127.0.0.1:0/udp"});
+  REQUIRE(x->wait_log(" link-up ", 5));
+  // hostX:53/udp is forwarded to the server at hostU:53/udp via hostY
+  Udp client(x.port());
+  CHECK(client.ask("hello") == "server of hostU: hello");
+}
+
+TEST_CASE("example: DEST=host:port/udp for SERVER=udprelay://host:port,-in, both with a list of clients") {
+  UdpServer first([](const std::string& d) { return "first: " + d; }), second([](const std::string& d) { return "second: " + d; });
+  const std::string to_first = local(first.port()), to_second = local(second.port());
+  const Words forms[] = {{"DEST=" + to_first + "/udp:127.0.0.2", "DEST=" + to_second + "/udp"},
+                         {"SERVER=udprelay://" + to_first + ",-in:-:127.0.0.2", "SERVER=udprelay://" + to_second + ",-in"}};
+  for (const Words& servers : forms) {
+    Pair p(servers, {"PORT=127.0.0.1:0/udp"});
+    Udp one(p.c->port(), "127.0.0.1", "127.0.0.2"), other(p.c->port());
+    CHECK(one.ask("hello") == "first: hello");
+    CHECK(other.ask("hello") == "second: hello");
+  }
 }

@@ -282,7 +282,7 @@ TEST_CASE("a peer that comes back while its old link hangs serves at once; the o
   CHECK(now() - start < 3 * slowness());
   // What it had open ends, too, once it is clear that nobody asks for it any more.
   CHECK(wait_for([&] { return open.over(); }, 7));
-  CHECK(a->says(" session-ended "));
+  CHECK(a->wait_log(" session-ended ", 2));
   CHECK(a->count(" link-down ") == 1);
   CHECK(serves(a.port(), 1));
 }

@@ -1,19 +1,10 @@
 // Programs that people run through tunnels: curl and nginx, ssh and sshd, socat. Read next: harness.h, run().
 #include <doctest/doctest.h>
-#include <unistd.h>
-
-#include "tests/e2e/sockets.h"
+#include "tests/e2e/sshd.h"
 
 using namespace e2e;
 
 namespace {
-
-// A port that nobody has now, for programs that cannot choose one by themselves and tell. It is bound, not listening,
-// until the program takes it over.
-uint16_t port_of(std::unique_ptr<DeadPort>& place) {
-  place = std::make_unique<DeadPort>();
-  return place->port();
-}
 
 class Nginx {
  public:
@@ -56,40 +47,6 @@ class Nginx {
   uint16_t port_ = 0;
   std::unique_ptr<Process> process_;
 };
-
-class Sshd {
- public:
-  Sshd() {
-    const std::string program = find_program("sshd"), keygen = find_program("ssh-keygen");
-    for (const char* key : {"host", "user"}) run({keygen, "-q", "-t", "ed25519", "-N", "", "-f", folder_ / key}, 10);
-    std::unique_ptr<DeadPort> place;
-    port_ = port_of(place);
-    place.reset();
-    write_file(folder_ / "conf", "ListenAddress " + local(port_) + "\nHostKey " + folder_ / "host" + "\nAuthorizedKeysFile " +
-                                     folder_ / "user.pub" + "\nStrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\n" +
-                                     "PasswordAuthentication no\nMaxStartups 100\nSubsystem sftp internal-sftp\nSetEnv HOME=" +
-                                     folder_.path() + "\n");  // so that nobody's own shell files run
-    if (geteuid() == 0) run({"mkdir", "-p", "/run/sshd"}, 5);  // where it puts its unprivileged part
-    process_ = std::make_unique<Process>(Words{program, "-D", "-e", "-f", folder_ / "conf"});
-    REQUIRE_MESSAGE(process_->wait_log("Server listening on", 5), "sshd does not start: ", process_->log());
-  }
-  uint16_t port() const { return port_; }
-  // Options of ssh and scp to get in.
-  Words options() const {
-    return {"-F", "none", "-i", folder_ / "user", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-            "-o", "LogLevel=ERROR", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"};
-  }
-
- private:
-  TempFolder folder_;
-  uint16_t port_ = 0;
-  std::unique_ptr<Process> process_;
-};
-
-Words join(Words a, const Words& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
 
 std::string url(uint16_t port, const char* page) { return "http://" + local(port) + "/" + page; }
 

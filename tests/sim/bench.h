@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include <deque>
 #include <fstream>
 #include <map>
 #include <string>
@@ -111,6 +112,9 @@ struct Local {
   Data in;             // what it got
   size_t takes = SIZE_MAX;
   smx::OpenInfo info;
+  std::deque<Data> datagrams;  // UDP: which it will send
+  std::vector<Data> got;       // and which it got
+  size_t too_large = 0;        // UDP: which it dropped for that
 };
 
 class Bench : public smx::MuxEvents {
@@ -258,6 +262,41 @@ class Bench : public smx::MuxEvents {
       for (size_t j = 0; j < piece[i].size && t.size < l.takes; ++j, ++t.size) l.in.push_back(static_cast<char>(piece[i].data[j]));
     if (l.takes != SIZE_MAX) l.takes -= t.size;
     return t;
+  }
+  smx::PulledDatagram on_pull_datagram(smx::ChannelId id, const smx::MutBytes* piece, int pieces, size_t largest) override {
+    Local& l = at(id);
+    smx::PulledDatagram p;
+    if (l.fails) {
+      p.state = smx::PulledDatagram::State::error;
+      return p;
+    }
+    for (; !l.datagrams.empty() && l.datagrams.front().size() > largest; ++l.too_large) l.datagrams.pop_front();
+    size_t room = 0;
+    for (int i = 0; i < pieces; ++i) room += piece[i].size;
+    if (l.datagrams.empty() || l.datagrams.front().size() > room) return p;
+    const Data& d = l.datagrams.front();
+    for (int i = 0; i < pieces; ++i)
+      for (size_t j = 0; j < piece[i].size && p.size < d.size(); ++j) piece[i].data[j] = static_cast<uint8_t>(d[p.size++]);
+    p.state = smx::PulledDatagram::State::one;
+    l.datagrams.pop_front();
+    return p;
+  }
+  void on_datagram(smx::ChannelId id, const smx::Bytes* piece, int pieces) override {
+    Data d;
+    for (int i = 0; i < pieces; ++i)
+      if (piece[i].size > 0) d.append(reinterpret_cast<const char*>(piece[i].data), piece[i].size);
+    at(id).got.push_back(d);
+  }
+  // A flow of ours; `datagrams` are there at once.
+  smx::ChannelId open_flow(const std::vector<Data>& datagrams = {}) {
+    const smx::ChannelId id = mux.open(now, true);
+    locals[id.slot] = Local{};
+    at(id).datagrams.assign(datagrams.begin(), datagrams.end());
+    return id;
+  }
+  void send_datagram(smx::ChannelId id, const Data& d) {
+    at(id).datagrams.push_back(d);
+    mux.local_readable(id);
   }
   void on_wants(smx::ChannelId) override {}
   void on_end(smx::ChannelId) override { log += "end "; }

@@ -1,0 +1,95 @@
+// The daemon's UDP: its tables, ports and figures. Read next: daemon.h, relay/udp_listener.h, relay/udp_exit.h.
+#include "core/io/log.h"
+#include "daemon.h"
+
+namespace smx {
+
+namespace {
+
+size_t udp_ports(const Config& config) {
+  size_t n = 0;
+  for (const ListenSpec& l : config.listens) n += l.transport == Transport::udp ? 1u : 0u;
+  return n;
+}
+
+bool has_udp_server(const Config& config) {
+  for (const ServerSpec& s : config.servers)
+    if (s.transport == Transport::udp) return true;
+  return false;
+}
+
+void add_drops(LogLine& line, const UdpCounts& counts) {
+  for (int i = 0; i < kUdpDrops; ++i)
+    if (counts.dropped[i] > 0) line.kv(drop_name(static_cast<UdpDrop>(i)), counts.dropped[i]);
+}
+
+}  // namespace
+
+uint64_t Daemon::udp_arena_bytes() const {
+  const size_t ports = udp_ports(config_);
+  uint64_t n = ports * (UdpListener::arena_bytes() + sizeof(UdpListener*)) + 256;
+  if (ports > 0) n += sizeof(ClientFlows) + ClientFlows::arena_bytes(config_.max_udp_flows);
+  if (has_udp_server(config_)) n += sizeof(ServerFlows) + ServerFlows::arena_bytes(config_.max_udp_flows);
+  return n;
+}
+
+bool Daemon::init_udp() {
+  const size_t ports = udp_ports(config_);
+  udp_listener_ = tables_.raw<UdpListener*>(ports + 1);
+  if (udp_listener_ == nullptr) return false;
+  const Duration silence = or_never(config_.udp_timeout);
+  if (ports > 0) {
+    void* memory = tables_.take(sizeof(ClientFlows), alignof(ClientFlows));
+    if (memory == nullptr) return false;
+    client_flows_ = new (memory) ClientFlows(reactor_, sessions_, *rules_);
+    if (!client_flows_->init(config_.max_udp_flows, silence, tables_)) return false;
+  }
+  if (!has_udp_server(config_)) return true;
+  void* memory = tables_.take(sizeof(ServerFlows), alignof(ServerFlows));
+  if (memory == nullptr) return false;
+  server_flows_ = new (memory) ServerFlows(reactor_, resolver_, *rules_);
+  exit_->set_udp(*server_flows_);
+  return server_flows_->init(config_.max_udp_flows, silence, tables_);
+}
+
+int Daemon::open_udp_port(Fd socket) {
+  void* memory = tables_.take(sizeof(UdpListener), alignof(UdpListener));
+  SMX_CHECK(memory != nullptr);
+  UdpListener* l = new (memory) UdpListener(*client_flows_);
+  const int error = l->start(static_cast<Fd&&>(socket), tables_);
+  udp_listener_[udp_listeners_++] = l;
+  return error;
+}
+
+// TERM: datagrams have no end that could be awaited.
+void Daemon::stop_udp() {
+  for (size_t i = 0; i < udp_listeners_; ++i) udp_listener_[i]->stop();
+  if (client_flows_ != nullptr) client_flows_->shut();
+  if (server_flows_ != nullptr) server_flows_->shut();
+}
+
+void Daemon::write_udp_statistics() {
+  if (client_flows_ != nullptr) {
+    const UdpCounts& c = client_flows_->counts();
+    LogLine line(LogLevel::info, "statistics-udp-ports");
+    line.kv("flows", client_flows_->count()).kv("begun", c.flows).kv("made_room", c.made_room);
+    line.kv("rx", c.rx).kv("tx", c.tx).kv("by_kernel", c.by_kernel);
+    add_drops(line, c);
+  }
+  if (server_flows_ != nullptr) {
+    const UdpCounts& c = server_flows_->counts();
+    LogLine line(LogLevel::info, "statistics-udp-servers");
+    line.kv("flows", server_flows_->count()).kv("begun", c.flows).kv("made_room", c.made_room);
+    line.kv("rx", c.rx).kv("tx", c.tx).kv("not_there", c.server_errors);
+    add_drops(line, c);
+  }
+  uint64_t empty = 0, late = 0;
+  for (uint32_t i = 0; i < sessions_.count(); ++i) {
+    empty += sessions_.at(i).mux().stats().empty_datagrams;
+    late += sessions_.at(i).mux().stats().late_datagrams;
+  }
+  if (client_flows_ == nullptr && server_flows_ == nullptr) return;
+  LogLine(LogLevel::info, "statistics-udp-links").kv("dropped_empty", empty).kv("dropped_ended", late);
+}
+
+}  // namespace smx

@@ -1,0 +1,176 @@
+// What a proxy says to its client and to its server, as pure code: bytes in four pipes, no descriptor, no clock, no heap.
+//
+//     client --from_client--> dialogue --to_server--> server
+//     client <--to_client---- dialogue <--from_server-- server
+//
+// Owner: the engine (proxy.h), which fills from_* and empties to_*. Invariants: a dialogue takes only what it can use or
+// pass on; what has no place stays in its pipe, and the pipe's bound is the bound of what is read. A dialogue is placed
+// into kDialogueBytes of the engine's memory and needs no destructor.
+// Read next: proxy.h; telnet.cc, the smallest one.
+#ifndef SOCKMUX_RELAY_DIALOGUE_H
+#define SOCKMUX_RELAY_DIALOGUE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <new>
+#include <string_view>
+
+#include "core/base/address.h"
+#include "core/base/bytes.h"
+#include "core/base/check.h"
+#include "core/base/clock.h"
+
+namespace smx {
+
+// Bytes that wait, in order, in one piece of memory. data() is valid until the next put() or space().
+class Pipe {
+ public:
+  Pipe() = default;
+  Pipe(uint8_t* memory, size_t capacity) : memory_(memory), capacity_(capacity) {}
+
+  Bytes data() const { return {memory_ + head_, tail_ - head_}; }
+  std::string_view text() const { return as_text(data()); }
+  size_t size() const { return tail_ - head_; }
+  bool empty() const { return head_ == tail_; }
+  size_t room() const { return capacity_ - size(); }
+  size_t capacity() const { return capacity_; }
+
+  // The first `n` bytes are done with. n <= size().
+  void consume(size_t n) {
+    SMX_CHECK(n <= size());
+    head_ += n;
+    moved_ += n;
+    if (head_ == tail_) head_ = tail_ = 0;
+  }
+  void clear() { consume(size()); }
+  // All the room, in one piece; append() tells how much of it was filled.
+  MutBytes space() {
+    if (head_ > 0) {
+      memmove(memory_, memory_ + head_, size());
+      tail_ -= head_;
+      head_ = 0;
+    }
+    return {memory_ + tail_, capacity_ - tail_};
+  }
+  void append(size_t n) {
+    SMX_CHECK(n <= capacity_ - tail_);
+    tail_ += n;
+    moved_ += n;
+  }
+  // As much of `from` as fits; how much that was.
+  size_t put(Bytes from) {
+    const size_t n = from.size < room() ? from.size : room();
+    if (n == 0) return 0;
+    if (n > capacity_ - tail_) (void)space();
+    memcpy(memory_ + tail_, from.data, n);
+    append(n);
+    return n;
+  }
+  // All of it, or nothing and false.
+  bool say(std::string_view text) {
+    if (text.size() > room()) return false;
+    (void)put(as_bytes(text));
+    return true;
+  }
+  // Bytes that ever came and went: changes whenever the pipe does.
+  uint64_t moved() const { return moved_; }
+
+ private:
+  uint8_t* memory_ = nullptr;
+  size_t capacity_ = 0;
+  size_t head_ = 0, tail_ = 0;
+  uint64_t moved_ = 0;
+};
+
+// Moves what fits, at most `most` bytes; how many.
+inline size_t move_bytes(Pipe& from, Pipe& to, uint64_t most = UINT64_MAX) {
+  Bytes b = from.data();
+  if (b.size > most) b.size = static_cast<size_t>(most);
+  const size_t n = to.put(b);
+  from.consume(n);
+  return n;
+}
+
+// A server that a client asks for. `host` is a name or an address without brackets, and stays valid while it is wanted.
+struct Wish {
+  std::string_view protocol;   // as REMITTABLE, PERMIT and REJECT name it
+  std::string_view host;
+  uint16_t port = 0;
+  bool by_default = false;     // what holds if no REMITTABLE is given
+  bool configured = false;     // it is the one that SERVER names: REMITTABLE is not asked
+};
+
+// Why a wish was not fulfilled.
+enum class Failure : uint8_t { not_found, refused, unreachable, timed_out, no_room, local, forbidden, not_remittable };
+// In words, for a client: short, lower case.
+inline const char* in_words(Failure f) {
+  switch (f) {
+    case Failure::not_found: return "unknown host";
+    case Failure::refused: return "connection refused";
+    case Failure::unreachable: return "host unreachable";
+    case Failure::timed_out: return "timed out";
+    case Failure::no_room: return "too many connections";
+    case Failure::local: return "local error";
+    case Failure::forbidden: return "forbidden";
+    case Failure::not_remittable: return "forbidden: not among what this proxy relays (REMITTABLE)";
+  }
+  return "failed";
+}
+
+// What a dialogue works on.
+struct Desk {
+  Pipe from_client, to_client, from_server, to_server;
+  bool client_ended = false;   // nothing comes behind from_client
+  bool server_open = false;    // there is a connection to a server
+  bool server_ended = false;   // nothing comes behind from_server
+  bool server_broken = false;  // ... because the connection broke
+  Address server, own;         // while server_open: its address, and ours toward it
+  Address client, accepted;    // who the client is, and where it was accepted
+
+  // ---- what the dialogue wants, looked at after each step()
+  Wish wish;                 // with Next::connect
+  bool drop_server = false;  // close the connection to the server now; to_server and from_server are emptied
+  bool shut_server = false;  // end the direction to the server behind what to_server holds
+  // Which limit of time runs: TIMEOUT=login for what the client has to say, TIMEOUT=io for data. It starts anew whenever
+  // `clock` or `round` changes; io also whenever a byte moves. When it is over, timed_out() is called.
+  enum class Clock : uint8_t { off, login, io };
+  Clock clock = Clock::login;
+  uint32_t round = 0;
+  bool idle = false;         // it could end now, and the client would only have to come again
+};
+
+class Dialogue {
+ public:
+  enum class Next : uint8_t {
+    wait,     // for bytes, for room, for an end
+    connect,  // to desk.wish; connected() or failed() follows, not from within step()
+    raw,      // all is said: from now on bytes pass unchanged, behind what the pipes hold
+    close,    // the client gets what to_client holds, and then the end; the server is dropped
+    abort,    // the client's connection is reset: what it got is not whole
+  };
+  // Does what can be done now. Called again after every change; two calls without a change in between are harmless.
+  virtual Next step(Desk& desk) = 0;
+  virtual void connected(Desk& desk) = 0;
+  virtual void failed(Desk& desk, Failure why) = 0;
+  // What step() would return; there is no second chance for the same clock and round.
+  virtual Next timed_out(Desk& desk) = 0;
+
+ protected:
+  ~Dialogue() = default;
+};
+
+constexpr size_t kDialogueBytes = 1024;
+
+// Makes a dialogue in `memory`, which has kDialogueBytes.
+template <typename T>
+T* place_dialogue(void* memory) {
+  static_assert(sizeof(T) <= kDialogueBytes);
+  static_assert(alignof(T) <= alignof(max_align_t));
+  return new (memory) T();
+}
+
+}  // namespace smx
+
+#endif

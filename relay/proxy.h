@@ -1,0 +1,148 @@
+// A channel that a proxy serves: the channel at one side, a server that the client asks for at the other, and a dialogue
+// between them that decides what is passed on.
+//
+//   talking --Next::raw, pipes empty--> (a Stream takes over)
+//      |  +--Next::close--> ending --both ends told, or kLinger without progress--> buried
+//      +--Next::abort, or the channel breaks--> buried
+//
+// Owner: Proxies, a table made at the start, memory untouched until a proxy is used. Invariants: bytes are taken from
+// the channel or from the server only while their pipe has room; what the server's socket waits for is computed in
+// update() and nowhere else; the dialogue is called from pump() only, never from within the mux.
+// Read next: dialogue.h, stream.h, exit.h.
+#ifndef SOCKMUX_RELAY_PROXY_H
+#define SOCKMUX_RELAY_PROXY_H
+
+#include <stddef.h>
+
+#include "core/base/arena.h"
+#include "core/io/connect.h"
+#include "core/io/reactor.h"
+#include "core/session/session.h"
+#include "relay/dialogue.h"
+#include "relay/http.h"
+#include "relay/relay.h"
+#include "relay/socks.h"
+#include "relay/stream.h"
+#include "relay/telnet.h"
+
+namespace smx {
+
+class Proxies;
+
+// A request's or answer's head is at most this long. The way out has room for what a proxy adds.
+constexpr size_t kPipeIn = 64 * 1024;
+constexpr size_t kPipeOut = kPipeIn + 2048;
+
+class ProxyStream final : public Endpoint, private FdHandler, private TimerHandler, private Task, private Mortal, private ConnectOwner {
+ public:
+  explicit ProxyStream(Proxies& table);
+  // Makes the dialogue in kDialogueBytes of memory.
+  using Make = Dialogue* (*)(void* memory, const RelayTarget& target);
+  // Takes the channel that the peer opened: accepts it, and begins to talk.
+  void start(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info, Make make);
+
+ private:
+  friend class Proxies;
+  enum class State : uint8_t { free, talking, raw, ending, dead };
+  struct Memory {
+    alignas(max_align_t) uint8_t dialogue[kDialogueBytes];
+    uint8_t from_client[kPipeIn], from_server[kPipeIn];
+    uint8_t to_client[kPipeOut], to_server[kPipeOut];
+  };
+
+  // Endpoint
+  Pulled pull(const MutBytes* piece, int pieces) override;
+  Taken push(const Bytes* piece, int pieces) override;
+  void wants_changed() override { kick(); }
+  void opened() override {}
+  void end() override;
+  void done() override;
+  void abort(CloseCode code) override;
+  void describe(OpenInfo* info) override;
+  // FdHandler, TimerHandler, Task, Mortal, ConnectOwner
+  void on_ready(int fd, uint8_t ready, Time now) override;
+  void on_timer(Timer& timer, Time now) override;
+  void on_task(Time now) override;
+  void on_buried() override;
+  void on_connected(Fd fd, const Address& to, Time now) override;
+  void on_connect_failed(const ConnectFailure& why, Time now) override;
+  bool address_allowed(const Address& to) override;
+
+  void set_state(State to);
+  void kick();
+  void pump(Time now);
+  Dialogue::Next step();
+  bool take_from_client();
+  void read_server();
+  void write_server();
+  void drop_server();
+  void start_connect();
+  void fail(Failure why, const char* reason);
+  void begin_ending(Time now);
+  void end_idle();
+  void end_now();
+  void hand_over();
+  void set_clock(Time now);
+  void update();
+  uint64_t moved() const;
+  void die();
+
+  Proxies& table_;
+  Fd fd_;
+  Timer timer_;
+  Session* session_ = nullptr;
+  ChannelId id_;
+  Connect* connect_ = nullptr;  // while connecting
+  Dialogue* dialogue_ = nullptr;
+  Desk desk_;
+  RelayTarget target_;
+  Dialect dialect_ = Dialect::unknown;
+  State state_ = State::free;
+  bool end_told_ = false;      // pull() has returned the end
+  bool shut_ = false;          // the direction to the server is ended
+  bool write_broken_ = false;  // the server takes nothing more
+  Desk::Clock clock_ = Desk::Clock::off;
+  uint32_t round_ = 0;
+  uint64_t moved_at_ = 0;      // moved() when the clock started
+  uint64_t changes_ = 0;       // ends, failures, servers dropped
+  Text<kAddressText> known_;   // an address that HOSTS= gives to the wished name
+  ProxyStream* next_free_ = nullptr;
+  Memory* memory_ = nullptr;
+};
+
+class Proxies {
+ public:
+  Proxies(Reactor& reactor, Resolver& resolver, Streams& streams) : reactor_(reactor), resolver_(resolver), streams_(streams) {}
+  static uint64_t arena_bytes(uint32_t count);
+  // At most `count` channels are served at once.
+  [[nodiscard]] bool init(uint32_t count, Arena& arena);
+  void set_router(Router& router) { router_ = &router; }
+  // Takes the channel, or returns false: all are in use, and a line in the log says so. Before that happens, those that
+  // are idle (kept HTTP connections) end, the longest idle first.
+  bool open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info, ProxyStream::Make make);
+  uint32_t used() const { return used_; }
+
+ private:
+  friend class ProxyStream;
+  void make_room();
+  Reactor& reactor_;
+  Resolver& resolver_;
+  Streams& streams_;
+  Router* router_ = nullptr;
+  ProxyStream* proxies_ = nullptr;
+  ProxyStream::Memory* memory_ = nullptr;
+  Connect* connects_ = nullptr;  // one each
+  ProxyStream* free_ = nullptr;
+  uint32_t fresh_ = 0;  // from here on never used
+  uint32_t count_ = 0;
+  uint32_t used_ = 0;
+};
+
+// Relays of the registry: SERVER=telnet,-in and so on. With an address and no proxy's work to do they are open_tcp().
+bool open_http(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
+bool open_socks(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
+bool open_telnet(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
+
+}  // namespace smx
+
+#endif

@@ -1,0 +1,54 @@
+// What both ends of UDP flows share: who may, and what became of datagrams.
+//
+// Read next: udp_listener.h (PORT=n/udp), udp_exit.h (DEST=host:port/udp).
+#ifndef SOCKMUX_RELAY_UDP_H
+#define SOCKMUX_RELAY_UDP_H
+
+#include <stdint.h>
+
+#include "core/base/address.h"
+
+namespace smx {
+
+// Why a datagram did not go on. Each is a figure of the statistics, under the name in drop_name().
+enum class UdpDrop : uint8_t {
+  no_link,     // a client's, while no link is up
+  no_channel,  // a client's, for whose flow no channel became free in time
+  refused,     // a client's, that may not, or whose flow the peer refused a moment ago
+  late,        // the link, or the peer, took nothing for too long
+  too_large,   // more than UDP, the dialect, the line, or the local network takes
+  resolving,   // a second one, or one of more than ServerFlows::kKept bytes, while the server's name was looked up
+  socket_full, // the local socket took nothing more
+  server,      // the server's host could not be reached
+};
+constexpr int kUdpDrops = 8;
+inline const char* drop_name(UdpDrop d) {
+  static const char* const kName[kUdpDrops] = {"no_link", "no_channel", "refused", "late", "too_large", "resolving", "socket_full", "unreachable"};
+  return kName[static_cast<int>(d)];
+}
+
+struct UdpCounts {
+  uint64_t rx = 0;  // datagrams from local sockets that went to the link
+  uint64_t tx = 0;  // from the link, sent
+  uint64_t dropped[kUdpDrops] = {};
+  uint64_t by_kernel = 0;  // at the ports for clients
+  uint64_t flows = 0;      // begun
+  uint64_t made_room = 0;  // flows ended for a newer one
+  uint64_t server_errors = 0;  // ICMP said that nobody is there
+  void drop(UdpDrop d) { ++dropped[static_cast<int>(d)]; }
+};
+
+// Who may begin a flow: RELIABLE, PERMIT, REJECT, MAXIMA=conpch.
+class FlowGate {
+ public:
+  // nullptr: welcome, and counted until on_flow_ended(); else the reason why not.
+  virtual const char* flow_refused(const Address& client, const Address& local) = 0;
+  virtual void on_flow_ended(const Address& client) = 0;
+
+ protected:
+  ~FlowGate() = default;
+};
+
+}  // namespace smx
+
+#endif

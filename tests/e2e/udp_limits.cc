@@ -1,0 +1,184 @@
+// UDP at its limits: many flows, the one that makes room, silence, clients that may not, descriptors that run out.
+// Read next: udp.cc.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "tests/e2e/datagrams.h"
+#include "tests/e2e/sockets.h"
+
+using namespace e2e;
+
+namespace {
+
+int64_t figure(Daemon& d, const std::string& event, const std::string& key) {
+  const std::string lines = d.statistics();
+  const size_t at = lines.find("] " + event + " ");
+  if (at == std::string::npos) return -1;
+  const int64_t value = Daemon::value(lines.substr(at, lines.find('\n', at) - at), key);
+  return value < 0 ? 0 : value;
+}
+int64_t at_ports(Daemon& d, const std::string& key) { return figure(d, "statistics-udp-ports", key); }
+int64_t at_servers(Daemon& d, const std::string& key) { return figure(d, "statistics-udp-servers", key); }
+
+using Clients = std::vector<std::unique_ptr<Udp>>;
+
+// Each of `count` clients asks once more, up to `tries` times until it is answered; how many were.
+size_t all_ask(Clients& clients, uint16_t port, size_t count) {
+  while (clients.size() < count) clients.push_back(std::make_unique<Udp>(port));
+  size_t good = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const std::string question = "client " + text(i);
+    good += clients[i]->ask(question, 2) == question;
+  }
+  return good;
+}
+
+}  // namespace
+
+TEST_CASE("UDP: 1,000 flows at once, with the defaults") {
+  UdpServer server(same);
+  Pair p({"DEST=" + local(server.port()) + "/udp"}, {"PORT=127.0.0.1:0/udp"});
+  Clients clients;
+  CHECK(all_ask(clients, p.c->port(), 1000) == 1000);
+  CHECK(all_ask(clients, p.c->port(), 1000) == 1000);  // the same flows
+  CHECK(at_ports(*p.c, "flows") == 1000);
+  CHECK(at_ports(*p.c, "begun") == 1000);
+  CHECK(at_servers(*p.a, "flows") == 1000);
+  CHECK(server.clients() == 1000);
+}
+
+TEST_CASE("UDP: flow number 1,025 takes the place of the one that was silent longest") {
+  UdpServer server(same);
+  Pair p({"DEST=" + local(server.port()) + "/udp", "MAXIMA=channels:2000,udprelay:2000"}, {"PORT=127.0.0.1:0/udp", "MAXIMA=channels:2000"});
+  Clients clients;
+  CHECK(all_ask(clients, p.c->port(), 1024) == 1024);
+  CHECK(clients[0]->ask("client 0 again") == "client 0 again");  // so client 1 is the one
+  CHECK(at_ports(*p.c, "made_room") == 0);
+  Udp newcomer(p.c->port());
+  CHECK(newcomer.ask("hello") == "hello");
+  CHECK(at_ports(*p.c, "made_room") == 1);
+  CHECK(at_ports(*p.c, "flows") == 1024);
+  CHECK(wait_for([&] { return at_servers(*p.a, "flows") == 1024; }, 5));
+  CHECK(clients[0]->ask("client 0, same flow") == "client 0, same flow");
+  CHECK(at_ports(*p.c, "begun") == 1025);
+  CHECK(clients[1]->ask("client 1, a new one") == "client 1, a new one");
+  CHECK(at_ports(*p.c, "begun") == 1026);
+}
+
+TEST_CASE("UDP: all channels in use: the flow that was silent longest makes room for a TCP client, and for a flow") {
+  UdpServer server(same);
+  Server tcp(echoes);
+  Pair p({"DEST=" + local(server.port()) + "/udp", "DEST=" + local(tcp.port()), "MAXIMA=channels:20"}, {"PORT=127.0.0.1:0/udp,127.0.0.1:0"});
+  Clients clients;
+  CHECK(all_ask(clients, p.c->port(), 20) == 20);
+  CHECK(p.c->wait_channels(20, 5));
+  Conn held("127.0.0.1", p.c->port(1));
+  held.send("tcp");
+  CHECK(wait_for([&] { return held.text() == "tcp"; }, 10));
+  Udp newcomer(p.c->port());
+  CHECK(wait_for([&] { return newcomer.ask("hello", 0.5) == "hello"; }, 10));
+  CHECK(held.alive());
+}
+
+TEST_CASE("UDP: over 0.3, too, 60 clients one after the other are all served by 56 channels") {
+  UdpServer server(same);
+  Pair p({"DEST=" + local(server.port()) + "/udp", "SOXCONF=proto:0.3"}, {"PORT=127.0.0.1:0/udp", "SOXCONF=proto:0.3"});
+  Clients clients;
+  for (size_t i = 0; i < 60; ++i) {
+    clients.push_back(std::make_unique<Udp>(p.c->port()));
+    CHECK(wait_for([&] { return clients[i]->ask("hello", 0.5) == "hello"; }, 10));
+  }
+  CHECK(at_ports(*p.c, "flows") <= 56);
+}
+
+TEST_CASE("UDP: TIMEOUT=silence ends a flow at both ends, and only one that is silent") {
+  UdpServer server(same);
+  Pair p({"DEST=" + local(server.port()) + "/udp"}, {"PORT=127.0.0.1:0/udp", "TIMEOUT=silence:1"});
+  Udp quiet(p.c->port()), busy(p.c->port());
+  CHECK(quiet.ask("hello") == "hello");
+  const double end = now() + 1.8;
+  while (now() < end) {
+    CHECK(busy.ask("hello") == "hello");
+    (void)wait_for([] { return false; }, 0.1 / slowness());
+  }
+  CHECK(at_ports(*p.c, "flows") == 1);
+  CHECK(p.a->wait_channels(1, 5));
+  CHECK(at_servers(*p.a, "flows") == 1);
+  CHECK(p.c->wait_channels(0, 10));
+  CHECK(quiet.ask("again") == "again");
+}
+
+TEST_CASE("UDP: the server's side may be the one that does not wait") {
+  UdpServer server(same);
+  Pair p({"DEST=" + local(server.port()) + "/udp", "TIMEOUT=silence:1"}, {"PORT=127.0.0.1:0/udp"});
+  Udp client(p.c->port());
+  CHECK(client.ask("hello") == "hello");
+  CHECK(p.c->wait_channels(0, 10));
+  CHECK(client.ask("again") == "again");
+}
+
+TEST_CASE("UDP: who is not in RELIABLE gets nothing, costs one line, and is counted") {
+  UdpServer server(same);
+  Pair p({"DEST=" + local(server.port()) + "/udp"}, {"PORT=127.0.0.1:0/udp", "RELIABLE=127.0.0.1"});
+  Udp good(p.c->port()), bad(p.c->port(), "127.0.0.1", "127.0.0.2"), bad_too(p.c->port(), "127.0.0.1", "127.0.0.2");
+  for (int i = 0; i < 100; ++i) {
+    bad.send("x");
+    bad_too.send("x");
+  }
+  CHECK(good.ask("hello") == "hello");
+  CHECK(at_ports(*p.c, "refused") == 200);
+  CHECK(p.c->process().count("client-refused") == 1);
+  CHECK(server.got() == Words{"hello"});
+  CHECK(bad.got().empty());
+}
+
+TEST_CASE("UDP: MAXIMA=conpch bounds the flows of one client host") {
+  UdpServer server(same);
+  Pair p({"DEST=" + local(server.port()) + "/udp"}, {"PORT=127.0.0.1:0/udp", "MAXIMA=conpch:3", "TIMEOUT=silence:2"});
+  Clients clients;
+  CHECK(all_ask(clients, p.c->port(), 3) == 3);
+  Udp fourth(p.c->port()), elsewhere(p.c->port(), "127.0.0.1", "127.0.0.2");
+  CHECK(fourth.ask("hello", 0.5) == "(nothing)");
+  CHECK(p.c->process().says("MAXIMA=conpch reached"));
+  CHECK(elsewhere.ask("hello") == "hello");
+  CHECK(p.c->wait_channels(0, 10));
+  CHECK(wait_for([&] { return fourth.ask("hello", 0.5) == "hello"; }, 10));  // not judged again for 5 s
+}
+
+TEST_CASE("UDP: REACHABLE and REJECT count for UDP servers, too") {
+  UdpServer server(same);
+  for (const char* rule : {"REACHABLE=192.0.2.0/24", "REJECT=udprelay:*:127.0.0.1"}) {
+    CAPTURE(rule);
+    Pair p({"DEST=" + local(server.port()) + "/udp", rule}, {"PORT=127.0.0.1:0/udp"});
+    Udp client(p.c->port());
+    client.send("x");
+    CHECK(p.a->process().wait_log("channel-refused", 5));
+    CHECK(p.a->process().says("forbidden"));
+    CHECK(p.c->process().wait_log("client-refused", 5));
+  }
+  CHECK(server.got().empty());
+}
+
+TEST_CASE("UDP: when descriptors run out at the server's side, the oldest flow makes room; nothing else suffers") {
+  UdpServer server(same);
+  Server tcp(echoes);
+  ProcessSetup few;
+  few.files = 60;
+  Pair p({"DEST=" + local(server.port()) + "/udp", "DEST=" + local(tcp.port())}, {"PORT=127.0.0.1:0/udp,127.0.0.1:0"}, few);
+  Clients clients;
+  CHECK(all_ask(clients, p.c->port(), 100) == 100);
+  CHECK(at_servers(*p.a, "made_room") > 30);
+  CHECK(at_servers(*p.a, "flows") < 60);
+  CHECK(at_servers(*p.a, "flows") > 20);
+  CHECK(p.a->process().running());
+}
+
+TEST_CASE("UDP: no byte is allocated after the start, whatever comes") {
+  UdpServer server(same);
+  Pair p({"DEST=" + local(server.port()) + "/udp"}, {"PORT=127.0.0.1:0/udp"});
+  Clients clients;
+  CHECK(all_ask(clients, p.c->port(), 200) == 200);
+  CHECK(Daemon::value(p.a->statistics(), "allocations") == 0);
+  CHECK(Daemon::value(p.c->statistics(), "allocations") == 0);
+}
