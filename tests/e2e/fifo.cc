@@ -354,9 +354,9 @@ TEST_CASE("FIFOs: nobody waits busily: not for the peer, not on an idle link, no
     for (Daemon* d : {&waits, &one, &two, &stuck}) before.emplace_back(d, Daemon::value(d->statistics(), "turns"));
     const double later = now() + 2;
     (void)wait_for([&] { return now() > later; }, 3);
-    for (const auto& [d, turns] : before) {
-      CAPTURE((*d)->command());
-      CHECK(Daemon::value(d->statistics(), "turns") - turns < 20);
+    for (const auto& b : before) {
+      CAPTURE((*b.first)->command());
+      CHECK(Daemon::value(b.first->statistics(), "turns") - b.second < 20);
     }
     stopped->signal(SIGCONT);
   }
