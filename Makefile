@@ -59,12 +59,14 @@ IO_SRCS = \
 	core/io/clock.cc \
 	core/io/connect.cc \
 	core/io/fd.cc \
+	core/io/line_lock.cc \
 	core/io/log.cc \
 	core/io/names.cc \
 	core/io/poll_$(POLLER).cc \
 	core/io/process.cc \
 	core/io/reactor.cc \
 	core/io/resolver.cc \
+	core/io/serial.cc \
 	core/io/signals.cc \
 	core/io/socket.cc
 
@@ -74,7 +76,8 @@ SESSION_SRCS = \
 
 TRANSPORT_SRCS = \
 	transport/tcp.cc \
-	transport/tcp_link.cc
+	transport/tcp_link.cc \
+	transport/tty.cc
 
 RELAY_SRCS = \
 	relay/exit.cc \
@@ -97,6 +100,7 @@ CONFIG_SRCS = \
 	config/protolist.cc \
 	config/report.cc \
 	config/scan.cc \
+	config/serial.cc \
 	config/server.cc \
 	config/settings.cc \
 	config/tables.cc \
@@ -129,6 +133,7 @@ TEST_SRCS = \
 	tests/test_packet.cc \
 	tests/test_reactor.cc \
 	tests/test_scheduler.cc \
+	tests/test_tty.cc \
 	tests/test_words.cc
 
 VECTOR_SRCS = tests/option_vectors.cc
@@ -140,11 +145,13 @@ E2E_SRCS = \
 	tests/e2e/failures.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
+	tests/e2e/line.cc \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
 	tests/e2e/programs.cc \
 	tests/e2e/sockets.cc \
-	tests/e2e/traffic.cc
+	tests/e2e/traffic.cc \
+	tests/e2e/tty.cc
 
 MAN5 = man/sockmux.conf.5
 MAN7 = man/sockmux.7

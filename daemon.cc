@@ -101,14 +101,14 @@ uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, max_fds_ * 2 + links_count_ * 4 + 256) + Sessions::arena_bytes(mux_, links_count_) +
          Streams::arena_bytes(max_fds_) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + sizeof(TcpDialer) + 64) + sizeof(Rules) +
-         (config_.links.count + config_.listens.count) * sizeof(Resolved) +
+         (config_.links.count + config_.listens.count) * sizeof(Resolved) + config_.links.count * (sizeof(TtyLine) + sizeof(TtyLine*) + 64) +
          65536;
 }
 
 // Everything that can fail and that a user must hear of, while standard error is still there.
 int Daemon::prepare() {
   uint32_t connectors = 0;
-  for (const LinkSpec& l : config_.links) connectors += l.kind == LinkSpec::Kind::connect_tcp ? 1u : 0u;
+  for (const LinkSpec& l : config_.links) connectors += l.kind != LinkSpec::Kind::accept_tcp ? 1u : 0u;
   const bool accepts = connectors < config_.links.count;
   links_count_ = config_.max_links != 0 ? config_.max_links : accepts ? 16 : 1;
   if (links_count_ < connectors) links_count_ = connectors;
@@ -156,6 +156,7 @@ int Daemon::prepare() {
   }
   int code = open_ports();
   if (code == 0) code = detach();
+  if (code != 0) end_lines();
   if (code != 0 && pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
   return code;
 }
@@ -222,7 +223,32 @@ int Daemon::open_ports() {
     const int code = open_port(l.at, *next++, l.origin, &l);
     if (code != 0) return code;
   }
+  line_ = tables_.raw<TtyLine*>(config_.links.count + 1);
+  for (const LinkSpec& l : config_.links) {
+    const int code = l.kind == LinkSpec::Kind::device ? open_line(l) : 0;
+    if (code != 0) return code;
+  }
   return 0;
+}
+
+// The device is opened while we may; one that is not there (a USB plug) is tried again like any lost link.
+int Daemon::open_line(const LinkSpec& link) {
+  Text<kDevicePath> path;
+  Text<300> why;
+  if (!find_device(link.path, &path)) why.add("the path is too long");
+  TtyLine* line = new (tables_.take(sizeof(TtyLine), alignof(TtyLine))) TtyLine(reactor_, path.text(), link.serial);
+  const TtyLine::Start start = why.size() > 0 ? TtyLine::Start::wrong : line->start(why);
+  if (start != TtyLine::Start::open) {
+    Text<700> text(start == TtyLine::Start::wrong ? "" : "warning: ");
+    if (!link.origin.file.empty()) text.add(link.origin.file).add(':').add_u(link.origin.line).add(": ");
+    say("", text.add(link.origin.word).add(": ").add(path.text()).add(": ").add(why.text()).text());
+  }
+  line_[lines_++] = line;
+  return start == TtyLine::Start::wrong ? kExitConfig : 0;
+}
+
+void Daemon::end_lines() {
+  for (size_t i = 0; i < lines_; ++i) line_[i]->end();
 }
 
 // Files, identity, background: in this order, since each takes away what the one before needs.
@@ -281,6 +307,7 @@ int Daemon::detach() {
     if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
   }
   if (drops) {
+    for (size_t i = 0; i < lines_; ++i) line_[i]->give_to(who.uid, who.gid);
     error = become(who);
     if (error != 0) return fail("OWNER=", owner, kExitPermission);
   }
@@ -290,6 +317,7 @@ int Daemon::detach() {
     if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
   }
   if (pidfile_.valid()) write_pid(pidfile_.get());
+  for (size_t i = 0; i < lines_; ++i) line_[i]->forked();
   return 0;
 }
 
@@ -322,12 +350,14 @@ void Daemon::start_log() {
 
 void Daemon::start_links() {
   uint32_t next = 0;
+  const Duration longest_pause = config_.retry_max < millis(50) ? millis(50) : config_.retry_max;
+  for (size_t i = 0; i < lines_; ++i) sessions_.at(next++).start(*line_[i], longest_pause, reactor_.now());
   for (const LinkSpec& l : config_.links) {
     if (l.kind != LinkSpec::Kind::connect_tcp) continue;
     void* memory = tables_.take(sizeof(TcpDialer), alignof(TcpDialer));
     SMX_CHECK(memory != nullptr);
     TcpDialer* d = new (memory) TcpDialer(reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_, or_never(config_.connect_timeout));
-    sessions_.at(next++).start(*d, config_.retry_max < millis(50) ? millis(50) : config_.retry_max, reactor_.now());
+    sessions_.at(next++).start(*d, longest_pause, reactor_.now());
   }
 }
 
@@ -338,6 +368,7 @@ int Daemon::run() {
   LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_).kv("links", acceptors_);
   allocations_ = allocations();
   reactor_.run();
+  end_lines();
   LogLine(LogLevel::info, "ended");
   if (pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
   return 0;

@@ -19,6 +19,7 @@
 #include "relay/listener.h"
 #include "rules.h"
 #include "transport/tcp.h"
+#include "transport/tty.h"
 
 namespace smx {
 
@@ -40,6 +41,8 @@ class Daemon final : private SignalHandler, private TimerHandler {
  private:
   int open_ports();
   int open_port(const HostPort& at, const Resolved& list, const Origin& origin, const ListenSpec* port);
+  int open_line(const LinkSpec& link);
+  void end_lines();
   int detach();
   void start_log();
   void start_links();
@@ -68,7 +71,8 @@ class Daemon final : private SignalHandler, private TimerHandler {
   ExitDoor* exit_ = nullptr;
   Listener** listener_ = nullptr;
   TcpAcceptor** acceptor_ = nullptr;
-  size_t listeners_ = 0, acceptors_ = 0;
+  TtyLine** line_ = nullptr;
+  size_t listeners_ = 0, acceptors_ = 0, lines_ = 0;
   Fd pidfile_, logfile_;
   uint64_t allocations_ = 0;
   Address source_;  // SRCIF

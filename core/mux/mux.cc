@@ -116,11 +116,13 @@ void Mux::link_up(const LinkStart& start, Time now) {
   SMX_CHECK(state_ == State::down);
   reset_link();
   start_ = start;
+  pace_ = pace_of(start.rate);
+  scheduler_.set_quantum(start.rate == 0 ? Scheduler::kQuantum : static_cast<int32_t>(pace_.largest));
   nonce_ = (load32(start.random) & 0x7fffffff) | (config_.asks ? 0x80000000u : 0u);
   state_ = State::hello;
   hello_due_ = true;
   last_rx_ = waits_since_ = now;
-  handshake_deadline_ = now + config_.hello_timeout;
+  handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
 }
 
 void Mux::link_down(Time now) {
@@ -170,7 +172,7 @@ void Mux::bye(ByeCode code) {
 
 void Mux::probe(Time now, Duration patience) {
   if (state_ != State::up) return;
-  const Time limit = now + patience;
+  const Time limit = now + patience + pace_.patience;
   if (echo_deadline_ == kNever || limit < echo_deadline_) echo_deadline_ = limit;
   echo_due_ = true;
 }
@@ -194,14 +196,14 @@ Err Mux::on_hello(Bytes payload, Time now) {
     peer_nonce_ = word.nonce;
     state_ = nonce_ > peer_nonce_ ? State::ask : State::wait;
     settings_due_ = state_ == State::ask;
-    handshake_deadline_ = now + config_.hello_timeout;
+    handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
     return Err::none;
   }
   if (config_.proto == MuxConfig::Proto::v1) return Err::wrong_dialect;
   dialect_ = Dialect::v03;
   state_ = State::hellook;
   ++hellook_due_;
-  handshake_deadline_ = now + config_.hello_timeout;
+  handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
   return Err::none;
 }
 
@@ -302,16 +304,25 @@ void Mux::keep(Channel& c, const Bytes* piece, int pieces, size_t skip) {
 
 // ---- time
 
+// Only whole packets are signs of life. While one is coming over a slow line it is given the time that it takes there, once.
+Duration Mux::arriving() const {
+  constexpr Duration kMost = seconds(60);
+  if (start_.rate == 0 || rx_.used() < kHeader) return Duration{0};
+  const Duration takes{static_cast<int64_t>((kHeader + uint64_t{header_.length}) * 1000000 / start_.rate)};
+  return takes < kMost ? takes : kMost;
+}
+
 // When an idle link must be asked. Source: sockmux(7), "Keep-alive and timers".
 Time Mux::ping_deadline() const {
   if (state_ != State::up) return kNever;
-  if (echo_deadline_ != kNever) return echo_deadline_;
-  if (dialect_ == Dialect::v03) return last_rx_ + (config_.ping_interval < seconds(30) ? config_.ping_interval : seconds(30));
+  if (echo_deadline_ != kNever) return echo_deadline_ + arriving();
+  const Duration line{pace_.patience.us + arriving().us};
+  if (dialect_ == Dialect::v03) return last_rx_ + (config_.ping_interval < seconds(30) ? config_.ping_interval : seconds(30)) + line;
   if (tx_.used() > 0 || opening_ > 0) {
     const Duration patience = config_.ping_interval < seconds(5) ? config_.ping_interval : seconds(5);
-    return (waits_since_ > last_rx_ ? waits_since_ : last_rx_) + patience;
+    return (waits_since_ > last_rx_ ? waits_since_ : last_rx_) + patience + line;
   }
-  return last_rx_ + (config_.asks ? config_.ping_interval : Duration{config_.ping_interval.us / 10 * 11});
+  return last_rx_ + (config_.asks ? config_.ping_interval : Duration{config_.ping_interval.us / 10 * 11}) + line;
 }
 
 Time Mux::deadline() const {
@@ -330,7 +341,7 @@ Err Mux::tick(Time now) {
   if (ping_deadline() <= now) {
     if (echo_deadline_ != kNever) return Err::silent;
     echo_due_ = true;
-    echo_deadline_ = now + (dialect_ == Dialect::v1 ? seconds(10) : seconds(30));
+    echo_deadline_ = now + (dialect_ == Dialect::v1 ? seconds(10) : seconds(30)) + pace_.patience;
   }
   return Err::none;
 }

@@ -104,12 +104,23 @@ struct LinkStart {
   char stamp[23] = "19700101-000000.000000";
   uint8_t random[24] = {};
   uint64_t attempt = 0;  // u32 of the process, u32 counting
+  uint32_t rate = 0;     // bytes a second that the link carries; 0: unknown, and fast
 };
 
 struct MuxStats {
   uint64_t rx_bytes = 0, tx_bytes = 0, rx_packets = 0, tx_packets = 0;
   uint64_t opened = 0, accepted = 0, refused = 0, aborted = 0, skipped_packets = 0;
 };
+
+// What a link of a known rate changes, so that a key press is not behind seconds of bulk. Unknown: nothing.
+// Source: sockmux(7), "Order of sending".
+struct Pace {
+  size_t largest;       // payload bytes of a packet of data, and of one channel's turn: 5 ms of line, 128..kMaxPayload
+  size_t unsent;        // data are pulled while no more than this waits unsent in the ring; what is pulled comes on top
+  size_t packet;        // 0.3: the largest packet that we ask for: 250 ms of line, since 4 of them may be on their way; 129..kMaxPacket
+  Duration patience;    // what the line's own time adds to every deadline of the peer's
+};
+Pace pace_of(uint32_t rate);
 
 class Mux final : private TimerHandler {
  public:
@@ -163,6 +174,7 @@ class Mux final : private TimerHandler {
   // Err::silent or Err::handshake_timeout: the link must end.
   Err tick(Time now);
   Duration round_trip() const { return rtt_; }
+  const Pace& pace() const { return pace_; }
   // An ECHO is out and nothing has come since.
   bool asked() const { return echo_deadline_ != kNever; }
 
@@ -240,6 +252,7 @@ class Mux final : private TimerHandler {
   void reset_link();
   void send_or_ask(Channel& c);
   Time ping_deadline() const;
+  Duration arriving() const;
   void go_up(Time now);
   Err on_hello(Bytes payload, Time now);
   void make_hello(TextBase& out) const;
@@ -301,6 +314,7 @@ class Mux final : private TimerHandler {
   State state_ = State::down;
   Dialect dialect_ = Dialect::unknown;
   LinkStart start_;
+  Pace pace_ = pace_of(0);
   uint32_t nonce_ = 0;
   uint32_t peer_nonce_ = 0;
   char peer_hello_[kHelloText + 1] = {};

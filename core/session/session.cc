@@ -93,6 +93,7 @@ void Session::attach(Link& link, Time now) {
   write_stamp(start.stamp);
   fill_random(start.random, sizeof start.random);
   start.attempt = (process_random_ & 0xffffffff) << 32 | ++attempts_;
+  start.rate = link.rate();
   mux_.link_up(start, now);
   LogLine(LogLevel::debug, "link-open").kv("session", number_).kv("peer", link.peer_name());
   link.want(kRead);
