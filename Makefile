@@ -46,6 +46,8 @@ MUX_SRCS = \
 	core/mux/channel.cc \
 	core/mux/mux.cc \
 	core/mux/mux_channels.cc \
+	core/mux/mux_search.cc \
+	core/mux/mux_session.cc \
 	core/mux/mux_tx.cc \
 	core/mux/mux_v03.cc \
 	core/mux/mux_v1.cc \
@@ -75,6 +77,9 @@ SESSION_SRCS = \
 	core/session/sessions.cc
 
 TRANSPORT_SRCS = \
+	transport/fd_link.cc \
+	transport/fifo.cc \
+	transport/stdio.cc \
 	transport/tcp.cc \
 	transport/tcp_link.cc \
 	transport/tty.cc
@@ -129,6 +134,7 @@ TEST_SRCS = \
 	tests/test_log.cc \
 	tests/test_mux.cc \
 	tests/test_mux03.cc \
+	tests/test_mux_session.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
 	tests/test_reactor.cc \
@@ -149,6 +155,8 @@ E2E_SRCS = \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
 	tests/e2e/programs.cc \
+	tests/e2e/resume.cc \
+	tests/e2e/selection.cc \
 	tests/e2e/sockets.cc \
 	tests/e2e/traffic.cc \
 	tests/e2e/tty.cc
@@ -219,13 +227,13 @@ check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
 
 # All tests. The last line of the output is "N passed, N failed", summed over all.
 check:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
 e2e:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 

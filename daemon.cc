@@ -7,6 +7,8 @@
 #include <string.h>
 #include <syslog.h>
 
+#include <type_traits>
+
 #include "config/report.h"
 #include "core/io/clock.h"
 #include "core/io/log.h"
@@ -29,6 +31,8 @@ constexpr uint32_t kSpareFds = 64;
 constexpr Duration kDrain = millis(3500);  // with the goodbye less than the 5 s that init systems give
 constexpr Duration kGoodbye = seconds(1);
 
+constexpr size_t kDialerBytes = sizeof(TcpDialer) + sizeof(FifoDialer) + sizeof(StdioDialer) + sizeof(TtyLine) + 128;  // more than any
+
 int exit_code(int error) {
   switch (error) {
     case EACCES:
@@ -46,6 +50,9 @@ bool size_muxes(const Config& config, uint32_t links, MuxConfig* m) {
   m->packet_size = config.packet_size;
   m->hello_timeout = or_never(config.hello_timeout);
   m->ping_interval = or_never(config.ping_interval);
+  m->hold = config.resume_hold;
+  for (const LinkSpec& l : config.links)
+    if (l.kind == LinkSpec::Kind::stdio) m->hold = seconds(0);  // the process ends with its link
   m->linger = or_never(config.linger_timeout);
   const uint64_t least = Mux::guaranteed_bytes(*m);
   m->memory_bytes = config.memory_bytes / links;
@@ -100,8 +107,8 @@ int known_host(void* context, std::string_view name, Address out[Resolved::kMost
 uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, max_fds_ * 2 + links_count_ * 4 + 256) + Sessions::arena_bytes(mux_, links_count_) +
          Streams::arena_bytes(max_fds_) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
-         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + sizeof(TcpDialer) + 64) + sizeof(Rules) +
-         (config_.links.count + config_.listens.count) * sizeof(Resolved) + config_.links.count * (sizeof(TtyLine) + sizeof(TtyLine*) + 64) +
+         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * sizeof(Dialer*)) + sizeof(Rules) +
+         (config_.links.count + config_.listens.count) * sizeof(Resolved) +
          65536;
 }
 
@@ -114,7 +121,6 @@ int Daemon::prepare() {
   if (links_count_ < connectors) links_count_ = connectors;
   if (links_count_ > Sessions::kMost) links_count_ = Sessions::kMost;
   if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
-  mux_.asks = connectors > 0;
   const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + config_.links.count + kSpareFds;
   max_fds_ = raise_fd_limit(wanted > 1000000 ? 1000000u : static_cast<uint32_t>(wanted));
   if (arena_bytes() > SIZE_MAX / 2) {
@@ -154,7 +160,8 @@ int Daemon::prepare() {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
   }
-  int code = open_ports();
+  int code = make_dialers();
+  if (code == 0) code = open_ports();
   if (code == 0) code = detach();
   if (code != 0) end_lines();
   if (code != 0 && pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
@@ -223,28 +230,7 @@ int Daemon::open_ports() {
     const int code = open_port(l.at, *next++, l.origin, &l);
     if (code != 0) return code;
   }
-  line_ = tables_.raw<TtyLine*>(config_.links.count + 1);
-  for (const LinkSpec& l : config_.links) {
-    const int code = l.kind == LinkSpec::Kind::device ? open_line(l) : 0;
-    if (code != 0) return code;
-  }
   return 0;
-}
-
-// The device is opened while we may; one that is not there (a USB plug) is tried again like any lost link.
-int Daemon::open_line(const LinkSpec& link) {
-  Text<kDevicePath> path;
-  Text<300> why;
-  if (!find_device(link.path, &path)) why.add("the path is too long");
-  TtyLine* line = new (tables_.take(sizeof(TtyLine), alignof(TtyLine))) TtyLine(reactor_, path.text(), link.serial);
-  const TtyLine::Start start = why.size() > 0 ? TtyLine::Start::wrong : line->start(why);
-  if (start != TtyLine::Start::open) {
-    Text<700> text(start == TtyLine::Start::wrong ? "" : "warning: ");
-    if (!link.origin.file.empty()) text.add(link.origin.file).add(':').add_u(link.origin.line).add(": ");
-    say("", text.add(link.origin.word).add(": ").add(path.text()).add(": ").add(why.text()).text());
-  }
-  line_[lines_++] = line;
-  return start == TtyLine::Start::wrong ? kExitConfig : 0;
 }
 
 void Daemon::end_lines() {
@@ -293,7 +279,7 @@ int Daemon::detach() {
     if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
   }
   Fd null;
-  if (!config_.foreground) {
+  if (!foreground_) {
     null = open_null(&error);
     if (error != 0) return fail("/dev/null", "", kExitSystem);
   }
@@ -312,7 +298,7 @@ int Daemon::detach() {
     if (error != 0) return fail("OWNER=", owner, kExitPermission);
   }
   // Last, so that the status says whether all of it went well.
-  if (!config_.foreground) {
+  if (!foreground_) {
     error = daemonize(null.get());
     if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
   }
@@ -323,7 +309,7 @@ int Daemon::detach() {
 
 void Daemon::start_log() {
   LogSetup log;
-  log.to_stderr = config_.foreground || config_.log_stderr;
+  log.to_stderr = foreground_ || config_.log_stderr;
   log.to_syslog = !log.to_stderr && !config_.logfile_given;
   if (!config_.syslog.empty()) {
     static constexpr struct {
@@ -348,17 +334,70 @@ void Daemon::start_log() {
   set_log(log);
 }
 
-void Daemon::start_links() {
-  uint32_t next = 0;
-  const Duration longest_pause = config_.retry_max < millis(50) ? millis(50) : config_.retry_max;
-  for (size_t i = 0; i < lines_; ++i) sessions_.at(next++).start(*line_[i], longest_pause, reactor_.now());
+// What makes links, one for each way to make them; opens what cannot be opened later, and finds out what can be known of
+// the others before. 0 or an exit code.
+int Daemon::make_dialers() {
+  foreground_ = config_.foreground;
+  dialer_ = tables_.raw<Dialer*>(config_.links.count + 1);
+  line_ = tables_.raw<TtyLine*>(config_.links.count + 1);
   for (const LinkSpec& l : config_.links) {
-    if (l.kind != LinkSpec::Kind::connect_tcp) continue;
-    void* memory = tables_.take(sizeof(TcpDialer), alignof(TcpDialer));
-    SMX_CHECK(memory != nullptr);
-    TcpDialer* d = new (memory) TcpDialer(reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_, or_never(config_.connect_timeout));
-    sessions_.at(next++).start(*d, longest_pause, reactor_.now());
+    if (l.kind == LinkSpec::Kind::accept_tcp) continue;
+    const int code = make_dialer(l, &dialer_[dialers_++]);
+    if (code != 0) return code;
   }
+  return 0;
+}
+
+int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
+  const auto make = [&](auto* type, auto&&... arguments) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    void* memory = tables_.take(sizeof(T), alignof(T));
+    SMX_CHECK(memory != nullptr);
+    T* made = new (memory) T(arguments...);
+    *out = made;
+    return made;
+  };
+  const auto fail = [&](std::string_view what, std::string_view why) {
+    Text<500> text(l.origin.word);
+    say("", text.add(": ").add_printable(what).add(": ").add(why).text());
+    return kExitNoInput;
+  };
+  switch (l.kind) {
+    case LinkSpec::Kind::fifo: {
+      Text<200> why;
+      for (const std::string_view path : {l.in_path, l.out_path})
+        if (!check_fifo(path.data(), config_.mkfifo, why)) return fail(path, why.text());
+      FifoDialer* fifo = make(static_cast<FifoDialer*>(nullptr), reactor_, l.in_path, l.out_path);
+      const int error = is_root() ? fifo->keep() : 0;
+      return error == 0 ? 0 : fail(l.in_path, strerror(error));
+    }
+    case LinkSpec::Kind::device: {
+      Text<kDevicePath> path;
+      if (!find_device(l.path, &path)) return fail(l.path, "the path is too long");
+      // Opened while we may; one that is not there (a USB plug) is tried again like any lost link.
+      line_[lines_] = make(static_cast<TtyLine*>(nullptr), reactor_, path.text(), l.serial);
+      Text<300> why;
+      const TtyLine::Start start = line_[lines_++]->start(why);
+      if (start == TtyLine::Start::wrong) return fail(path.text(), why.text());
+      if (start == TtyLine::Start::later)
+        say("warning: ", Text<700>(l.origin.word).add(": ").add(path.text()).add(": ").add(why.text()).add("; tried again").text());
+      return 0;
+    }
+    case LinkSpec::Kind::stdio: {
+      foreground_ = true;
+      const int error = make(static_cast<StdioDialer*>(nullptr), reactor_, static_cast<StdioOwner&>(*this))->take();
+      return error == 0 ? 0 : fail("standard input and output", strerror(error));
+    }
+    default:
+      (void)make(static_cast<TcpDialer*>(nullptr), reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_,
+                 or_never(config_.connect_timeout));
+      return 0;
+  }
+}
+
+void Daemon::start_links() {
+  const Duration longest_pause = config_.retry_max < millis(50) ? millis(50) : config_.retry_max;
+  for (uint32_t i = 0; i < dialers_; ++i) sessions_.at(i).start(*dialer_[i], longest_pause, reactor_.now());
 }
 
 int Daemon::run() {
@@ -379,6 +418,7 @@ void Daemon::on_signal(int signal, Time now) {
     case SIGHUP:
       LogLine(LogLevel::info, "retry-now").kv("reason", "SIGHUP");
       rules_->read_networks();
+      resolver_.forget();
       names_.refresh(now);
       sessions_.retry_now(now);
       break;
@@ -386,14 +426,23 @@ void Daemon::on_signal(int signal, Time now) {
     case SIGCHLD: resolver_.reap(); break;
     case SIGINT:
     case SIGTERM:
-      if (ending_ != Ending::no) {
+      if (ending_ == Ending::goodbye) {
         reactor_.stop();
+        break;
+      }
+      if (ending_ == Ending::draining) {  // no more patience with channels; the peer is still told
+        drain_until_ = now;
+        reactor_.timers().start(end_, now);
         break;
       }
       begin_shutdown(signal == SIGINT ? "SIGINT" : "SIGTERM", now);
       break;
     default: break;
   }
+}
+
+void Daemon::on_stdio_ended(Time now) {
+  if (ending_ == Ending::no) begin_shutdown("the link at standard input has ended", now);
 }
 
 void Daemon::begin_shutdown(const char* why, Time now) {

@@ -9,6 +9,7 @@
 #define SOCKMUX_DAEMON_H
 
 #include "config/config.h"
+#include "config/report.h"
 #include "core/io/names.h"
 #include "core/io/process.h"
 #include "core/io/reactor.h"
@@ -18,6 +19,8 @@
 #include "relay/exit.h"
 #include "relay/listener.h"
 #include "rules.h"
+#include "transport/fifo.h"
+#include "transport/stdio.h"
 #include "transport/tcp.h"
 #include "transport/tty.h"
 
@@ -32,7 +35,7 @@ constexpr int kExitPermission = 77;
 // A line on standard error, for who starts the daemon.
 void say(const char* kind, std::string_view text);
 
-class Daemon final : private SignalHandler, private TimerHandler {
+class Daemon final : private SignalHandler, private TimerHandler, private StdioOwner {
  public:
   explicit Daemon(const Config& config) : config_(config) {}
   int prepare();
@@ -41,13 +44,15 @@ class Daemon final : private SignalHandler, private TimerHandler {
  private:
   int open_ports();
   int open_port(const HostPort& at, const Resolved& list, const Origin& origin, const ListenSpec* port);
-  int open_line(const LinkSpec& link);
   void end_lines();
   int detach();
   void start_log();
+  int make_dialers();
+  int make_dialer(const LinkSpec& link, Dialer** out);
   void start_links();
   void on_signal(int signal, Time now) override;
   void on_timer(Timer& timer, Time now) override;
+  void on_stdio_ended(Time now) override;
   void begin_shutdown(const char* why, Time now);
   void write_statistics();
   uint64_t arena_bytes() const;
@@ -68,6 +73,9 @@ class Daemon final : private SignalHandler, private TimerHandler {
   Streams streams_{reactor_, resolver_};
   TcpLinks tcp_links_{reactor_};
   Sessions sessions_{reactor_};
+  Dialer** dialer_ = nullptr;
+  uint32_t dialers_ = 0;
+  bool foreground_ = false;
   ExitDoor* exit_ = nullptr;
   Listener** listener_ = nullptr;
   TcpAcceptor** acceptor_ = nullptr;

@@ -73,7 +73,7 @@ bool built(const Config& config) {
   };
   for (const LinkSpec& l : config.links) {
     if (l.secure) no(l.origin, "secure links");
-    else if (l.kind != LinkSpec::Kind::accept_tcp && l.kind != LinkSpec::Kind::connect_tcp && l.kind != LinkSpec::Kind::device) no(l.origin, "links over FIFOs and programs");
+    else if (l.kind == LinkSpec::Kind::program) no(l.origin, "links over programs");
   }
   for (const ListenSpec& l : config.listens)
     if (l.transport == Transport::udp) no(l.origin, "UDP ports");

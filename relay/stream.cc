@@ -14,6 +14,8 @@ namespace {
 // After the peer has ended the channel: how long a client may still send before it is cut off.
 constexpr Duration kLinger = seconds(5);
 constexpr size_t kDropATurn = 65536;
+// For links, the resolver and the log, however many channels the peer opens. Less than listeners leave.
+constexpr uint32_t kSpareFds = 8;
 }  // namespace
 
 // ---- the table
@@ -55,7 +57,9 @@ void Streams::give(Stream& s) {
 Connect* Streams::take_connect() {
   if (idle_connects_ > 0) return free_connects_[--idle_connects_];
   SMX_CHECK(fresh_connects_ < count_);  // there are as many as streams
-  return new (&connects_[fresh_connects_++]) Connect(reactor_, resolver_);
+  Connect* c = new (&connects_[fresh_connects_++]) Connect(reactor_, resolver_);
+  c->leave_fds(kSpareFds);
+  return c;
 }
 
 void Streams::give(Connect& c) { free_connects_[idle_connects_++] = &c; }

@@ -49,6 +49,8 @@ class TtyLine final : public Dialer, public Link, private FdHandler, private Tim
   void set_owner(LinkOwner& owner) override { owner_ = &owner; }
   void shut_write() override;
   void close(bool gently) override;
+  bool clean_start() const override { return false; }
+  bool forgets() const override { return true; }
   bool lossy() const override { return false; }
   uint32_t rate() const override { return rate_; }
   size_t frame_hint() const override { return 0; }

@@ -102,6 +102,7 @@ void Connect::try_next(Time now) {
     const Address to = list_.address[next_++];
     const Address source = source_.family == to.family ? source_ : Address{};
     int error = source_.family != 0 && source.family == 0 ? EADDRNOTAVAIL : 0;
+    if (error == 0 && reactor_.fds_left() <= spare_fds_) error = EMFILE;
     if (error == 0) fd_ = connect_tcp(to, source, &error);
     if (error == 0) error = reactor_.watch(fd_.get(), *this) == 0 ? 0 : EMFILE;
     if (error == EMFILE) fd_.reset();

@@ -141,7 +141,6 @@ int SerialPort::set(const SerialSettings& settings) {
   now.c_cc[VTIME] = 0;
   if (cfsetispeed(&now, speed->code) < 0 || cfsetospeed(&now, speed->code) < 0) return errno;
   if (tcsetattr(fd_.get(), TCSANOW, &now) < 0) return errno;
-  (void)tcflush(fd_.get(), TCIFLUSH);
   // tcsetattr() is content when it could do anything at all (POSIX).
   termios is;
   if (tcgetattr(fd_.get(), &is) < 0) return errno;

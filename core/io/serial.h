@@ -27,8 +27,8 @@ class SerialPort {
   SerialPort& operator=(const SerialPort&) = delete;
   ~SerialPort() { close(); }
 
-  // Opens it for this process alone: O_NOCTTY, flock(2), TIOCEXCL; raw mode with these settings; what came before is
-  // dropped. Without termios (ENOTTY) it is used as it is: see has_termios(). EWOULDBLOCK: another program has it.
+  // Opens it for this process alone: O_NOCTTY, flock(2), TIOCEXCL; raw mode with these settings. What came before is
+  // kept: it may be the peer's HELLO. Without termios (ENOTTY) it is used as it is: see has_termios(). EWOULDBLOCK: another program has it.
   int open(const char* path, const SerialSettings& settings);
   // Puts the settings back that it had, drops what is still unsent (a line that is stopped must not stop us), closes.
   void close();

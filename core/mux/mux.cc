@@ -10,6 +10,7 @@ namespace smx {
 
 namespace {
 constexpr int kTimersATurn = 256;
+constexpr Duration kHelloAgain = seconds(1);
 }  // namespace
 
 // ---- memory
@@ -93,19 +94,16 @@ void Mux::shrink(Channel& c) {
 // ---- the link
 
 void Mux::reset_link() {
-  dialect_ = Dialect::unknown;
+  if (!session_live_) dialect_ = Dialect::unknown;
   hello_due_ = settings_due_ = setopt_due_ = echo_due_ = ack_due_ = echook_due_ = bye_due_ = bye_gathered_ = hellook_seen_ =
       false;
   hellook_due_ = 0;
   ctl_size_ = ctl_sent_ = 0;
-  tx_.reset(0);
   rx_.reset(0);
-  sent_ = frame_end_ = 0;
-  rx_numbered_ = rx_acked_ = 0;
-  ack_deadline_ = handshake_deadline_ = echo_sent_ = echo_deadline_ = kNever;
+  ring_open_ = resumed_ = false;
+  ack_deadline_ = handshake_deadline_ = hello_again_ = echo_sent_ = echo_deadline_ = kNever;
   peer_packet_ = kFirstPacket03;
   peer_conndata_ = false;
-  peer_channels_ = 0;
   peer_hello_size_ = 0;
   peer_bye_ = 0xff;
   header_ = Header{};
@@ -118,46 +116,25 @@ void Mux::link_up(const LinkStart& start, Time now) {
   start_ = start;
   pace_ = pace_of(start.rate);
   scheduler_.set_quantum(start.rate == 0 ? Scheduler::kQuantum : static_cast<int32_t>(pace_.largest));
-  nonce_ = (load32(start.random) & 0x7fffffff) | (config_.asks ? 0x80000000u : 0u);
+  nonce_ = (load32(start.random) & 0x7fffffff) | (config_.asks || start.asks ? 0x80000000u : 0u);
   state_ = State::hello;
   hello_due_ = true;
   last_rx_ = waits_since_ = now;
   handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
-}
-
-void Mux::link_down(Time now) {
-  (void)now;
-  if (state_ == State::down) return;
-  state_ = State::closing;  // nobody can open a channel from within the calls below
-  committed_ -= base_committed_;
-  base_committed_ = 0;
-  for_each_used([this](Channel& c) {
-    if (c.life == Life::orphan) return;
-    c.sched.leave();
-    c.due_node.leave();
-    c.due = 0;
-    timers_.stop(c);
-    const bool told = c.life == Life::open || c.life == Life::ended;  // an acceptor that still connects has seen nothing
-    if (told && c.rx == Rx::end && c.attached && !c.queue.empty()) return make_orphan(c);
-    c.queue.clear(pool_);
-    if (c.attached) {
-      detach(c);
-      ++stats_.aborted;
-      events_.on_abort(id_of(c), CloseCode::reset);
-    }
-    if (c.life != Life::free) release(c);
-  });
-  const size_t numbers = config_.accepts < 256u ? 256u : config_.accepts;
-  memset(theirs_, 0, numbers * sizeof *theirs_);
-  reset_link();
-  room_wanted_ = false;  // on_up() comes first
-  state_ = State::down;
+  if (start.repeat) hello_again_ = now + kHelloAgain + pace_.patience;
+  if (next_hello_size_ > 0 && start.search) {
+    const Bytes hello{next_hello_, next_hello_size_};
+    next_hello_size_ = 0;
+    (void)on_hello(hello, now);  // what cannot be spoken ends with the deadline
+  }
 }
 
 void Mux::go_up(Time now) {
   state_ = State::up;
   handshake_deadline_ = kNever;
   last_rx_ = now;
+  ring_open_ = true;
+  hold_deadline_ = kNever;
   echo_due_ = dialect_ == Dialect::v1;  // measures the round trip, and confirms the session to the answerer
   room_wanted_ = !can_open();
   events_.on_up();
@@ -166,7 +143,9 @@ void Mux::go_up(Time now) {
 void Mux::bye(ByeCode code) {
   if (state_ == State::down || state_ == State::closing) return;
   bye_code_ = code;
-  bye_due_ = dialect_ == Dialect::v1;
+  bye_due_ = dialect_ == Dialect::v1 && state_ != State::hello;
+  bye_gathered_ = !ring_open_;  // nothing has to go out before it
+  bye_at_ = 0;
   state_ = State::closing;
 }
 
@@ -185,12 +164,15 @@ void Mux::make_hello(TextBase& out) const {
 // HELLO of either dialect: decides which one it is.
 Err Mux::on_hello(Bytes payload, Time now) {
   const std::string_view text = as_text(payload).substr(0, as_text(payload).find('\0'));
-  peer_hello_size_ = text.size() < kHelloText ? text.size() : kHelloText;
-  memcpy(peer_hello_, text.data(), peer_hello_size_);
   const HelloWord word = parse_hello_word(payload);
   Text<kHelloText> own;
   make_hello(own);
-  if ((word.present && word.nonce == nonce_) || text == own.text()) return Err::own_echo;
+  if ((word.present && word.nonce == nonce_) || text == own.text()) return start_.search ? Err::none : Err::own_echo;
+  // Ours may have gone out before the peer was there to hear it.
+  if (start_.search && word.present && (dialect_ != Dialect::v1 || state_ == State::hello || word.nonce != peer_nonce_)) hello_due_ = true;
+  if (start_.repeat && !word.present && text.substr(0, kHelloText) != std::string_view(peer_hello_, peer_hello_size_)) hello_due_ = true;
+  peer_hello_size_ = text.size() < kHelloText ? text.size() : kHelloText;
+  memcpy(peer_hello_, text.data(), peer_hello_size_);
   if (word.present && config_.proto != MuxConfig::Proto::v03) {
     dialect_ = Dialect::v1;
     peer_nonce_ = word.nonce;
@@ -200,6 +182,7 @@ Err Mux::on_hello(Bytes payload, Time now) {
     return Err::none;
   }
   if (config_.proto == MuxConfig::Proto::v1) return Err::wrong_dialect;
+  end_session(now);  // what was held belongs to a peer that could do more
   dialect_ = Dialect::v03;
   state_ = State::hellook;
   ++hellook_due_;
@@ -221,11 +204,20 @@ Err Mux::parse(Time now) {
   Run run;
   Err e = Err::none;
   while (e == Err::none && rx_.used() >= kHeader) {
+    if (start_.search && !ring_open_ && state_ != State::closing) {
+      const Found found = find_start();
+      if (found == Found::part) break;
+      if (found == Found::no) {
+        rx_.release(rx_.head() + 1);
+        continue;
+      }
+    }
     uint8_t raw[kHeader];
     rx_.copy_out(rx_.head(), raw, kHeader);
     header_ = decode_header(raw);
     bool known = true;
-    e = check_header(header_, dialect_ == Dialect::v1 ? Dialect::v1 : Dialect::v03, &known);
+    const bool v1 = dialect_ == Dialect::v1 && state_ != State::hello;  // HELLO is one of 0.3
+    e = check_header(header_, v1 ? Dialect::v1 : Dialect::v03, &known);
     if (e != Err::none) break;
     const size_t total = kHeader + header_.length;
     if (rx_.used() < total) break;
@@ -256,7 +248,7 @@ Err Mux::parse(Time now) {
     rx_.release(rx_.head() + total);
   }
   flush(run, now);
-  if (dialect_ == Dialect::v1 && rx_numbered_ > rx_acked_) {
+  if (ring_open_ && dialect_ == Dialect::v1 && rx_numbered_ > rx_acked_) {
     if (rx_numbered_ - rx_acked_ >= 8192) {
       ack_due_ = true;
     } else if (ack_deadline_ == kNever) {
@@ -322,18 +314,26 @@ Time Mux::ping_deadline() const {
     const Duration patience = config_.ping_interval < seconds(5) ? config_.ping_interval : seconds(5);
     return (waits_since_ > last_rx_ ? waits_since_ : last_rx_) + patience + line;
   }
-  return last_rx_ + (config_.asks ? config_.ping_interval : Duration{config_.ping_interval.us / 10 * 11}) + line;
+  return last_rx_ + (nonce_ > peer_nonce_ ? config_.ping_interval : Duration{config_.ping_interval.us / 10 * 11}) + line;
 }
 
 Time Mux::deadline() const {
-  if (state_ == State::down) return timers_.next();
-  return earlier(earlier(timers_.next(), handshake_deadline_), earlier(ack_deadline_, ping_deadline()));
+  if (state_ == State::down || state_ == State::hello) {
+    return earlier(earlier(timers_.next(), handshake_deadline_), hold_deadline_);
+  }
+  return earlier(earlier(earlier(timers_.next(), handshake_deadline_), hello_again_), earlier(ack_deadline_, ping_deadline()));
 }
 
 Err Mux::tick(Time now) {
   timers_.run(now, kTimersATurn);
+  // Not between ask and answer: the two must mean the same session.
+  if (hold_deadline_ <= now && (state_ == State::down || state_ == State::hello)) end_session(now);
   if (state_ == State::down) return Err::none;
   if (handshake_deadline_ <= now) return Err::handshake_timeout;
+  if (hello_again_ <= now) {
+    hello_due_ = hello_due_ || state_ == State::hello;
+    hello_again_ = state_ == State::hello ? now + kHelloAgain + pace_.patience : kNever;
+  }
   if (ack_deadline_ <= now) {
     ack_due_ = true;
     ack_deadline_ = kNever;
