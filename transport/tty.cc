@@ -65,7 +65,11 @@ TtyLine::TtyLine(Reactor& reactor, std::string_view path, const SerialSettings& 
 TtyLine::Start TtyLine::start(TextBase& why) {
   int error = 0;
   const DeviceKind kind = device_kind(path_.c_str(), &error);
-  if (kind == DeviceKind::other || kind == DeviceKind::fifo) {
+  if (kind == DeviceKind::fifo) {
+    why.add("is a FIFO; these go one way: commin@ and commout@");
+    return Start::wrong;
+  }
+  if (kind == DeviceKind::other) {
     why.add("is no device; expected a serial line or another character device");
     return Start::wrong;
   }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #if defined(__linux__)
 #include <sys/timerfd.h>
@@ -17,6 +18,7 @@ namespace e2e {
 Line::Line(const TempFolder& folder, double rate) : rate_(rate), last_(now()) {
   name_[0] = folder / "ttyA";
   name_[1] = folder / "ttyB";
+  REQUIRE(chmod(folder.path().c_str(), 0755) == 0);
   plug(0);
   plug(1);
 #if defined(__linux__)
@@ -28,8 +30,10 @@ Line::Line(const TempFolder& folder, double rate) : rate_(rate), last_(now()) {
 }
 
 Line::~Line() {
-  unplug(0);
-  unplug(1);
+  for (int end = 0; end < 2; ++end) {
+    if (!device_[end].empty()) unlink(lock(end).c_str());  // of daemons that were killed
+    unplug(end);
+  }
   if (ticks_ >= 0) close(ticks_);
 }
 
@@ -51,6 +55,8 @@ void Line::plug(int end) {
   cfsetispeed(&t, B1200);
   cfsetospeed(&t, B1200);
   REQUIRE(tcsetattr(slave_[end], TCSANOW, &t) == 0);
+  // As for a daemon that has become a member of dialout.
+  REQUIRE(chmod(device_[end].c_str(), 0666) == 0);
   REQUIRE(symlink(device_[end].c_str(), name_[end].c_str()) == 0);
 }
 
