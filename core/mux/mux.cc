@@ -308,7 +308,7 @@ Duration Mux::arriving() const {
 Time Mux::ping_deadline() const {
   if (state_ != State::up) return kNever;
   if (echo_deadline_ != kNever) return echo_deadline_ + arriving();
-  const Duration line{pace_.patience.us + arriving().us};
+  const Duration line = pace_.patience;
   if (dialect_ == Dialect::v03) return last_rx_ + (config_.ping_interval < seconds(30) ? config_.ping_interval : seconds(30)) + line;
   if (tx_.used() > 0 || opening_ > 0) {
     const Duration patience = config_.ping_interval < seconds(5) ? config_.ping_interval : seconds(5);
@@ -319,9 +319,9 @@ Time Mux::ping_deadline() const {
 
 Time Mux::deadline() const {
   if (state_ == State::down || state_ == State::hello) {
-    return earlier(earlier(timers_.next(), handshake_deadline_), hold_deadline_);
+    return earlier(earlier(earlier(timers_.next(), handshake_deadline_), hello_again_), hold_deadline_);
   }
-  return earlier(earlier(earlier(timers_.next(), handshake_deadline_), hello_again_), earlier(ack_deadline_, ping_deadline()));
+  return earlier(earlier(timers_.next(), handshake_deadline_), earlier(ack_deadline_, ping_deadline()));
 }
 
 Err Mux::tick(Time now) {
@@ -330,9 +330,9 @@ Err Mux::tick(Time now) {
   if (hold_deadline_ <= now && (state_ == State::down || state_ == State::hello)) end_session(now);
   if (state_ == State::down) return Err::none;
   if (handshake_deadline_ <= now) return Err::handshake_timeout;
-  if (hello_again_ <= now) {
-    hello_due_ = hello_due_ || state_ == State::hello;
-    hello_again_ = state_ == State::hello ? now + kHelloAgain + pace_.patience : kNever;
+  if (hello_again_ <= now && state_ == State::hello) {
+    hello_due_ = true;
+    hello_again_ = now + kHelloAgain + pace_.patience;
   }
   if (ack_deadline_ <= now) {
     ack_due_ = true;
