@@ -357,36 +357,39 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
     *out = made;
     return made;
   };
-  const auto fail = [&](std::string_view what, std::string_view why) {
+  const auto fail = [&](std::string_view what, std::string_view why, int code) {
     Text<500> text(l.origin.word);
-    say("", text.add(": ").add_printable(what).add(": ").add(why).text());
-    return kExitNoInput;
+    say("", text.add(": ").add_printable(what).add(what.empty() ? "" : ": ").add(why).text());
+    return code;
   };
   switch (l.kind) {
     case LinkSpec::Kind::fifo: {
       Text<200> why;
-      for (const std::string_view path : {l.in_path, l.out_path})
-        if (!check_fifo(path.data(), config_.mkfifo, why)) return fail(path, why.text());
+      for (const std::string_view path : {l.in_path, l.out_path}) {
+        const int error = check_fifo(path.data(), path.data() == l.out_path.data(), config_.mkfifo, why);
+        if (error != 0) return fail(path, why.text(), error == EACCES ? kExitPermission : kExitNoInput);
+      }
       FifoDialer* fifo = make(static_cast<FifoDialer*>(nullptr), reactor_, l.in_path, l.out_path);
       const int error = is_root() ? fifo->keep() : 0;
-      return error == 0 ? 0 : fail(l.in_path, strerror(error));
+      return error == 0 ? 0 : fail(l.in_path, strerror(error), exit_code(error));
     }
     case LinkSpec::Kind::device: {
       Text<kDevicePath> path;
-      if (!find_device(l.path, &path)) return fail(l.path, "the path is too long");
+      if (!find_device(l.path, &path)) return fail(l.path, "the path is too long", kExitNoInput);
       // Opened while we may; one that is not there (a USB plug) is tried again like any lost link.
       line_[lines_] = make(static_cast<TtyLine*>(nullptr), reactor_, path.text(), l.serial);
       Text<300> why;
       const TtyLine::Start start = line_[lines_++]->start(why);
-      if (start == TtyLine::Start::wrong) return fail(path.text(), why.text());
+      if (start == TtyLine::Start::wrong) return fail(path.text(), why.text(), kExitNoInput);
       if (start == TtyLine::Start::later)
         say("warning: ", Text<700>(l.origin.word).add(": ").add(path.text()).add(": ").add(why.text()).add("; tried again").text());
       return 0;
     }
     case LinkSpec::Kind::stdio: {
       foreground_ = true;
-      const int error = make(static_cast<StdioDialer*>(nullptr), reactor_, static_cast<StdioOwner&>(*this))->take();
-      return error == 0 ? 0 : fail("standard input and output", strerror(error));
+      stdio_ = make(static_cast<StdioDialer*>(nullptr), reactor_, static_cast<StdioOwner&>(*this));
+      Text<200> why;
+      return stdio_->take(why) ? 0 : fail("", why.text(), kExitNoInput);
     }
     default:
       (void)make(static_cast<TcpDialer*>(nullptr), reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_,
@@ -408,6 +411,7 @@ int Daemon::run() {
   allocations_ = allocations();
   reactor_.run();
   end_lines();
+  if (stdio_ != nullptr) stdio_->restore();
   LogLine(LogLevel::info, "ended");
   if (pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
   return 0;

@@ -75,6 +75,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Sessions sessions_{reactor_};
   Dialer** dialer_ = nullptr;
   uint32_t dialers_ = 0;
+  StdioDialer* stdio_ = nullptr;
   bool foreground_ = false;
   ExitDoor* exit_ = nullptr;
   Listener** listener_ = nullptr;

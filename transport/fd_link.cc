@@ -21,9 +21,10 @@ int FdLink::open(Fd in, Fd out, std::string_view name) {
 }
 
 void FdLink::want(uint8_t events) {
+  if (shut_) events &= kRead;
   if (!out_.valid()) return reactor_.want(in_.get(), events);
   reactor_.want(in_.get(), events & kRead);
-  if (!shut_) reactor_.want(out_.get(), events & kWrite);
+  reactor_.want(out_.get(), events & kWrite);
 }
 
 // The end of one FIFO is its close; of a socket, its shutdown.

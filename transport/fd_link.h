@@ -32,7 +32,7 @@ class FdLink final : public Link, private FdHandler {
   bool is_open() const { return in_.valid(); }
 
   IoResult readv(const MutBytes* piece, int pieces) override { return readv_fd(in_.get(), piece, pieces); }
-  IoResult writev(const Bytes* piece, int pieces) override { return writev_fd(out(), piece, pieces); }
+  IoResult writev(const Bytes* piece, int pieces) override { return shut_ ? IoResult{0, true, 0} : writev_fd(out(), piece, pieces); }
   void want(uint8_t events) override;
   void set_owner(LinkOwner& owner) override { owner_ = &owner; }
   void shut_write() override;

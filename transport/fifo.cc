@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,23 +13,49 @@
 namespace smx {
 
 namespace {
-// A reader that says nothing does not wake us: so often it is looked for.
+
+// A reader that comes and says nothing does not wake us: so often it is looked for, at first and then.
+constexpr Duration kFirstLook = millis(20);
 constexpr Duration kLook = seconds(1);
+constexpr int kFlags = O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
+
+// Nobody is at the other end (any more). A reader's end that has never had a writer does not count as left.
+bool is_left(int fd, short asked) {
+  pollfd p{fd, asked, 0};
+  return ::poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+// Is the file at `path` another one than that behind `fd`, or none?
+bool is_replaced(int fd, const char* path) {
+  struct stat a, b;
+  return fstat(fd, &a) < 0 || stat(path, &b) < 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino;
+}
+
+bool is_fifo(int fd) {
+  struct stat st;
+  return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
 }  // namespace
 
-bool check_fifo(const char* path, bool make, TextBase& why) {
+int check_fifo(const char* path, bool writes, bool make, TextBase& why) {
   struct stat st;
-  if (stat(path, &st) < 0) {
-    if (errno == ENOENT && make && mkfifo(path, 0600) == 0) return true;
-    why.add(strerror(errno));
-    if (errno == ENOENT && !make) why.add(" (make it with mkfifo, or say SOXCONF=mkfifo)");
-    return false;
+  if (stat(path, &st) < 0 && (errno != ENOENT || !make || mkfifo(path, 0600) < 0 || stat(path, &st) < 0)) {
+    const int error = errno;
+    why.add(strerror(error));
+    if (error == ENOENT && !make) why.add(" (make it with mkfifo, or say SOXCONF=mkfifo)");
+    return error;
   }
-  if (S_ISFIFO(st.st_mode)) return true;
-  why.add(S_ISREG(st.st_mode) ? "a plain file" : S_ISDIR(st.st_mode) ? "a directory" : S_ISCHR(st.st_mode) ? "a device" : "something else");
-  why.add(", and a FIFO was expected");
-  if (S_ISCHR(st.st_mode)) why.add(" (a device goes both ways: comm@)");
-  return false;
+  if (!S_ISFIFO(st.st_mode)) {
+    why.add(S_ISREG(st.st_mode) ? "a plain file" : S_ISDIR(st.st_mode) ? "a directory" : S_ISCHR(st.st_mode) ? "a device" : "something else");
+    why.add(", and a FIFO was expected");
+    if (S_ISCHR(st.st_mode)) why.add(" (a device goes both ways: comm@)");
+    return EINVAL;
+  }
+  if (access(path, writes ? W_OK : R_OK) == 0) return 0;
+  const int error = errno;
+  why.add(writes ? "cannot write: " : "cannot read: ").add(strerror(error));
+  return error;
 }
 
 FifoDialer::FifoDialer(Reactor& reactor, std::string_view in_path, std::string_view out_path)
@@ -43,70 +70,89 @@ void FifoDialer::fail(std::string_view what, const char* path, int error, Time n
 }
 
 int FifoDialer::keep() {
-  kept_in_ = Fd(::open(in_path_.data(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
-  if (kept_in_.valid()) kept_out_ = Fd(::open(out_path_.data(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  kept_in_ = Fd(::open(in_path_.data(), O_RDONLY | kFlags));
+  if (!kept_in_.valid()) return errno;
+  // An end to write to can be opened only while there is a reader: for a moment that is ourselves.
+  const Fd both(::open(out_path_.data(), O_RDWR | kFlags));
+  if (both.valid()) kept_out_ = Fd(::open(out_path_.data(), O_WRONLY | kFlags));
   return kept_out_.valid() ? 0 : errno;
-}
-
-void FifoDialer::join(Fd in, Fd out, Time now) {
-  const int error = link_.open(static_cast<Fd&&>(in), static_cast<Fd&&>(out), name_.text());
-  if (error != 0) return fail("no descriptor left for ", in_path_.data(), error, now);
-  owner_->on_dialed(link_, now);
 }
 
 void FifoDialer::dial(DialOwner& owner, Time now) {
   owner_ = &owner;
+  pause_ = kFirstLook;
   // As the user that we are by now, both ways? Else the kept ones are all that there is.
   if (kept_in_.valid() && access(in_path_.data(), R_OK) == 0 && access(out_path_.data(), W_OK) == 0) {
     kept_in_.reset();
     kept_out_.reset();
   }
-  if (kept_in_.valid()) {
-    Fd in(fcntl(kept_in_.get(), F_DUPFD_CLOEXEC, 3)), out(fcntl(kept_out_.get(), F_DUPFD_CLOEXEC, 3));
-    if (!in.valid() || !out.valid()) return fail("no descriptor left for ", in_path_.data(), EMFILE, now);
-    return join(static_cast<Fd&&>(in), static_cast<Fd&&>(out), now);
-  }
-  in_ = Fd(::open(in_path_.data(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
-  if (!in_.valid()) return fail("cannot read ", in_path_.data(), errno, now);
-  struct stat st;
-  if (fstat(in_.get(), &st) < 0 || !S_ISFIFO(st.st_mode)) return fail("not a FIFO any more: ", in_path_.data(), EINVAL, now);
-  try_out(now);
+  if (open_in(now)) look(now);
 }
 
-void FifoDialer::try_out(Time now) {
-  Fd out(::open(out_path_.data(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
-  if (!out.valid() && errno == ENXIO) {  // nobody reads it yet
-    if (!watched_ && reactor_.watch(in_.get(), *this) != 0) return fail("no descriptor left for ", in_path_.data(), EMFILE, now);
+bool FifoDialer::open_in(Time now) {
+  const bool kept = kept_in_.valid();
+  in_ = Fd(kept ? fcntl(kept_in_.get(), F_DUPFD_CLOEXEC, 3) : ::open(in_path_.data(), O_RDONLY | kFlags));
+  if (!in_.valid()) {
+    fail("cannot read ", in_path_.data(), errno, now);
+  } else if (!is_fifo(in_.get())) {
+    fail("not a FIFO any more: ", in_path_.data(), EINVAL, now);
+  } else if (reactor_.watch(in_.get(), *this) != 0) {
+    fail("no descriptor left for ", in_path_.data(), EMFILE, now);
+  } else {
     watched_ = true;
-    if (!told_) LogLine(LogLevel::info, "waiting").kv("for", name_.text()).kv("reason", "nobody reads the FIFO yet");
-    told_ = true;
-    reactor_.want(in_.get(), kRead);
-    return reactor_.timers().start(timer_, now + kLook);
+    return true;
   }
-  if (!out.valid()) return fail("cannot write ", out_path_.data(), errno, now);
-  reactor_.timers().stop(timer_);
-  if (watched_) reactor_.unwatch(in_.get(), false);
-  watched_ = told_ = false;
-  join(static_cast<Fd&&>(in_), static_cast<Fd&&>(out), now);
+  return false;
 }
 
-// The peer has opened its end, and said HELLO: it reads, too. If not, it has gone again.
+// Is somebody at the other end of both?
+void FifoDialer::look(Time now) {
+  const bool kept = kept_out_.valid();
+  if (!kept && is_replaced(in_.get(), in_path_.data())) {
+    cancel();
+    if (!open_in(now)) return;
+  }
+  Fd out(kept ? fcntl(kept_out_.get(), F_DUPFD_CLOEXEC, 3) : ::open(out_path_.data(), O_WRONLY | kFlags));
+  if (!out.valid() && errno != ENXIO) return fail("cannot write ", out_path_.data(), errno, now);
+  if (out.valid() && !is_fifo(out.get())) return fail("not a FIFO any more: ", out_path_.data(), EINVAL, now);
+  const bool in_left = is_left(in_.get(), POLLIN);
+  if (!out.valid() || is_left(out.get(), POLLOUT) || in_left) return wait(now, !in_left);
+  leave();
+  told_ = false;
+  const int error = link_.open(static_cast<Fd&&>(in_), static_cast<Fd&&>(out), name_.text());
+  if (error != 0) return fail("no descriptor left for ", in_path_.data(), error, now);
+  owner_->on_dialed(link_, now);
+}
+
+// The peer opens its end and says HELLO, which wakes us; if its end is still the one that it has left, only the time does.
+void FifoDialer::wait(Time now, bool asleep) {
+  if (!told_) LogLine(LogLevel::info, "waiting").kv("for", name_.text()).kv("reason", "nobody is at the other end yet");
+  told_ = true;
+  reactor_.want(in_.get(), asleep ? kRead : 0);
+  reactor_.timers().start(timer_, now + pause_);
+  pause_ = pause_ * 2 < kLook ? pause_ * 2 : kLook;
+}
+
 void FifoDialer::on_ready(int fd, uint8_t ready, Time now) {
   (void)ready;
   reactor_.want(fd, 0);
-  try_out(now);
-  if (watched_) reactor_.want(fd, 0);  // level-triggered: from here on by time
+  look(now);
+  if (watched_) reactor_.want(in_.get(), 0);  // what woke us is still there: from here on by time
 }
 
 void FifoDialer::on_timer(Timer& timer, Time now) {
   (void)timer;
-  try_out(now);
+  look(now);
+}
+
+void FifoDialer::leave() {
+  reactor_.timers().stop(timer_);
+  if (watched_) reactor_.unwatch(in_.get(), false);
+  watched_ = false;
 }
 
 void FifoDialer::cancel() {
-  reactor_.timers().stop(timer_);
-  if (watched_) reactor_.unwatch(in_.get());
-  watched_ = false;
+  leave();
   in_.reset();
 }
 

@@ -3,11 +3,12 @@
 //   nothing open --dial()--> reads F, waits until somebody reads the other --> link
 //
 // The side that comes second finds a reader and opens at once; its HELLO tells the first one to try again. So none has to
-// ask the system by time alone. Owner: Daemon. Invariants: no FIFO's other end is held open by us, so that the peer's end
-// shows as an end of file (a DeleGate holds both, there the silence shows it). But for FIFOs that only root may open: they
-// are opened once, before the privileges go, and for both ways, since they can't be opened again; then the peer's end is
-// seen by its silence, or by the HELLO of its next start. Source: fifo(7), open(2) O_NONBLOCK.
-// Read next: fd_link.h.
+// ask the system by time alone. A FIFO that was removed and made again is found at the next look, or at the next dial().
+//
+// Owner: Daemon. Invariants: no FIFO's other end is held open by us, so that the peer's end shows as an end of file (a
+// DeleGate holds both; there its silence shows it, or the HELLO of its next start). FIFOs that only root may open are
+// opened once, before the privileges go, and kept: the kernel still tells by poll(2) whether somebody is at the other end.
+// Source: fifo(7), pipe(7), open(2) O_NONBLOCK. Read next: fd_link.h.
 #ifndef SOCKMUX_TRANSPORT_FIFO_H
 #define SOCKMUX_TRANSPORT_FIFO_H
 
@@ -16,8 +17,9 @@
 
 namespace smx {
 
-// Is `path` a FIFO, or could it be made one (`make`)? False: `why` says why not.
-bool check_fifo(const char* path, bool make, TextBase& why);
+// Is `path` a FIFO, or could it be made one (`make`), and may we open it to read, or to write (`writes`)? 0; or errno, and
+// `why` says why not.
+int check_fifo(const char* path, bool writes, bool make, TextBase& why);
 
 class FifoDialer final : public Dialer, private FdLinkUser, private FdHandler, private TimerHandler {
  public:
@@ -33,8 +35,10 @@ class FifoDialer final : public Dialer, private FdLinkUser, private FdHandler, p
   void on_link_closed() override {}
   void on_ready(int fd, uint8_t ready, Time now) override;
   void on_timer(Timer& timer, Time now) override;
-  void try_out(Time now);
-  void join(Fd in, Fd out, Time now);
+  bool open_in(Time now);
+  void look(Time now);
+  void wait(Time now, bool asleep);
+  void leave();
   void fail(std::string_view what, const char* path, int error, Time now);
 
   Reactor& reactor_;
@@ -43,7 +47,8 @@ class FifoDialer final : public Dialer, private FdLinkUser, private FdHandler, p
   FdLink link_;
   Timer timer_;
   Fd kept_in_, kept_out_;
-  Fd in_;  // while nobody reads the other one
+  Fd in_;           // while nobody is at the other end of both
+  Duration pause_;  // before the next look
   bool watched_ = false;
   bool told_ = false;
   DialOwner* owner_ = nullptr;

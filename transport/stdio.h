@@ -6,6 +6,7 @@
 #ifndef SOCKMUX_TRANSPORT_STDIO_H
 #define SOCKMUX_TRANSPORT_STDIO_H
 
+#include "core/base/text.h"
 #include "transport/fd_link.h"
 
 namespace smx {
@@ -21,10 +22,11 @@ class StdioOwner {
 class StdioDialer final : public Dialer, private FdLinkUser, private Task {
  public:
   StdioDialer(Reactor& reactor, StdioOwner& owner) : reactor_(reactor), owner_(owner), link_(reactor, *this) {}
-  ~StdioDialer() { restore(); }
   // Takes fd 0 and 1 away: 0 is /dev/null, and 1 standard error from then on, so that nothing but the protocol is written
-  // there. 0 or errno.
-  int take();
+  // there. False: `why` says why not.
+  bool take(TextBase& why);
+  // Gives O_NONBLOCK back. At the end of the process, if the link has not come to its own.
+  void restore();
   void dial(DialOwner& owner, Time now) override;
   void cancel() override {}
   std::string_view target() const override { return "standard input and output"; }
@@ -32,7 +34,6 @@ class StdioDialer final : public Dialer, private FdLinkUser, private Task {
  private:
   void on_link_closed() override;
   void on_task(Time now) override { owner_.on_stdio_ended(now); }
-  void restore();
 
   Reactor& reactor_;
   StdioOwner& owner_;

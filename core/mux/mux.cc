@@ -10,7 +10,9 @@ namespace smx {
 
 namespace {
 constexpr int kTimersATurn = 256;
-constexpr Duration kHelloAgain = seconds(1);
+constexpr Duration kHelloRepeat = seconds(1);  // LinkStart::repeat
+// A 0.3 peer may have taken our HELLO for the end of the run before, and wait for another one.
+constexpr Duration kHelloAgain = seconds(2);
 }  // namespace
 
 // ---- memory
@@ -96,12 +98,12 @@ void Mux::shrink(Channel& c) {
 void Mux::reset_link() {
   if (!session_live_) dialect_ = Dialect::unknown;
   hello_due_ = settings_due_ = setopt_due_ = echo_due_ = ack_due_ = echook_due_ = bye_due_ = bye_gathered_ = hellook_seen_ =
-      false;
+      hello_out_ = wrong_dialect_ = false;
   hellook_due_ = 0;
   ctl_size_ = ctl_sent_ = 0;
   rx_.reset(0);
   ring_open_ = resumed_ = false;
-  ack_deadline_ = handshake_deadline_ = hello_again_ = echo_sent_ = echo_deadline_ = kNever;
+  ack_deadline_ = handshake_deadline_ = echo_sent_ = echo_deadline_ = hello_again_at_ = kNever;
   peer_packet_ = kFirstPacket03;
   peer_conndata_ = false;
   peer_hello_size_ = 0;
@@ -121,7 +123,7 @@ void Mux::link_up(const LinkStart& start, Time now) {
   hello_due_ = true;
   last_rx_ = waits_since_ = now;
   handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
-  if (start.repeat) hello_again_ = now + kHelloAgain + pace_.patience;
+  if (start.repeat) hello_again_at_ = now + kHelloRepeat + pace_.patience;
   if (next_hello_size_ > 0 && start.search) {
     const Bytes hello{next_hello_, next_hello_size_};
     next_hello_size_ = 0;
@@ -131,7 +133,7 @@ void Mux::link_up(const LinkStart& start, Time now) {
 
 void Mux::go_up(Time now) {
   state_ = State::up;
-  handshake_deadline_ = kNever;
+  handshake_deadline_ = hello_again_at_ = kNever;
   last_rx_ = now;
   ring_open_ = true;
   hold_deadline_ = kNever;
@@ -161,13 +163,19 @@ void Mux::make_hello(TextBase& out) const {
   if (config_.proto != MuxConfig::Proto::v03) out.add(" smx/1:").add_hex(nonce_, 8);
 }
 
+// An echo of our own HELLO: a login prompt, a loop-back plug.
+bool Mux::is_own(Bytes payload) const {
+  const HelloWord word = parse_hello_word(payload);
+  Text<kHelloText> own;
+  make_hello(own);
+  return (word.present && word.nonce == nonce_) || as_text(payload).substr(0, as_text(payload).find('\0')) == own.text();
+}
+
 // HELLO of either dialect: decides which one it is.
 Err Mux::on_hello(Bytes payload, Time now) {
   const std::string_view text = as_text(payload).substr(0, as_text(payload).find('\0'));
   const HelloWord word = parse_hello_word(payload);
-  Text<kHelloText> own;
-  make_hello(own);
-  if ((word.present && word.nonce == nonce_) || text == own.text()) return start_.search ? Err::none : Err::own_echo;
+  if (is_own(payload)) return start_.search ? Err::none : Err::own_echo;
   // Ours may have gone out before the peer was there to hear it.
   if (start_.search && word.present && (dialect_ != Dialect::v1 || state_ == State::hello || word.nonce != peer_nonce_)) hello_due_ = true;
   if (start_.repeat && !word.present && text.substr(0, kHelloText) != std::string_view(peer_hello_, peer_hello_size_)) hello_due_ = true;
@@ -178,15 +186,21 @@ Err Mux::on_hello(Bytes payload, Time now) {
     peer_nonce_ = word.nonce;
     state_ = nonce_ > peer_nonce_ ? State::ask : State::wait;
     settings_due_ = state_ == State::ask;
+    hello_again_at_ = kNever;
     handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
     return Err::none;
   }
-  if (config_.proto == MuxConfig::Proto::v1) return Err::wrong_dialect;
+  if (config_.proto == MuxConfig::Proto::v1) {
+    if (!start_.search) return Err::wrong_dialect;
+    wrong_dialect_ = true;  // or the rest of an earlier run: the deadline decides
+    return Err::none;
+  }
   end_session(now);  // what was held belongs to a peer that could do more
   dialect_ = Dialect::v03;
   state_ = State::hellook;
-  ++hellook_due_;
+  hellook_due_ = 1;  // however many came
   handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
+  if (start_.search) hello_again_at_ = now + kHelloAgain + pace_.patience;
   return Err::none;
 }
 
@@ -319,9 +333,9 @@ Time Mux::ping_deadline() const {
 
 Time Mux::deadline() const {
   if (state_ == State::down || state_ == State::hello) {
-    return earlier(earlier(earlier(timers_.next(), handshake_deadline_), hello_again_), hold_deadline_);
+    return earlier(earlier(earlier(timers_.next(), handshake_deadline_), hello_again_at_), hold_deadline_);
   }
-  return earlier(earlier(timers_.next(), handshake_deadline_), earlier(ack_deadline_, ping_deadline()));
+  return earlier(earlier(timers_.next(), earlier(handshake_deadline_, hello_again_at_)), earlier(ack_deadline_, ping_deadline()));
 }
 
 Err Mux::tick(Time now) {
@@ -329,10 +343,12 @@ Err Mux::tick(Time now) {
   // Not between ask and answer: the two must mean the same session.
   if (hold_deadline_ <= now && (state_ == State::down || state_ == State::hello)) end_session(now);
   if (state_ == State::down) return Err::none;
-  if (handshake_deadline_ <= now) return Err::handshake_timeout;
-  if (hello_again_ <= now && state_ == State::hello) {
+  if (handshake_deadline_ <= now) return wrong_dialect_ ? Err::wrong_dialect : Err::handshake_timeout;
+  if (hello_again_at_ <= now) {
+    const bool alone = state_ == State::hello;
+    hello_again_at_ = alone ? now + kHelloRepeat + pace_.patience : kNever;
     hello_due_ = true;
-    hello_again_ = now + kHelloAgain + pace_.patience;
+    if (!alone) hellook_due_ = 1;
   }
   if (ack_deadline_ <= now) {
     ack_due_ = true;

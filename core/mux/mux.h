@@ -317,6 +317,7 @@ class Mux final : private TimerHandler {
   Found find_start();
   Err hello_again(Bytes payload, Time now);
   void make_hello(TextBase& out) const;
+  bool is_own(Bytes hello) const;
 
   // mux_v03.cc
   Err packet_v03(const Header& h, Bytes payload, Run& run, Time now);
@@ -414,6 +415,9 @@ class Mux final : private TimerHandler {
   uint8_t echook_[128];
   uint16_t echook_said_ = kNone, echook_raid_ = kNone;
   bool hellook_seen_ = false;
+  bool hello_out_ = false;         // our HELLO is written: what answers it can come
+  bool wrong_dialect_ = false;     // a HELLO came that proto:1 does not take
+  Time hello_again_at_ = kNever;   // LinkStart::repeat; and 0.3, search: the peer may not have had ours
 
   uint8_t ctl_[1024];
   size_t ctl_size_ = 0;
@@ -428,7 +432,6 @@ class Mux final : private TimerHandler {
   Time ack_deadline_ = kNever;
 
   Time handshake_deadline_ = kNever;
-  Time hello_again_ = kNever;   // LinkStart::repeat
   Time last_rx_;
   Time waits_since_;            // when the ring was filled after it had been empty
   Time echo_sent_ = kNever;     // an ECHO is out

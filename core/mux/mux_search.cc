@@ -46,6 +46,7 @@ Mux::Found Mux::find_start() {
   } else if (is(Type::hello) || (state_ == State::hellook && is(Type::hellook))) {
     good = h.length >= 25 && h.length <= kLongestHello && may_be_hello_text(payload, have, h.length);
     if (good && is(Type::hellook)) {
+      if (!hello_out_) return Found::no;  // it was there before our HELLO: an answer to another one
       const size_t same = have < peer_hello_size_ ? have : peer_hello_size_;
       good = memcmp(payload, peer_hello_, same) == 0;  // else one of an earlier run
     }
@@ -58,6 +59,7 @@ Mux::Found Mux::find_start() {
 // begins with it, since it may not come again.
 Err Mux::hello_again(Bytes payload, Time now) {
   if (!start_.search) return Err::restarted;
+  if (is_own(payload)) return Err::none;
   if (!ring_open_) return on_hello(payload, now);
   next_hello_size_ = payload.size < sizeof next_hello_ ? payload.size : sizeof next_hello_;
   memcpy(next_hello_, payload.data, next_hello_size_);

@@ -193,6 +193,7 @@ void Mux::fill_ctl(Time now) {
     if (hello_due_) put_ctl(kVersion03, Type::hello, kNone, bytes, text.size() + 1);
     for (; hellook_due_ > 0; --hellook_due_) put_ctl(kVersion03, Type::hellook, kNone, bytes, text.size() + 1);
     hello_due_ = false;
+    hello_out_ = true;
   }
   if (settings_due_) {
     settings_due_ = false;

@@ -108,8 +108,25 @@ void Session::attach(Link& link, Time now) {
   start.repeat = link.forgets();
   mux_.link_up(start, now);
   LogLine(LogLevel::debug, "link-open").kv("session", number_).kv("peer", link.peer_name());
+  if (start.search && !read_old(now)) return;
   link.want(kRead);
   kick();
+}
+
+// What is there before our HELLO goes out is no answer to it, though it may hold the peer's own HELLO. An end or an error
+// waits for read_link(): a FIFO that nobody has written to yet looks like an ended one. False: the link is lost.
+bool Session::read_old(Time now) {
+  for (int i = 0; i < kReads; ++i) {
+    MutBytes space[2];
+    const int pieces = mux_.rx_space(space);
+    const IoResult r = link_->readv(space, pieces);
+    if (r.size == 0) return true;
+    const Err e = mux_.received(r.size, now);
+    if (e == Err::none) continue;
+    lose(e, "", now);
+    return false;
+  }
+  return true;
 }
 
 void Session::take_over(Session& from, Time now) {
@@ -249,7 +266,12 @@ void Session::write_link(Time now) {
     size_t total = 0;
     for (int k = 0; k < pieces; ++k) total += out[k].size;
     const IoResult r = link_->writev(out, pieces);
-    if (r.error != 0) return lose(Err::none, strerror(r.error), now);
+    if (r.error != 0) {
+      // The peer has gone; what it said last (BYE) may still be there.
+      const Link* link = link_;
+      if (state_ == State::up && mux_.state() != Mux::State::closing) read_link(now);
+      return link_ == link ? lose(Err::none, strerror(r.error), now) : void();
+    }
     mux_.sent(r.size);
     blocked_ = r.again || r.size < total;
   }

@@ -125,6 +125,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void dial(Time now);
   void wait_and_dial(Time now);
   void read_link(Time now);
+  bool read_old(Time now);
   void write_link(Time now);
   void lose(Err e, std::string_view why, Time now);
   void set_timer(Time now);
