@@ -283,7 +283,7 @@ TEST_CASE("tty: a slow line carries bulk both ways, nobody is taken for dead, an
       REQUIRE(times.size() > 4);
       std::sort(times.begin(), times.end());
       const double share = static_cast<double>(bulk.received() - at_first) / (now() - began) / k.rate;
-      MESSAGE(k.settings, " ", proto, ": key press ms, median ", times[times.size() / 2] * 1000, ", longest ", times.back() * 1000,
+      MESSAGE(std::string(k.settings), " ", std::string(proto), ": key press ms, median ", times[times.size() / 2] * 1000, ", longest ", times.back() * 1000,
               "; bulk has ", share * 100, " % of the line");
       CHECK(times.back() < k.longest * slowness());
       CHECK(share > 0.6);
