@@ -63,12 +63,14 @@ IO_SRCS = \
 	core/io/clock.cc \
 	core/io/connect.cc \
 	core/io/fd.cc \
+	core/io/line_lock.cc \
 	core/io/log.cc \
 	core/io/names.cc \
 	core/io/poll_$(POLLER).cc \
 	core/io/process.cc \
 	core/io/reactor.cc \
 	core/io/resolver.cc \
+	core/io/serial.cc \
 	core/io/signals.cc \
 	core/io/socket.cc \
 	core/io/udp.cc
@@ -83,7 +85,8 @@ TRANSPORT_SRCS = \
 	transport/program.cc \
 	transport/stdio.cc \
 	transport/tcp.cc \
-	transport/tcp_link.cc
+	transport/tcp_link.cc \
+	transport/tty.cc
 
 RELAY_SRCS = \
 	relay/exec.cc \
@@ -115,6 +118,7 @@ CONFIG_SRCS = \
 	config/protolist.cc \
 	config/report.cc \
 	config/scan.cc \
+	config/serial.cc \
 	config/server.cc \
 	config/settings.cc \
 	config/tables.cc \
@@ -154,6 +158,7 @@ TEST_SRCS = \
 	tests/test_proxy_telnet.cc \
 	tests/test_reactor.cc \
 	tests/test_scheduler.cc \
+	tests/test_tty.cc \
 	tests/test_words.cc
 
 VECTOR_SRCS = tests/option_vectors.cc
@@ -168,6 +173,7 @@ E2E_SRCS = \
 	tests/e2e/fifo.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
+	tests/e2e/line.cc \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
 	tests/e2e/pipes.cc \
@@ -182,6 +188,7 @@ E2E_SRCS = \
 	tests/e2e/sockets.cc \
 	tests/e2e/stdio.cc \
 	tests/e2e/traffic.cc \
+	tests/e2e/tty.cc \
 	tests/e2e/udp.cc \
 	tests/e2e/udp_limits.cc
 

@@ -33,7 +33,8 @@ constexpr uint32_t kSpareFds = 64;
 constexpr Duration kDrain = millis(3500);  // with the goodbye less than the 5 s that init systems give
 constexpr Duration kGoodbye = seconds(1);
 
-constexpr size_t kDialerBytes = sizeof(TcpDialer) + sizeof(FifoDialer) + sizeof(StdioDialer) + sizeof(ProgramDialer) + 128;  // more than any
+// More than any of them takes.
+constexpr size_t kDialerBytes = sizeof(TcpDialer) + sizeof(FifoDialer) + sizeof(StdioDialer) + sizeof(ProgramDialer) + sizeof(TtyLine) + 128;
 
 int exit_code(int error) {
   switch (error) {
@@ -117,7 +118,7 @@ uint32_t Daemon::proxies_count() const {
 uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, timers()) + Sessions::arena_bytes(mux_, links_count_) +
          Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
-         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + sizeof(Dialer*)) + sizeof(Rules) +
+         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * sizeof(Dialer*)) + sizeof(Rules) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
          Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
 }
@@ -202,6 +203,7 @@ int Daemon::prepare() {
   int code = make_dialers();
   if (code == 0) code = open_ports();
   if (code == 0) code = detach();
+  if (code != 0) end_lines();
   if (code != 0 && pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
   return code;
 }
@@ -274,6 +276,10 @@ int Daemon::open_ports() {
   return 0;
 }
 
+void Daemon::end_lines() {
+  for (size_t i = 0; i < lines_; ++i) line_[i]->end();
+}
+
 // Files, identity, background: in this order, since each takes away what the one before needs.
 int Daemon::detach() {
   int error = 0;
@@ -330,6 +336,7 @@ int Daemon::detach() {
     if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
   }
   if (drops) {
+    for (size_t i = 0; i < lines_; ++i) line_[i]->give_to(who.uid, who.gid);
     error = become(who);
     if (error != 0) return fail("OWNER=", owner, kExitPermission);
   }
@@ -339,6 +346,7 @@ int Daemon::detach() {
     if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
   }
   if (pidfile_.valid()) write_pid(pidfile_.get());
+  for (size_t i = 0; i < lines_; ++i) line_[i]->forked();
   return 0;
 }
 
@@ -374,6 +382,7 @@ void Daemon::start_log() {
 int Daemon::make_dialers() {
   foreground_ = config_.foreground;
   dialer_ = tables_.raw<Dialer*>(config_.links.count + 1);
+  line_ = tables_.raw<TtyLine*>(config_.links.count + 1);
   for (const LinkSpec& l : config_.links) {
     if (l.kind == LinkSpec::Kind::accept_tcp) continue;
     const int code = make_dialer(l, &dialer_[dialers_++]);
@@ -411,6 +420,18 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
     case LinkSpec::Kind::program:
       (void)make(static_cast<ProgramDialer*>(nullptr), reactor_, children_, l.path, environment_, static_cast<int>(config_.env.count));
       return 0;
+    case LinkSpec::Kind::device: {
+      Text<kDevicePath> path;
+      if (!find_device(l.path, &path)) return fail(l.path, "the path is too long", kExitNoInput);
+      // Opened while we may; one that is not there (a USB plug) is tried again like any lost link.
+      line_[lines_] = make(static_cast<TtyLine*>(nullptr), reactor_, path.text(), l.serial);
+      Text<300> why;
+      const TtyLine::Start start = line_[lines_++]->start(why);
+      if (start == TtyLine::Start::wrong) return fail(path.text(), why.text(), kExitNoInput);
+      if (start == TtyLine::Start::later)
+        say("warning: ", Text<700>(l.origin.word).add(": ").add(path.text()).add(": ").add(why.text()).add("; tried again").text());
+      return 0;
+    }
     case LinkSpec::Kind::stdio: {
       foreground_ = true;
       stdio_ = make(static_cast<StdioDialer*>(nullptr), reactor_, static_cast<StdioOwner&>(*this));
@@ -438,6 +459,7 @@ int Daemon::run() {
   reactor_.run();
   children_.end_all(true);
   execs_.children().end_all(true);
+  end_lines();
   if (stdio_ != nullptr) stdio_->restore();
   LogLine(LogLevel::info, "ended");
   if (pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());

@@ -28,6 +28,7 @@
 #include "transport/program.h"
 #include "transport/stdio.h"
 #include "transport/tcp.h"
+#include "transport/tty.h"
 
 namespace smx {
 
@@ -49,6 +50,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
  private:
   int open_ports();
   int open_port(const HostPort& at, const Resolved& list, const Origin& origin, const ListenSpec* port);
+  void end_lines();
   int detach();
   void start_log();
   uint32_t programs() const;
@@ -99,7 +101,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   ExitDoor* exit_ = nullptr;
   Listener** listener_ = nullptr;
   TcpAcceptor** acceptor_ = nullptr;
-  size_t listeners_ = 0, acceptors_ = 0;
+  TtyLine** line_ = nullptr;
+  size_t listeners_ = 0, acceptors_ = 0, lines_ = 0;
   // UDP; the tables are there only if a PORT or a server is of that kind
   ClientFlows* client_flows_ = nullptr;
   ServerFlows* server_flows_ = nullptr;

@@ -28,11 +28,11 @@ Data connect(unsigned n, bool udp = true) {
 
 // Up in dialect 1 on the accepting side; the peer takes channels 0..999.
 struct A : Bench {
-  explicit A(uint32_t rate = 0, const MuxConfig& c = MuxConfig()) : Bench(c) {
+  explicit A(uint32_t bytes_a_second = 0, const MuxConfig& c = MuxConfig()) : Bench(c) {
     LinkStart s;
     const Data random = hex("21d40e58 5a0f3c71b2e84d96a1c7085be43f9d20");
     memcpy(s.random, random.data(), random.size());
-    s.rate = rate;
+    s.rate = bytes_a_second;
     mux.link_up(s, now);
     Settings settings;
     settings.answered_nonce = 0x21d40e58;

@@ -145,8 +145,9 @@ struct LinkStart {
   char stamp[23] = "19700101-000000.000000";
   uint8_t random[24] = {};
   uint64_t attempt = 0;  // u32 of the process, u32 counting
-  uint32_t rate = 0;     // bytes a second that the link carries; 0: unknown
+  uint32_t rate = 0;     // bytes a second that the link carries; 0: unknown, and fast
   bool asks = false;     // this side proposes the session, whatever the peer does (MuxConfig::asks: on each link)
+  bool repeat = false;   // with search: HELLO is said each second until the peer's has come, and once more in answer to it
   bool search = false;   // bytes that are none of the peer's may come before its HELLO, and between it and SETTINGS
 };
 
@@ -166,6 +167,16 @@ struct MuxStats {
   uint64_t empty_datagrams = 0;  // 0.3: of no bytes, which its SEND cannot carry; dropped
   uint64_t late_datagrams = 0;   // came for a channel that had ended here
 };
+
+// What a link of a known rate changes, so that a key press is not behind seconds of bulk. Unknown: nothing.
+// Source: sockmux(7), "Order of sending".
+struct Pace {
+  size_t largest;       // payload bytes of a packet of data, and of one channel's turn: 5 ms of line, 128..kMaxPayload
+  size_t unsent;        // data are pulled while no more than this waits unsent in the ring; what is pulled comes on top
+  size_t packet;        // 0.3: the largest packet that we ask for: 250 ms of line, since 4 of them may be on their way; 129..kMaxPacket
+  Duration patience;    // what the line's own time adds to every deadline of the peer's
+};
+Pace pace_of(uint32_t rate);
 
 class Mux final : private TimerHandler {
  public:
@@ -243,6 +254,7 @@ class Mux final : private TimerHandler {
   // Err::silent or Err::handshake_timeout: the link must end.
   Err tick(Time now);
   Duration round_trip() const { return rtt_; }
+  const Pace& pace() const { return pace_; }
   // An ECHO is out and nothing has come since.
   bool asked() const { return echo_deadline_ != kNever; }
 
@@ -329,6 +341,7 @@ class Mux final : private TimerHandler {
   Err resume_session(uint64_t received, Time now);
   void send_or_ask(Channel& c);
   Time ping_deadline() const;
+  Duration arriving() const;
   void go_up(Time now);
   Err on_hello(Bytes payload, Time now);
   enum class Found : uint8_t { no, part, whole };
@@ -410,6 +423,7 @@ class Mux final : private TimerHandler {
   State state_ = State::down;
   Dialect dialect_ = Dialect::unknown;
   LinkStart start_;
+  Pace pace_ = pace_of(0);
   uint32_t nonce_ = 0;
   uint32_t peer_nonce_ = 0;
   char peer_hello_[kHelloText + 1] = {};
@@ -450,7 +464,7 @@ class Mux final : private TimerHandler {
   bool hellook_seen_ = false;
   bool hello_out_ = false;         // our HELLO is written: what answers it can come
   bool wrong_dialect_ = false;     // a HELLO came that proto:1 does not take
-  Time hello_again_at_ = kNever;   // 0.3, search: the peer may not have had ours
+  Time hello_again_at_ = kNever;   // LinkStart::repeat; and 0.3, search: the peer may not have had ours
 
   uint8_t ctl_[1024];
   size_t ctl_size_ = 0;

@@ -105,6 +105,7 @@ void Session::attach(Link& link, Time now) {
   start.rate = link.rate();
   start.search = !link.clean_start();
   start.asks = start.search ? mux_.held() : dialer_ != nullptr;
+  start.repeat = link.forgets();
   mux_.link_up(start, now);
   LogLine(LogLevel::debug, "link-open").kv("session", number_).kv("peer", link.peer_name());
   if (start.search && !read_old(now)) return;
