@@ -45,6 +45,7 @@ BASE_SRCS = \
 MUX_SRCS = \
 	core/mux/channel.cc \
 	core/mux/mux.cc \
+	core/mux/mux_bind.cc \
 	core/mux/mux_channels.cc \
 	core/mux/mux_tx.cc \
 	core/mux/mux_v03.cc \

@@ -14,7 +14,8 @@
 // Memory: blocks for received data are shared out of one pool; a channel's window is committed from it, so that no peer
 // that keeps the rules can make us drop data or stop reading.
 //
-// Read next: channel.h, mux.cc (the link), mux_channels.cc, mux_tx.cc, mux_v03.cc and mux_v1.cc (the dialects). Source of every rule: sockmux(7).
+// Read next: channel.h, mux.cc (the link), mux_channels.cc, mux_tx.cc, mux_v03.cc, mux_v1.cc and mux_bind.cc (the dialects).
+// Source of every rule: sockmux(7).
 #ifndef SOCKMUX_CORE_MUX_MUX_H
 #define SOCKMUX_CORE_MUX_MUX_H
 
@@ -76,6 +77,14 @@ class MuxEvents {
   virtual void on_done(ChannelId id) = 0;
   // The channel is broken: reset the local socket.
   virtual void on_abort(ChannelId id, CloseCode code) = 0;
+  // The peer asks us to listen at info.local: answer with bound() or refuse(), now or later. False: forbidden. Its channel
+  // ends by abort() or on_abort(), with any code.
+  virtual bool on_bind(ChannelId id, const OpenInfo& info) {
+    (void)id, (void)info;
+    return false;
+  }
+  // The peer listens for the channel of open_bind(). Its clients come as on_open() with info.bind.
+  virtual void on_bound(ChannelId id, const Address& at) { (void)id, (void)at; }
 
  protected:
   ~MuxEvents() = default;
@@ -170,6 +179,15 @@ class Mux final : private TimerHandler {
   bool can_open() const;
   // A channel for a client that was accepted here. can_open() must hold. An orphan that stands in the way is aborted.
   ChannelId open(Time now);
+  // Asks the peer to listen (BIND): describe() says where. can_bind() must hold.
+  bool can_bind() const { return dialect_ == Dialect::v1 && can_open(); }
+  ChannelId open_bind(Time now);
+  // Listens for the peer's BIND; describe() says where.
+  void bound(ChannelId id);
+  // SockMux 1: the number that names a channel toward the peer, and the way back for channels of ours that somebody owns.
+  uint16_t number_of(ChannelId id) const;
+  bool find_mine(uint16_t number, ChannelId* out) const;
+  bool is_bind(ChannelId id) const;
   // Frees a channel of a peer that lingers after its client's end of file (0.3), to make room for a waiting client.
   // on_room() comes when the peer has let go of it.
   bool make_room(Time now);
@@ -259,6 +277,11 @@ class Mux final : private TimerHandler {
   Err packet_v1(const Header& h, Bytes payload, Run& run, Time now);
   Err connect_v1(const Header& h, Bytes payload, Time now);
   Err close_v1(Channel& c, Bytes payload);
+  // mux_bind.cc
+  Err bind_v1(const Header& h, Bytes payload);
+  Err packet_of_bind(Channel& c, Type type, Bytes payload);
+  void emit_bind(Channel& c, unsigned due);
+  // mux_v1.cc
   Err settings_v1(Bytes payload, Time now);
   Err ack_v1(uint64_t position);
   void emit_v1(Channel& c, Time now);
