@@ -47,6 +47,7 @@ MUX_SRCS = \
 	core/mux/mux.cc \
 	core/mux/mux_bind.cc \
 	core/mux/mux_channels.cc \
+	core/mux/mux_session.cc \
 	core/mux/mux_tx.cc \
 	core/mux/mux_v03.cc \
 	core/mux/mux_v1.cc \
@@ -78,10 +79,18 @@ TRANSPORT_SRCS = \
 	transport/tcp_link.cc
 
 RELAY_SRCS = \
+	relay/data_port.cc \
 	relay/exit.cc \
+	relay/ftp.cc \
+	relay/ftp_data.cc \
+	relay/ftp_text.cc \
+	relay/http.cc \
+	relay/http_body.cc \
+	relay/http_head.cc \
 	relay/listener.cc \
 	relay/proxy.cc \
 	relay/registry.cc \
+	relay/socks.cc \
 	relay/stream.cc \
 	relay/telnet.cc
 
@@ -128,8 +137,12 @@ TEST_SRCS = \
 	tests/test_log.cc \
 	tests/test_mux.cc \
 	tests/test_mux03.cc \
+	tests/test_mux_session.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
+	tests/test_proxy_http.cc \
+	tests/test_proxy_socks.cc \
+	tests/test_proxy_telnet.cc \
 	tests/test_reactor.cc \
 	tests/test_scheduler.cc \
 	tests/test_words.cc
@@ -146,7 +159,12 @@ E2E_SRCS = \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
 	tests/e2e/programs.cc \
+	tests/e2e/proxies.cc \
+	tests/e2e/proxy_http.cc \
+	tests/e2e/proxy_socks.cc \
 	tests/e2e/proxy_telnet.cc \
+	tests/e2e/resume.cc \
+	tests/e2e/selection.cc \
 	tests/e2e/sockets.cc \
 	tests/e2e/traffic.cc
 
@@ -216,13 +234,13 @@ check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
 
 # All tests. The last line of the output is "N passed, N failed", summed over all.
 check:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
 e2e:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 

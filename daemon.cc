@@ -46,6 +46,7 @@ bool size_muxes(const Config& config, uint32_t links, MuxConfig* m) {
   m->packet_size = config.packet_size;
   m->hello_timeout = or_never(config.hello_timeout);
   m->ping_interval = or_never(config.ping_interval);
+  m->hold = config.resume_hold;
   m->linger = or_never(config.linger_timeout);
   const uint64_t least = Mux::guaranteed_bytes(*m);
   m->memory_bytes = config.memory_bytes / links;
@@ -100,14 +101,15 @@ int known_host(void* context, std::string_view name, Address out[Resolved::kMost
 uint32_t Daemon::proxies_count() const {
   constexpr uint64_t kMost = 256;
   bool any = false;
-  for (const ServerSpec& s : config_.servers) any = any || (s.run && s.label != "exec");
+  for (const ServerSpec& s : config_.servers) any = any || (s.run && s.label != "exec") || s.label == "ftp";
   const uint64_t channels = uint64_t{links_count_} * config_.max_channels;
   return !any ? 0 : channels < kMost ? static_cast<uint32_t>(channels) : static_cast<uint32_t>(kMost);
 }
 
 uint64_t Daemon::arena_bytes() const {
-  return Reactor::arena_bytes(max_fds_, max_fds_ * 2 + links_count_ * 4 + 256) + Sessions::arena_bytes(mux_, links_count_) +
-         Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
+  return Reactor::arena_bytes(max_fds_, timers_count()) + Sessions::arena_bytes(mux_, links_count_) +
+         Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + FtpLegs::arena_bytes(proxies_count()) +
+         DataPorts::arena_bytes(data_ports_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + sizeof(TcpDialer) + 64) + sizeof(Rules) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) +
          65536;
@@ -123,7 +125,7 @@ int Daemon::prepare() {
   if (links_count_ > Sessions::kMost) links_count_ = Sessions::kMost;
   if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
   mux_.asks = connectors > 0;
-  const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + config_.links.count + kSpareFds;
+  const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + data_ports_count() + config_.links.count + kSpareFds;
   max_fds_ = raise_fd_limit(wanted > 1000000 ? 1000000u : static_cast<uint32_t>(wanted));
   if (arena_bytes() > SIZE_MAX / 2) {
     Text<200> text("MAXIMA: the tables need ");
@@ -138,7 +140,7 @@ int Daemon::prepare() {
     return kExitSystem;
   }
   new (&tables_) Arena(memory, size);
-  const int error = reactor_.init(tables_, max_fds_, max_fds_ * 2 + links_count_ * 4 + 256);
+  const int error = reactor_.init(tables_, max_fds_, timers_count());
   if (error != 0) {
     say("cannot start the event loop: ", strerror(error));
     return kExitSystem;
@@ -158,8 +160,11 @@ int Daemon::prepare() {
   streams_.set_router(*rules_);
   streams_.set_proxies(proxies_);
   proxies_.set_router(*rules_);
+  proxies_.set_legs(ftp_legs_);
   exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
-  if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
+  exit_->set_data_ports(data_ports_);
+  if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !ftp_legs_.init(proxies_count(), tables_) ||
+      !data_ports_.init(data_ports_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
       !names_.init(config_.names.first, config_.names.count, tables_) || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
@@ -358,6 +363,7 @@ void Daemon::on_signal(int signal, Time now) {
     case SIGHUP:
       LogLine(LogLevel::info, "retry-now").kv("reason", "SIGHUP");
       rules_->read_networks();
+      resolver_.forget();
       names_.refresh(now);
       sessions_.retry_now(now);
       break;
@@ -365,8 +371,13 @@ void Daemon::on_signal(int signal, Time now) {
     case SIGCHLD: resolver_.reap(); break;
     case SIGINT:
     case SIGTERM:
-      if (ending_ != Ending::no) {
+      if (ending_ == Ending::goodbye) {
         reactor_.stop();
+        break;
+      }
+      if (ending_ == Ending::draining) {  // no more patience with channels; the peer is still told
+        drain_until_ = now;
+        reactor_.timers().start(end_, now);
         break;
       }
       begin_shutdown(signal == SIGINT ? "SIGINT" : "SIGTERM", now);

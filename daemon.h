@@ -15,7 +15,9 @@
 #include "core/io/resolver.h"
 #include "core/io/signals.h"
 #include "core/session/sessions.h"
+#include "relay/data_port.h"
 #include "relay/exit.h"
+#include "relay/ftp_data.h"
 #include "relay/listener.h"
 #include "relay/proxy.h"
 #include "rules.h"
@@ -52,6 +54,9 @@ class Daemon final : private SignalHandler, private TimerHandler {
   // As many again may be on their way out, and one is refused.
   // Channels that proxies talk on at once; none are set aside where there are no proxies.
   uint32_t proxies_count() const;
+  // Ports for data connections of FTP: peers may ask for them where clients come in.
+  uint32_t data_ports_count() const { return config_.listens.empty() ? 0 : DataPorts::kMost; }
+  uint32_t timers_count() const { return max_fds_ * 2 + links_count_ * 4 + 3 * proxies_count() + data_ports_count() + 256; }
   uint32_t tcp_links_count() const { return 2 * links_count_ + 1; }
 
   const Config& config_;
@@ -67,6 +72,8 @@ class Daemon final : private SignalHandler, private TimerHandler {
   Rules* rules_ = nullptr;
   Streams streams_{reactor_, resolver_};
   Proxies proxies_{reactor_, resolver_, streams_};
+  FtpLegs ftp_legs_{reactor_, resolver_, streams_};
+  DataPorts data_ports_{reactor_, streams_};
   TcpLinks tcp_links_{reactor_};
   Sessions sessions_{reactor_};
   ExitDoor* exit_ = nullptr;

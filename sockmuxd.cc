@@ -78,7 +78,7 @@ bool built(const Config& config) {
   for (const ListenSpec& l : config.listens)
     if (l.transport == Transport::udp) no(l.origin, "UDP ports");
   for (const ServerSpec& s : config.servers) {
-    if (s.run && s.label != "telnet") no(s.origin, "proxies and programs behind -in");
+    if (s.run && s.label == "exec") no(s.origin, "proxies and programs behind -in");
     else if (s.transport == Transport::udp) no(s.origin, "UDP servers");
   }
   return good;

@@ -167,7 +167,7 @@ constexpr size_t kDialogueBytes = 1024;
 
 // Makes a dialogue in `memory`, which has kDialogueBytes.
 template <typename T>
-Dialogue* place_dialogue(void* memory) {
+T* place_dialogue(void* memory) {
   static_assert(sizeof(T) <= kDialogueBytes);
   static_assert(alignof(T) <= alignof(max_align_t));
   return new (memory) T();

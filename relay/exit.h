@@ -5,6 +5,7 @@
 #define SOCKMUX_RELAY_EXIT_H
 
 #include "core/session/endpoint.h"
+#include "relay/data_port.h"
 #include "relay/stream.h"
 
 namespace smx {
@@ -15,10 +16,14 @@ class ExitDoor final : public Exit {
   // TERM: new channels are refused from now on.
   void shut() { shut_ = true; }
   void on_open(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
+  bool on_bind(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
+  // For what peers ask on behalf of our clients; without it that is refused.
+  void set_data_ports(DataPorts& ports) { ports_ = &ports; }
 
  private:
   Streams& streams_;
   Router& router_;
+  DataPorts* ports_ = nullptr;
   bool shut_ = false;
 };
 

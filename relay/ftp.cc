@@ -102,7 +102,7 @@ void FtpDialogue::failed(Desk& desk, Failure why) {
 
 Dialogue::Next FtpDialogue::timed_out(Desk& desk) {
   if (desk.data != nullptr) desk.data->drop();
-  if (phase_ == Phase::open && waits_ > Waits::greeting && !desk.client_ended && desk.to_client.room() >= kRoom) {
+  if (phase_ == Phase::open && (waits_ == Waits::door || waits_ == Waits::call) && !desk.client_ended && desk.to_client.room() >= kRoom) {
     if (waits_ == Waits::call) {  // its command still stands in the pipe
       const size_t end = desk.from_client.text().find('\n');
       if (end != std::string_view::npos) desk.from_client.consume(end + 1);

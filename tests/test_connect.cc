@@ -125,26 +125,57 @@ TEST_CASE("HOSTS= goes before the resolver") {
   CHECK(now.address[0].port == 22);
 }
 
-TEST_CASE("more questions than the table holds fail at once, and nothing is lost") {
+TEST_CASE("more names than the table holds fail at once, and nothing is lost") {
   Loop l;
-  std::vector<Query> q(Resolver::kQueries + 5);
+  std::vector<Query> q(Resolver::kNames + 5);
   int waiting = 0, refused = 0;
   for (Query& one : q) {
     Resolved now;
-    if (l.resolver.resolve(one, "localhost", 1, &now)) {
+    const std::string name = "n" + std::to_string(&one - q.data()) + ".invalid";
+    if (l.resolver.resolve(one, name, 1, &now)) {
       CHECK(now.count == 0);
       ++refused;
     } else {
       ++waiting;
     }
   }
-  CHECK(waiting == Resolver::kQueries);
+  CHECK(waiting == Resolver::kNames);
   CHECK(refused == 5);
   REQUIRE(l.until([&] {
     int answered = 0;
     for (const Query& one : q) answered += one.answers;
     return answered == waiting;
   }));
+  // Then there is room again.
+  Query more;
+  Resolved now;
+  REQUIRE_FALSE(l.resolver.resolve(more, "localhost", 1, &now));
+  REQUIRE(l.until([&] { return more.answers == 1; }));
+  CHECK(more.answer.count > 0);
+}
+
+TEST_CASE("a thousand questions for one name are one lookup, each with its own port; the answer is kept for a while") {
+  Loop l;
+  std::vector<Query> q(1000);
+  for (Query& one : q) {
+    Resolved now;
+    const auto port = static_cast<uint16_t>(1 + (&one - q.data()));
+    REQUIRE_FALSE(l.resolver.resolve(one, port % 2 == 0 ? "localhost" : "LocalHost", port, &now));
+  }
+  REQUIRE(l.until([&] { return q[999].answers == 1; }));
+  for (Query& one : q) {
+    REQUIRE(one.answers == 1);
+    REQUIRE(one.answer.count > 0);
+    CHECK(one.answer.address[0].port == 1 + (&one - q.data()));
+  }
+  Query again;
+  Resolved now;
+  CHECK(l.resolver.resolve(again, "localhost", 7, &now));
+  CHECK(now.count > 0);
+  CHECK(now.address[0].port == 7);
+  l.resolver.forget();
+  CHECK_FALSE(l.resolver.resolve(again, "localhost", 7, &now));
+  REQUIRE(l.until([&] { return again.answers == 1; }));
 }
 
 TEST_CASE("a connection to a listening port stands, with the address that was tried") {
@@ -259,4 +290,20 @@ TEST_CASE("our own networks have loopback in both families") {
   }
   CHECK(four);
   CHECK(six);
+}
+
+TEST_CASE("a connection does not take one of the last descriptors") {
+  Loop l;
+  int error = 0;
+  const Fd server = listen_tcp(loopback(0), 5, &error);
+  REQUIRE(error == 0);
+  Connect c(l.reactor, l.resolver);
+  for (const bool enough : {false, true}) {
+    Owner owner;
+    c.leave_fds(l.reactor.fds_left() - (enough ? 1 : 0));
+    c.start("127.0.0.1", local_address(server.get()).port, Address{}, seconds(5), owner);
+    REQUIRE(l.until([&] { return owner.connected + owner.failed == 1; }));
+    CHECK(owner.connected == (enough ? 1 : 0));
+    if (!enough) CHECK(owner.why.kind == ConnectFailure::Kind::no_descriptor);
+  }
 }

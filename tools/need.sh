@@ -40,6 +40,7 @@ socat socat socat socat socat
 cmp diffutils diffutils - -
 nm binutils binutils - -
 git git git git git
+ip iproute2 iproute2 - -
 python3 python3 python3 python3 python3
 haproxy haproxy haproxy haproxy haproxy
 musl-gcc musl-tools - - -

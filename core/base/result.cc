@@ -20,6 +20,10 @@ const char* name(Err e) {
     case Err::own_echo: return "the link echoes our own bytes";
     case Err::wrong_dialect: return "peer speaks 0.3 only, and SOXCONF=proto:1 forbids it";
     case Err::said_bye: return "peer said goodbye";
+    case Err::stale: return "late: a newer link of this peer has come before";
+    case Err::session_broken: return "peer lacks packets that we do not have any more, or has some that we never sent";
+    case Err::busy: return "no place for another session (MAXIMA=links)";
+    case Err::moved: return "belongs to another session";
     case Err::handshake_timeout: return "no handshake in time";
     case Err::silent: return "peer is silent";
   }

@@ -26,6 +26,10 @@ enum class [[nodiscard]] Err : uint8_t {
   own_echo,           // our own HELLO came back: the link loops
   wrong_dialect,      // SOXCONF=proto:1, and the peer speaks 0.3 only
   said_bye,           // the peer ended the link with BYE
+  stale,              // an ask for a session that is older than another one that came before: a link given up, delivered late
+  session_broken,     // what the peer says it has of the session is not what we have sent
+  busy,               // no place for another session
+  moved,              // no fault: the link belongs to another session of ours, which takes it
   // time
   handshake_timeout,  // no HELLO, or no answer, in time
   silent,             // nothing received, not even the answer to ECHO

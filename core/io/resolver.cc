@@ -23,8 +23,7 @@ namespace {
 // What goes through the socket pair, in host byte order: both ends are one program.
 struct Request {
   uint32_t id;
-  uint16_t port;
-  uint16_t limit_s;
+  uint32_t limit_s;
   char name[Resolver::kLongestName + 1];
 };
 struct Answer {
@@ -63,7 +62,6 @@ void look_up(const Request& q, Answer* a) {
     } else {
       continue;
     }
-    out.port = q.port;
     ++a->count;
   }
   if (a->count == 0) a->error = EAI_NONAME;
@@ -94,6 +92,19 @@ void look_up(const Request& q, Answer* a) {
       (void)!::send(fd, &a, sizeof a, 0);
     }
   }
+}
+
+// Case does not count in names (RFC 4343).
+bool same_name(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  for (size_t i = 0; i < a.size(); ++i)
+    if (lower(a[i]) != lower(b[i])) return false;
+  return true;
+}
+
+void set_port(Resolved* r, uint16_t port) {
+  for (int i = 0; i < r->count; ++i) r->address[i].port = port;
 }
 
 void close_all_but(int keep) {
@@ -169,55 +180,92 @@ bool Resolver::resolve(ResolveQuery& query, std::string_view host, uint16_t port
   now_answer->error = EAI_NONAME;
   if (host.empty() || host.size() > kLongestName) return true;
   now_answer->error = EAI_AGAIN;
-  Slot* slot = nullptr;
-  for (Slot& s : slot_)
-    if (s.id == 0) slot = &s;
-  if (slot == nullptr) return true;
-  if (!socket_.valid() && !start()) return true;
-  Request q{};
-  if (++last_id_ == 0) ++last_id_;
-  q.id = last_id_;
-  q.port = port;
-  q.limit_s = static_cast<uint16_t>(limit_ < seconds(60000) ? limit_.us / 1000000 + 1 : 60000);
-  memcpy(q.name, host.data(), host.size());
-  if (::send(socket_.get(), &q, sizeof q, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof q)) return true;
-  *slot = {&query, q.id, reactor_.now() + limit_};
-  query.id_ = q.id;
-  set_timer();
+  Name* name = place_for(host);
+  if (name == nullptr) return true;
+  if (name->size > 0 && name->id == 0) {
+    *now_answer = name->answer;
+    set_port(now_answer, port);
+    return true;
+  }
+  if (name->size == 0) {
+    memcpy(name->text, host.data(), host.size());
+    name->text[host.size()] = 0;
+    name->size = host.size();
+    if (!ask(*name)) {
+      name->size = 0;
+      return true;
+    }
+  }
+  query.port_ = port;
+  name->waiting.push_back(&query);
   return false;
 }
 
-void Resolver::cancel(ResolveQuery& query) {
-  if (!query.waiting()) return;
-  for (Slot& s : slot_)
-    if (s.id == query.id_) s = Slot{};
-  query.id_ = 0;
+// The place of this name if it is looked up or remembered, else a free one, else that of the oldest answer.
+Resolver::Name* Resolver::place_for(std::string_view host) {
+  Name* place = nullptr;
+  for (Name& n : name_) {
+    if (n.size > 0 && n.id == 0 && n.until <= reactor_.now()) n.size = 0;
+    if (n.size > 0 && same_name({n.text, n.size}, host)) return &n;
+    if (n.size > 0 && n.id != 0) continue;
+    if (place == nullptr || (place->size > 0 && (n.size == 0 || n.until < place->until))) place = &n;
+  }
+  if (place != nullptr) place->size = 0;
+  return place;
+}
+
+bool Resolver::ask(Name& name) {
+  if (!socket_.valid() && !start()) return false;
+  Request q{};
+  if (++last_id_ == 0) ++last_id_;
+  q.id = last_id_;
+  q.limit_s = limit_ < seconds(60000) ? static_cast<uint32_t>(limit_.us / 1000000 + 1) : 60000;
+  memcpy(q.name, name.text, name.size);
+  if (::send(socket_.get(), &q, sizeof q, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof q)) return false;
+  name.id = q.id;
+  name.until = reactor_.now() + limit_;
   set_timer();
+  return true;
+}
+
+void Resolver::forget() {
+  for (Name& n : name_)
+    if (n.id == 0) n.size = 0;
 }
 
 void Resolver::set_timer() {
   Time next = kNever;
-  for (const Slot& s : slot_)
-    if (s.id != 0) next = earlier(next, s.deadline);
-  if (next == kNever) reactor_.timers().stop(timer_);
-  else reactor_.timers().start(timer_, next);
+  for (const Name& n : name_)
+    if (n.size > 0 && n.id != 0) next = earlier(next, n.until);
+  if (next == kNever) {
+    reactor_.timers().stop(timer_);
+  } else {
+    reactor_.timers().start(timer_, next);
+  }
 }
 
-void Resolver::answer(uint32_t id, const Resolved& r, Time now) {
-  for (Slot& s : slot_) {
-    if (s.id != id) continue;
-    ResolveQuery* query = s.query;
-    s = Slot{};
-    query->id_ = 0;
-    set_timer();
-    query->on_resolved(r, now);
-    return;
+// All who wait for it are told, and a copy is kept for a while. One who asks from within gets that copy.
+void Resolver::answer(Name& name, const Resolved& r, Time now) {
+  name.id = 0;
+  name.answer = r;
+  name.until = now + (r.count > 0 ? kKeep : kKeepFailure);
+  set_timer();
+  Resolved told = r;  // the place may be another name's before all have heard
+  List<ResolveQuery, &ResolveQuery::node_> waiting;
+  while (ResolveQuery* query = name.waiting.front()) {
+    query->node_.leave();
+    waiting.push_back(query);
+  }
+  while (ResolveQuery* query = waiting.front()) {
+    query->node_.leave();
+    set_port(&told, query->port_);
+    query->on_resolved(told, now);
   }
 }
 
 void Resolver::on_ready(int fd, uint8_t ready, Time now) {
   (void)ready;
-  for (int i = 0; i < kQueries; ++i) {
+  for (int i = 0; i < kNames; ++i) {
     Answer a;
     const ssize_t n = ::recv(fd, &a, sizeof a, 0);
     if (n < 0 && errno == EINTR) continue;
@@ -228,7 +276,8 @@ void Resolver::on_ready(int fd, uint8_t ready, Time now) {
     r.error = a.error;
     r.count = a.count < 0 || a.count > Resolved::kMost ? 0 : a.count;
     for (int k = 0; k < r.count; ++k) r.address[k] = a.address[k];
-    answer(a.id, r, now);
+    for (Name& name : name_)
+      if (name.size > 0 && name.id == a.id) answer(name, r, now);
     if (!socket_.valid()) return;
   }
 }
@@ -238,18 +287,21 @@ void Resolver::lose(Time now) {
   LogLine(LogLevel::warning, "resolver-ended");
   reactor_.unwatch(socket_.get());
   socket_.reset();
+  if (pid_ > 0) (void)::kill(pid_, SIGKILL);  // it has closed its end, so it has ended already
+  if (pid_ > 0) (void)::waitpid(pid_, nullptr, 0);
+  pid_ = -1;
   Resolved failed;
   failed.error = EAI_AGAIN;
-  for (Slot& s : slot_)
-    if (s.id != 0) answer(s.id, failed, now);
+  for (Name& name : name_)
+    if (name.size > 0 && name.id != 0) answer(name, failed, now);
 }
 
 void Resolver::on_timer(Timer& timer, Time now) {
   (void)timer;
   Resolved failed;
   failed.error = EAI_AGAIN;
-  for (Slot& s : slot_)
-    if (s.id != 0 && s.deadline <= now) answer(s.id, failed, now);
+  for (Name& name : name_)
+    if (name.size > 0 && name.id != 0 && name.until <= now) answer(name, failed, now);
   set_timer();
 }
 

@@ -4,9 +4,10 @@
 //     ^                                    |
 //     +---------------answer---------------+        over one SOCK_SEQPACKET pair
 //
-// Owner: main. Invariants: an address in digits is answered at once, without the child; at most kQueries are out, each
-// ends within the time limit; a slow name never delays another (each has its own worker). The helper is started at the
-// first name and again when it dies. Read next: transport/tcp.h, relay/connect.h.
+// Owner: main. Invariants: an address in digits is answered at once, without the child; a name that is being looked up is
+// not asked for again, and its answer is kept for kKeep; at most kNames are looked up at once, each within the time limit;
+// a slow name never delays another (each has its own worker). The helper is started at the first name and again when it
+// dies. Read next: transport/tcp.h, connect.h.
 #ifndef SOCKMUX_CORE_IO_RESOLVER_H
 #define SOCKMUX_CORE_IO_RESOLVER_H
 
@@ -15,8 +16,9 @@
 #include <string_view>
 
 #include "core/base/address.h"
-#include "core/io/reactor.h"
+#include "core/base/list.h"
 #include "core/io/fd.h"
+#include "core/io/reactor.h"
 
 namespace smx {
 
@@ -34,20 +36,24 @@ const char* gai_text(int error);
 class ResolveQuery {
  public:
   virtual void on_resolved(const Resolved& answer, Time now) = 0;
-  bool waiting() const { return id_ != 0; }
+  bool waiting() const { return node_.listed(); }
 
  protected:
   ~ResolveQuery() = default;
 
  private:
   friend class Resolver;
-  uint32_t id_ = 0;
+  ListNode node_;
+  uint16_t port_ = 0;
 };
 
 class Resolver final : private FdHandler, private TimerHandler {
  public:
-  static constexpr int kQueries = 64;
+  static constexpr int kNames = 64;
   static constexpr size_t kLongestName = 255;
+  // How long an answer is kept: getaddrinfo(3) does not tell what the name server allows, so short.
+  static constexpr Duration kKeep = seconds(5);
+  static constexpr Duration kKeepFailure = seconds(1);
 
   explicit Resolver(Reactor& reactor) : reactor_(reactor), timer_(*this) {}
   ~Resolver();
@@ -60,10 +66,12 @@ class Resolver final : private FdHandler, private TimerHandler {
     known_context_ = context;
   }
 
-  // Answers digits and known names in `now_answer` and returns true; otherwise the query waits and false is returned.
-  // A full table answers with EAI_AGAIN at once.
+  // Answers digits, known names and what is remembered in `now_answer` and returns true; otherwise the query waits and
+  // false is returned. A full table answers with EAI_AGAIN at once.
   bool resolve(ResolveQuery& query, std::string_view host, uint16_t port, Resolved* now_answer);
-  void cancel(ResolveQuery& query);
+  void cancel(ResolveQuery& query) { query.node_.leave(); }
+  // Forgets the answers that are kept (HUP: the network may be another one).
+  void forget();
   // Starts the helper now, where it will not be possible later (CHROOT). False: it cannot be.
   bool begin() {
     const bool begun = socket_.valid() || start();
@@ -86,14 +94,20 @@ class Resolver final : private FdHandler, private TimerHandler {
   void on_timer(Timer& timer, Time now) override;
   bool start();
   void lose(Time now);
-  void answer(uint32_t id, const Resolved& r, Time now);
   void set_timer();
 
-  struct Slot {
-    ResolveQuery* query = nullptr;
+  // One name: free, looked up (id is not 0), or kept until `until`.
+  struct Name {
+    char text[kLongestName + 1] = {};
+    size_t size = 0;  // 0: free
     uint32_t id = 0;
-    Time deadline;
+    Time until;       // looked up: when it has failed
+    Resolved answer;
+    List<ResolveQuery, &ResolveQuery::node_> waiting;
   };
+  Name* place_for(std::string_view host);
+  bool ask(Name& name);
+  void answer(Name& name, const Resolved& r, Time now);
 
   Reactor& reactor_;
   Fd socket_;
@@ -105,7 +119,7 @@ class Resolver final : private FdHandler, private TimerHandler {
   Duration limit_ = seconds(10);
   Known known_ = nullptr;
   void* known_context_ = nullptr;
-  Slot slot_[kQueries];
+  Name name_[kNames];
 };
 
 }  // namespace smx

@@ -93,19 +93,16 @@ void Mux::shrink(Channel& c) {
 // ---- the link
 
 void Mux::reset_link() {
-  dialect_ = Dialect::unknown;
+  if (!session_live_) dialect_ = Dialect::unknown;
   hello_due_ = settings_due_ = setopt_due_ = echo_due_ = ack_due_ = echook_due_ = bye_due_ = bye_gathered_ = hellook_seen_ =
       false;
   hellook_due_ = 0;
   ctl_size_ = ctl_sent_ = 0;
-  tx_.reset(0);
   rx_.reset(0);
-  sent_ = frame_end_ = 0;
-  rx_numbered_ = rx_acked_ = 0;
+  ring_open_ = resumed_ = false;
   ack_deadline_ = handshake_deadline_ = echo_sent_ = echo_deadline_ = kNever;
   peer_packet_ = kFirstPacket03;
   peer_conndata_ = false;
-  peer_channels_ = 0;
   peer_hello_size_ = 0;
   peer_bye_ = 0xff;
   header_ = Header{};
@@ -123,39 +120,12 @@ void Mux::link_up(const LinkStart& start, Time now) {
   handshake_deadline_ = now + config_.hello_timeout;
 }
 
-void Mux::link_down(Time now) {
-  (void)now;
-  if (state_ == State::down) return;
-  state_ = State::closing;  // nobody can open a channel from within the calls below
-  committed_ -= base_committed_;
-  base_committed_ = 0;
-  for_each_used([this](Channel& c) {
-    if (c.life == Life::orphan) return;
-    c.sched.leave();
-    c.due_node.leave();
-    c.due = 0;
-    timers_.stop(c);
-    const bool told = c.life == Life::open || c.life == Life::ended;  // an acceptor that still connects has seen nothing
-    if (told && c.rx == Rx::end && c.attached && !c.queue.empty()) return make_orphan(c);
-    c.queue.clear(pool_);
-    if (c.attached) {
-      detach(c);
-      ++stats_.aborted;
-      events_.on_abort(id_of(c), CloseCode::reset);
-    }
-    if (c.life != Life::free) release(c);
-  });
-  const size_t numbers = config_.accepts < 256u ? 256u : config_.accepts;
-  memset(theirs_, 0, numbers * sizeof *theirs_);
-  reset_link();
-  room_wanted_ = false;  // on_up() comes first
-  state_ = State::down;
-}
-
 void Mux::go_up(Time now) {
   state_ = State::up;
   handshake_deadline_ = kNever;
   last_rx_ = now;
+  ring_open_ = true;
+  hold_deadline_ = kNever;
   echo_due_ = dialect_ == Dialect::v1;  // measures the round trip, and confirms the session to the answerer
   room_wanted_ = !can_open();
   events_.on_up();
@@ -164,7 +134,9 @@ void Mux::go_up(Time now) {
 void Mux::bye(ByeCode code) {
   if (state_ == State::down || state_ == State::closing) return;
   bye_code_ = code;
-  bye_due_ = dialect_ == Dialect::v1;
+  bye_due_ = dialect_ == Dialect::v1 && state_ != State::hello;
+  bye_gathered_ = !ring_open_;  // nothing has to go out before it
+  bye_at_ = 0;
   state_ = State::closing;
 }
 
@@ -198,6 +170,7 @@ Err Mux::on_hello(Bytes payload, Time now) {
     return Err::none;
   }
   if (config_.proto == MuxConfig::Proto::v1) return Err::wrong_dialect;
+  end_session(now);  // what was held belongs to a peer that could do more
   dialect_ = Dialect::v03;
   state_ = State::hellook;
   ++hellook_due_;
@@ -223,7 +196,8 @@ Err Mux::parse(Time now) {
     rx_.copy_out(rx_.head(), raw, kHeader);
     header_ = decode_header(raw);
     bool known = true;
-    e = check_header(header_, dialect_ == Dialect::v1 ? Dialect::v1 : Dialect::v03, &known);
+    const bool v1 = dialect_ == Dialect::v1 && state_ != State::hello;  // HELLO is one of 0.3
+    e = check_header(header_, v1 ? Dialect::v1 : Dialect::v03, &known);
     if (e != Err::none) break;
     const size_t total = kHeader + header_.length;
     if (rx_.used() < total) break;
@@ -254,7 +228,7 @@ Err Mux::parse(Time now) {
     rx_.release(rx_.head() + total);
   }
   flush(run, now);
-  if (dialect_ == Dialect::v1 && rx_numbered_ > rx_acked_) {
+  if (ring_open_ && dialect_ == Dialect::v1 && rx_numbered_ > rx_acked_) {
     if (rx_numbered_ - rx_acked_ >= 8192) {
       ack_due_ = true;
     } else if (ack_deadline_ == kNever) {
@@ -315,12 +289,16 @@ Time Mux::ping_deadline() const {
 }
 
 Time Mux::deadline() const {
-  if (state_ == State::down) return timers_.next();
+  if (state_ == State::down || state_ == State::hello) {
+    return earlier(earlier(timers_.next(), handshake_deadline_), hold_deadline_);
+  }
   return earlier(earlier(timers_.next(), handshake_deadline_), earlier(ack_deadline_, ping_deadline()));
 }
 
 Err Mux::tick(Time now) {
   timers_.run(now, kTimersATurn);
+  // Not between ask and answer: the two must mean the same session.
+  if (hold_deadline_ <= now && (state_ == State::down || state_ == State::hello)) end_session(now);
   if (state_ == State::down) return Err::none;
   if (handshake_deadline_ <= now) return Err::handshake_timeout;
   if (ack_deadline_ <= now) {

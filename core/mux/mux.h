@@ -11,16 +11,21 @@
 //                   | both have the word
 //                   +-- larger nonce: ask (SETTINGS) --answer--> up        smaller: wait --SETTINGS, answered--> up
 //
+// A session of SockMux 1 outlives its link (held()): channels, numbering and ring stay, and the next link goes on behind
+// the last packet that the peer has processed. It ends with its hold time, with a protocol error, or when the peer asks
+// for another one. 0.3 has no such thing: there the session ends with the link.
+//
 // Memory: blocks for received data are shared out of one pool; a channel's window is committed from it, so that no peer
 // that keeps the rules can make us drop data or stop reading.
 //
-// Read next: channel.h, mux.cc (the link), mux_channels.cc, mux_tx.cc, mux_v03.cc, mux_v1.cc and mux_bind.cc (the dialects).
-// Source of every rule: sockmux(7).
+// Read next: channel.h, mux.cc (the link), mux_session.cc (what outlives it), mux_channels.cc, mux_tx.cc, mux_v03.cc,
+// mux_v1.cc and mux_bind.cc (the dialects). Source of every rule: sockmux(7).
 #ifndef SOCKMUX_CORE_MUX_MUX_H
 #define SOCKMUX_CORE_MUX_MUX_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <string_view>
 
@@ -52,13 +57,26 @@ struct Taken {
   bool error = false;
 };
 
+// What an ask for a session meets here: whether it names one of ours is for all of our sessions to say.
+enum class AskAnswer : uint8_t {
+  here,       // this mux answers: with its session, if that is the one, else with a new one
+  elsewhere,  // another mux has that session: received() returns Err::moved, and the owner takes the link there
+  stale,      // older than an ask that was heard before
+  busy,       // no place
+};
+
 // Who owns the local sockets. Calls name the channel by id; after on_done(), on_abort(), or an `error` returned, the
 // owner hears no more of it and must not name it again. None of these may call received(), gather(), link_down() or
 // tick(); only on_up() and on_room() may call open().
 class MuxEvents {
  public:
-  // The handshake is complete: channels can be opened.
+  // The handshake is complete: channels can be opened. resumed() says whether those of before live on.
   virtual void on_up() = 0;
+  // The peer asks for a session (SETTINGS of the asker). Nothing may be called from within.
+  virtual AskAnswer on_ask(const Settings& ask) {
+    (void)ask;
+    return AskAnswer::here;
+  }
   // can_open() has turned true after it was false while the link was up.
   virtual void on_room() = 0;
   // The peer asks for a connection: answer with accept() or refuse(), now or later.
@@ -105,6 +123,7 @@ struct MuxConfig {
   char name[64] = {};                // for SETTINGS; may be empty
   Duration hello_timeout = seconds(15);
   Duration ping_interval = seconds(60);
+  Duration hold = seconds(0);        // a session without a link is kept so long, if the peer does the same; 0: never; to 65535 s
   Duration linger = seconds(30);     // 0.3: silence after the client's end of file before CLOSE
 };
 
@@ -113,6 +132,15 @@ struct LinkStart {
   char stamp[23] = "19700101-000000.000000";
   uint8_t random[24] = {};
   uint64_t attempt = 0;  // u32 of the process, u32 counting
+};
+
+// A link whose ask belongs to the session of another mux, on its way there.
+struct LinkHandover {
+  LinkStart start;
+  uint32_t nonce = 0, peer_nonce = 0;
+  char peer_hello[kHelloText + 1] = {};
+  size_t peer_hello_size = 0;
+  Settings ask;
 };
 
 struct MuxStats {
@@ -139,8 +167,32 @@ class Mux final : private TimerHandler {
 
   // ---- the link
   void link_up(const LinkStart& start, Time now);
-  // The link is gone: every channel ends, with on_abort() unless all of it is here already.
-  void link_down(Time now);
+  // The link is gone. The session is held if `keep`, if it is one of SockMux 1 and both sides have a hold time; else it ends.
+  void link_down(Time now, bool keep = true);
+  // Every channel ends: with on_abort(), unless all that the peer sent is here already.
+  void end_session(Time now);
+  // There is no link, and the session waits for one.
+  bool held() const { return state_ == State::down && session_live_; }
+  // A held session ends at `until`, if not before.
+  void hold_until(Time until) {
+    if (held()) hold_deadline_ = earlier(hold_deadline_, until);
+  }
+  // Bytes of this session that have arrived for sure, of both directions; 0.3: that went through the link.
+  uint64_t progress() const { return dialect_ == Dialect::v1 ? tx_.head() + rx_numbered_ : stats_.rx_bytes + tx_.head(); }
+  // What the peer called itself in its first SETTINGS; empty: nothing.
+  const char* peer_name() const { return peer_name_; }
+  bool has_session(const uint8_t id[16]) const { return session_live_ && memcmp(session_, id, sizeof session_) == 0; }
+  // The asks of one process count up; `attempt` is not above one that this session has heard of the same process.
+  bool is_stale(uint64_t attempt) const {
+    return session_live_ && asked_ && attempt >> 32 == peer_attempt_ >> 32 && attempt <= peer_attempt_;
+  }
+  bool resumed() const { return resumed_; }
+  // The peer knows of the session: it would be held.
+  bool confirmed() const { return session_live_ && confirmed_; }
+  // received() has returned Err::moved: gives the link away, ...
+  void give_link(LinkHandover* out, Time now);
+  // ... and another mux, which has no link, answers the ask. Not none: as from received().
+  Err take_link(const LinkHandover& link, Time now);
   State state() const { return state_; }
   Dialect dialect() const { return dialect_; }
   bool up() const { return state_ == State::up; }
@@ -164,7 +216,7 @@ class Mux final : private TimerHandler {
   void gather(Time now);
   // What is to be written next; how many pieces.
   int tx_pending(Bytes out[kTxPieces]) const;
-  bool tx_idle() const { return ctl_size_ == ctl_sent_ && sent_ == tx_.tail(); }
+  bool tx_idle() const { return ctl_size_ == ctl_sent_ && (!ring_open_ || sent_ == tx_.tail()); }
   void sent(size_t n);
 
   // ---- time
@@ -256,6 +308,9 @@ class Mux final : private TimerHandler {
   template <typename F>
   void for_each_used(F f);
   void reset_link();
+  Err answer_ask(const Settings& ask, Time now);
+  void begin_session(const Settings& peer, Time now);
+  Err resume_session(uint64_t received, Time now);
   void send_or_ask(Channel& c);
   Time ping_deadline() const;
   void go_up(Time now);
@@ -335,7 +390,19 @@ class Mux final : private TimerHandler {
   uint16_t peer_channels_ = 0;   // v1
   uint32_t peer_credit_ = 0;     // v1
   uint32_t my_packet_ = kMaxPacket;  // 0.3: largest packet that there is memory for: what we announced, at least 512
+  Settings ask_;                 // v1, answerer: what received() has returned Err::moved for
+
+  // session, v1
+  bool session_live_ = false;    // agreed with the peer; channels and numbering belong to it
+  bool confirmed_ = false;       // the peer knows that it is: it will ask for it
+  bool resumed_ = false;         // by the link of the moment
+  bool asked_ = false;           // peer_attempt_ is one
+  bool ring_open_ = false;       // the link of the moment takes numbered packets
+  uint64_t peer_attempt_ = 0;    // the highest ask of the peer's process
   uint8_t session_[16] = {};
+  char peer_name_[64] = {};
+  Duration hold_;                // the smaller one of both sides
+  Time hold_deadline_ = kNever;  // without a link
 
   // unnumbered packets: made from these when ctl_ is empty
   bool hello_due_ = false, settings_due_ = false, setopt_due_ = false, echo_due_ = false, ack_due_ = false;

@@ -175,7 +175,11 @@ void Mux::fill_ctl(Time now) {
     s.answered_nonce = peer_nonce_;
     s.has_attempt = nonce_ > peer_nonce_;
     s.attempt = start_.attempt;
-    memcpy(s.session, session_, sizeof session_);
+    if (session_live_) {
+      memcpy(s.session, session_, sizeof session_);
+      s.received = rx_numbered_;
+    }
+    s.hold_s = static_cast<uint16_t>(config_.hold < seconds(65535) ? config_.hold.us / 1000000 : 65535);
     s.credit = config_.first_credit;
     s.channels = config_.accepts;
     memcpy(s.peer_name, config_.name, sizeof s.peer_name);
@@ -237,13 +241,13 @@ int Mux::tx_pending(Bytes out[kTxPieces]) const {
   };
   uint64_t from = sent_;
   if (ctl_sent_ < ctl_size_) {
-    if (ctl_sent_ == 0 && sent_ < frame_end_) {
+    if (ring_open_ && ctl_sent_ == 0 && sent_ < frame_end_) {
       add_ring(sent_, frame_end_);
       from = frame_end_;
     }
     out[pieces++] = {ctl_ + ctl_sent_, ctl_size_ - ctl_sent_};
   }
-  add_ring(from, tx_.tail());
+  if (ring_open_) add_ring(from, tx_.tail());
   return pieces;
 }
 
@@ -255,12 +259,12 @@ void Mux::sent(size_t n) {
     n -= k;
   };
   if (ctl_sent_ < ctl_size_) {
-    if (ctl_sent_ == 0 && sent_ < frame_end_) take_ring(frame_end_);
+    if (ring_open_ && ctl_sent_ == 0 && sent_ < frame_end_) take_ring(frame_end_);
     const size_t k = n < ctl_size_ - ctl_sent_ ? n : ctl_size_ - ctl_sent_;
     ctl_sent_ += k;
     n -= k;
   }
-  take_ring(tx_.tail());
+  if (ring_open_) take_ring(tx_.tail());
   SMX_CHECK(n == 0);
   while (frame_end_ < sent_) {
     uint8_t raw[kHeader];

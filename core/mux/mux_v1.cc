@@ -1,5 +1,5 @@
-// Dialect 1: SockMux 1 over stream links, without resume yet (hold = 0), without datagrams (answered by CLOSE
-// "unsupported"). Read next: mux.cc, mux_bind.cc; sockmux(7), "SockMux 1".
+// Dialect 1: SockMux 1 over stream links, without datagrams (answered by CLOSE "unsupported"). Read next: mux.cc,
+// mux_bind.cc; sockmux(7), "SockMux 1".
 #include <string.h>
 
 #include "core/mux/mux.h"
@@ -22,26 +22,6 @@ void Mux::up_v1(Time now) {
   go_up(now);
 }
 
-Err Mux::settings_v1(Bytes payload, Time now) {
-  Settings s;
-  if (load32(payload.data) != nonce_) return Err::none;  // belongs to an earlier link
-  const Err e = parse_settings(payload, &s);
-  if (e != Err::none) return e;
-  if (state_ == State::wait) {
-    if (!s.has_attempt) return Err::bad_field;
-    memcpy(session_, start_.random + 4, sizeof session_);  // the answerer alone decides: always a new session
-    settings_due_ = true;
-  } else if (state_ == State::ask && !settings_due_) {
-    memcpy(session_, s.session, sizeof session_);
-  } else {
-    return Err::bad_state;
-  }
-  peer_credit_ = s.credit;
-  peer_channels_ = s.channels;
-  up_v1(now);
-  return Err::none;
-}
-
 // ACK frees the ring. It always falls on a packet's end.
 Err Mux::ack_v1(uint64_t position) {
   if (position < tx_.head()) return Err::none;
@@ -59,6 +39,7 @@ Err Mux::ack_v1(uint64_t position) {
 
 Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
   const Type type = static_cast<Type>(h.type);
+  if (ring_open_) confirmed_ = true;  // the asker has our answer
   if (h.version != kNumbered) {
     switch (type) {
       case Type::hello: return parse_hello_word(payload).nonce == peer_nonce_ ? Err::none : Err::restarted;
@@ -84,7 +65,7 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
       default: return Err::bad_type;  // REPEAT is for lossy lines
     }
   }
-  if (state_ != State::up && state_ != State::closing) return Err::bad_state;
+  if (!ring_open_) return Err::bad_state;
   if (type != Type::send) flush(run, now);
   const bool theirs = h.said != kNone;
   if (type == Type::connect) return connect_v1(h, payload, now);

@@ -32,6 +32,11 @@ class Endpoint {
   }
   // Is it a client that was accepted at one of our ports, for whose sake the peer may ask for more (fields 85 and 86)?
   virtual bool is_client() const { return false; }
+  // Has that client asked, by FTP's PORT or EPRT, to be connected to at this port of its host? True once for each time.
+  virtual bool called_for(uint16_t port) {
+    (void)port;
+    return false;
+  }
 
  protected:
   ~Endpoint() = default;

@@ -14,6 +14,10 @@ constexpr int kReads = 2;    // reads of the link in one turn
 constexpr int kWrites = 4;   // gathers and writes in one turn
 // Fields of a line are at most this long.
 constexpr size_t kReason = 160;
+// Bytes that a link has carried for sure, after which its loss is no sign of a peer that does not want us.
+constexpr uint64_t kUseful = 4096;
+// A session whose peer may have started anew is held for no longer.
+constexpr Duration kBriefly = seconds(5);
 }  // namespace
 
 uint64_t Session::arena_bytes(const MuxConfig& config) {
@@ -82,13 +86,18 @@ void Session::on_dial_failed(std::string_view why, Time now) {
   wait_and_dial(now);
 }
 
-void Session::attach(Link& link, Time now) {
+void Session::begin_link(Link& link, Time now) {
   SMX_CHECK(link_ == nullptr);
   link_ = &link;
+  peer_ = link.peer();
   link.set_owner(*this);
   set_state(State::up);
   link_since_ = now;
   blocked_ = was_up_ = probed_ = shut_write_ = false;
+}
+
+void Session::attach(Link& link, Time now) {
+  begin_link(link, now);
   LinkStart start;
   write_stamp(start.stamp);
   fill_random(start.random, sizeof start.random);
@@ -99,12 +108,39 @@ void Session::attach(Link& link, Time now) {
   kick();
 }
 
+void Session::take_over(Session& from, Time now) {
+  if (link_ != nullptr) {
+    mux_.bye(ByeCode::replaced);
+    write_link(now);
+    lose(Err::none, "replaced by a newer link", now);
+  }
+  SMX_CHECK(link_ == nullptr);
+  LinkHandover handover;
+  from.mux_.give_link(&handover, now);
+  Link& link = *from.link_;
+  from.link_ = nullptr;
+  from.set_state(State::idle);
+  from.set_timer(now);
+  begin_link(link, now);
+  link.want(kRead);
+  const Err e = mux_.take_link(handover, now);
+  if (e == Err::none) return kick();
+  write_link(now);
+  lose(e, "", now);
+}
+
+void Session::hold_until(Time until) {
+  mux_.hold_until(until);
+  set_timer(until);
+}
+
 void Session::shut(ByeCode code, Time now) {
   if (dialer_ != nullptr) {
     dialer_->cancel();
     dialer_ = nullptr;
   }
   if (link_ == nullptr) {
+    mux_.end_session(now);
     set_state(State::idle);
     wake_ = kNever;
     set_timer(now);
@@ -143,14 +179,19 @@ void Session::lose(Err e, std::string_view why, Time now) {
   line.kv("channels", mux_.channels());
   Link* link = link_;
   link_ = nullptr;
-  mux_.link_down(now);
+  const bool over = state_ == State::closing;
+  const bool ends = over || fault || e == Err::session_broken || (e == Err::said_bye && (mux_.peer_bye() & 0x80) != 0);
+  const bool useful = mux_.progress() - progress_ > kUseful;
+  const bool v1 = mux_.dialect() == Dialect::v1;
+  mux_.link_down(now, !ends);
+  if (was_up_ && v1) line.kv("held", mux_.held() ? "yes" : "no");
+  if (probed_) mux_.hold_until(now + kBriefly);
   link->close(e != Err::none && e != Err::silent);
   if (was_up_) {
-    // A link that stood for a while: try again at once. One that came and went: not in a storm.
-    if (now - link_since_ > seconds(1)) backoff_.reset();
+    // A link that stood for a while, or carried something: try again at once. One that came and went: not in a storm.
+    if (now - link_since_ > seconds(1) || useful) backoff_.reset();
     failures_ = 0;
   }
-  const bool over = state_ == State::closing;
   set_state(State::idle);
   wake_ = kNever;
   if (dialer_ != nullptr && !over) wait_and_dial(now);
@@ -177,6 +218,7 @@ void Session::read_link(Time now) {
     if (r.error != 0) return lose(Err::none, strerror(r.error), now);
     if (r.size == 0) return lose(Err::none, "end of file", now);
     const Err e = mux_.received(r.size, now);
+    if (e == Err::moved) return owner_.on_session_moved(*this, now);
     if (e != Err::none) {
       // The peer is told why, as far as one write can.
       if (e != Err::said_bye && mux_.dialect() == Dialect::v1) {
@@ -227,7 +269,7 @@ void Session::on_task(Time now) {
 void Session::set_timer(Time now) {
   (void)now;
   reactor_.timers().start(timer_, kNever);
-  const Time next = earlier(wake_, link_ == nullptr ? kNever : mux_.deadline());
+  const Time next = earlier(wake_, mux_.deadline());
   if (next != kNever) reactor_.timers().start(timer_, next);
 }
 
@@ -238,10 +280,16 @@ void Session::on_timer(Timer& timer, Time now) {
     if (state_ == State::closing) return lose(Err::none, "closed", now);
     wake_ = kNever;
   }
-  if (link_ != nullptr) {
-    const Err e = mux_.tick(now);
-    if (e != Err::none) return lose(e, "", now);
+  const bool held = mux_.held();
+  const uint32_t channels = mux_.channels();
+  const Err e = mux_.tick(now);
+  if (held && !mux_.held()) {
+    LogLine(LogLevel::warning, "session-ended")
+        .kv("session", number_)
+        .kv("reason", "no new link within TIMEOUT=resume")
+        .kv("channels", channels);
   }
+  if (e != Err::none) return lose(e, "", now);
   kick();
 }
 
@@ -254,7 +302,9 @@ void Session::on_up() {
       .kv("session", number_)
       .kv("peer", link_->peer_name())
       .kv("dialect", name(mux_.dialect()))
+      .kv("resumed", mux_.resumed() ? "yes" : "no")
       .kv("hello", mux_.peer_hello());
+  progress_ = mux_.progress();
   owner_.on_session_up(*this, reactor_.now());
   room_due_ = true;
   kick();

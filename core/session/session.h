@@ -4,6 +4,9 @@
 //   acceptor:   idle --attach()--> up --lost--> idle
 //   both:       up --shut()--> closing (BYE; at most 1 s) --> as lost
 //
+// Where the mux holds its session over the loss (held()), its channels go on with the next link: the one that this
+// session dials, or one that an acceptor's other session got, and gives to this one when the peer has asked for it.
+//
 // Owner: Sessions. Invariants: endpoint(slot) is the one that was attached to that slot's channel and has not been
 // forgotten; the link is always read, whatever can or cannot be written. A raw pointer to an endpoint is kept here, and
 // one to the session there: each side clears the other's before it dies.
@@ -31,6 +34,9 @@ class SessionOwner {
   virtual void on_session_up(Session& session, Time now) = 0;
   virtual void on_session_lost(Session& session, Time now) = 0;
   virtual void on_session_room(Session& session, Time now) = 0;
+  // The peer asks for a session at the link of `session`. elsewhere: on_session_moved() follows, which takes the link.
+  virtual AskAnswer on_session_ask(Session& session, const Settings& ask) = 0;
+  virtual void on_session_moved(Session& session, Time now) = 0;
 
  protected:
   ~SessionOwner() = default;
@@ -52,6 +58,8 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void start(Dialer& dialer, Duration longest_pause, Time now);
   // Acceptor: a link has come. The session is idle.
   void attach(Link& link, Time now);
+  // A link that another session of ours has got, whose peer has asked for this one. An older link of this session ends.
+  void take_over(Session& from, Time now);
   // HUP: does not wait for the end of the pause, or of an attempt; a link that is up is asked for a sign of life.
   void retry_now(Time now);
   // Ends the link for good, with BYE.
@@ -64,8 +72,12 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   State state() const { return state_; }
   bool up() const { return state_ == State::up && mux_.up(); }
   bool probed() const { return probed_ && up() && mux_.asked(); }
+  bool held() const { return link_ == nullptr && mux_.held(); }
+  // Held, and maybe never asked for again: not for longer than that.
+  void hold_until(Time until);
   bool has_link() const { return link_ != nullptr; }
-  Address peer() const { return link_ == nullptr ? Address{} : link_->peer(); }
+  // Of the link; of the last one while the session is held.
+  Address peer() const { return peer_; }
   Time link_since() const { return link_since_; }
   uint32_t number() const { return number_; }
   Mux& mux() { return mux_; }
@@ -99,6 +111,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
  private:
   // MuxEvents
   void on_up() override;
+  AskAnswer on_ask(const Settings& ask) override { return owner_.on_session_ask(*this, ask); }
   void on_room() override;
   void on_open(ChannelId id, const OpenInfo& info) override;
   void on_opened(ChannelId id) override;
@@ -126,6 +139,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void write_link(Time now);
   void lose(Err e, std::string_view why, Time now);
   void set_timer(Time now);
+  void begin_link(Link& link, Time now);
   Endpoint* take(ChannelId id);
 
   Mux mux_;
@@ -134,12 +148,14 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Exit& exit_;
   Dialer* dialer_ = nullptr;
   Link* link_ = nullptr;
+  Address peer_;
   Endpoint** endpoints_ = nullptr;
   Backoff backoff_;
   Timer timer_;
   Time wake_ = kNever;       // dialing pause, or end of closing
   Time link_since_;
   uint32_t number_;
+  uint64_t progress_ = 0;    // mux_.progress() when the link came up
   uint32_t attempts_ = 0;
   uint64_t process_random_ = 0;
   uint32_t failures_ = 0;    // dials that failed in a row

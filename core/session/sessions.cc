@@ -6,6 +6,28 @@
 
 namespace smx {
 
+namespace {
+
+// Of two held sessions: which one should take a link of `peer`, and end if that one asks for none of them. Its own, else
+// one without channels, else the older one.
+bool less_missed(const Session& a, const Session& b, const Address& peer) {
+  const auto own = [&](const Session& s) { return peer.family != 0 && same_ip(s.peer(), peer); };
+  if (own(a) != own(b)) return own(a);
+  if ((a.mux().channels() == 0) != (b.mux().channels() == 0)) return a.mux().channels() == 0;
+  return a.link_since() < b.link_since();
+}
+
+// The second word of a HELLO; empty: there is none.
+std::string_view host_of(const Session& s) {
+  const std::string_view text = s.mux().peer_hello();
+  const size_t blank = text.find(' ');
+  if (blank == std::string_view::npos) return {};
+  const std::string_view rest = text.substr(blank + 1);
+  return rest.substr(0, rest.find(' '));
+}
+
+}  // namespace
+
 uint64_t Sessions::arena_bytes(const MuxConfig& config, uint32_t count) {
   return count * (Session::arena_bytes(config) + sizeof(Session) + sizeof(Session*) + 64) + 64;
 }
@@ -27,12 +49,18 @@ bool Sessions::init(const MuxConfig& config, uint32_t count, Exit& exit, Arena& 
 bool Sessions::attach(Link& link, Time now) {
   Session* idle = nullptr;
   Session* oldest = nullptr;
+  Session* held = nullptr;
   for (uint32_t i = 0; i < count_ && idle == nullptr; ++i) {
     Session& s = *session_[i];
+    if (s.held()) {
+      if (held == nullptr || less_missed(s, *held, link.peer())) held = &s;
+      continue;
+    }
     if (s.state() == Session::State::idle && !s.has_link()) idle = &s;
     const bool shaking = s.has_link() && !s.up() && s.state() == Session::State::up;
     if (shaking && (oldest == nullptr || s.link_since() < oldest->link_since())) oldest = &s;
   }
+  if (idle == nullptr) idle = held;
   if (idle == nullptr && oldest != nullptr) {
     oldest->drop("no handshake yet, and a newer link needs its place", now);
     idle = oldest;
@@ -46,6 +74,20 @@ bool Sessions::attach(Link& link, Time now) {
   idle->attach(link, now);
   return true;
 }
+
+AskAnswer Sessions::on_session_ask(Session& session, const Settings& ask) {
+  for (uint32_t i = 0; i < count_; ++i) {
+    Session& other = *session_[i];
+    if (&other == &session) continue;
+    if (other.mux().is_stale(ask.attempt)) return AskAnswer::stale;
+    if (!other.mux().has_session(ask.session)) continue;
+    moves_to_ = &other;
+    return AskAnswer::elsewhere;
+  }
+  return AskAnswer::here;
+}
+
+void Sessions::on_session_moved(Session& session, Time now) { moves_to_->take_over(session, now); }
 
 // By turns; a session that was asked whether it still lives only if there is no other.
 Session* Sessions::pick(Time now) {
@@ -70,32 +112,30 @@ void Sessions::add_opener(Opener& opener) {
   opener_[openers_++] = &opener;
 }
 
-// A peer that comes again, while an older link from there seems to stand: that one is asked. It may be dead, with
-// nothing in between to tell us (a router that lost power, a NAT that forgot).
+// A peer that comes again with a new session, while an older link from there seems to stand: that one is asked. It may be
+// dead, with nothing in between to tell us (a router that lost power, a NAT that forgot). A session of it that is held
+// will hardly be asked for again: it is kept for 5 s, or ends at once if its peer had the same name (SOXCONF=name).
 // The same host is known by its address, or by the name in its HELLO: a line that comes back may have another address.
-void Sessions::on_session_up(Session& session, Time now) { ask_older(session.peer(), &session, now); }
-
-namespace {
-
-// The second word of a HELLO; empty: there is none.
-std::string_view host_of(const Session& s) {
-  const std::string_view text = s.mux().peer_hello();
-  const size_t blank = text.find(' ');
-  if (blank == std::string_view::npos) return {};
-  const std::string_view rest = text.substr(blank + 1);
-  return rest.substr(0, rest.find(' '));
+void Sessions::on_session_up(Session& session, Time now) {
+  if (!session.mux().resumed()) ask_older(session.peer(), &session, now);
 }
-
-}  // namespace
 
 void Sessions::ask_older(const Address& peer, const Session* but, Time now) {
   const std::string_view host = but == nullptr ? std::string_view() : host_of(*but);
+  const std::string_view name = but == nullptr ? std::string_view() : but->mux().peer_name();
   for (uint32_t i = 0; i < count_; ++i) {
     Session& other = *session_[i];
-    if (&other == but || !other.up()) continue;
-    const bool same = (peer.family != 0 && same_ip(other.peer(), peer)) || (!host.empty() && host_of(other) == host);
+    const std::string_view other_name = other.mux().peer_name();
+    if (&other == but || (!other.up() && !other.held())) continue;
+    const bool same_name = !name.empty() && name == other_name;
+    if (!same_name && !name.empty() && !other_name.empty()) continue;  // two that share an address
+    const bool same = same_name || (peer.family != 0 && same_ip(other.peer(), peer)) || (!host.empty() && host_of(other) == host);
     if (!same) continue;
-    other.probe(other.mux().dialect() == Dialect::v1 ? seconds(1) : seconds(10), now);
+    if (other.held()) {
+      other.hold_until(same_name ? now : now + seconds(5));
+    } else {
+      other.probe(other.mux().dialect() == Dialect::v1 ? seconds(1) : seconds(10), now);
+    }
   }
 }
 

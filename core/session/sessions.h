@@ -23,8 +23,8 @@ class Sessions final : private SessionOwner, private Task {
   uint32_t count() const { return count_; }
   Session& at(uint32_t i) { return *session_[i]; }
 
-  // A link has been accepted: an idle session takes it, or the oldest one that is still shaking hands makes room. False:
-  // all are in use, and the link was closed.
+  // A link has been accepted: an idle session takes it, or the oldest one that is still shaking hands makes room, or one
+  // that is held, which ends only if the peer asks for another one. False: all are in use, and the link was closed.
   bool attach(Link& link, Time now);
 
   // A session that can open a channel now, by turns; nullptr: none (on_room() will be called when there is). It is the
@@ -45,6 +45,8 @@ class Sessions final : private SessionOwner, private Task {
   void on_session_up(Session& session, Time now) override;
   void on_session_lost(Session& session, Time now) override;
   void on_session_room(Session& session, Time now) override;
+  AskAnswer on_session_ask(Session& session, const Settings& ask) override;
+  void on_session_moved(Session& session, Time now) override;
   void on_task(Time now) override;
   void ask_older(const Address& peer, const Session* but, Time now);
 
@@ -52,6 +54,7 @@ class Sessions final : private SessionOwner, private Task {
   Session** session_ = nullptr;
   uint32_t count_ = 0;
   uint32_t next_ = 0;
+  Session* moves_to_ = nullptr;  // the session that the ask at hand names
   Opener* opener_[kOpeners] = {};
   int openers_ = 0;
 };

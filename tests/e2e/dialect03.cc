@@ -214,3 +214,62 @@ TEST_CASE("0.3: what a server sent before it closed arrives, also when a write o
   CHECK(wait_for([&] { return peer.received(id) == pattern(3, kSize); }, 5));
   CHECK(peer.fault() == "");
 }
+
+TEST_CASE("0.3: 10,000 connections leave no slot behind, in either role and whoever ends first") {
+  Server server(echoes);
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "DEST=" + local(server.port()), "TIMEOUT=lin:1"});
+  Peer03 peer(a.link_port());
+  peer.ends_on = "p";
+  REQUIRE(a->wait_log(" link-up ", 5));
+  const uint16_t port = a.port();
+  constexpr size_t kEach = 5000;
+  std::vector<std::unique_ptr<Conn>> clients;
+  std::vector<std::pair<unsigned, bool>> theirs;  // id, closed by us
+  size_t ours_started = 0, ours_good = 0, theirs_started = 0, theirs_good = 0;
+  const bool done = wait_for(
+      [&] {
+        // Clients of ours: every second one resets, the others are ended by the peer.
+        for (size_t i = 0; i < clients.size();) {
+          Conn& c = *clients[i];
+          if (c.text() == "r") c.reset();
+          if (c.closed() || c.over()) {
+            ours_good += c.text() == "r" || c.text() == "p" ? 1 : 0;
+            clients.erase(clients.begin() + static_cast<std::ptrdiff_t>(i));
+          } else {
+            ++i;
+          }
+        }
+        while (ours_started < kEach && clients.size() < 20) {
+          clients.push_back(std::make_unique<Conn>(port));
+          clients.back()->send(ours_started++ % 2 == 0 ? "r" : "p");
+        }
+        // Channels of the peer, which closes them once it has its answer.
+        for (size_t i = 0; i < theirs.size();) {
+          auto& [id, closing] = theirs[i];
+          if (!closing && !peer.closed(id) && peer.opened(id) && peer.received(id) == "x") {
+            ++theirs_good;
+            closing = true;
+            peer.close(id);
+          }
+          if (peer.closed(id)) {
+            theirs.erase(theirs.begin() + static_cast<std::ptrdiff_t>(i));
+          } else {
+            ++i;
+          }
+        }
+        while (theirs_started < kEach && theirs.size() < 20) {
+          theirs.emplace_back(peer.open("x"), false);
+          ++theirs_started;
+        }
+        return ours_started == kEach && theirs_started == kEach && clients.empty() && theirs.empty();
+      },
+      60);
+  CHECK(done);
+  CHECK(ours_good == kEach);
+  CHECK(theirs_good == kEach);
+  CHECK(peer.connects == kEach);
+  CHECK(peer.most <= 56);
+  CHECK(peer.fault() == "");
+  CHECK(wait_for([&] { return peer.now_open() == 0; }, 5));
+  CHECK(a.wait_channels(0, 5));
+}

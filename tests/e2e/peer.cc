@@ -82,6 +82,7 @@ void Peer03::on_packet(uint8_t version, uint8_t type, unsigned said, unsigned ra
         return put(kClose, kNone, said, zero_ended("No server"));
       }
       channel_[id].peer = said;
+      received_[id].clear();
       if (channel_.size() > most) most = channel_.size();
       put(kConnected, id, said, zero_ended("98304 127.0.0.1:7 127.0.0.1:40000"));
       const size_t end = payload.find('\0');
@@ -131,6 +132,7 @@ void Peer03::took(unsigned id, const std::string& bytes, bool counts) {
   if (counts && acks) put(kSent, id, c.peer, zero_ended(e2e::text(bytes.size())));
   if (counts && !acks) c.unacked += bytes.size();
   if (echoes && !c.ours) put(kSend, id, c.peer, bytes);
+  if (!c.ours && !c.closing && !ends_on.empty() && bytes == ends_on) close(id);
 }
 
 void Peer03::ack_all() {

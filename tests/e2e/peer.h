@@ -62,6 +62,7 @@ class Peer03 : public Peer {
 
   double closed_after = 0;   // seconds until CLOSED is sent
   bool echoes = true;        // false: takes data, acknowledges them, and says nothing
+  std::string ends_on;       // a channel of the other side that brings just this is echoed and closed
   bool acks = true;          // false: what comes is not acknowledged, so the other side must stop
   bool refuses = false;      // answers CONNECT by CLOSE "No server"
   size_t sents = 0;          // SENT packets that came

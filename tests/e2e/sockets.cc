@@ -361,7 +361,7 @@ void Wire::freeze(bool let_in) {
 }
 void Wire::thaw() {
   holds_new_ = false;
-  for (const auto& l : lines_) l->frozen = false;
+  for (const auto& l : lines_) l->frozen = l->hangs;
 }
 void Wire::cut() {
   const linger hard{1, 0};
@@ -371,6 +371,16 @@ void Wire::cut() {
       close(fd);
     }
   lines_.clear();
+}
+void Wire::cut_makers() {
+  const linger hard{1, 0};
+  for (const auto& l : lines_) {
+    if (l->hangs) continue;
+    l->frozen = l->hangs = true;
+    setsockopt(l->fd[0], SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    close(l->fd[0]);
+    l->fd[0] = -1;
+  }
 }
 size_t Wire::connections() const { return lines_.size(); }
 

@@ -154,6 +154,8 @@ class Wire final : public Actor {
   void thaw();
   // Resets all connections.
   void cut();
+  // Who has made the connections sees them reset; for who has accepted them they only hang, for ever.
+  void cut_makers();
   size_t connections() const;
 
   void want(std::vector<pollfd>& list) override;
@@ -168,7 +170,7 @@ class Wire final : public Actor {
   struct Line {
     int fd[2] = {-1, -1};
     Way way[2];
-    bool frozen = false, broken = false;
+    bool frozen = false, broken = false, hangs = false;
   };
   void accept_one();
 

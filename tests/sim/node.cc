@@ -86,6 +86,7 @@ void Node::stop() {
   ++link_;
   mux.link_down(clock_.now());
   checked();
+  watch_deadline();
 }
 
 void Node::client(Conn& c) {
@@ -177,7 +178,7 @@ void Node::watch_deadline() {
   watched_ = at;
   clock_.at(at, [this] {
     watched_ = kNever;
-    if (!linked_ || fault_.any()) return;
+    if ((!linked_ && !mux.held()) || fault_.any()) return;
     if (mux.deadline() <= clock_.now()) {
       ++ticks_;
       const Err e = mux.tick(clock_.now());

@@ -29,6 +29,7 @@ WorldShape random_shape(uint64_t seed) {
     if (dialects >= 1 && dialects <= 3) c.memory_bytes = std::max<uint64_t>(c.memory_bytes, 600000);
     c.tx_ring = rng.one_in(2) ? 65536 : 262144;
     c.rx_ring = rng.one_in(2) ? 65536 : 262144;
+    c.hold = seconds(static_cast<int64_t>(rng.pick({0, 1, 60, 60, 300})));
     c.packet_size = static_cast<uint16_t>(rng.pick({129, 512, 1000, 4096, 16384}));
     PipeShape& p = w.pipe[i];
     p.bytes_per_second = static_cast<int64_t>(rng.pick({30000, 200000, 1000000, 10000000, 100000000}));
@@ -37,7 +38,7 @@ WorldShape random_shape(uint64_t seed) {
     if (rng.one_in(4)) p.write_most = rng.one_in(2) ? 1 : 1 + rng.log(2000);
     if (rng.one_in(4)) p.read_most = rng.one_in(2) ? 1 : 1 + rng.log(2000);
   }
-  if (rng.one_in(3)) w.cuts = static_cast<unsigned>(rng.between(1, 4));
+  if (rng.one_in(2)) w.cuts = static_cast<unsigned>(rng.one_in(4) ? rng.between(5, 30) : rng.between(1, 4));
   if (rng.one_in(3)) w.stalls = static_cast<unsigned>(rng.between(1, 4));
   w.busy_us = static_cast<int64_t>(rng.log(5000000)) + 1;
   w.clients[0] = static_cast<unsigned>(rng.log(30));

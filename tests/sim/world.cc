@@ -12,6 +12,13 @@ bool World::v03() const {
   return shape_.config[0].proto == MuxConfig::Proto::v03 || shape_.config[1].proto == MuxConfig::Proto::v03;
 }
 
+// Do connections live through a cut? The session must be known to both, and both must hold it for longer than a cut takes.
+bool World::holds() const {
+  for (int i = 0; i < 2; ++i)
+    if (shape_.config[i].hold < seconds(60) || !nodes_[i]->mux.confirmed()) return false;
+  return shape_.spoil_one_in == 0;
+}
+
 World::World(uint64_t seed, const WorldShape& shape) : shape_(shape), rng_(seed) {
   for (int i = 0; i < 2; ++i) {
     nodes_[i] = std::make_unique<Node>(clock_, rng_, fault_, shape_.config[i], i == 0 ? "C" : "A");
@@ -148,17 +155,18 @@ void World::disconnect() {
   if (down_soon_) return;
   down_soon_ = true;
   const int first = static_cast<int>(rng_.below(2));
+  const bool holds = this->holds();
   for (const std::unique_ptr<Conn>& c : conns_) {
     const bool begun = c->client.live || c->client.done || c->client.aborted;
-    if (begun && !(c->client.done && c->server.done)) c->whole = false;
+    if (begun && !holds && !(c->client.done && c->server.done)) c->whole = false;
   }
   for (const std::unique_ptr<Pipe>& p : pipes_) p->cut();
   nodes_[first]->stop();
-  clock_.in(static_cast<int64_t>(rng_.below(5000)), [this, first] {
+  clock_.in(static_cast<int64_t>(rng_.below(5000)), [this, first, holds] {
     // What it opened meanwhile goes nowhere.
     for (const std::unique_ptr<Conn>& c : conns_) {
       const bool begun = c->client.live || c->client.done || c->client.aborted;
-      if (begun && !(c->client.done && c->server.done)) c->whole = false;
+      if (begun && !holds && !(c->client.done && c->server.done)) c->whole = false;
     }
     for (const std::unique_ptr<Pipe>& p : pipes_) p->cut();
     nodes_[1 - first]->stop();

@@ -37,6 +37,7 @@ class World {
   bool v03() const;
 
  private:
+  bool holds() const;
   void add_client(int side);
   void connect();
   void disconnect();

@@ -1,0 +1,162 @@
+// The session of SockMux 1: how it begins, is held without a link, goes on over the next one, and ends. Source: sockmux(7),
+// "Session". Read next: mux_v1.cc (its packets).
+#include <string.h>
+
+#include "core/mux/mux.h"
+#include "core/mux/run.h"
+
+namespace smx {
+
+void Mux::link_down(Time now, bool keep) {
+  if (state_ == State::down) return;
+  // Held, if the peer knows of the session: it has sent something in it.
+  const bool hold = keep && session_live_ && confirmed_ && hold_.us > 0;
+  if (!hold) end_session(now);
+  reset_link();
+  state_ = State::down;
+  room_wanted_ = false;  // on_up() comes first
+  if (!hold) return;
+  if (hold_deadline_ == kNever) hold_deadline_ = now + hold_;
+  for_each_used([this](Channel& c) {
+    if (c.attached) events_.on_wants(id_of(c));  // nothing can be read of them now
+  });
+}
+
+void Mux::end_session(Time now) {
+  (void)now;
+  const State state = state_;
+  if (state_ != State::down) state_ = State::closing;  // nobody can open a channel from within the calls below
+  session_live_ = confirmed_ = asked_ = false;
+  hold_deadline_ = kNever;
+  committed_ -= base_committed_;
+  base_committed_ = 0;
+  for_each_used([this](Channel& c) {
+    if (c.life == Life::orphan) return;
+    c.sched.leave();
+    c.due_node.leave();
+    c.due = 0;
+    timers_.stop(c);
+    const bool told = c.life == Life::open || c.life == Life::ended;  // an acceptor that still connects has seen nothing
+    if (told && c.rx == Rx::end && c.attached && !c.queue.empty()) return make_orphan(c);
+    c.queue.clear(pool_);
+    if (c.attached) {
+      detach(c);
+      ++stats_.aborted;
+      events_.on_abort(id_of(c), CloseCode::reset);
+    }
+    if (c.life != Life::free) release(c);
+  });
+  const size_t numbers = config_.accepts < 256u ? 256u : config_.accepts;
+  memset(theirs_, 0, numbers * sizeof *theirs_);
+  tx_.reset(0);
+  sent_ = frame_end_ = 0;
+  rx_numbered_ = rx_acked_ = 0;
+  peer_channels_ = 0;
+  state_ = state;
+}
+
+// The values of the first SETTINGS hold for the session's life.
+void Mux::begin_session(const Settings& peer, Time now) {
+  peer_credit_ = peer.credit;
+  peer_channels_ = peer.channels;
+  const Duration theirs = seconds(peer.hold_s);
+  hold_ = theirs < config_.hold ? theirs : config_.hold;
+  memcpy(peer_name_, peer.peer_name, sizeof peer_name_);
+  session_live_ = true;
+  up_v1(now);
+}
+
+// The peer has processed `received` bytes of numbered packets: sending goes on behind them.
+Err Mux::resume_session(uint64_t received, Time now) {
+  if (ack_v1(received) != Err::none || received != tx_.head()) {
+    bye(ByeCode::session_broken);
+    return Err::session_broken;
+  }
+  sent_ = frame_end_ = received;
+  rx_acked_ = rx_numbered_;  // our SETTINGS say so
+  waits_since_ = now;
+  resumed_ = true;
+  go_up(now);
+  for_each_used([this](Channel& c) {
+    if (c.attached) send_or_ask(c);
+  });
+  return Err::none;
+}
+
+Err Mux::settings_v1(Bytes payload, Time now) {
+  Settings s;
+  if (load32(payload.data) != nonce_) return Err::none;  // belongs to an earlier link
+  const Err e = parse_settings(payload, &s);
+  if (e != Err::none) return e;
+  if (state_ == State::wait) {
+    if (!s.has_attempt) return Err::bad_field;
+    switch (events_.on_ask(s)) {
+      case AskAnswer::here: return answer_ask(s, now);
+      case AskAnswer::elsewhere:
+        ask_ = s;
+        return Err::moved;
+      case AskAnswer::stale: bye(ByeCode::stale); return Err::stale;
+      case AskAnswer::busy: bye(ByeCode::busy); return Err::busy;
+    }
+  }
+  if (state_ != State::ask || settings_due_) return Err::bad_state;
+  if (has_session(s.session)) {
+    confirmed_ = true;
+    return resume_session(s.received, now);
+  }
+  // The answerer does not know our session, if we had one.
+  if (s.received != 0) return Err::bad_field;
+  end_session(now);
+  memcpy(session_, s.session, sizeof session_);
+  confirmed_ = true;
+  begin_session(s, now);
+  return Err::none;
+}
+
+// The answerer alone decides.
+Err Mux::answer_ask(const Settings& ask, Time now) {
+  if (is_stale(ask.attempt)) {
+    bye(ByeCode::stale);
+    return Err::stale;
+  }
+  const bool same = has_session(ask.session) && (!asked_ || ask.attempt >> 32 == peer_attempt_ >> 32);
+  if (!same) {
+    end_session(now);
+    memcpy(session_, start_.random + 4, sizeof session_);
+  }
+  asked_ = true;
+  peer_attempt_ = ask.attempt;
+  if (same) {
+    const Err e = resume_session(ask.received, now);
+    settings_due_ = e == Err::none;
+    return e;
+  }
+  settings_due_ = true;
+  begin_session(ask, now);
+  return Err::none;
+}
+
+void Mux::give_link(LinkHandover* out, Time now) {
+  out->start = start_;
+  out->nonce = nonce_;
+  out->peer_nonce = peer_nonce_;
+  memcpy(out->peer_hello, peer_hello_, sizeof peer_hello_);
+  out->peer_hello_size = peer_hello_size_;
+  out->ask = ask_;
+  link_down(now);
+}
+
+Err Mux::take_link(const LinkHandover& link, Time now) {
+  SMX_CHECK(state_ == State::down);
+  link_up(link.start, now);
+  hello_due_ = false;
+  nonce_ = link.nonce;
+  peer_nonce_ = link.peer_nonce;
+  memcpy(peer_hello_, link.peer_hello, sizeof peer_hello_);
+  peer_hello_size_ = link.peer_hello_size;
+  dialect_ = Dialect::v1;
+  state_ = State::wait;
+  return answer_ask(link.ask, now);
+}
+
+}  // namespace smx
