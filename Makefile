@@ -154,6 +154,8 @@ E2E_SRCS = \
 	tests/e2e/dialect03.cc \
 	tests/e2e/examples.cc \
 	tests/e2e/failures.cc \
+	tests/e2e/ftp.cc \
+	tests/e2e/ftp_hand.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
 	tests/e2e/main.cc \
@@ -234,13 +236,13 @@ check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
 
 # All tests. The last line of the output is "N passed, N failed", summed over all.
 check:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat vsftpd lftp ip
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
 e2e:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat vsftpd lftp ip
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 
