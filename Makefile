@@ -131,8 +131,10 @@ TEST_SRCS = \
 	tests/test_backoff.cc \
 	tests/test_base.cc \
 	tests/test_base_queues.cc \
+	tests/test_bind.cc \
 	tests/test_captures.cc \
 	tests/test_connect.cc \
+	tests/test_ftp.cc \
 	tests/test_hostlist.cc \
 	tests/test_log.cc \
 	tests/test_mux.cc \

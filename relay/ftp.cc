@@ -63,6 +63,7 @@ Dialogue::Next FtpDialogue::step(Desk& desk) {
       desk.from_client.clear();
       desk.shut_server = true;
       desk.clock = Desk::Clock::login;
+      if (desk.data != nullptr && waits_ != Waits::transfer) desk.data->drop();
     }
   }
   return Next::wait;

@@ -132,7 +132,7 @@ FtpEprt parse_ftp_eprt(std::string_view argument, Address* out) {
 bool parse_ftp_227(std::string_view line, Address* out) {
   // The words before it differ: the first place behind the code where six numbers stand.
   for (size_t i = 4; i < line.size(); ++i) {
-    if (!is_digit(line[i]) || is_digit(line[i - 1])) continue;
+    if (!is_digit(line[i]) || is_digit(line[i - 1]) || line[i - 1] == ',') continue;
     std::string_view s = line.substr(i);
     if (take_six(&s, out) && (s.empty() || (!is_digit(s.front()) && s.front() != ','))) return true;
   }

@@ -119,7 +119,7 @@ void Stream::start_data_server(Session& session, ChannelId id, const Address& to
 
 // A client that speaks FTP may name a port of its own, to which the peer may then ask us to connect.
 void Stream::listen_in(std::string_view said) {
-  if (said.size() > kSmallTalk || said.find_first_of(",|") == std::string_view::npos) return;
+  if (said.size() > kSmallTalk || (said.find(',') == std::string_view::npos && said.find('|') == std::string_view::npos)) return;
   const uint16_t port = find_announced_port(said, peer_);
   if (port != 0) port_ = port;
 }
