@@ -47,6 +47,7 @@ MUX_SRCS = \
 	core/mux/mux.cc \
 	core/mux/mux_bind.cc \
 	core/mux/mux_channels.cc \
+	core/mux/mux_search.cc \
 	core/mux/mux_session.cc \
 	core/mux/mux_tx.cc \
 	core/mux/mux_v03.cc \
@@ -58,6 +59,7 @@ MUX_SRCS = \
 RT_SRCS = core/io/rt.cc
 
 IO_SRCS = \
+	core/io/child.cc \
 	core/io/clock.cc \
 	core/io/connect.cc \
 	core/io/fd.cc \
@@ -75,6 +77,10 @@ SESSION_SRCS = \
 	core/session/sessions.cc
 
 TRANSPORT_SRCS = \
+	transport/fd_link.cc \
+	transport/fifo.cc \
+	transport/program.cc \
+	transport/stdio.cc \
 	transport/tcp.cc \
 	transport/tcp_link.cc
 
@@ -238,13 +244,13 @@ check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
 
 # All tests. The last line of the output is "N passed, N failed", summed over all.
 check:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat vsftpd lftp ip
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat vsftpd lftp ip openssl telnet nc ncat
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
 e2e:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat vsftpd lftp ip
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat vsftpd lftp ip openssl telnet nc ncat
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 

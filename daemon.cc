@@ -7,6 +7,8 @@
 #include <string.h>
 #include <syslog.h>
 
+#include <type_traits>
+
 #include "config/report.h"
 #include "core/io/clock.h"
 #include "core/io/log.h"
@@ -29,6 +31,8 @@ constexpr uint32_t kSpareFds = 64;
 constexpr Duration kDrain = millis(3500);  // with the goodbye less than the 5 s that init systems give
 constexpr Duration kGoodbye = seconds(1);
 
+constexpr size_t kDialerBytes = sizeof(TcpDialer) + sizeof(FifoDialer) + sizeof(StdioDialer) + sizeof(ProgramDialer) + 128;  // more than any
+
 int exit_code(int error) {
   switch (error) {
     case EACCES:
@@ -47,6 +51,8 @@ bool size_muxes(const Config& config, uint32_t links, MuxConfig* m) {
   m->hello_timeout = or_never(config.hello_timeout);
   m->ping_interval = or_never(config.ping_interval);
   m->hold = config.resume_hold;
+  for (const LinkSpec& l : config.links)
+    if (l.kind == LinkSpec::Kind::stdio) m->hold = seconds(0);  // the process ends with its link
   m->linger = or_never(config.linger_timeout);
   const uint64_t least = Mux::guaranteed_bytes(*m);
   m->memory_bytes = config.memory_bytes / links;
@@ -110,21 +116,27 @@ uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, timers_count()) + Sessions::arena_bytes(mux_, links_count_) +
          Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + FtpLegs::arena_bytes(proxies_count()) +
          DataPorts::arena_bytes(data_ports_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
-         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + sizeof(TcpDialer) + 64) + sizeof(Rules) +
+         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + sizeof(Dialer*)) + sizeof(Rules) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) +
-         65536;
+         Children::arena_bytes(programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
+}
+
+// A link's program may run while the one before it comes to its end.
+uint32_t Daemon::programs() const {
+  uint32_t n = 0;
+  for (const LinkSpec& l : config_.links) n += l.kind == LinkSpec::Kind::program ? 4u : 0u;
+  return n;
 }
 
 // Everything that can fail and that a user must hear of, while standard error is still there.
 int Daemon::prepare() {
   uint32_t connectors = 0;
-  for (const LinkSpec& l : config_.links) connectors += l.kind == LinkSpec::Kind::connect_tcp ? 1u : 0u;
+  for (const LinkSpec& l : config_.links) connectors += l.kind != LinkSpec::Kind::accept_tcp ? 1u : 0u;
   const bool accepts = connectors < config_.links.count;
   links_count_ = config_.max_links != 0 ? config_.max_links : accepts ? 16 : 1;
   if (links_count_ < connectors) links_count_ = connectors;
   if (links_count_ > Sessions::kMost) links_count_ = Sessions::kMost;
   if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
-  mux_.asks = connectors > 0;
   const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + data_ports_count() + config_.links.count + kSpareFds;
   max_fds_ = raise_fd_limit(wanted > 1000000 ? 1000000u : static_cast<uint32_t>(wanted));
   if (arena_bytes() > SIZE_MAX / 2) {
@@ -164,12 +176,16 @@ int Daemon::prepare() {
   exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
   exit_->set_data_ports(data_ports_);
   if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !ftp_legs_.init(proxies_count(), tables_) ||
-      !data_ports_.init(data_ports_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
+      !data_ports_.init(data_ports_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) || !children_.init(programs(), tables_) ||
       !names_.init(config_.names.first, config_.names.count, tables_) || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
   }
-  int code = open_ports();
+  environment_ = tables_.raw<const char*>(config_.env.count + 1);
+  SMX_CHECK(environment_ != nullptr && config_.env.count <= ChildSetup::kMostEnvironment - 16);
+  for (size_t i = 0; i < config_.env.count; ++i) environment_[i] = config_.env[i].data();
+  int code = make_dialers();
+  if (code == 0) code = open_ports();
   if (code == 0) code = detach();
   if (code != 0 && pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
   return code;
@@ -282,7 +298,7 @@ int Daemon::detach() {
     if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
   }
   Fd null;
-  if (!config_.foreground) {
+  if (!foreground_) {
     null = open_null(&error);
     if (error != 0) return fail("/dev/null", "", kExitSystem);
   }
@@ -300,7 +316,7 @@ int Daemon::detach() {
     if (error != 0) return fail("OWNER=", owner, kExitPermission);
   }
   // Last, so that the status says whether all of it went well.
-  if (!config_.foreground) {
+  if (!foreground_) {
     error = daemonize(null.get());
     if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
   }
@@ -310,7 +326,7 @@ int Daemon::detach() {
 
 void Daemon::start_log() {
   LogSetup log;
-  log.to_stderr = config_.foreground || config_.log_stderr;
+  log.to_stderr = foreground_ || config_.log_stderr;
   log.to_syslog = !log.to_stderr && !config_.logfile_given;
   if (!config_.syslog.empty()) {
     static constexpr struct {
@@ -335,15 +351,60 @@ void Daemon::start_log() {
   set_log(log);
 }
 
-void Daemon::start_links() {
-  uint32_t next = 0;
+// What makes links, one for each way to make them; opens what cannot be opened later, and finds out what can be known of
+// the others before. 0 or an exit code.
+int Daemon::make_dialers() {
+  foreground_ = config_.foreground;
+  dialer_ = tables_.raw<Dialer*>(config_.links.count + 1);
   for (const LinkSpec& l : config_.links) {
-    if (l.kind != LinkSpec::Kind::connect_tcp) continue;
-    void* memory = tables_.take(sizeof(TcpDialer), alignof(TcpDialer));
-    SMX_CHECK(memory != nullptr);
-    TcpDialer* d = new (memory) TcpDialer(reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_, or_never(config_.connect_timeout));
-    sessions_.at(next++).start(*d, config_.retry_max < millis(50) ? millis(50) : config_.retry_max, reactor_.now());
+    if (l.kind == LinkSpec::Kind::accept_tcp) continue;
+    const int code = make_dialer(l, &dialer_[dialers_++]);
+    if (code != 0) return code;
   }
+  return 0;
+}
+
+int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
+  const auto make = [&](auto* type, auto&&... arguments) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    void* memory = tables_.take(sizeof(T), alignof(T));
+    SMX_CHECK(memory != nullptr);
+    T* made = new (memory) T(arguments...);
+    *out = made;
+    return made;
+  };
+  const auto fail = [&](std::string_view what, std::string_view why) {
+    Text<500> text(l.origin.word);
+    say("", text.add(": ").add_printable(what).add(": ").add(why).text());
+    return kExitNoInput;
+  };
+  switch (l.kind) {
+    case LinkSpec::Kind::fifo: {
+      Text<200> why;
+      for (const std::string_view path : {l.in_path, l.out_path})
+        if (!check_fifo(path.data(), config_.mkfifo, why)) return fail(path, why.text());
+      FifoDialer* fifo = make(static_cast<FifoDialer*>(nullptr), reactor_, l.in_path, l.out_path);
+      const int error = is_root() ? fifo->keep() : 0;
+      return error == 0 ? 0 : fail(l.in_path, strerror(error));
+    }
+    case LinkSpec::Kind::program:
+      (void)make(static_cast<ProgramDialer*>(nullptr), reactor_, children_, l.path, environment_, static_cast<int>(config_.env.count));
+      return 0;
+    case LinkSpec::Kind::stdio: {
+      foreground_ = true;
+      const int error = make(static_cast<StdioDialer*>(nullptr), reactor_, static_cast<StdioOwner&>(*this))->take();
+      return error == 0 ? 0 : fail("standard input and output", strerror(error));
+    }
+    default:
+      (void)make(static_cast<TcpDialer*>(nullptr), reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_,
+                 or_never(config_.connect_timeout));
+      return 0;
+  }
+}
+
+void Daemon::start_links() {
+  const Duration longest_pause = config_.retry_max < millis(50) ? millis(50) : config_.retry_max;
+  for (uint32_t i = 0; i < dialers_; ++i) sessions_.at(i).start(*dialer_[i], longest_pause, reactor_.now());
 }
 
 int Daemon::run() {
@@ -353,6 +414,7 @@ int Daemon::run() {
   LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_).kv("links", acceptors_);
   allocations_ = allocations();
   reactor_.run();
+  children_.end_all(true);
   LogLine(LogLevel::info, "ended");
   if (pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
   return 0;
@@ -368,7 +430,10 @@ void Daemon::on_signal(int signal, Time now) {
       sessions_.retry_now(now);
       break;
     case SIGUSR1: write_statistics(); break;
-    case SIGCHLD: resolver_.reap(); break;
+    case SIGCHLD:
+      resolver_.reap();
+      children_.reap(now);
+      break;
     case SIGINT:
     case SIGTERM:
       if (ending_ == Ending::goodbye) {
@@ -384,6 +449,10 @@ void Daemon::on_signal(int signal, Time now) {
       break;
     default: break;
   }
+}
+
+void Daemon::on_stdio_ended(Time now) {
+  if (ending_ == Ending::no) begin_shutdown("the link at standard input has ended", now);
 }
 
 void Daemon::begin_shutdown(const char* why, Time now) {

@@ -9,6 +9,8 @@
 #define SOCKMUX_DAEMON_H
 
 #include "config/config.h"
+#include "config/report.h"
+#include "core/io/child.h"
 #include "core/io/names.h"
 #include "core/io/process.h"
 #include "core/io/reactor.h"
@@ -21,6 +23,9 @@
 #include "relay/listener.h"
 #include "relay/proxy.h"
 #include "rules.h"
+#include "transport/fifo.h"
+#include "transport/program.h"
+#include "transport/stdio.h"
 #include "transport/tcp.h"
 
 namespace smx {
@@ -34,7 +39,7 @@ constexpr int kExitPermission = 77;
 // A line on standard error, for who starts the daemon.
 void say(const char* kind, std::string_view text);
 
-class Daemon final : private SignalHandler, private TimerHandler {
+class Daemon final : private SignalHandler, private TimerHandler, private StdioOwner {
  public:
   explicit Daemon(const Config& config) : config_(config) {}
   int prepare();
@@ -45,9 +50,13 @@ class Daemon final : private SignalHandler, private TimerHandler {
   int open_port(const HostPort& at, const Resolved& list, const Origin& origin, const ListenSpec* port);
   int detach();
   void start_log();
+  uint32_t programs() const;
+  int make_dialers();
+  int make_dialer(const LinkSpec& link, Dialer** out);
   void start_links();
   void on_signal(int signal, Time now) override;
   void on_timer(Timer& timer, Time now) override;
+  void on_stdio_ended(Time now) override;
   void begin_shutdown(const char* why, Time now);
   void write_statistics();
   uint64_t arena_bytes() const;
@@ -66,6 +75,8 @@ class Daemon final : private SignalHandler, private TimerHandler {
   Reactor reactor_;
   Resolver resolver_{reactor_};
   Names names_{reactor_, resolver_};
+  Children children_{reactor_};
+  const char** environment_ = nullptr;  // -eNAME=value
   Signals signals_;
   Timer end_{*this};
   Arena tables_;
@@ -76,6 +87,9 @@ class Daemon final : private SignalHandler, private TimerHandler {
   DataPorts data_ports_{reactor_, streams_};
   TcpLinks tcp_links_{reactor_};
   Sessions sessions_{reactor_};
+  Dialer** dialer_ = nullptr;
+  uint32_t dialers_ = 0;
+  bool foreground_ = false;
   ExitDoor* exit_ = nullptr;
   Listener** listener_ = nullptr;
   TcpAcceptor** acceptor_ = nullptr;

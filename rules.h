@@ -6,6 +6,7 @@
 #define SOCKMUX_RULES_H
 
 #include "config/choose.h"
+#include "core/io/log.h"
 #include "core/io/names.h"
 #include "core/io/reactor.h"
 #include "core/io/socket.h"
@@ -48,6 +49,11 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
   bool choose(const OpenInfo& info, Dialect dialect, RelayTarget* target) override {
     const ServerSpec* server = smx::choose(config_, subject(info, dialect), *this);
     if (server == nullptr) return false;
+    if (!server->missing_file.empty()) {
+      // Among its words may be who is kept out: without them it serves nobody.
+      LogLine(LogLevel::warning, "words-missing").kv("server", server->label).kv("file", server->missing_file);
+      return false;
+    }
     target->rule = server;
     target->label = server->label;
     target->host = server->to.host;
@@ -59,6 +65,11 @@ class Rules final : public LinkGate, public ClientGate, public Router, public Na
     target->login_limit = or_never(limits.login_timeout);
     target->io_limit = or_never(limits.io_timeout);
     target->source = source_;
+    Address own;
+    if (server->options != nullptr && parse_ip(server->options->source.host, &own)) {
+      target->source = own;
+      target->source.port = server->options->source.port;
+    }
     return true;
   }
 

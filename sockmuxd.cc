@@ -73,12 +73,15 @@ bool built(const Config& config) {
   };
   for (const LinkSpec& l : config.links) {
     if (l.secure) no(l.origin, "secure links");
-    else if (l.kind != LinkSpec::Kind::accept_tcp && l.kind != LinkSpec::Kind::connect_tcp) no(l.origin, "links over FIFOs, devices and programs");
+    else if (l.kind == LinkSpec::Kind::device) no(l.origin, "links over devices");
   }
   for (const ListenSpec& l : config.listens)
     if (l.transport == Transport::udp) no(l.origin, "UDP ports");
+  Address source;
   for (const ServerSpec& s : config.servers) {
-    if (s.run && s.label == "exec") no(s.origin, "proxies and programs behind -in");
+    if (s.run && s.label == "exec") no(s.origin, "programs behind -in");
+    else if (s.options != nullptr && s.options->source.host != config.source.host && !parse_ip(s.options->source.host, &source))
+      no(s.origin, "names in SRCIF inside of -in(...)");
     else if (s.transport == Transport::udp) no(s.origin, "UDP servers");
   }
   return good;

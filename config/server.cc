@@ -140,6 +140,10 @@ bool Parser::server_address(const Word& w, std::string_view url, ServerSpec* ser
     fail(w, {"exec has no host; expected SERVER=exec,-in(XCOM=command)"});
     return false;
   }
+  if (server->label == "socks" && server->run) {
+    fail(w, {"the socks proxy has no host, its clients name theirs; expected SERVER=socks,-in(words)"});
+    return false;
+  }
   const std::string_view host = skip(url, colon + 3);
   const size_t slash = host.find('/');
   const std::string_view path = slash == kNowhere ? std::string_view{} : skip(host, slash);

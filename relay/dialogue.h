@@ -141,6 +141,7 @@ struct Desk {
   enum class Clock : uint8_t { off, login, io };
   Clock clock = Clock::login;
   uint32_t round = 0;
+  bool idle = false;         // it could end now, and the client would only have to come again
 };
 
 class Dialogue {

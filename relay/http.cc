@@ -38,12 +38,6 @@ void add_authority(TextBase& to, std::string_view host, uint16_t port, uint16_t 
   if (port != usual) to.add(':').add_u(port);
 }
 
-// The target as a server wants it (9112:3.2.1): path and query. `rest` is what stands behind the authority.
-std::string_view origin_form(std::string_view rest, bool* slash) {
-  *slash = rest.empty() || rest[0] != '/';
-  return rest;
-}
-
 }  // namespace
 
 Dialogue::Next HttpDialogue::step(Desk& desk) {
@@ -67,12 +61,14 @@ Dialogue::Next HttpDialogue::read_request(Desk& desk) {
   while (empty < all.size() && (all[empty] == '\r' || all[empty] == '\n')) ++empty;
   if (empty > 0 && client_scan_ == 0) desk.from_client.consume(empty);
   if (desk.from_client.empty()) return desk.client_ended ? Next::close : Next::wait;
+  desk.idle = false;
   if (desk.to_client.room() < kPage) return Next::wait;
   const std::string_view text = desk.from_client.text();
   head_size_ = find_head(text, &client_scan_);
   if (head_size_ == 0) {
     const size_t line = text.substr(0, kLongestRequestLine + 1).find('\n');
-    if (line == std::string_view::npos && text.size() > kLongestRequestLine) return page(desk, 414, "the first line has no end within 32 KiB");
+    if (line == std::string_view::npos && text.size() > kLongestRequestLine)
+      return page(desk, 414, "the first line has no end within 32 KiB");
     if (desk.from_client.room() == 0) return page(desk, 431, "the header has no end within 64 KiB");
     if (desk.client_ended) return page(desk, 400, "the request is not whole");
     return Next::wait;
@@ -126,7 +122,8 @@ HttpFault HttpDialogue::read_target(const HttpRequest& r) {
     if (!same_name(r.target.substr(0, colon), "http")) return {501, "only http:// URLs are relayed, and CONNECT for all others"};
     const std::string_view rest = r.target.substr(colon + 3);
     const std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
-    if (authority.find('@') != std::string_view::npos) return {400, "user and password in a URL are not relayed; send Authorization"};  // 4.2.4
+    if (authority.find('@') != std::string_view::npos)
+      return {400, "user and password in a URL are not relayed; send Authorization"};  // 4.2.4
     if (rest.find('#') != std::string_view::npos) return {400, "a # in the URL"};
     if (!parse_authority(authority, &host, &port)) return {400, "the host of the URL is none"};
   }
@@ -174,11 +171,12 @@ bool HttpDialogue::pass_request(Desk& desk) {
   if (parse_request(desk.from_client.text().substr(0, head_size_), &r).status != 0) return false;
   Pipe& to = desk.to_server;
   std::string_view path = r.target;
-  bool slash = false;
+  bool slash = false;  // the path is empty
   if (path != "*" && path[0] != '/') {
     const std::string_view rest = path.substr(path.find("://") + 3);
     const size_t end = rest.find_first_of("/?");
-    path = origin_form(end == std::string_view::npos ? std::string_view{} : rest.substr(end), &slash);
+    path = end == std::string_view::npos ? std::string_view{} : rest.substr(end);  // 9112:3.2.1
+    slash = path.empty() || path[0] != '/';
     if (path.empty() && is_method(r, "OPTIONS")) {  // 9112:3.2.4
       path = "*";
       slash = false;
@@ -186,7 +184,8 @@ bool HttpDialogue::pass_request(Desk& desk) {
   }
   Text<300> host("Host: ");
   add_authority(host, {host_, host_size_}, port_, 80);
-  bool good = to.say(r.method) && to.say(slash ? " /" : " ") && to.say(path) && to.say(" HTTP/1.1\r\n") && to.say(host.text()) && to.say("\r\n");
+  bool good =
+      to.say(r.method) && to.say(slash ? " /" : " ") && to.say(path) && to.say(" HTTP/1.1\r\n") && to.say(host.text()) && to.say("\r\n");
   upgrades_ = r.upgrade && r.minor == 1 && same_name(r.upgrade_to, "websocket") && !r.chunked && r.length == 0;
   HttpFields fields(r.fields);
   for (HttpField f; good && fields.next(&f);) {
@@ -235,7 +234,8 @@ Dialogue::Next HttpDialogue::read_answer(Desk& desk) {
     const size_t size = find_head(text, &server_scan_);
     if (size == 0) {
       if (desk.from_server.room() == 0) return page(desk, 502, "the header of the answer has no end within 64 KiB");
-      if (desk.server_ended) return page(desk, 502, text.empty() ? "the server has closed without an answer" : "the answer of the server is not whole");
+      if (desk.server_ended)
+        return page(desk, 502, text.empty() ? "the server has closed without an answer" : "the answer of the server is not whole");
       return Next::wait;
     }
     server_scan_ = 0;
@@ -312,6 +312,7 @@ Dialogue::Next HttpDialogue::finish(Desk& desk) {
   }
   state_ = State::idle;
   client_scan_ = 0;
+  desk.idle = true;
   desk.clock = Desk::Clock::login;
   ++desk.round;
   return Next::wait;
@@ -320,7 +321,8 @@ Dialogue::Next HttpDialogue::finish(Desk& desk) {
 Dialogue::Next HttpDialogue::timed_out(Desk& desk) {
   if (state_ == State::idle) return desk.from_client.empty() ? Next::close : page(desk, 408, "the request did not come in time");
   if (state_ != State::sending || answered_) return Next::abort;
-  return request_.state() == HttpBody::State::going ? page(desk, 408, "the request did not come in time") : page(desk, 504, "the server gave no answer in time");
+  return request_.state() == HttpBody::State::going ? page(desk, 408, "the request did not come in time")
+                                                    : page(desk, 504, "the server gave no answer in time");
 }
 
 // An answer of our own, behind which the client's connection ends: what it may have sent meanwhile is not understood.
@@ -328,8 +330,14 @@ Dialogue::Next HttpDialogue::page(Desk& desk, int status, std::string_view why, 
   Text<700> body;
   body.add_u(static_cast<uint64_t>(status)).add(' ').add(words_of(status)).add("\n\n").add_printable(why).add("\n\nsockmuxd, HTTP proxy\n");
   Text<kPage> all("HTTP/1.1 ");
-  all.add_u(static_cast<uint64_t>(status)).add(' ').add(words_of(status)).add("\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ");
-  all.add_u(body.size()).add("\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n").add(fields).add("Connection: close\r\n\r\n");
+  all.add_u(static_cast<uint64_t>(status))
+      .add(' ')
+      .add(words_of(status))
+      .add("\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ");
+  all.add_u(body.size())
+      .add("\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n")
+      .add(fields)
+      .add("Connection: close\r\n\r\n");
   if (!head_only_) all.add(body.text());
   (void)desk.to_client.say(all.text());
   desk.from_client.clear();

@@ -11,8 +11,10 @@
 namespace smx {
 
 namespace {
-// After the dialogue has ended: how long a client may go on without taking what is there for it, or ending.
-constexpr Duration kLinger = seconds(5);
+// After the dialogue has ended: how long a client may go on without taking what is there for it, or ending. Much of it may
+// still wait at the other end of the link for a slow one; CLOSE with code 0 must wait for its end (sockmux(7)), and with
+// any other code it would lose that.
+constexpr Duration kLinger = seconds(120);
 constexpr int kStepsATurn = 16;
 constexpr uint32_t kSpareFds = 8;  // as in exit.cc
 }  // namespace
@@ -31,7 +33,23 @@ bool Proxies::init(uint32_t count, Arena& arena) {
   return proxies_ != nullptr && memory_ != nullptr && connects_ != nullptr;
 }
 
+// Few are left: the one that has been idle the longest ends, or else the one that has waited the longest for its client's end.
+void Proxies::make_room() {
+  ProxyStream *idle = nullptr, *ending = nullptr;
+  for (uint32_t i = 0; i < fresh_; ++i) {
+    ProxyStream& p = proxies_[i];
+    if (p.state_ == ProxyStream::State::talking && p.desk_.idle && p.desk_.to_client.empty()) {
+      if (idle == nullptr || p.timer_.deadline() < idle->timer_.deadline()) idle = &p;
+    } else if (p.state_ == ProxyStream::State::ending && p.end_told_) {
+      if (ending == nullptr || p.timer_.deadline() < ending->timer_.deadline()) ending = &p;
+    }
+  }
+  if (idle != nullptr) idle->end_idle();
+  if (ending != nullptr && count_ - used_ <= count_ / 16) ending->end_now();
+}
+
 bool Proxies::open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info, ProxyStream::Make make) {
+  if (count_ - used_ <= count_ / 8) make_room();  // the memory is free later, for others to come
   ProxyStream* p = free_;
   if (p != nullptr) {
     free_ = p->next_free_;
@@ -40,6 +58,7 @@ bool Proxies::open(Session& session, ChannelId id, const RelayTarget& target, co
     p = new (&proxies_[i]) ProxyStream(*this);
     p->memory_ = &memory_[i];
     p->connect_ = new (&connects_[i]) Connect(reactor_, resolver_);
+    p->connect_->leave_fds(kSpareFds);
   } else {
     LogLine(LogLevel::warning, "proxies-full").kv("session", session.number()).kv("client", info.client).kv("most", count_);
     return false;
@@ -263,7 +282,8 @@ void ProxyStream::start_connect() {
   drop_server();
   const Wish& w = desk_.wish;
   Router& router = *table_.router_;
-  if (!w.configured && !router.remittable(target_.rule, w.protocol, w.port, w.by_default)) return fail(Failure::not_remittable, "not in REMITTABLE");
+  if (!w.configured && !router.remittable(target_.rule, w.protocol, w.port, w.by_default))
+    return fail(Failure::not_remittable, "not in REMITTABLE");
   if (table_.reactor_.fds_left() <= kSpareFds) return fail(Failure::no_room, "no descriptor left");
   known_.clear();
   Address known;
@@ -339,6 +359,17 @@ void ProxyStream::begin_ending(Time now) {
   table_.reactor_.timers().start(timer_, now + kLinger);
 }
 
+void ProxyStream::end_idle() {
+  begin_ending(table_.reactor_.now());
+  kick();
+}
+
+void ProxyStream::end_now() {
+  session_->abort(id_, CloseCode::idle);
+  session_ = nullptr;
+  die();
+}
+
 // All that was said is delivered: from now on it is a channel as any other.
 void ProxyStream::hand_over() {
   Session& session = *session_;
@@ -377,9 +408,7 @@ void ProxyStream::on_timer(Timer& timer, Time now) {
     if (next == Dialogue::Next::close) begin_ending(now);
     if (next != Dialogue::Next::abort) return pump(now);
   }
-  session_->abort(id_, state_ == State::ending ? CloseCode::done : CloseCode::idle);
-  session_ = nullptr;
-  die();
+  end_now();
 }
 
 // Unregisters and closes at once; the memory returns at the end of the turn, since callers up the stack may be its own.
@@ -428,7 +457,7 @@ bool open_http(Streams& streams, Session& session, ChannelId id, const RelayTarg
 }
 
 bool open_socks(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
-  if (target.has_address) return open_tcp(streams, session, id, target, info);
+  if (!target.run) return open_tcp(streams, session, id, target, info);
   return streams.proxies()->open(session, id, target, info,
                                  [](void* memory, const RelayTarget&) -> Dialogue* { return place_dialogue<SocksDialogue>(memory); });
 }

@@ -80,6 +80,8 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   void start_connect();
   void fail(Failure why, const char* reason);
   void begin_ending(Time now);
+  void end_idle();
+  void end_now();
   void hand_over();
   void set_clock(Time now);
   void update();
@@ -118,12 +120,14 @@ class Proxies {
   [[nodiscard]] bool init(uint32_t count, Arena& arena);
   void set_router(Router& router) { router_ = &router; }
   void set_legs(FtpLegs& legs) { legs_ = &legs; }
-  // Takes the channel, or returns false: all are in use, and a line in the log says so.
+  // Takes the channel, or returns false: all are in use, and a line in the log says so. Before that happens, those that
+  // are idle (kept HTTP connections) end, the longest idle first.
   bool open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info, ProxyStream::Make make);
   uint32_t used() const { return used_; }
 
  private:
   friend class ProxyStream;
+  void make_room();
   Reactor& reactor_;
   Resolver& resolver_;
   Streams& streams_;

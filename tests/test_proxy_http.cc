@@ -115,12 +115,14 @@ TEST_CASE("http: targets") {
   CHECK(wish("http://host:8080/a?b@c") == "http host:8080 yes");
   CHECK(wish("http://[2001:db8::1]/") == "http 2001:db8::1:80 yes");
   CHECK(wish("http://[2001:db8::1]:81/") == "http 2001:db8::1:81 yes");
-  for (const char* bad : {"http://", "http:///x", "http://:80/", "http://u:p@host/", "http://ho st/", "http://host:0/", "http://host:99999/", "http://[::1/", "http://[x]/",
-                          "host/x", "/x", "http:/x", "http://host/#f", "http://h\\x/", "http://h%41/"}) {
+  for (const char* bad :
+       {"http://", "http:///x", "http://:80/", "http://u:p@host/", "http://ho st/", "http://host:0/", "http://host:99999/", "http://[::1/",
+        "http://[x]/", "host/x", "/x", "http:/x", "http://host/#f", "http://h\\x/", "http://h%41/"}) {
     CAPTURE(bad);
     CHECK(wish(bad) == "400");
   }
-  for (const char* other : {"https://host/", "ftp://host/", "gopher://host/", "file:///etc/passwd", "ws://host/"}) CHECK(wish(other) == "501");
+  for (const char* other : {"https://host/", "ftp://host/", "gopher://host/", "file:///etc/passwd", "ws://host/"})
+    CHECK(wish(other) == "501");
   Http h;
   h.on_wish = answers(kOk);
   h.client_says("OPTIONS http://[2001:db8::1]:81 HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -137,7 +139,8 @@ TEST_CASE("http: what two readers could read in two ways is refused") {
       CHECK(status_of(with("Content-Length: " + std::string(n) + "\r\n"), piece) == 400);
     CHECK(status_of(with("Content-Length: 3\r\nContent-Length: 3\r\n"), piece) == 400);
     CHECK(status_of(with("Content-Length: 3\r\ncontent-length: 4\r\n"), piece) == 400);
-    for (const char* te : {"gzip", "chunked, gzip", "gzip, chunked", "chunked, chunked", "xchunked", "\"chunked\"", "chunked;q=1", "identity", ""})
+    for (const char* te :
+         {"gzip", "chunked, gzip", "gzip, chunked", "chunked, chunked", "xchunked", "\"chunked\"", "chunked;q=1", "identity", ""})
       CHECK(status_of(with("Transfer-Encoding: " + std::string(te) + "\r\n"), piece) == 501);
     CHECK(status_of(with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), piece) == 501);
     CHECK(status_of(with("Transfer-Encoding : chunked\r\n"), piece) == 400);
@@ -155,8 +158,9 @@ TEST_CASE("http: what two readers could read in two ways is refused") {
     CHECK(status_of("GET http://host/ HTTP/1.0\r\n\r\n", piece) == 0);
     CHECK(status_of("POST http://host/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", piece) == 400);
   }
-  for (const char* line : {"GET", "GET http://host/", "GET  http://host/ HTTP/1.1", " GET http://host/ HTTP/1.1", "GET http://host/ HTTP/1.1 ", "GET http://host/ http/1.1",
-                           "GET http://host/ HTTP/11", "G(T http://host/ HTTP/1.1", "GET http://host/ HTTP/1.x", "GET\thttp://host/\tHTTP/1.1", "\x80\xff\x01"}) {
+  for (const char* line : {"GET", "GET http://host/", "GET  http://host/ HTTP/1.1", " GET http://host/ HTTP/1.1",
+                           "GET http://host/ HTTP/1.1 ", "GET http://host/ http/1.1", "GET http://host/ HTTP/11",
+                           "G(T http://host/ HTTP/1.1", "GET http://host/ HTTP/1.x", "GET\thttp://host/\tHTTP/1.1", "\x80\xff\x01"}) {
     CAPTURE(line);
     CHECK(status_of(std::string(line) + "\r\nHost: x\r\n\r\n") == 400);
   }
@@ -205,10 +209,14 @@ TEST_CASE("http: a head has a bound, whatever comes") {
 
 TEST_CASE("http: fields of one hop end here") {
   Http h;
-  h.on_wish = answers("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: X-Server, keep-alive\r\nX-Server: 1\r\nKeep-Alive: timeout=5\r\nX-Stays: 2\r\nVia: 1.1 far\r\n\r\n");
-  h.client_says("GET http://host/ HTTP/1.1\r\nHost: host\r\nConnection: keep-alive, X-Mine\r\nx-mine: 1\r\nProxy-Connection: keep-alive\r\nKeep-Alive: 5\r\nTE: trailers\r\n"
-                "Trailer: X\r\nUpgrade: h2c\r\nProxy-Authorization: Basic eDp5\r\nAuthorization: Basic eDp5\r\nVia: 1.0 near\r\nX-Stays: 1\r\n\r\n");
-  CHECK(h.server == "GET / HTTP/1.1\r\nHost: host\r\nAuthorization: Basic eDp5\r\nVia: 1.0 near\r\nX-Stays: 1\r\nVia: 1.1 sockmuxd\r\nConnection: close\r\n\r\n");
+  h.on_wish = answers(
+      "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: X-Server, keep-alive\r\nX-Server: 1\r\nKeep-Alive: timeout=5\r\nX-Stays: 2\r\nVia: 1.1 far\r\n\r\n");
+  h.client_says(
+      "GET http://host/ HTTP/1.1\r\nHost: host\r\nConnection: keep-alive, X-Mine\r\nx-mine: 1\r\nProxy-Connection: keep-alive\r\nKeep-Alive: 5\r\nTE: trailers\r\n"
+      "Trailer: X\r\nUpgrade: h2c\r\nProxy-Authorization: Basic eDp5\r\nAuthorization: Basic eDp5\r\nVia: 1.0 near\r\nX-Stays: 1\r\n\r\n");
+  CHECK(
+      h.server ==
+      "GET / HTTP/1.1\r\nHost: host\r\nAuthorization: Basic eDp5\r\nVia: 1.0 near\r\nX-Stays: 1\r\nVia: 1.1 sockmuxd\r\nConnection: close\r\n\r\n");
   CHECK(h.client == "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Stays: 2\r\nVia: 1.1 far\r\nVia: 1.1 sockmuxd\r\n\r\n");
 }
 
@@ -232,8 +240,8 @@ TEST_CASE("http: bodies of requests, by length and in chunks") {
 }
 
 TEST_CASE("http: chunks that are none") {
-  for (const char* bad : {"\r\n", "x\r\n", "-1\r\n", "5\nhello", "5\r\nhelloX", "5\r\nhello\n0\r\n\r\n", "5 x\ny\r\nhello", "1000000000000000\r\n", "5\rhello", "0x5\r\nhello", "5;\nA\r\nhello",
-                          "0\r\nA: b\n\r\n"}) {
+  for (const char* bad : {"\r\n", "x\r\n", "-1\r\n", "5\nhello", "5\r\nhelloX", "5\r\nhello\n0\r\n\r\n", "5 x\ny\r\nhello",
+                          "1000000000000000\r\n", "5\rhello", "0x5\r\nhello", "5;\nA\r\nhello", "0\r\nA: b\n\r\n"}) {
     for (const size_t piece : kPieces) {
       CAPTURE(bad);
       Http h;
@@ -296,7 +304,8 @@ TEST_CASE("http: bodies of answers: length, chunks, the server's end; HEAD, 204,
 TEST_CASE("http: HTTP/1.0 clients get no chunks, no 1xx, and keep their connection only if they ask for it") {
   for (const size_t piece : kPieces) {
     Http h;
-    h.on_wish = answers("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", piece);
+    h.on_wish = answers(
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", piece);
     h.client_says("GET http://host/ HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     CHECK(h.client == "HTTP/1.1 200 OK\r\nVia: 1.1 sockmuxd\r\nConnection: close\r\n\r\nhello!");
     CHECK(h.last == Next::close);
@@ -338,7 +347,8 @@ TEST_CASE("http: servers that do not answer as they should") {
   CHECK(status("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", false) == "502");
   CHECK(status("HTTP/1.1 200 OK\r\nA: " + std::string(1 << 20, 'a'), false) == "502");
   // What is not whole must not look whole.
-  for (const char* cut : {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"}) {
+  for (const char* cut :
+       {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"}) {
     Http h;
     h.on_wish = answers(cut);
     h.client_says(kGet);
@@ -360,8 +370,9 @@ TEST_CASE("http: servers that do not answer as they should") {
 }
 
 TEST_CASE("http: failures of the connect are pages") {
-  const std::pair<Failure, const char*> codes[] = {{Failure::not_found, "502"}, {Failure::refused, "502"}, {Failure::unreachable, "502"}, {Failure::timed_out, "504"},
-                                                   {Failure::no_room, "503"},   {Failure::local, "503"},   {Failure::forbidden, "403"},   {Failure::not_remittable, "403"}};
+  const std::pair<Failure, const char*> codes[] = {
+      {Failure::not_found, "502"}, {Failure::refused, "502"}, {Failure::unreachable, "502"}, {Failure::timed_out, "504"},
+      {Failure::no_room, "503"},   {Failure::local, "503"},   {Failure::forbidden, "403"},   {Failure::not_remittable, "403"}};
   for (const auto& c : codes) {
     Http h;
     h.client_says(kGet);
@@ -393,7 +404,10 @@ TEST_CASE("http: Max-Forwards, OPTIONS of the proxy itself, rings of proxies") {
   g.on_wish = answers(kOk);
   g.client_says("GET http://host/ HTTP/1.1\r\nHost: host\r\nMax-Forwards: 0\r\n\r\n");
   CHECK(has(g.server, "Max-Forwards: 0\r\n"));
-  CHECK(status_of("GET http://host/ HTTP/1.1\r\nHost: host\r\nVia: 1.1 sockmuxd, 1.1 sockmuxd\r\nVia: 1.1 a, 1.1 sockmuxd, 1.0 sockmuxd\r\n\r\n") == 508);
+  CHECK(
+      status_of(
+          "GET http://host/ HTTP/1.1\r\nHost: host\r\nVia: 1.1 sockmuxd, 1.1 sockmuxd\r\nVia: 1.1 a, 1.1 sockmuxd, 1.0 sockmuxd\r\n\r\n") ==
+      508);
 }
 
 TEST_CASE("http: bound to a server, requests in origin form go there") {
@@ -415,8 +429,10 @@ TEST_CASE("http: bound to a server, requests in origin form go there") {
 TEST_CASE("http: WebSocket") {
   for (const size_t piece : kPieces) {
     Http h;
-    h.on_wish = answers("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: y\r\n\r\nframe", piece);
-    h.client_says("GET http://host/chat HTTP/1.1\r\nHost: host\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x\r\n\r\n", piece);
+    h.on_wish = answers(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: y\r\n\r\nframe", piece);
+    h.client_says(
+        "GET http://host/chat HTTP/1.1\r\nHost: host\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x\r\n\r\n", piece);
     CHECK(has(h.server, "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
     CHECK(has(h.client, "101 Switching Protocols\r\nSec-WebSocket-Accept: y\r\n"));
     CHECK(has(h.client, "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\nframe"));
@@ -486,10 +502,23 @@ TEST_CASE("http: back-pressure: what has no room waits where it is") {
 
 TEST_CASE("http: random bytes come to an end within bounds") {
   std::minstd_rand random(11);
-  const std::string parts[] = {"GET ", "http://host/", " HTTP/1.1\r\n", "Host: x\r\n", "\r\n", "Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n", "0\r\n\r\n", ":", " ", "\n", "\r", "POST "};
+  const std::string parts[] = {"GET ",
+                               "http://host/",
+                               " HTTP/1.1\r\n",
+                               "Host: x\r\n",
+                               "\r\n",
+                               "Content-Length: 3\r\n",
+                               "Transfer-Encoding: chunked\r\n",
+                               "0\r\n\r\n",
+                               ":",
+                               " ",
+                               "\n",
+                               "\r",
+                               "POST "};
   for (int i = 0; i < 3000; ++i) {
     std::string s;
-    for (auto n = random() % 20 + 1; n > 0; --n) s += random() % 4 == 0 ? std::string(1, static_cast<char>(random())) : parts[random() % (sizeof parts / sizeof parts[0])];
+    for (auto n = random() % 20 + 1; n > 0; --n)
+      s += random() % 4 == 0 ? std::string(1, static_cast<char>(random())) : parts[random() % (sizeof parts / sizeof parts[0])];
     Http whole, pieces;
     whole.on_wish = pieces.on_wish = answers(kOk);
     whole.client_says(s);

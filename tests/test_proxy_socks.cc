@@ -87,8 +87,9 @@ TEST_CASE("socks 5: what is not done gets its code") {
 }
 
 TEST_CASE("socks: failures of the connect") {
-  const std::pair<Failure, int> codes[] = {{Failure::not_found, 4}, {Failure::refused, 5},   {Failure::unreachable, 4}, {Failure::timed_out, 4},
-                                           {Failure::no_room, 1},   {Failure::local, 1},     {Failure::forbidden, 2},   {Failure::not_remittable, 2}};
+  const std::pair<Failure, int> codes[] = {{Failure::not_found, 4}, {Failure::refused, 5},       {Failure::unreachable, 4},
+                                           {Failure::timed_out, 4}, {Failure::no_room, 1},       {Failure::local, 1},
+                                           {Failure::forbidden, 2}, {Failure::not_remittable, 2}};
   for (const auto& c : codes) {
     Socks s;
     s.client_says(kHello5 + by_name("host", 80));
@@ -116,7 +117,8 @@ TEST_CASE("socks 4 and 4a") {
     a.client_says(bytes({4, 1, 0, 80, 0, 0, 0, 7, 0}) + "host.example" + bytes({0}) + "data", piece);
     CHECK(a.wishes == std::vector<std::string>{"socks host.example:80 yes"});
     CHECK(a.server == "data");
-    for (const std::string& bad : {bytes({4, 2, 0, 80, 192, 0, 2, 1, 0}), bytes({4, 1, 0, 0, 192, 0, 2, 1, 0}), bytes({4, 1, 0, 80, 0, 0, 0, 7, 0, 0})}) {
+    for (const std::string& bad :
+         {bytes({4, 2, 0, 80, 192, 0, 2, 1, 0}), bytes({4, 1, 0, 0, 192, 0, 2, 1, 0}), bytes({4, 1, 0, 80, 0, 0, 0, 7, 0, 0})}) {
       Socks b;
       b.client_says(bad, piece);
       CHECK(b.client == kNo4);

@@ -47,8 +47,8 @@ TEST_CASE("telnet: forms of a wish") {
 }
 
 TEST_CASE("telnet: what is no wish is told in words, and the prompt comes again") {
-  for (const char* bad : {"a b c", "host 0", "host 65536", "host:", "host:x", "host:1 2", "[::1]x", "[::1]:", "[host]:1", "[::1", "-x", "h\xc3\xb6st",
-                          "host/path", "http://host/", "<script>", "::1:", "host 1 2"}) {
+  for (const char* bad : {"a b c", "host 0", "host 65536", "host:", "host:x", "host:1 2", "[::1]x", "[::1]:", "[host]:1", "[::1", "-x",
+                          "h\xc3\xb6st", "host/path", "http://host/", "<script>", "::1:", "host 1 2"}) {
     CAPTURE(bad);
     for (const size_t piece : kPieces) {
       Telnet t;
@@ -141,7 +141,8 @@ TEST_CASE("telnet: options are refused; nobody is answered without end") {
     CHECK(t.wishes == std::vector<std::string>{"telnet host:23 yes"});
   }
   // Only telnet commands, 1 MiB: an end at the bound.
-  for (const std::string& endless : {std::string("\xff\xfd\x01"), std::string("\xff\xf1"), std::string("\xff\xf6"), std::string("\xff\xfa\x18")}) {
+  for (const std::string& endless :
+       {std::string("\xff\xfd\x01"), std::string("\xff\xf1"), std::string("\xff\xf6"), std::string("\xff\xfa\x18")}) {
     Telnet t;
     std::string flood;
     while (flood.size() < 1 << 20) flood += endless;

@@ -39,6 +39,10 @@ sshd openssh-server openssh-server - -
 vsftpd vsftpd vsftpd vsftpd-ssl vsftpd
 lftp lftp lftp lftp lftp
 socat socat socat socat socat
+openssl openssl openssl - -
+telnet inetutils-telnet busybox-extras - -
+nc netcat-openbsd netcat-openbsd - -
+ncat ncat nmap-ncat nmap nmap
 cmp diffutils diffutils - -
 nm binutils binutils - -
 git git git git git

@@ -113,11 +113,16 @@ void Mux::link_up(const LinkStart& start, Time now) {
   SMX_CHECK(state_ == State::down);
   reset_link();
   start_ = start;
-  nonce_ = (load32(start.random) & 0x7fffffff) | (config_.asks ? 0x80000000u : 0u);
+  nonce_ = (load32(start.random) & 0x7fffffff) | (config_.asks || start.asks ? 0x80000000u : 0u);
   state_ = State::hello;
   hello_due_ = true;
   last_rx_ = waits_since_ = now;
   handshake_deadline_ = now + config_.hello_timeout;
+  if (next_hello_size_ > 0 && start.search) {
+    const Bytes hello{next_hello_, next_hello_size_};
+    next_hello_size_ = 0;
+    (void)on_hello(hello, now);  // what cannot be spoken ends with the deadline
+  }
 }
 
 void Mux::go_up(Time now) {
@@ -155,12 +160,14 @@ void Mux::make_hello(TextBase& out) const {
 // HELLO of either dialect: decides which one it is.
 Err Mux::on_hello(Bytes payload, Time now) {
   const std::string_view text = as_text(payload).substr(0, as_text(payload).find('\0'));
-  peer_hello_size_ = text.size() < kHelloText ? text.size() : kHelloText;
-  memcpy(peer_hello_, text.data(), peer_hello_size_);
   const HelloWord word = parse_hello_word(payload);
   Text<kHelloText> own;
   make_hello(own);
-  if ((word.present && word.nonce == nonce_) || text == own.text()) return Err::own_echo;
+  if ((word.present && word.nonce == nonce_) || text == own.text()) return start_.search ? Err::none : Err::own_echo;
+  // Ours may have gone out before the peer was there to hear it.
+  if (start_.search && word.present && (dialect_ != Dialect::v1 || state_ == State::hello || word.nonce != peer_nonce_)) hello_due_ = true;
+  peer_hello_size_ = text.size() < kHelloText ? text.size() : kHelloText;
+  memcpy(peer_hello_, text.data(), peer_hello_size_);
   if (word.present && config_.proto != MuxConfig::Proto::v03) {
     dialect_ = Dialect::v1;
     peer_nonce_ = word.nonce;
@@ -192,6 +199,14 @@ Err Mux::parse(Time now) {
   Run run;
   Err e = Err::none;
   while (e == Err::none && rx_.used() >= kHeader) {
+    if (start_.search && !ring_open_ && state_ != State::closing) {
+      const Found found = find_start();
+      if (found == Found::part) break;
+      if (found == Found::no) {
+        rx_.release(rx_.head() + 1);
+        continue;
+      }
+    }
     uint8_t raw[kHeader];
     rx_.copy_out(rx_.head(), raw, kHeader);
     header_ = decode_header(raw);
@@ -285,7 +300,7 @@ Time Mux::ping_deadline() const {
     const Duration patience = config_.ping_interval < seconds(5) ? config_.ping_interval : seconds(5);
     return (waits_since_ > last_rx_ ? waits_since_ : last_rx_) + patience;
   }
-  return last_rx_ + (config_.asks ? config_.ping_interval : Duration{config_.ping_interval.us / 10 * 11});
+  return last_rx_ + (nonce_ > peer_nonce_ ? config_.ping_interval : Duration{config_.ping_interval.us / 10 * 11});
 }
 
 Time Mux::deadline() const {

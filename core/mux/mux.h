@@ -132,6 +132,8 @@ struct LinkStart {
   char stamp[23] = "19700101-000000.000000";
   uint8_t random[24] = {};
   uint64_t attempt = 0;  // u32 of the process, u32 counting
+  bool asks = false;     // this side proposes the session, whatever the peer does (MuxConfig::asks: on each link)
+  bool search = false;   // bytes that are none of the peer's may come before its HELLO, and between it and SETTINGS
 };
 
 // A link whose ask belongs to the session of another mux, on its way there.
@@ -315,6 +317,9 @@ class Mux final : private TimerHandler {
   Time ping_deadline() const;
   void go_up(Time now);
   Err on_hello(Bytes payload, Time now);
+  enum class Found : uint8_t { no, part, whole };
+  Found find_start();
+  Err hello_again(Bytes payload, Time now);
   void make_hello(TextBase& out) const;
 
   // mux_v03.cc
@@ -385,6 +390,8 @@ class Mux final : private TimerHandler {
   size_t peer_hello_size_ = 0;
   uint8_t peer_bye_ = 0xff;
   Header header_;
+  uint8_t next_hello_[64] = {};  // payload of the HELLO that ended the last link, for the next one (search)
+  size_t next_hello_size_ = 0;
   size_t peer_packet_ = kFirstPacket03;  // 0.3: largest packet toward the peer
   bool peer_conndata_ = false;
   uint16_t peer_channels_ = 0;   // v1

@@ -69,7 +69,7 @@ Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
   const Type type = static_cast<Type>(h.type);
   if (type != Type::send) flush(run, now);
   switch (type) {
-    case Type::hello: return Err::restarted;
+    case Type::hello: return hello_again(payload, now);
     case Type::hellook:
       if (hellook_seen_) return Err::none;
       hellook_seen_ = true;

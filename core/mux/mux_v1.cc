@@ -42,7 +42,9 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
   if (ring_open_) confirmed_ = true;  // the asker has our answer
   if (h.version != kNumbered) {
     switch (type) {
-      case Type::hello: return parse_hello_word(payload).nonce == peer_nonce_ ? Err::none : Err::restarted;
+      case Type::hello:
+        if (parse_hello_word(payload).nonce == peer_nonce_) return Err::none;
+        return hello_again(payload, now);
       case Type::settings: return settings_v1(payload, now);
       case Type::ack: return state_ == State::up || state_ == State::closing ? ack_v1(load64(payload.data)) : Err::bad_state;
       case Type::echo:

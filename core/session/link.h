@@ -36,6 +36,9 @@ class Link {
   // (BYE): the transport sees to it that a reset does not destroy it, for at most a second.
   virtual void close(bool gently) = 0;
 
+  // Nothing comes but what the peer has said on this very link, and one side has called the other (TCP). Else the rest of
+  // an earlier run, a banner or noise may come first, and none of the two is the caller.
+  virtual bool clean_start() const { return true; }
   // A line that may change or drop bytes, and needs framing for that (a tty).
   virtual bool lossy() const = 0;
   // Bytes a second that it carries, 0: unknown.

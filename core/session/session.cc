@@ -102,6 +102,8 @@ void Session::attach(Link& link, Time now) {
   write_stamp(start.stamp);
   fill_random(start.random, sizeof start.random);
   start.attempt = (process_random_ & 0xffffffff) << 32 | ++attempts_;
+  start.search = !link.clean_start();
+  start.asks = start.search ? mux_.held() : dialer_ != nullptr;
   mux_.link_up(start, now);
   LogLine(LogLevel::debug, "link-open").kv("session", number_).kv("peer", link.peer_name());
   link.want(kRead);
@@ -173,7 +175,10 @@ void Session::lose(Err e, std::string_view why, Time now) {
     reason.add(" (version ").add_hex(h.version, 2).add(" type ").add_hex(h.type, 2).add(" ids ").add_hex(h.said, 4).add(' ');
     reason.add_hex(h.raid, 4).add(" length ").add_u(h.length).add(')');
   }
-  LogLine line(was_up_ && !fault ? LogLevel::info : LogLevel::warning, was_up_ ? "link-down" : "link-failed");
+  // Where nobody is there to call, or whoever is called goes at once, that is news once.
+  const bool again = !was_up_ && dialer_ != nullptr && !fault && ++failures_ > 1;
+  const LogLevel level = was_up_ && !fault ? LogLevel::info : again ? LogLevel::debug : LogLevel::warning;
+  LogLine line(level, was_up_ ? "link-down" : "link-failed");
   line.kv("session", number_).kv("peer", link_->peer_name()).kv("reason", reason.text());
   line.ms("seconds", now - link_since_).kv("rx", mux_.stats().rx_bytes).kv("tx", mux_.stats().tx_bytes);
   line.kv("channels", mux_.channels());
@@ -221,7 +226,7 @@ void Session::read_link(Time now) {
     if (e == Err::moved) return owner_.on_session_moved(*this, now);
     if (e != Err::none) {
       // The peer is told why, as far as one write can.
-      if (e != Err::said_bye && mux_.dialect() == Dialect::v1) {
+      if (e != Err::said_bye && e != Err::restarted && mux_.dialect() == Dialect::v1) {
         mux_.bye(ByeCode::protocol_error);
         write_link(now);
       }

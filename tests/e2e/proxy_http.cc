@@ -43,14 +43,16 @@ TEST_CASE("http proxy: curl with nginx: GET, POST, PUT, HEAD, kept connections, 
     // Bodies toward the server: by length (with Expect: 100-continue), in chunks.
     CHECK(run(join(via, {"-T", temp / "large", "-w", "%{http_code}", left.url("put")}), 30) == "201");
     CHECK(digest_of(left.file("put")) == digest_of(large));
-    CHECK(run(join(via, {"-T", temp / "large", "-H", "Transfer-Encoding: chunked", "-w", "%{http_code}", left.url("chunked")}), 30) == "201");
+    CHECK(run(join(via, {"-T", temp / "large", "-H", "Transfer-Encoding: chunked", "-w", "%{http_code}", left.url("chunked")}), 30) ==
+          "201");
     CHECK(digest_of(left.file("chunked")) == digest_of(large));
     CHECK(run(join(via, {"-d", "a=b", "-o", "/dev/null", "-w", "%{http_code}", left.url("small")}), 10) == "405");
     left.forget("put");
     left.forget("chunked");
     // 50 at once.
-    const std::string parallel =
-        run({curl, "-sS", "-Z", "--parallel-max", "50", "-x", "http://" + local(p.a->port()), left.url("small?[1-25]"), right.url("small?[1-25]")}, 30);
+    const std::string parallel = run({curl, "-sS", "-Z", "--parallel-max", "50", "-x", "http://" + local(p.a->port()),
+                                      left.url("small?[1-25]"), right.url("small?[1-25]")},
+                                     30);
     CHECK(count_of(parallel, "a small page of") == 50);
     CHECK(p.c->wait_channels(0, 10));
   }
@@ -65,7 +67,8 @@ TEST_CASE("http proxy: CONNECT carries TLS end to end") {
     const Words via{curl, "-sS", "-k", "-x", "http://" + local(p.a->port())};
     CHECK(run(join(via, {web.tls_url("small")}), 10) == "a small page of secret\n");
     CHECK(digest_of(run(join(via, {web.tls_url("large")}), 30)) == digest_of(web.large()));
-    const std::string parallel = run(join({curl, "-sS", "-k", "-Z", "--parallel-max", "50", "-x", "http://" + local(p.a->port())}, {web.tls_url("small?[1-50]")}), 60);
+    const std::string parallel = run(
+        join({curl, "-sS", "-k", "-Z", "--parallel-max", "50", "-x", "http://" + local(p.a->port())}, {web.tls_url("small?[1-50]")}), 60);
     CHECK(count_of(parallel, "a small page of") == 50);
     CHECK(p.c->wait_channels(0, 10));
   }
@@ -131,7 +134,8 @@ TEST_CASE("http proxy: what may be asked for: REMITTABLE, REACHABLE, REJECT, PER
   CHECK(status("SERVER=http,-in(PERMIT=http:127.0.0.1:127.0.0.1)", {}, get) == "200");
   CHECK(status("SERVER=http,-in(RELIABLE=127.0.0.2)", {}, get) == "403");
   // A name that leads to a forbidden address gets nobody there.
-  CHECK(status("SERVER=http,-in(REACHABLE=!127.0.0.0/8)", {"HOSTS=inner/127.0.0.1"}, "GET http://inner:" + text(web.port()) + "/small HTTP/1.0\r\n\r\n") == "403");
+  CHECK(status("SERVER=http,-in(REACHABLE=!127.0.0.0/8)", {"HOSTS=inner/127.0.0.1"},
+               "GET http://inner:" + text(web.port()) + "/small HTTP/1.0\r\n\r\n") == "403");
   CHECK(status("SERVER=http,-in", {"HOSTS=inner/127.0.0.1"}, "GET http://inner:" + text(web.port()) + "/small HTTP/1.0\r\n\r\n") == "200");
   // What cannot be reached.
   CHECK(status("SERVER=http,-in", {}, "GET http://" + local(dead.port()) + "/ HTTP/1.0\r\n\r\n") == "502");
@@ -199,7 +203,10 @@ TEST_CASE("http proxy: bad input ends with a page or an end, and the next client
       gone.close();
     }
   }
+  slow.close();
+  bytewise.close();
   CHECK(p.c->wait_channels(0, 15));
+  CHECK_FALSE(p.c->process().says("link-down"));
   CHECK(answer_of(port, good).find("a small page of steady\n") != std::string::npos);
   CHECK(Daemon::value(p.c->statistics(), "allocations") == 0);
 }
@@ -211,4 +218,119 @@ TEST_CASE("http proxy: a server that closes too early: the client sees that the 
   Process c({curl, "-sS", "-x", "http://" + local(p.a->port()), "http://" + local(cut.port()) + "/"});
   CHECK(c.wait_end(10));
   CHECK(c.status() != 0);
+}
+
+TEST_CASE("http proxy: a reader that reads nothing, a server that reads nothing: bounded memory, and all arrives in the end") {
+  constexpr uint64_t kMuch = 48 << 20;
+  Server giver([](Conn& c) { c.send("HTTP/1.1 200 OK\r\nContent-Length: " + text(kMuch) + "\r\n\r\n").send_pattern(9, kMuch); });
+  Server taker([](Conn& c) { c.reading = false; });
+  for (const char* proto : {"SOXCONF=proto:auto", "SOXCONF=proto:0.3"}) {
+    CAPTURE(proto);
+    Pair p = pair_to("SERVER=http,-in", {}, proto);
+    CHECK(ask(p.a->port(), "GET / HTTP/1.0\r\n\r\n", 5).find("this is a proxy") != std::string::npos);
+    const int64_t a_before = p.a->resident_kib(), c_before = p.c->resident_kib();
+    const size_t given = giver.accepted(), taken = taker.accepted();
+    Conn lazy(p.a->port()), busy(p.a->port());
+    lazy.reading = false;
+    std::string got;
+    lazy.on_bytes = [&](const char* b, size_t n) { got.append(b, n); };
+    lazy.send("GET http://" + local(giver.port()) + "/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    busy.send("PUT http://" + local(taker.port()) + "/ HTTP/1.1\r\nHost: x\r\nContent-Length: " + text(kMuch) + "\r\n\r\n")
+        .send_pattern(10, kMuch);
+    CHECK(wait_for([&] { return giver.accepted() == given + 1 && taker.accepted() == taken + 1; }, 5));
+    // Others go on.
+    for (int i = 0; i < 50; ++i) CHECK(ask(p.a->port(), "GET / HTTP/1.0\r\n\r\n", 5).find("this is a proxy") != std::string::npos);
+    CHECK(giver.last().sent() < kMuch / 2);
+    CHECK(busy.sent() < kMuch / 2);
+    if (!daemon_sanitized()) {
+      CHECK(p.a->resident_kib() - a_before < 4096);
+      CHECK(p.c->resident_kib() - c_before < 4096);
+    }
+    lazy.reading = true;
+    taker.last().reading = true;
+    std::string upload;
+    taker.last().on_bytes = [&](const char* b, size_t n) { upload.append(b, n); };
+    CHECK(wait_for([&] { return lazy.over() && upload.size() > kMuch; }, 60));
+    CHECK(got.size() > kMuch);
+    CHECK(digest_of(got.substr(got.size() - kMuch)) == digest_of(pattern(9, kMuch)));
+    CHECK(wait_for([&] { return busy.all_sent() && upload.size() == upload.find("\r\n\r\n") + 4 + kMuch; }, 60));
+    CHECK(digest_of(upload.substr(upload.size() - kMuch)) == digest_of(pattern(10, kMuch)));
+  }
+}
+
+TEST_CASE("http proxy: the link is cut in the middle of downloads, uploads and tunnels: they go on") {
+  const std::string curl = find_program("curl");
+  Web web("resumed");
+  Daemon exit({"SERVER=sockmux", "-P127.0.0.1:0", "SERVER=http,-in", "REMITTABLE=*"});
+  Wire wire(exit.link_port());
+  Daemon entry({"SERVER=sockmux://" + local(wire.port()), "PORT=127.0.0.1:0"});
+  REQUIRE(entry->wait_log(" link-up ", 5));
+  TempFolder temp;
+  write_file(temp / "large", web.large());
+  ProcessSetup apart;
+  apart.separate = true;
+  const Words via{curl, "-sS", "-k", "--limit-rate", "5M", "-x", "http://" + local(entry.port())};
+  Process down(join(via, {web.url("large")}), apart), tls(join(via, {web.tls_url("large")}), apart),
+      up(join(via, {"-T", temp / "large", web.url("put")}), apart);
+  for (int i = 1; i <= 3; ++i) {
+    const size_t from = entry->log().size();
+    CHECK(wait_for([&] { return down.output().size() > static_cast<size_t>(i) * 300000; }, 10));
+    wire.cut();
+    CHECK(entry->wait_log("resumed=yes", 5, from));
+  }
+  for (Process* program : {&down, &tls, &up}) {
+    CHECK(program->wait_end(30));
+    CHECK_MESSAGE(program->status() == 0, program->log());
+  }
+  CHECK(digest_of(down.output()) == digest_of(web.large()));
+  CHECK(digest_of(tls.output()) == digest_of(web.large()));
+  CHECK(digest_of(web.file("put")) == digest_of(web.large()));
+}
+
+TEST_CASE("http proxy: 400 clients that keep their connections: those that are idle make room") {
+  Web web("kept");
+  Pair p = pair_to("SERVER=http,-in");
+  const std::string page = "a small page of kept\n", request = "GET " + web.url("small") + " HTTP/1.1\r\nHost: x\r\n\r\n";
+  std::vector<std::unique_ptr<Conn>> clients;
+  size_t served = 0, open = 0;
+  // As programs do: whose connection has ended closes it.
+  const auto look = [&] {
+    served = open = 0;
+    for (auto& c : clients) {
+      served += c->text().find(page) != std::string::npos ? 1 : 0;
+      if (c->over()) c->close();
+      open += c->alive() ? 1 : 0;
+    }
+    return served == clients.size();
+  };
+  for (int i = 0; i < 400; ++i) {
+    clients.push_back(std::make_unique<Conn>(p.a->port()));
+    clients.back()->send(request);
+    if (i % 10 == 9) CHECK(wait_for(look, 5));
+  }
+  CHECK(open >= 200);
+  CHECK(open <= 256);
+  CHECK_FALSE(p.c->process().says("proxies-full"));
+  CHECK_FALSE(p.c->process().says("link-down"));
+  // One that has waited is still good for a request.
+  clients.back()->send(request);
+  CHECK(wait_for([&] { return count_of(clients.back()->text(), page) == 2; }, 5));
+}
+
+TEST_CASE("http proxy: a client that stays after the end: nothing is lost, and the link stays") {
+  // Slow to read, and silent after that: what is at the other end of the link arrives, whenever it is read.
+  Web web("late");
+  for (const char* proto : {"SOXCONF=proto:auto", "SOXCONF=proto:0.3"}) {
+    CAPTURE(proto);
+    Pair p = pair_to("SERVER=http,-in", {}, proto);
+    Conn c(p.a->port());
+    c.rate = 1 << 20;
+    c.send("GET " + web.url("large") + " HTTP/1.0\r\n\r\n");
+    CHECK(wait_for([&] { return c.over(); }, 30));
+    REQUIRE(c.text().size() > web.large().size());
+    CHECK(digest_of(c.text().substr(c.text().size() - web.large().size())) == digest_of(web.large()));
+    CHECK_FALSE(p.c->process().says("link-down"));
+    c.close();
+    CHECK(p.c->wait_channels(0, 10));
+  }
 }

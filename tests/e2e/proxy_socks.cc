@@ -85,11 +85,14 @@ TEST_CASE("socks proxy: codes of what fails, and what is forbidden") {
     Conn silent(port), half(port);
     half.send(kHello5 + bytes({5, 1}));
     CHECK(wait_for([&] { return silent.over() && half.over(); }, 5));
+    silent.close();
+    half.close();
     CHECK(p.c->wait_channels(0, 15));
+    CHECK_FALSE(p.c->process().says("link-down"));
     CHECK(Daemon::value(p.c->statistics(), "allocations") == 0);
   }
-  for (const char* server : {"SERVER=socks,-in(REACHABLE=!127.0.0.0/8)", "SERVER=socks,-in(REJECT=*:127.0.0.1:*)", "SERVER=socks,-in(REMITTABLE=socks/1-1023)",
-                             "SERVER=socks,-in(PERMIT=telnet:*:*)"}) {
+  for (const char* server : {"SERVER=socks,-in(REACHABLE=!127.0.0.0/8)", "SERVER=socks,-in(REJECT=*:127.0.0.1:*)",
+                             "SERVER=socks,-in(REMITTABLE=socks/1-1023)", "SERVER=socks,-in(PERMIT=telnet:*:*)"}) {
     CAPTURE(server);
     Pair p({"PORT=127.0.0.1:0"}, {server, "HOSTS=inner/127.0.0.1"});
     CHECK(code_of(p.a->port(), by_name("127.0.0.1", echo.port())) == 2);

@@ -198,9 +198,38 @@ TEST_CASE("telnet proxy: forbidden ports and hosts, bad input, silence") {
   only_ends.send(std::string(1 << 20, '\n'));
   CHECK(wait_for([&] { return silent.over() && iac.over() && endless.over() && only_ends.over(); }, 10));
   CHECK(silent.text().find("timed out") != std::string::npos);
+  for (Conn* c : {&silent, &iac, &endless, &only_ends}) c->close();
   CHECK(p.c->wait_channels(0, 15));
+  CHECK_FALSE(p.c->process().says("link-down"));
   CHECK(ask(port, wish(server), 5).find("here is the server") != std::string::npos);
   CHECK(Daemon::value(p.c->statistics(), "allocations") == 0);
+}
+
+TEST_CASE("-in(words): they hold for that server alone, and may stand in a file") {
+  Server server(named("the server"));
+  TempFolder temp;
+  write_file(temp / "config.cnf", "REMITTABLE=telnet\nREACHABLE=127.0.0.1\nHOSTS=inner/127.0.0.1\n");
+  for (const std::string& word :
+       {"SERVER=telnet,-in(+=" + temp / "config.cnf" + ")", std::string("SERVER=telnet,-in(REMITTABLE=telnet HOSTS=inner/127.0.0.1)")}) {
+    Pair p({"PORT=127.0.0.1:0"}, {word});
+    CHECK(ask(p.a->port(), wish(server), 5).find("here is the server") != std::string::npos);
+    CHECK(ask(p.a->port(), "inner " + text(server.port()) + "\r\n", 5).find("here is the server") != std::string::npos);
+  }
+  // SERVER="telnet://host,-in(+=config.cnf)": bound to that host, under these words.
+  write_file(temp / "closed.cnf", "REJECT=*:127.0.0.1:*\n");
+  for (const bool open : {true, false}) {
+    Pair p({"PORT=127.0.0.1:0"},
+           {"SERVER=telnet://" + local(server.port()) + ",-in(+=" + temp / (open ? "config.cnf" : "closed.cnf") + ")"});
+    CHECK((ask(p.a->port(), "", 5).find("here is the server") != std::string::npos) == open);
+  }
+  // A file that is not there may have said who is kept out: nobody is served.
+  Pair p({"PORT=127.0.0.1:0"}, {"SERVER=telnet://" + local(server.port()) + ",-in(+=" + temp / "missing.cnf" + ")"});
+  CHECK(ask(p.a->port(), "", 5).find("here is") == std::string::npos);
+  CHECK(p.c->process().wait_log("words-missing", 5));
+  // Where connections to servers come from.
+  Server seen([](Conn& c) { c.send("hello"); });
+  Pair q({"PORT=127.0.0.1:0"}, {"SERVER=telnet,-in(REMITTABLE=telnet SRCIF=127.0.0.7)"});
+  CHECK(ask(q.a->port(), wish(seen), 5).find("hello") != std::string::npos);
 }
 
 TEST_CASE("telnet proxy: 300 clients that say nothing: there is an end of proxies, and a line that says so; then all is well") {
@@ -220,6 +249,7 @@ TEST_CASE("telnet proxy: 300 clients that say nothing: there is an end of proxie
   };
   CHECK(wait_for([&] { return prompted() == 256 && refused() == 44; }, 10));
   CHECK(p.c->process().wait_log("proxies-full", 5));
+  CHECK_FALSE(p.c->process().says("link-down"));
   if (!daemon_sanitized()) CHECK(p.c->resident_kib() < 16384);
   many.clear();
   CHECK(p.c->wait_channels(0, 10));
