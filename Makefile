@@ -162,6 +162,7 @@ E2E_SRCS = \
 	tests/e2e/dialect03.cc \
 	tests/e2e/examples.cc \
 	tests/e2e/failures.cc \
+	tests/e2e/fifo.cc \
 	tests/e2e/ftp.cc \
 	tests/e2e/ftp_hand.cc \
 	tests/e2e/garbage.cc \

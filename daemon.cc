@@ -393,7 +393,7 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
     case LinkSpec::Kind::stdio: {
       foreground_ = true;
       const int error = make(static_cast<StdioDialer*>(nullptr), reactor_, static_cast<StdioOwner&>(*this))->take();
-      return error == 0 ? 0 : fail("standard input and output", strerror(error));
+      return error == 0 ? 0 : fail("standard input and output", error == EBADF ? "pipes, sockets or a terminal were expected" : strerror(error));
     }
     default:
       (void)make(static_cast<TcpDialer*>(nullptr), reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_,

@@ -22,13 +22,14 @@ class FdLinkUser {
   ~FdLinkUser() = default;
 };
 
-class FdLink final : public Link, private FdHandler {
+class FdLink final : public Link, private FdHandler, private TimerHandler {
  public:
-  FdLink(Reactor& reactor, FdLinkUser& user) : reactor_(reactor), user_(user) {}
+  FdLink(Reactor& reactor, FdLinkUser& user) : reactor_(reactor), user_(user), timer_(*this) {}
 
-  // Takes the descriptors; `out` invalid: `in` is for both ways. `name` is for the log and must outlive the link. 0 or
-  // errno, and then they are closed.
-  int open(Fd in, Fd out, std::string_view name);
+  // Takes the descriptors; `out` invalid: `in` is for both ways. `name` is for the log and must outlive the link. `quiet`:
+  // `in` may be a FIFO that nobody has opened for writing, which looks like its end: until the first byte is there it is
+  // looked at by time. 0 or errno, and then they are closed.
+  int open(Fd in, Fd out, std::string_view name, bool quiet = false);
   bool is_open() const { return in_.valid(); }
 
   IoResult readv(const MutBytes* piece, int pieces) override { return readv_fd(in_.get(), piece, pieces); }
@@ -46,12 +47,15 @@ class FdLink final : public Link, private FdHandler {
 
  private:
   void on_ready(int fd, uint8_t ready, Time now) override { (void)fd, owner_->on_link_ready(ready, now); }
+  void on_timer(Timer& timer, Time now) override;
   int out() const { return out_.valid() ? out_.get() : in_.get(); }
 
   Reactor& reactor_;
   FdLinkUser& user_;
   LinkOwner* owner_ = nullptr;
   Fd in_, out_;
+  Timer timer_;
+  bool quiet_ = false;
   bool shut_ = false;  // nothing more is written
   std::string_view name_;
 };

@@ -43,13 +43,13 @@ void FifoDialer::fail(std::string_view what, const char* path, int error, Time n
 }
 
 int FifoDialer::keep() {
-  kept_in_ = Fd(::open(in_path_.data(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  kept_in_ = Fd(::open(in_path_.data(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
   if (kept_in_.valid()) kept_out_ = Fd(::open(out_path_.data(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
   return kept_out_.valid() ? 0 : errno;
 }
 
 void FifoDialer::join(Fd in, Fd out, Time now) {
-  const int error = link_.open(static_cast<Fd&&>(in), static_cast<Fd&&>(out), name_.text());
+  const int error = link_.open(static_cast<Fd&&>(in), static_cast<Fd&&>(out), name_.text(), kept_in_.valid());
   if (error != 0) return fail("no descriptor left for ", in_path_.data(), error, now);
   owner_->on_dialed(link_, now);
 }

@@ -4,9 +4,9 @@
 //
 // The side that comes second finds a reader and opens at once; its HELLO tells the first one to try again. So none has to
 // ask the system by time alone. Owner: Daemon. Invariants: no FIFO's other end is held open by us, so that the peer's end
-// shows as an end of file (a DeleGate holds both, there the silence shows it). But for FIFOs that only root may open: they
-// are opened once, before the privileges go, and for both ways, since they can't be opened again; then the peer's end is
-// seen by its silence, or by the HELLO of its next start. Source: fifo(7), open(2) O_NONBLOCK.
+// shows as an end of file (a DeleGate holds both, there the silence shows it). FIFOs that only root may open are opened
+// before the privileges go, and kept: what the peer reads for both ways, since it may not be there yet.
+// Source: fifo(7), open(2) O_NONBLOCK.
 // Read next: fd_link.h.
 #ifndef SOCKMUX_TRANSPORT_FIFO_H
 #define SOCKMUX_TRANSPORT_FIFO_H

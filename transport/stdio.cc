@@ -3,11 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace smx {
 
 int StdioDialer::take() {
+  struct stat st;
+  for (const int fd : {0, 1})
+    if (fstat(fd, &st) < 0 || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) return EBADF;
   in_ = Fd(fcntl(0, F_DUPFD_CLOEXEC, 3));
   if (!in_.valid()) return errno;
   out_ = Fd(fcntl(1, F_DUPFD_CLOEXEC, 3));

@@ -273,3 +273,20 @@ TEST_CASE("0.3: 10,000 connections leave no slot behind, in either role and whoe
   CHECK(wait_for([&] { return peer.now_open() == 0; }, 5));
   CHECK(a.wait_channels(0, 5));
 }
+
+TEST_CASE("0.3: DeleGate's offer of its own encryption is declined, and the session works in clear") {
+  Server server(echoes);
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "DEST=" + local(server.port()), "TIMEOUT=lin:1"});
+  Peer03 peer(a.link_port());
+  REQUIRE(wait_for([&] { return peer.up(); }, 5));
+  // SETOPT CRYPT (1): type and a key, as "Credhy" sends it, with the ECHO behind it.
+  peer.raw(packet(3, kSetopt, 0xff, 0xff, std::string{1, 1} + pattern(5, 64)));
+  peer.raw(packet(3, kEcho, 0xff, 0xff, std::string("1234567") + '\0'));
+  CHECK(wait_for([&] { return peer.echooks == 1; }, 5));
+  CHECK(serves(a.port(), 5));
+  const unsigned id = peer.open("in clear");
+  CHECK(wait_for([&] { return peer.received(id) == "in clear"; }, 5));
+  CHECK(a->count(" link-up ") == 1);
+  CHECK_FALSE(a->says(" link-down "));
+  CHECK(peer.fault() == "");
+}

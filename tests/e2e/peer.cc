@@ -67,9 +67,9 @@ void Peer03::on_packet(uint8_t version, uint8_t type, unsigned said, unsigned ra
       put(kSetopt, kNone, kNone, std::string{2, 1, 0});
       return;
     case kEcho: return put(kEchook, raid, said, payload);
+    case kEchook: ++echooks; return;
     case kSetopt:
-    case kNoop:
-    case kEchook: return;
+    case kNoop: return;
     case kConnect: {
       ++connects;
       if (said < 2 || said > 254) wrong("an id outside of 2..254");

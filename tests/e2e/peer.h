@@ -65,6 +65,7 @@ class Peer03 : public Peer {
   std::string ends_on;       // a channel of the other side that brings just this is echoed and closed
   bool acks = true;          // false: what comes is not acknowledged, so the other side must stop
   bool refuses = false;      // answers CONNECT by CLOSE "No server"
+  size_t echooks = 0;
   size_t sents = 0;          // SENT packets that came
   size_t connects = 0;
   size_t most = 0;           // channels at once
