@@ -25,7 +25,7 @@ class Vsftpd {
     run({"chmod", "777", root() + "/pub"}, 5);
     write_file(root() + "/small", "a small file\n");
     write_file(root() + "/big", pattern(30, kBig));
-    for (int i = 0; i < 6; ++i) {
+    for (size_t i = 0; i < 6; ++i) {
       write_file(root() + "/tree/x/f" + text(i), pattern(40 + i, 3000 * i));
       write_file(root() + "/tree/x/y/g" + text(i), pattern(50 + i, 700 * i));
     }
@@ -80,7 +80,7 @@ TEST_CASE("FTP: curl and vsftpd, passive and active: lists, 20 MB both ways") {
     Pair p(exit_calls ? Words{"-vd", "PORT=127.0.0.1:0"} : Words{to}, exit_calls ? Words{to} : Words{"-vd", "PORT=127.0.0.1:0"});
     Daemon& entry = exit_calls ? *p.a : *p.c;
     const uint16_t port = entry.port();
-    int n = 0;
+    size_t n = 0;
     for (const Words& way : kWays) {
       CAPTURE(n);
       const Words program = join({curl, "-sS", "--max-time", "60"}, way);
@@ -129,7 +129,7 @@ TEST_CASE("FTP: lftp mirrors a tree, passive and active, four files at a time") 
   ProcessSetup home;
   home.environment = {"HOME=" + temp.path(), "LFTP_HOME=" + temp.path()};
   Pair p({"PORT=127.0.0.1:0"}, {"SERVER=ftp://" + local(server.port()) + ",-in"});
-  int n = 0;
+  size_t n = 0;
   for (const std::string how : {"set ftp:passive-mode yes", "set ftp:passive-mode no", "set ftp:prefer-epsv yes"}) {
     CAPTURE(how);
     const std::string to = temp / ("copy" + text(n++));
