@@ -45,6 +45,7 @@ BASE_SRCS = \
 MUX_SRCS = \
 	core/mux/channel.cc \
 	core/mux/mux.cc \
+	core/mux/mux_bind.cc \
 	core/mux/mux_channels.cc \
 	core/mux/mux_datagram.cc \
 	core/mux/mux_search.cc \
@@ -89,8 +90,12 @@ TRANSPORT_SRCS = \
 	transport/tty.cc
 
 RELAY_SRCS = \
+	relay/data_port.cc \
 	relay/exec.cc \
 	relay/exit.cc \
+	relay/ftp.cc \
+	relay/ftp_data.cc \
+	relay/ftp_text.cc \
 	relay/http.cc \
 	relay/http_body.cc \
 	relay/http_head.cc \
@@ -142,9 +147,11 @@ TEST_SRCS = \
 	tests/test_backoff.cc \
 	tests/test_base.cc \
 	tests/test_base_queues.cc \
+	tests/test_bind.cc \
 	tests/test_captures.cc \
 	tests/test_connect.cc \
 	tests/test_datagram.cc \
+	tests/test_ftp.cc \
 	tests/test_hostlist.cc \
 	tests/test_log.cc \
 	tests/test_mux.cc \
@@ -171,6 +178,8 @@ E2E_SRCS = \
 	tests/e2e/exec.cc \
 	tests/e2e/failures.cc \
 	tests/e2e/fifo.cc \
+	tests/e2e/ftp.cc \
+	tests/e2e/ftp_hand.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
 	tests/e2e/line.cc \
@@ -258,13 +267,13 @@ check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
 
 # All tests. The last line of the output is "N passed, N failed", summed over all.
 check:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat dig dnsmasq
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat vsftpd lftp ip openssl telnet nc ncat dig dnsmasq
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
 e2e:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat dig dnsmasq
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat vsftpd lftp ip openssl telnet nc ncat dig dnsmasq
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 

@@ -110,14 +110,15 @@ int known_host(void* context, std::string_view name, Address out[Resolved::kMost
 uint32_t Daemon::proxies_count() const {
   constexpr uint64_t kMost = 256;
   bool any = false;
-  for (const ServerSpec& s : config_.servers) any = any || (s.run && s.label != "exec");
+  for (const ServerSpec& s : config_.servers) any = any || (s.run && s.label != "exec") || s.label == "ftp";
   const uint64_t channels = uint64_t{links_count_} * config_.max_channels;
   return !any ? 0 : channels < kMost ? static_cast<uint32_t>(channels) : static_cast<uint32_t>(kMost);
 }
 
 uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, timers()) + Sessions::arena_bytes(mux_, links_count_) +
-         Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
+         Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + FtpLegs::arena_bytes(proxies_count()) +
+         DataPorts::arena_bytes(data_ports_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * sizeof(Dialer*)) + sizeof(Rules) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
          Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
@@ -138,7 +139,7 @@ uint32_t Daemon::exec_programs() const {
 }
 
 uint32_t Daemon::timers() const {
-  return max_fds_ * 2 + links_count_ * 4 + proxies_count() * 2 + programs() + Execs::timers(exec_programs()) + 256;
+  return max_fds_ * 2 + links_count_ * 4 + proxies_count() * 3 + data_ports_count() + programs() + Execs::timers(exec_programs()) + 256;
 }
 
 // Everything that can fail and that a user must hear of, while standard error is still there.
@@ -150,8 +151,8 @@ int Daemon::prepare() {
   if (links_count_ < connectors) links_count_ = connectors;
   if (links_count_ > Sessions::kMost) links_count_ = Sessions::kMost;
   if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
-  const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + config_.links.count +
-                          2 * (programs() + exec_programs()) + kSpareFds;
+  const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + data_ports_count() +
+                          config_.links.count + 2 * (programs() + exec_programs()) + kSpareFds;
   max_fds_ = raise_fd_limit(wanted > 1000000 ? 1000000u : static_cast<uint32_t>(wanted));
   if (arena_bytes() > SIZE_MAX / 2) {
     Text<200> text("MAXIMA: the tables need ");
@@ -186,10 +187,13 @@ int Daemon::prepare() {
   streams_.set_router(*rules_);
   streams_.set_proxies(proxies_);
   proxies_.set_router(*rules_);
+  proxies_.set_legs(ftp_legs_);
   exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
-  if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
-      !children_.init(programs(), tables_) || !execs_.init(exec_programs(), tables_) ||
-      !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
+  exit_->set_data_ports(data_ports_);
+  if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !ftp_legs_.init(proxies_count(), tables_) ||
+      !data_ports_.init(data_ports_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) || !children_.init(programs(), tables_) ||
+      !execs_.init(exec_programs(), tables_) || !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() ||
+      !sessions_.init(mux_, links_count_, *exit_, tables_)) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
   }

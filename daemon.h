@@ -17,8 +17,10 @@
 #include "core/io/resolver.h"
 #include "core/io/signals.h"
 #include "core/session/sessions.h"
+#include "relay/data_port.h"
 #include "relay/exec.h"
 #include "relay/exit.h"
+#include "relay/ftp_data.h"
 #include "relay/listener.h"
 #include "relay/proxy.h"
 #include "relay/udp_exit.h"
@@ -74,6 +76,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   // As many again may be on their way out, and one is refused.
   // Channels that proxies talk on at once; none are set aside where there are no proxies.
   uint32_t proxies_count() const;
+  // Ports for data connections of FTP: peers may ask for them where clients come in.
+  uint32_t data_ports_count() const { return config_.listens.empty() ? 0 : DataPorts::kMost; }
   uint32_t tcp_links_count() const { return 2 * links_count_ + 1; }
 
   const Config& config_;
@@ -92,6 +96,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Execs execs_{reactor_};
   Streams streams_{reactor_, resolver_};
   Proxies proxies_{reactor_, resolver_, streams_};
+  FtpLegs ftp_legs_{reactor_, resolver_, streams_};
+  DataPorts data_ports_{reactor_, streams_};
   TcpLinks tcp_links_{reactor_};
   Sessions sessions_{reactor_};
   Dialer** dialer_ = nullptr;

@@ -119,6 +119,8 @@ inline const char* in_words(Failure f) {
   return "failed";
 }
 
+class DataDoor;  // data_door.h
+
 // What a dialogue works on.
 struct Desk {
   Pipe from_client, to_client, from_server, to_server;
@@ -128,6 +130,7 @@ struct Desk {
   bool server_broken = false;  // ... because the connection broke
   Address server, own;         // while server_open: its address, and ours toward it
   Address client, accepted;    // who the client is, and where it was accepted
+  DataDoor* data = nullptr;    // FTP, and only if the link can (SockMux 1)
 
   // ---- what the dialogue wants, looked at after each step()
   Wish wish;                 // with Next::connect

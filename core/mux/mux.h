@@ -21,7 +21,8 @@
 // Datagrams use no credit: one that has come whole is given to its owner at once, who sends or drops it; one to be sent is
 // read when the ring has room. A large one travels in pieces, none of another in between: one buffer each way is enough.
 //
-// Read next: channel.h, mux.cc (the link), mux_session.cc (what outlives it), mux_channels.cc, mux_datagram.cc, mux_tx.cc, mux_v03.cc and mux_v1.cc (the dialects). Source of every rule: sockmux(7).
+// Read next: channel.h, mux.cc (the link), mux_session.cc (what outlives it), mux_channels.cc, mux_datagram.cc, mux_tx.cc,
+// mux_v03.cc, mux_v1.cc and mux_bind.cc (the dialects). Source of every rule: sockmux(7).
 #ifndef SOCKMUX_CORE_MUX_MUX_H
 #define SOCKMUX_CORE_MUX_MUX_H
 
@@ -116,6 +117,14 @@ class MuxEvents {
   virtual void on_done(ChannelId id) = 0;
   // The channel is broken: reset the local socket.
   virtual void on_abort(ChannelId id, CloseCode code) = 0;
+  // The peer asks us to listen at info.local: answer with bound() or refuse(), now or later. False: forbidden. Its channel
+  // ends by abort() or on_abort(), with any code.
+  virtual bool on_bind(ChannelId id, const OpenInfo& info) {
+    (void)id, (void)info;
+    return false;
+  }
+  // The peer listens for the channel of open_bind(). Its clients come as on_open() with info.bind.
+  virtual void on_bound(ChannelId id, const Address& at) { (void)id, (void)at; }
 
  protected:
   ~MuxEvents() = default;
@@ -266,6 +275,15 @@ class Mux final : private TimerHandler {
   void serve_datagrams(ChannelId id);
   // UDP: it may not send before the peer says CONNECTED, or SENT for what is under way (0.3 only).
   bool waits_for_peer(ChannelId id) const;
+  // Asks the peer to listen (BIND): describe() says where. can_bind() must hold.
+  bool can_bind() const { return dialect_ == Dialect::v1 && can_open(); }
+  ChannelId open_bind(Time now);
+  // Listens for the peer's BIND; describe() says where.
+  void bound(ChannelId id);
+  // SockMux 1: the number that names a channel toward the peer, and the way back for channels of ours that somebody owns.
+  uint16_t number_of(ChannelId id) const;
+  bool find_mine(uint16_t number, ChannelId* out) const;
+  bool is_bind(ChannelId id) const;
   // Frees a channel, to make room for a waiting client: of a peer that lingers after its client's end of file (0.3), or the
   // UDP flow of ours that has been silent longest.
   // on_room() comes when the peer has let go of it.
@@ -375,6 +393,11 @@ class Mux final : private TimerHandler {
   Err packet_v1(const Header& h, Bytes payload, Run& run, Time now);
   Err connect_v1(const Header& h, Bytes payload, Time now);
   Err close_v1(Channel& c, Bytes payload);
+  // mux_bind.cc
+  Err bind_v1(const Header& h, Bytes payload);
+  Err packet_of_bind(Channel& c, Type type, Bytes payload);
+  void emit_bind(Channel& c, unsigned due);
+  // mux_v1.cc
   Err settings_v1(Bytes payload, Time now);
   Err ack_v1(uint64_t position);
   void emit_v1(Channel& c, Time now);
