@@ -103,6 +103,7 @@ RELAY_SRCS = \
 	relay/proxy.cc \
 	relay/registry.cc \
 	relay/socks.cc \
+	relay/socks_udp.cc \
 	relay/stream.cc \
 	relay/telnet.cc \
 	relay/udp_exit.cc \
@@ -191,6 +192,7 @@ E2E_SRCS = \
 	tests/e2e/proxies.cc \
 	tests/e2e/proxy_http.cc \
 	tests/e2e/proxy_socks.cc \
+	tests/e2e/proxy_socks_udp.cc \
 	tests/e2e/proxy_telnet.cc \
 	tests/e2e/resume.cc \
 	tests/e2e/selection.cc \

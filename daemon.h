@@ -112,6 +112,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   // UDP; the tables are there only if a PORT or a server is of that kind
   ClientFlows* client_flows_ = nullptr;
   ServerFlows* server_flows_ = nullptr;
+  SocksFlows* socks_flows_ = nullptr;
   UdpListener** udp_listener_ = nullptr;
   size_t udp_listeners_ = 0;
   Fd pidfile_, logfile_;

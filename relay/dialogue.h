@@ -141,6 +141,8 @@ struct Desk {
   enum class Clock : uint8_t { off, login, io };
   Clock clock = Clock::login;
   uint32_t round = 0;
+  bool associate = false;    // SOCKS: the client's datagrams are to be relayed while this connection lasts; says whether they are
+  bool may_associate = false;  // ... whether that can be asked for
   bool idle = false;         // it could end now, and the client would only have to come again
 };
 

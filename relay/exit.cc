@@ -16,6 +16,7 @@ void ExitDoor::on_open(Session& session, ChannelId id, const OpenInfo& info, Tim
     if (ports_ != nullptr) return ports_->call(session, id, info);
     code = CloseCode::forbidden;
   } else if (!shut_) {
+    if (info.udp && socks_udp_ != nullptr && socks_udp_->open(session, id, info)) return;
     RelayTarget target;
     code = CloseCode::no_server;
     if (router_.choose(info, session.mux().dialect(), &target)) {

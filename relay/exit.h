@@ -6,6 +6,7 @@
 
 #include "core/session/endpoint.h"
 #include "relay/data_port.h"
+#include "relay/socks_udp.h"
 #include "relay/stream.h"
 #include "relay/udp_exit.h"
 
@@ -18,6 +19,7 @@ class ExitDoor final : public Exit {
   void shut() { shut_ = true; }
   // Who serves UDP servers; without it such channels are refused.
   void set_udp(ServerFlows& flows) { udp_ = &flows; }
+  void set_socks_udp(SocksFlows& flows) { socks_udp_ = &flows; }
   void on_open(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
   bool on_bind(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
   // For what peers ask on behalf of our clients; without it that is refused.
@@ -28,6 +30,7 @@ class ExitDoor final : public Exit {
   Router& router_;
   ServerFlows* udp_ = nullptr;
   DataPorts* ports_ = nullptr;
+  SocksFlows* socks_udp_ = nullptr;
   bool shut_ = false;
 };
 

@@ -7,6 +7,7 @@
 #include "core/io/log.h"
 #include "core/io/socket.h"
 #include "relay/ftp.h"
+#include "relay/socks_udp.h"
 
 namespace smx {
 
@@ -93,6 +94,9 @@ void ProxyStream::start(Session& session, ChannelId id, const RelayTarget& targe
   desk_.to_server = Pipe(memory_->to_server, kPipeOut);
   desk_.client = info.client;
   desk_.accepted = info.local;
+  // A 0.3 peer cannot say that a channel carries datagrams.
+  desk_.may_associate = table_.socks_udp_ != nullptr && session.mux().dialect() == Dialect::v1;
+  associated_ = false;
   target_ = target;
   leg_ = target.label == "ftp" && table_.legs_ != nullptr ? table_.legs_->take(session, id, info, target, *this) : nullptr;
   desk_.data = leg_;
@@ -199,6 +203,10 @@ void ProxyStream::pump(Time now) {
         session_->abort(id_, CloseCode::reset);
         session_ = nullptr;
         return die();
+    }
+    if (desk_.associate && !associated_) {
+      associated_ = table_.socks_udp_->associate(desk_.client, desk_.accepted, target_);
+      if (!associated_) begin_ending(now);
     }
     if (desk_.drop_server) drop_server();
     write_server();
@@ -417,6 +425,7 @@ void ProxyStream::die() {
   set_state(State::dead);
   if (leg_ != nullptr) leg_->release();
   leg_ = nullptr;
+  if (associated_) table_.socks_udp_->dissociate(desk_.client, desk_.accepted);
   table_.reactor_.timers().stop(timer_);
   task_node.leave();
   connect_->cancel();

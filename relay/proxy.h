@@ -29,6 +29,7 @@
 namespace smx {
 
 class Proxies;
+class SocksFlows;
 
 // A request's or answer's head is at most this long. The way out has room for what a proxy adds.
 constexpr size_t kPipeIn = 64 * 1024;
@@ -100,6 +101,7 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   RelayTarget target_;
   Dialect dialect_ = Dialect::unknown;
   State state_ = State::free;
+  bool associated_ = false;    // SocksFlows knows of it
   bool end_told_ = false;      // pull() has returned the end
   bool shut_ = false;          // the direction to the server is ended
   bool write_broken_ = false;  // the server takes nothing more
@@ -120,6 +122,8 @@ class Proxies {
   [[nodiscard]] bool init(uint32_t count, Arena& arena);
   void set_router(Router& router) { router_ = &router; }
   void set_legs(FtpLegs& legs) { legs_ = &legs; }
+  // Who relays the datagrams of SOCKS; without it UDP ASSOCIATE is not supported.
+  void set_socks_udp(SocksFlows& flows) { socks_udp_ = &flows; }
   // Takes the channel, or returns false: all are in use, and a line in the log says so. Before that happens, those that
   // are idle (kept HTTP connections) end, the longest idle first.
   bool open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info, ProxyStream::Make make);
@@ -133,6 +137,7 @@ class Proxies {
   Streams& streams_;
   Router* router_ = nullptr;
   FtpLegs* legs_ = nullptr;
+  SocksFlows* socks_udp_ = nullptr;
   ProxyStream* proxies_ = nullptr;
   ProxyStream::Memory* memory_ = nullptr;
   Connect* connects_ = nullptr;  // one each
