@@ -45,6 +45,7 @@ BASE_SRCS = \
 MUX_SRCS = \
 	core/mux/channel.cc \
 	core/mux/mux.cc \
+	core/mux/mux_bind.cc \
 	core/mux/mux_channels.cc \
 	core/mux/mux_datagram.cc \
 	core/mux/mux_search.cc \
@@ -63,12 +64,14 @@ IO_SRCS = \
 	core/io/clock.cc \
 	core/io/connect.cc \
 	core/io/fd.cc \
+	core/io/line_lock.cc \
 	core/io/log.cc \
 	core/io/names.cc \
 	core/io/poll_$(POLLER).cc \
 	core/io/process.cc \
 	core/io/reactor.cc \
 	core/io/resolver.cc \
+	core/io/serial.cc \
 	core/io/signals.cc \
 	core/io/socket.cc \
 	core/io/udp.cc
@@ -83,11 +86,16 @@ TRANSPORT_SRCS = \
 	transport/program.cc \
 	transport/stdio.cc \
 	transport/tcp.cc \
-	transport/tcp_link.cc
+	transport/tcp_link.cc \
+	transport/tty.cc
 
 RELAY_SRCS = \
+	relay/data_port.cc \
 	relay/exec.cc \
 	relay/exit.cc \
+	relay/ftp.cc \
+	relay/ftp_data.cc \
+	relay/ftp_text.cc \
 	relay/http.cc \
 	relay/http_body.cc \
 	relay/http_head.cc \
@@ -95,6 +103,7 @@ RELAY_SRCS = \
 	relay/proxy.cc \
 	relay/registry.cc \
 	relay/socks.cc \
+	relay/socks_udp.cc \
 	relay/stream.cc \
 	relay/telnet.cc \
 	relay/udp_exit.cc \
@@ -115,6 +124,7 @@ CONFIG_SRCS = \
 	config/protolist.cc \
 	config/report.cc \
 	config/scan.cc \
+	config/serial.cc \
 	config/server.cc \
 	config/settings.cc \
 	config/tables.cc \
@@ -138,9 +148,11 @@ TEST_SRCS = \
 	tests/test_backoff.cc \
 	tests/test_base.cc \
 	tests/test_base_queues.cc \
+	tests/test_bind.cc \
 	tests/test_captures.cc \
 	tests/test_connect.cc \
 	tests/test_datagram.cc \
+	tests/test_ftp.cc \
 	tests/test_hostlist.cc \
 	tests/test_log.cc \
 	tests/test_mux.cc \
@@ -154,6 +166,7 @@ TEST_SRCS = \
 	tests/test_proxy_telnet.cc \
 	tests/test_reactor.cc \
 	tests/test_scheduler.cc \
+	tests/test_tty.cc \
 	tests/test_words.cc
 
 VECTOR_SRCS = tests/option_vectors.cc
@@ -166,8 +179,11 @@ E2E_SRCS = \
 	tests/e2e/exec.cc \
 	tests/e2e/failures.cc \
 	tests/e2e/fifo.cc \
+	tests/e2e/ftp.cc \
+	tests/e2e/ftp_hand.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
+	tests/e2e/line.cc \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
 	tests/e2e/pipes.cc \
@@ -176,12 +192,14 @@ E2E_SRCS = \
 	tests/e2e/proxies.cc \
 	tests/e2e/proxy_http.cc \
 	tests/e2e/proxy_socks.cc \
+	tests/e2e/proxy_socks_udp.cc \
 	tests/e2e/proxy_telnet.cc \
 	tests/e2e/resume.cc \
 	tests/e2e/selection.cc \
 	tests/e2e/sockets.cc \
 	tests/e2e/stdio.cc \
 	tests/e2e/traffic.cc \
+	tests/e2e/tty.cc \
 	tests/e2e/udp.cc \
 	tests/e2e/udp_limits.cc
 
@@ -251,13 +269,13 @@ check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
 
 # All tests. The last line of the output is "N passed, N failed", summed over all.
 check:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat dig dnsmasq
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat vsftpd lftp ip openssl telnet nc ncat dig dnsmasq
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
 e2e:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat ip openssl telnet nc ncat dig dnsmasq
+	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat vsftpd lftp ip openssl telnet nc ncat dig dnsmasq
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 

@@ -33,7 +33,8 @@ constexpr uint32_t kSpareFds = 64;
 constexpr Duration kDrain = millis(3500);  // with the goodbye less than the 5 s that init systems give
 constexpr Duration kGoodbye = seconds(1);
 
-constexpr size_t kDialerBytes = sizeof(TcpDialer) + sizeof(FifoDialer) + sizeof(StdioDialer) + sizeof(ProgramDialer) + 128;  // more than any
+// More than any of them takes.
+constexpr size_t kDialerBytes = sizeof(TcpDialer) + sizeof(FifoDialer) + sizeof(StdioDialer) + sizeof(ProgramDialer) + sizeof(TtyLine) + 128;
 
 int exit_code(int error) {
   switch (error) {
@@ -109,15 +110,16 @@ int known_host(void* context, std::string_view name, Address out[Resolved::kMost
 uint32_t Daemon::proxies_count() const {
   constexpr uint64_t kMost = 256;
   bool any = false;
-  for (const ServerSpec& s : config_.servers) any = any || (s.run && s.label != "exec");
+  for (const ServerSpec& s : config_.servers) any = any || (s.run && s.label != "exec") || s.label == "ftp";
   const uint64_t channels = uint64_t{links_count_} * config_.max_channels;
   return !any ? 0 : channels < kMost ? static_cast<uint32_t>(channels) : static_cast<uint32_t>(kMost);
 }
 
 uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, timers()) + Sessions::arena_bytes(mux_, links_count_) +
-         Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
-         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + sizeof(Dialer*)) + sizeof(Rules) +
+         Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + FtpLegs::arena_bytes(proxies_count()) +
+         DataPorts::arena_bytes(data_ports_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
+         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * sizeof(Dialer*)) + sizeof(Rules) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
          Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
 }
@@ -137,7 +139,7 @@ uint32_t Daemon::exec_programs() const {
 }
 
 uint32_t Daemon::timers() const {
-  return max_fds_ * 2 + links_count_ * 4 + proxies_count() * 2 + programs() + Execs::timers(exec_programs()) + 256;
+  return max_fds_ * 2 + links_count_ * 4 + proxies_count() * 3 + data_ports_count() + programs() + Execs::timers(exec_programs()) + 256;
 }
 
 // Everything that can fail and that a user must hear of, while standard error is still there.
@@ -149,8 +151,8 @@ int Daemon::prepare() {
   if (links_count_ < connectors) links_count_ = connectors;
   if (links_count_ > Sessions::kMost) links_count_ = Sessions::kMost;
   if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
-  const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + config_.links.count +
-                          2 * (programs() + exec_programs()) + kSpareFds;
+  const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + data_ports_count() +
+                          config_.links.count + 2 * (programs() + exec_programs()) + kSpareFds;
   max_fds_ = raise_fd_limit(wanted > 1000000 ? 1000000u : static_cast<uint32_t>(wanted));
   if (arena_bytes() > SIZE_MAX / 2) {
     Text<200> text("MAXIMA: the tables need ");
@@ -185,10 +187,13 @@ int Daemon::prepare() {
   streams_.set_router(*rules_);
   streams_.set_proxies(proxies_);
   proxies_.set_router(*rules_);
+  proxies_.set_legs(ftp_legs_);
   exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
-  if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) ||
-      !children_.init(programs(), tables_) || !execs_.init(exec_programs(), tables_) ||
-      !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() || !sessions_.init(mux_, links_count_, *exit_, tables_)) {
+  exit_->set_data_ports(data_ports_);
+  if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !ftp_legs_.init(proxies_count(), tables_) ||
+      !data_ports_.init(data_ports_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) || !children_.init(programs(), tables_) ||
+      !execs_.init(exec_programs(), tables_) || !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() ||
+      !sessions_.init(mux_, links_count_, *exit_, tables_)) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
   }
@@ -202,6 +207,7 @@ int Daemon::prepare() {
   int code = make_dialers();
   if (code == 0) code = open_ports();
   if (code == 0) code = detach();
+  if (code != 0) end_lines();
   if (code != 0 && pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
   return code;
 }
@@ -274,6 +280,10 @@ int Daemon::open_ports() {
   return 0;
 }
 
+void Daemon::end_lines() {
+  for (size_t i = 0; i < lines_; ++i) line_[i]->end();
+}
+
 // Files, identity, background: in this order, since each takes away what the one before needs.
 int Daemon::detach() {
   int error = 0;
@@ -330,6 +340,7 @@ int Daemon::detach() {
     if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
   }
   if (drops) {
+    for (size_t i = 0; i < lines_; ++i) line_[i]->give_to(who.uid, who.gid);
     error = become(who);
     if (error != 0) return fail("OWNER=", owner, kExitPermission);
   }
@@ -339,6 +350,7 @@ int Daemon::detach() {
     if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
   }
   if (pidfile_.valid()) write_pid(pidfile_.get());
+  for (size_t i = 0; i < lines_; ++i) line_[i]->forked();
   return 0;
 }
 
@@ -374,6 +386,7 @@ void Daemon::start_log() {
 int Daemon::make_dialers() {
   foreground_ = config_.foreground;
   dialer_ = tables_.raw<Dialer*>(config_.links.count + 1);
+  line_ = tables_.raw<TtyLine*>(config_.links.count + 1);
   for (const LinkSpec& l : config_.links) {
     if (l.kind == LinkSpec::Kind::accept_tcp) continue;
     const int code = make_dialer(l, &dialer_[dialers_++]);
@@ -411,6 +424,18 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
     case LinkSpec::Kind::program:
       (void)make(static_cast<ProgramDialer*>(nullptr), reactor_, children_, l.path, environment_, static_cast<int>(config_.env.count));
       return 0;
+    case LinkSpec::Kind::device: {
+      Text<kDevicePath> path;
+      if (!find_device(l.path, &path)) return fail(l.path, "the path is too long", kExitNoInput);
+      // Opened while we may; one that is not there (a USB plug) is tried again like any lost link.
+      line_[lines_] = make(static_cast<TtyLine*>(nullptr), reactor_, path.text(), l.serial);
+      Text<300> why;
+      const TtyLine::Start start = line_[lines_++]->start(why);
+      if (start == TtyLine::Start::wrong) return fail(path.text(), why.text(), kExitNoInput);
+      if (start == TtyLine::Start::later)
+        say("warning: ", Text<700>(l.origin.word).add(": ").add(path.text()).add(": ").add(why.text()).add("; tried again").text());
+      return 0;
+    }
     case LinkSpec::Kind::stdio: {
       foreground_ = true;
       stdio_ = make(static_cast<StdioDialer*>(nullptr), reactor_, static_cast<StdioOwner&>(*this));
@@ -438,6 +463,7 @@ int Daemon::run() {
   reactor_.run();
   children_.end_all(true);
   execs_.children().end_all(true);
+  end_lines();
   if (stdio_ != nullptr) stdio_->restore();
   LogLine(LogLevel::info, "ended");
   if (pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());

@@ -17,8 +17,10 @@
 #include "core/io/resolver.h"
 #include "core/io/signals.h"
 #include "core/session/sessions.h"
+#include "relay/data_port.h"
 #include "relay/exec.h"
 #include "relay/exit.h"
+#include "relay/ftp_data.h"
 #include "relay/listener.h"
 #include "relay/proxy.h"
 #include "relay/udp_exit.h"
@@ -28,6 +30,7 @@
 #include "transport/program.h"
 #include "transport/stdio.h"
 #include "transport/tcp.h"
+#include "transport/tty.h"
 
 namespace smx {
 
@@ -49,6 +52,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
  private:
   int open_ports();
   int open_port(const HostPort& at, const Resolved& list, const Origin& origin, const ListenSpec* port);
+  void end_lines();
   int detach();
   void start_log();
   uint32_t programs() const;
@@ -72,6 +76,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   // As many again may be on their way out, and one is refused.
   // Channels that proxies talk on at once; none are set aside where there are no proxies.
   uint32_t proxies_count() const;
+  // Ports for data connections of FTP: peers may ask for them where clients come in.
+  uint32_t data_ports_count() const { return config_.listens.empty() ? 0 : DataPorts::kMost; }
   uint32_t tcp_links_count() const { return 2 * links_count_ + 1; }
 
   const Config& config_;
@@ -90,6 +96,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Execs execs_{reactor_};
   Streams streams_{reactor_, resolver_};
   Proxies proxies_{reactor_, resolver_, streams_};
+  FtpLegs ftp_legs_{reactor_, resolver_, streams_};
+  DataPorts data_ports_{reactor_, streams_};
   TcpLinks tcp_links_{reactor_};
   Sessions sessions_{reactor_};
   Dialer** dialer_ = nullptr;
@@ -99,10 +107,12 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   ExitDoor* exit_ = nullptr;
   Listener** listener_ = nullptr;
   TcpAcceptor** acceptor_ = nullptr;
-  size_t listeners_ = 0, acceptors_ = 0;
+  TtyLine** line_ = nullptr;
+  size_t listeners_ = 0, acceptors_ = 0, lines_ = 0;
   // UDP; the tables are there only if a PORT or a server is of that kind
   ClientFlows* client_flows_ = nullptr;
   ServerFlows* server_flows_ = nullptr;
+  SocksFlows* socks_flows_ = nullptr;
   UdpListener** udp_listener_ = nullptr;
   size_t udp_listeners_ = 0;
   Fd pidfile_, logfile_;

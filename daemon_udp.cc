@@ -18,6 +18,13 @@ bool has_udp_server(const Config& config) {
   return false;
 }
 
+bool has_socks(const Config& config) {
+  for (const ServerSpec& s : config.servers)
+    if (s.run && s.label == "socks") return true;
+  return false;
+}
+constexpr uint32_t kSocksFlows = 256;
+
 void add_drops(LogLine& line, const UdpCounts& counts) {
   for (int i = 0; i < kUdpDrops; ++i)
     if (counts.dropped[i] > 0) line.kv(drop_name(static_cast<UdpDrop>(i)), counts.dropped[i]);
@@ -30,6 +37,7 @@ uint64_t Daemon::udp_arena_bytes() const {
   uint64_t n = ports * (UdpListener::arena_bytes() + sizeof(UdpListener*)) + 256;
   if (ports > 0) n += sizeof(ClientFlows) + ClientFlows::arena_bytes(config_.max_udp_flows);
   if (has_udp_server(config_)) n += sizeof(ServerFlows) + ServerFlows::arena_bytes(config_.max_udp_flows);
+  if (has_socks(config_)) n += sizeof(SocksFlows) + SocksFlows::arena_bytes(kSocksFlows);
   return n;
 }
 
@@ -43,6 +51,14 @@ bool Daemon::init_udp() {
     if (memory == nullptr) return false;
     client_flows_ = new (memory) ClientFlows(reactor_, sessions_, *rules_);
     if (!client_flows_->init(config_.max_udp_flows, silence, tables_)) return false;
+  }
+  if (has_socks(config_)) {
+    void* memory = tables_.take(sizeof(SocksFlows), alignof(SocksFlows));
+    if (memory == nullptr) return false;
+    socks_flows_ = new (memory) SocksFlows(reactor_, resolver_, *rules_);
+    if (!socks_flows_->init(kSocksFlows, silence, tables_)) return false;
+    exit_->set_socks_udp(*socks_flows_);
+    proxies_.set_socks_udp(*socks_flows_);
   }
   if (!has_udp_server(config_)) return true;
   void* memory = tables_.take(sizeof(ServerFlows), alignof(ServerFlows));

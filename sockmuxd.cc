@@ -73,7 +73,6 @@ bool built(const Config& config) {
   };
   for (const LinkSpec& l : config.links) {
     if (l.secure) no(l.origin, "secure links");
-    else if (l.kind == LinkSpec::Kind::device) no(l.origin, "links over devices");
   }
   Address source;
   for (const ServerSpec& s : config.servers) {

@@ -13,6 +13,7 @@
 
 #include "core/base/address.h"
 #include "core/base/clock.h"
+#include "core/base/serial.h"
 
 namespace smx {
 
@@ -80,7 +81,8 @@ struct LinkSpec {
   HostPort at;                // accept_tcp, connect_tcp
   std::string_view in_path;   // fifo: to read
   std::string_view out_path;  // fifo: to write
-  std::string_view path;      // device with its settings, program: the command
+  std::string_view path;      // device, program: the command
+  SerialSettings serial;      // device
   std::string_view peer;      // NAME@
   Origin origin;
 };

@@ -56,7 +56,10 @@ void explain_link(const Config& config, const LinkSpec& link, LineSink& to) {
     case LinkSpec::Kind::fifo:
       line.add("runs ").add(kind).add(" over FIFOs, in ").add(link.in_path).add(", out ").add(link.out_path);
       break;
-    case LinkSpec::Kind::device: line.add("runs ").add(kind).add(" over the device ").add(link.path); break;
+    case LinkSpec::Kind::device: 
+      line.add("runs ").add(kind).add(" over the device ").add(link.path);
+      if (link.serial.given) append_serial(line.add(", "), link.serial);
+      break;
     case LinkSpec::Kind::program: line.add("runs ").add(kind).add(" over the program: ").add(link.path); break;
     case LinkSpec::Kind::stdio: line.add("runs ").add(kind).add(" over its own standard input and output"); break;
   }

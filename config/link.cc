@@ -1,5 +1,6 @@
 // Where links are made and accepted (-P, -Q, SERVER=sockmux...), and where clients are (PORT). Read next: server.cc.
 #include "config/parser.h"
+#include "config/serial.h"
 #include "config/tables.h"
 
 namespace smx {
@@ -142,7 +143,7 @@ bool Parser::link_address(const Word& w, std::string_view rest, LinkSpec* link) 
   return false;
 }
 
-// [NAME@]commin@path, commout@path, comm@path, comm@-, proc@command
+// [NAME@]commin@path, commout@path, comm@path[,settings of the line], comm@-, proc@command
 bool Parser::link_device(const Word& w, std::string_view rest, LinkSpec* link) {
   static constexpr std::string_view kTypes[] = {"comm", "commin", "commout", "proc"};
   std::string_view type;
@@ -175,6 +176,13 @@ bool Parser::link_device(const Word& w, std::string_view rest, LinkSpec* link) {
   if (!is_program && has_blank(rest)) {
     fail(w, {"'", rest, "': a blank inside; only the command of proc@ may have some"});
     return false;
+  }
+  if (type == "comm" && rest.find(',') != kNowhere) {
+    if (rest[0] == '-' && rest[1] == ',') return fail(w, {"'", rest, "': our own fd 0 and 1 have no settings"}), false;
+    Why why;
+    if (!parse_serial(skip(rest, rest.find(',') + 1), &link->serial, why)) return fail_why(w, why), false;
+    rest = first(rest, rest.find(','));
+    if (rest.empty()) return fail(w, {"a path is missing behind @"}), false;
   }
   const std::string_view path = keep_text({trim(rest)});
   link->kind = is_program ? LinkSpec::Kind::program : LinkSpec::Kind::fifo;

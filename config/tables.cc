@@ -14,7 +14,7 @@ constexpr Transport kUdp = Transport::udp;
 constexpr Protocol kProtocols[] = {
     {"tcprelay", 0, kTcp, true, true},    {"udprelay", 0, kUdp, true, true},  {"telnet", 23, kTcp, true, false},
     {"http", 80, kTcp, true, false},      {"socks", 1080, kTcp, true, false}, {"exec", 0, kTcp, true, false},
-    {"ftp", 21, kTcp, false, false},      {"ssh", 22, kTcp, false, false},    {"smtp", 25, kTcp, false, false},
+    {"ftp", 21, kTcp, true, false},       {"ssh", 22, kTcp, false, false},    {"smtp", 25, kTcp, false, false},
     {"whois", 43, kTcp, false, false},    {"dns", 53, kUdp, false, false},    {"domain", 53, kUdp, false, false},
     {"gopher", 70, kTcp, false, false},   {"finger", 79, kTcp, false, false}, {"pop", 110, kTcp, false, false},
     {"nntp", 119, kTcp, false, false},    {"ntp", 123, kUdp, false, false},   {"imap", 143, kTcp, false, false},

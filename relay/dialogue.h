@@ -119,6 +119,8 @@ inline const char* in_words(Failure f) {
   return "failed";
 }
 
+class DataDoor;  // data_door.h
+
 // What a dialogue works on.
 struct Desk {
   Pipe from_client, to_client, from_server, to_server;
@@ -128,6 +130,7 @@ struct Desk {
   bool server_broken = false;  // ... because the connection broke
   Address server, own;         // while server_open: its address, and ours toward it
   Address client, accepted;    // who the client is, and where it was accepted
+  DataDoor* data = nullptr;    // FTP, and only if the link can (SockMux 1)
 
   // ---- what the dialogue wants, looked at after each step()
   Wish wish;                 // with Next::connect
@@ -138,6 +141,8 @@ struct Desk {
   enum class Clock : uint8_t { off, login, io };
   Clock clock = Clock::login;
   uint32_t round = 0;
+  bool associate = false;    // SOCKS: the client's datagrams are to be relayed while this connection lasts; says whether they are
+  bool may_associate = false;  // ... whether that can be asked for
   bool idle = false;         // it could end now, and the client would only have to come again
 };
 

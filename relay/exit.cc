@@ -12,7 +12,11 @@ constexpr uint32_t kSpareFds = 8;  // less than listeners leave: a channel that 
 void ExitDoor::on_open(Session& session, ChannelId id, const OpenInfo& info, Time now) {
   (void)now;
   CloseCode code = CloseCode::shutdown;
-  if (!shut_) {
+  if (info.control != kNone && !shut_) {
+    if (ports_ != nullptr) return ports_->call(session, id, info);
+    code = CloseCode::forbidden;
+  } else if (!shut_) {
+    if (info.udp && socks_udp_ != nullptr && socks_udp_->open(session, id, info)) return;
     RelayTarget target;
     code = CloseCode::no_server;
     if (router_.choose(info, session.mux().dialect(), &target)) {
@@ -28,6 +32,10 @@ void ExitDoor::on_open(Session& session, ChannelId id, const OpenInfo& info, Tim
       .kv("at", info.local)
       .kv("reason", name(code));
   session.refuse(id, code);
+}
+
+bool ExitDoor::on_bind(Session& session, ChannelId id, const OpenInfo& info, Time now) {
+  return !shut_ && ports_ != nullptr && ports_->open(session, id, info, now);
 }
 
 }  // namespace smx

@@ -5,6 +5,8 @@
 #define SOCKMUX_RELAY_EXIT_H
 
 #include "core/session/endpoint.h"
+#include "relay/data_port.h"
+#include "relay/socks_udp.h"
 #include "relay/stream.h"
 #include "relay/udp_exit.h"
 
@@ -17,12 +19,18 @@ class ExitDoor final : public Exit {
   void shut() { shut_ = true; }
   // Who serves UDP servers; without it such channels are refused.
   void set_udp(ServerFlows& flows) { udp_ = &flows; }
+  void set_socks_udp(SocksFlows& flows) { socks_udp_ = &flows; }
   void on_open(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
+  bool on_bind(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
+  // For what peers ask on behalf of our clients; without it that is refused.
+  void set_data_ports(DataPorts& ports) { ports_ = &ports; }
 
  private:
   Streams& streams_;
   Router& router_;
   ServerFlows* udp_ = nullptr;
+  DataPorts* ports_ = nullptr;
+  SocksFlows* socks_udp_ = nullptr;
   bool shut_ = false;
 };
 

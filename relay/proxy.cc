@@ -6,6 +6,8 @@
 #include "core/base/check.h"
 #include "core/io/log.h"
 #include "core/io/socket.h"
+#include "relay/ftp.h"
+#include "relay/socks_udp.h"
 
 namespace smx {
 
@@ -92,7 +94,12 @@ void ProxyStream::start(Session& session, ChannelId id, const RelayTarget& targe
   desk_.to_server = Pipe(memory_->to_server, kPipeOut);
   desk_.client = info.client;
   desk_.accepted = info.local;
+  // A 0.3 peer cannot say that a channel carries datagrams.
+  desk_.may_associate = table_.socks_udp_ != nullptr && session.mux().dialect() == Dialect::v1;
+  associated_ = false;
   target_ = target;
+  leg_ = target.label == "ftp" && table_.legs_ != nullptr ? table_.legs_->take(session, id, info, target, *this) : nullptr;
+  desk_.data = leg_;
   dialogue_ = make(memory_->dialogue, target_);
   session_ = &session;
   dialect_ = session.mux().dialect();
@@ -196,6 +203,10 @@ void ProxyStream::pump(Time now) {
         session_->abort(id_, CloseCode::reset);
         session_ = nullptr;
         return die();
+    }
+    if (desk_.associate && !associated_) {
+      associated_ = table_.socks_udp_->associate(desk_.client, desk_.accepted, target_);
+      if (!associated_) begin_ending(now);
     }
     if (desk_.drop_server) drop_server();
     write_server();
@@ -334,6 +345,7 @@ void ProxyStream::fail(Failure why, const char* reason) {
 }
 
 void ProxyStream::drop_server() {
+  if (leg_ != nullptr) leg_->drop();
   connect_->cancel();
   if (fd_.valid()) table_.reactor_.unwatch(fd_.get());
   fd_.reset();
@@ -411,6 +423,9 @@ void ProxyStream::on_timer(Timer& timer, Time now) {
 void ProxyStream::die() {
   if (state_ == State::dead) return;
   set_state(State::dead);
+  if (leg_ != nullptr) leg_->release();
+  leg_ = nullptr;
+  if (associated_) table_.socks_udp_->dissociate(desk_.client, desk_.accepted);
   table_.reactor_.timers().stop(timer_);
   task_node.leave();
   connect_->cancel();
@@ -427,6 +442,13 @@ void ProxyStream::on_buried() {
 }
 
 // ---- relays
+
+bool open_ftp(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
+  return streams.proxies()->open(session, id, target, info, [](void* memory, const RelayTarget& t) -> Dialogue* {
+    static_assert(sizeof(FtpDialogue) <= kDialogueBytes);
+    return new (memory) FtpDialogue(t.has_address ? t.host : std::string_view(), t.port);
+  });
+}
 
 bool open_telnet(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
   if (target.has_address) return open_tcp(streams, session, id, target, info);

@@ -19,6 +19,7 @@
 #include "core/io/reactor.h"
 #include "core/session/session.h"
 #include "relay/dialogue.h"
+#include "relay/ftp_data.h"
 #include "relay/http.h"
 #include "relay/relay.h"
 #include "relay/socks.h"
@@ -28,6 +29,7 @@
 namespace smx {
 
 class Proxies;
+class SocksFlows;
 
 // A request's or answer's head is at most this long. The way out has room for what a proxy adds.
 constexpr size_t kPipeIn = 64 * 1024;
@@ -94,10 +96,12 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   ChannelId id_;
   Connect* connect_ = nullptr;  // while connecting
   Dialogue* dialogue_ = nullptr;
+  FtpLeg* leg_ = nullptr;       // FTP: the way for its data connections
   Desk desk_;
   RelayTarget target_;
   Dialect dialect_ = Dialect::unknown;
   State state_ = State::free;
+  bool associated_ = false;    // SocksFlows knows of it
   bool end_told_ = false;      // pull() has returned the end
   bool shut_ = false;          // the direction to the server is ended
   bool write_broken_ = false;  // the server takes nothing more
@@ -117,6 +121,9 @@ class Proxies {
   // At most `count` channels are served at once.
   [[nodiscard]] bool init(uint32_t count, Arena& arena);
   void set_router(Router& router) { router_ = &router; }
+  void set_legs(FtpLegs& legs) { legs_ = &legs; }
+  // Who relays the datagrams of SOCKS; without it UDP ASSOCIATE is not supported.
+  void set_socks_udp(SocksFlows& flows) { socks_udp_ = &flows; }
   // Takes the channel, or returns false: all are in use, and a line in the log says so. Before that happens, those that
   // are idle (kept HTTP connections) end, the longest idle first.
   bool open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info, ProxyStream::Make make);
@@ -129,6 +136,8 @@ class Proxies {
   Resolver& resolver_;
   Streams& streams_;
   Router* router_ = nullptr;
+  FtpLegs* legs_ = nullptr;
+  SocksFlows* socks_udp_ = nullptr;
   ProxyStream* proxies_ = nullptr;
   ProxyStream::Memory* memory_ = nullptr;
   Connect* connects_ = nullptr;  // one each
@@ -141,6 +150,7 @@ class Proxies {
 // Relays of the registry: SERVER=telnet,-in and so on. With an address and no proxy's work to do they are open_tcp().
 bool open_http(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
 bool open_socks(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
+bool open_ftp(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
 bool open_telnet(Streams& streams, Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
 
 }  // namespace smx

@@ -11,6 +11,7 @@ namespace {
 constexpr Relay kRelays[] = {
     {"tcprelay", "bytes to host:port, unchanged", open_tcp},
     {"exec", "a program, with the channel at its fd 0 and 1", open_exec},
+    {"ftp", "FTP, data connections too; without host: USER name@host", open_ftp},
     {"http", "CONNECT, and requests with a whole URL", open_http},
     {"socks", "SOCKS 4, 4a and 5: CONNECT", open_socks},
     {"telnet", "asks for a host, then relays", open_telnet},

@@ -9,7 +9,7 @@ namespace {
 
 // RFC 1928, 6
 enum : uint8_t { kGranted = 0, kGeneral = 1, kForbidden = 2, kHostUnreachable = 4, kRefused = 5, kNoCommand = 7, kNoAddressType = 8 };
-constexpr uint8_t kConnect = 1;
+constexpr uint8_t kConnect = 1, kAssociate = 3;
 constexpr uint8_t kIp4 = 1, kName = 3, kIp6 = 4;
 constexpr size_t kRoom = 64;            // for any answer
 constexpr size_t kMostText = 255;       // a user's name, a host's name
@@ -34,6 +34,10 @@ Dialogue::Next SocksDialogue::step(Desk& desk) {
   if (state_ == State::connecting) return Next::wait;
   if (state_ == State::raw) return Next::raw;
   if (state_ == State::closing) return Next::close;
+  if (state_ == State::associated) {  // RFC 1928, 7: until this connection ends
+    desk.from_client.clear();
+    return desk.client_ended ? Next::close : Next::wait;
+  }
   if (desk.to_client.room() < kRoom) return Next::wait;
   Next next = Next::wait;
   if (state_ == State::hello) next = read_hello(desk);
@@ -114,6 +118,15 @@ Dialogue::Next SocksDialogue::read_request5(Desk& desk) {
       Text<kAddressText> text;
       append_ip(text, a);
       good = set_host(text.text()) && good;
+    }
+    if (in.data[1] == kAssociate && type != kName) good = true;  // where it will send from, or zeros
+    if (in.data[1] == kAssociate && good && desk.may_associate) {
+      desk.from_client.consume(4 + address + 2);
+      desk.associate = true;
+      desk.clock = Desk::Clock::off;
+      state_ = State::associated;
+      reply5(desk, kGranted, desk.accepted);
+      return Next::wait;
     }
     if (in.data[1] != kConnect) {
       code = kNoCommand;

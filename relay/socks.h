@@ -1,4 +1,5 @@
-// The SOCKS proxy: versions 4, 4a and 5; CONNECT. Other commands get the answer "not supported".
+// The SOCKS proxy: versions 4, 4a and 5; CONNECT, and UDP ASSOCIATE, whose datagrams come by socks_udp.h. BIND gets the
+// answer "not supported".
 //
 //   hello --version 4: request--> connecting --connected()--> raw
 //     |                               ^   +--failed(): the reply says why --> close
@@ -22,7 +23,7 @@ class SocksDialogue final : public Dialogue {
   Next timed_out(Desk& desk) override;
 
  private:
-  enum class State : uint8_t { hello, request, connecting, raw, closing };
+  enum class State : uint8_t { hello, request, connecting, raw, associated, closing };
 
   Next read_hello(Desk& desk);
   Next read_request4(Desk& desk, Bytes in);

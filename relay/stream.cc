@@ -7,6 +7,7 @@
 #include "core/base/check.h"
 #include "core/io/log.h"
 #include "core/io/socket.h"
+#include "relay/ftp_text.h"
 
 namespace smx {
 
@@ -14,9 +15,18 @@ namespace {
 // After the peer has ended the channel: how long a client may still send before it is cut off.
 constexpr Duration kLinger = seconds(5);
 constexpr size_t kDropATurn = 65536;
+// What a client says in one piece is looked through for FTP's PORT and EPRT up to this size.
+constexpr size_t kSmallTalk = 1024;
 // For links, the resolver and the log, however many channels the peer opens. Less than listeners leave.
 constexpr uint32_t kSpareFds = 8;
 }  // namespace
+
+CloseCode close_code_of(const ConnectFailure& why) {
+  static constexpr CloseCode kCode[] = {CloseCode::not_found, CloseCode::refused, CloseCode::unreachable,
+                                        CloseCode::timed_out, CloseCode::limit,   CloseCode::local_error,
+                                        CloseCode::forbidden};
+  return kCode[static_cast<int>(why.kind)];
+}
 
 // ---- the table
 
@@ -75,11 +85,54 @@ void Stream::start_client(Session& session, const Address& client, const Address
   peer_ = client;
   local_ = local;
   owner_ = owner;
+  port_ = 0;
+  bind_ = kNone;
   end_seen_ = end_due_ = write_broken_ = false;
   set_nodelay(fd_.get());
   set_oob_inline(fd_.get());
   id_ = session.open(*this);
   LogLine(LogLevel::debug, "channel-open").kv("session", session.number()).kv("client", client).kv("at", local);
+}
+
+void Stream::start_data_client(Session& session, const Address& client, const Address& local, uint16_t bind) {
+  start_client(session, client, local, nullptr);
+  bind_ = bind;
+}
+
+void Stream::start_data_server(Session& session, ChannelId id, const Address& to, const Address& source, Duration limit, const OpenInfo& info) {
+  SMX_CHECK(state_ == State::free);
+  state_ = State::connecting;
+  session_ = &session;
+  id_ = id;
+  owner_ = nullptr;
+  peer_ = info.client;
+  local_ = info.local;
+  bind_ = kNone;
+  rule_ = nullptr;
+  host_ = {};
+  port_ = to.port;
+  end_seen_ = end_due_ = write_broken_ = false;
+  session.bind(id, *this);
+  connect_ = table_.take_connect();
+  connect_->start_at(to, source, limit, *this);
+}
+
+// A client that speaks FTP may name a port of its own, to which the peer may then ask us to connect.
+void Stream::listen_in(std::string_view said) {
+  if (said.size() > kSmallTalk || (said.find(',') == std::string_view::npos && said.find('|') == std::string_view::npos)) return;
+  const uint16_t port = find_announced_port(said, peer_);
+  if (port != 0) port_ = port;
+}
+
+bool Stream::called_for(uint16_t port) {
+  if (port == 0 || port_ != port || !is_client()) return false;
+  port_ = 0;
+  return true;
+}
+
+// What hangs on this client's channel ends with it.
+void Stream::channel_over() {
+  if (owner_ != nullptr && table_.watch_ != nullptr) table_.watch_->on_channel_over(*this);
 }
 
 void Stream::start_server(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
@@ -90,6 +143,7 @@ void Stream::start_server(Session& session, ChannelId id, const RelayTarget& tar
   owner_ = nullptr;
   peer_ = info.client;  // until the server is connected
   local_ = info.local;
+  bind_ = kNone;
   rule_ = target.rule;
   host_ = target.host;
   port_ = target.port;
@@ -107,6 +161,7 @@ void Stream::take_over(Session& session, ChannelId id, const Address& server, bo
   owner_ = nullptr;
   peer_ = server;
   local_ = Address{};
+  bind_ = kNone;
   end_seen_ = end_due_ = write_broken_ = false;
   session.rebind(id, *this);
   if (client_ended) end();
@@ -151,18 +206,19 @@ bool Stream::address_allowed(const Address& to) {
   OpenInfo info;
   info.client = peer_;
   info.local = local_;
-  return table_.router_ == nullptr || table_.router_->address_allowed(rule_, info, session_->mux().dialect(), to);
+  return rule_ == nullptr || table_.router_ == nullptr || table_.router_->address_allowed(rule_, info, session_->mux().dialect(), to);
 }
 
 void Stream::on_connect_failed(const ConnectFailure& why, Time now) {
   (void)now;
   table_.give(*connect_);
   connect_ = nullptr;
-  static constexpr CloseCode kCode[] = {CloseCode::not_found, CloseCode::refused, CloseCode::unreachable,
-                                        CloseCode::timed_out, CloseCode::limit,   CloseCode::local_error,
-                                        CloseCode::forbidden};
   Text<300> server;
-  server.add_printable(host_).add(':').add_u(port_);
+  if (host_.empty()) {
+    append_address(server, why.tried);
+  } else {
+    server.add_printable(host_).add(':').add_u(port_);
+  }
   if (why.kind == ConnectFailure::Kind::forbidden) {
     LogLine(LogLevel::warning, "channel-refused")
         .kv("session", session_->number())
@@ -173,7 +229,7 @@ void Stream::on_connect_failed(const ConnectFailure& why, Time now) {
   } else {
     LogLine(LogLevel::warning, "server-failed").kv("session", session_->number()).kv("server", server.text()).kv("reason", text(why));
   }
-  session_->refuse(id_, kCode[static_cast<int>(why.kind)]);
+  session_->refuse(id_, close_code_of(why));
   die();
 }
 
@@ -208,6 +264,7 @@ Pulled Stream::pull(const MutBytes* piece, int pieces) {
   const IoResult r = readv_fd(fd_.get(), piece, pieces);
   Pulled p;
   p.size = r.size;
+  if (owner_ != nullptr && r.size <= piece[0].size) listen_in(as_text({piece[0].data, r.size}));
   if (r.error != 0 && !write_broken_) {
     LogLine(LogLevel::debug, "stream-error").kv("session", session_->number()).kv("peer", peer_).error(r.error);
     p.state = Pulled::State::error;
@@ -253,6 +310,7 @@ void Stream::end() {
 // connection and destroy what it has not read yet: its end of file is awaited.
 void Stream::done() {
   LogLine(LogLevel::debug, "channel-done").kv("session", session_->number()).kv("peer", peer_);
+  channel_over();
   session_ = nullptr;
   if (end_seen_) return die();
   state_ = State::lingering;
@@ -301,11 +359,13 @@ void Stream::abort(CloseCode code) {
 void Stream::describe(OpenInfo* info) {
   info->client = peer_;
   info->local = local_.family != 0 ? local_ : local_address(fd_.get());
+  info->bind = bind_;
 }
 
 // Unregisters and closes at once; the memory returns at the end of the turn, since callers up the stack may be its own.
 void Stream::die() {
   if (state_ == State::dead) return;
+  channel_over();
   state_ = State::dead;
   table_.reactor().timers().stop(timer_);
   if (fd_.valid()) table_.reactor().unwatch(fd_.get());

@@ -33,6 +33,18 @@ class StreamOwner {
   ~StreamOwner() = default;
 };
 
+// Who is told that the channel of a client is over, since something else may hang on it.
+class ChannelWatch {
+ public:
+  virtual void on_channel_over(const Endpoint& endpoint) = 0;
+
+ protected:
+  ~ChannelWatch() = default;
+};
+
+// The words for the peer.
+CloseCode close_code_of(const ConnectFailure& why);
+
 class Stream final : public Endpoint, private FdHandler, private TimerHandler, private Mortal, private ConnectOwner {
  public:
   explicit Stream(Streams& table);
@@ -41,6 +53,10 @@ class Stream final : public Endpoint, private FdHandler, private TimerHandler, p
   void start_client(Session& session, const Address& client, const Address& local, StreamOwner* owner);
   // A channel that the peer opened: connects to the target.
   void start_server(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
+  // Data connections of FTP (data_port.h, ftp_data.h). A client that was accepted for the peer's BIND of this number:
+  void start_data_client(Session& session, const Address& client, const Address& local, uint16_t bind);
+  // A channel of the peer: connects to an address that is allowed already.
+  void start_data_server(Session& session, ChannelId id, const Address& to, const Address& source, Duration limit, const OpenInfo& info);
   // A channel that another endpoint has served so far, with its connected server. `client_ended`: end() came already.
   void take_over(Session& session, ChannelId id, const Address& server, bool client_ended);
 
@@ -57,6 +73,8 @@ class Stream final : public Endpoint, private FdHandler, private TimerHandler, p
   void done() override;
   void abort(CloseCode code) override;
   void describe(OpenInfo* info) override;
+  bool is_client() const override { return owner_ != nullptr && state_ == State::open; }
+  bool called_for(uint16_t port) override;
   // FdHandler, TimerHandler, Mortal, ConnectOwner
   void on_ready(int fd, uint8_t ready, Time now) override;
   void on_timer(Timer& timer, Time now) override;
@@ -67,6 +85,8 @@ class Stream final : public Endpoint, private FdHandler, private TimerHandler, p
 
   void update();
   void drain_and_drop(Time now);
+  void listen_in(std::string_view said);
+  void channel_over();
   void die();
 
   Streams& table_;
@@ -83,7 +103,8 @@ class Stream final : public Endpoint, private FdHandler, private TimerHandler, p
   bool end_seen_ = false;        // the socket has nothing more to read
   bool end_due_ = false;         // end() came while connecting
   bool write_broken_ = false;    // the socket takes nothing more; it may still have something to read
-  uint16_t port_ = 0;            // server: the target's port
+  uint16_t port_ = 0;            // server: the target's port; a client: what its last PORT or EPRT named
+  uint16_t bind_ = kNone;        // a client that was accepted for this BIND of the peer
   std::string_view host_;        // server: the target's name
   const void* rule_ = nullptr;   // server: the router's word for the target
 };
@@ -102,6 +123,7 @@ class Streams {
   // For programs that serve channels: exec.h.
   void set_execs(Execs& execs) { execs_ = &execs; }
   Execs* execs() { return execs_; }
+  void set_watch(ChannelWatch& watch) { watch_ = &watch; }
   // For relays that talk: proxy.h.
   void set_proxies(Proxies& proxies) { proxies_ = &proxies; }
   Proxies* proxies() { return proxies_; }
@@ -119,6 +141,7 @@ class Streams {
   Router* router_ = nullptr;
   Execs* execs_ = nullptr;
   Proxies* proxies_ = nullptr;
+  ChannelWatch* watch_ = nullptr;
   Stream* streams_ = nullptr;
   Stream* free_ = nullptr;
   uint32_t fresh_ = 0;    // streams from here on were never used

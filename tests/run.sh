@@ -56,11 +56,14 @@ for part; do
     part 'sources: the check itself' 60 sh tools/check-includes.sh --self-test
     part 'sources' 60 sh tools/check-includes.sh
     ;;
-  docs) part docs 120 sh tests/test_docs.sh ;;
+  docs)
+    part docs 120 sh tests/test_docs.sh
+    part 'docs: the founding text, and the test of each sentence' 60 sh tests/test_seed.sh
+    ;;
   build) part build 60 sh tests/test_build.sh ;;
   e2e)
     part demo 120 sh -c 'sh tools/demo.sh && echo "1 passed, 0 failed"'
-    part e2e 300 "$build/e2e"
+    part e2e 900 "$build/e2e"
     ;;
   *) echo "run.sh: no part $part" >&2 && exit 64 ;;
   esac

@@ -520,7 +520,7 @@ TEST_CASE("an acceptor's first packet is CONNECTED or CLOSE") {
   CHECK(a.feed(numbered(Type::send, kNo, id.slot, "x")) == Err::bad_state);
 }
 
-TEST_CASE("BIND and unknown kinds are answered with CLOSE 10") {
+TEST_CASE("unknown kinds are answered with CLOSE 10, BIND that nobody serves with CLOSE 5") {
   A a;
   CHECK(a.feed(numbered(Type::bind, 0, kNo, hex("01 0207 04c0a80101233f"))) == Err::none);
   CHECK(a.feed(numbered(Type::connect, 1, kNo, hex("00 0207 04c0a80101233f"))) == Err::none);
@@ -528,7 +528,7 @@ TEST_CASE("BIND and unknown kinds are answered with CLOSE 10") {
   CHECK(a.feed(numbered(Type::connect, 3, kNo, hex("01 0207 04c0a80101233f 8000"))) == Err::none);
   CHECK(a.log == "");
   const Data out = a.write_all();
-  CHECK(to_hex(out) == to_hex(close(kNo, 0, 10) + close(kNo, 1, 10) + close(kNo, 2, 10) + close(kNo, 3, 10)));
+  CHECK(to_hex(out) == to_hex(close(kNo, 0, 5) + close(kNo, 1, 10) + close(kNo, 2, 10) + close(kNo, 3, 10)));
   CHECK(a.feed(numbered(Type::send, 1, kNo, "late")) == Err::none);
   for (unsigned n = 0; n < 4; ++n) CHECK(a.feed(close(n, kNo, 10)) == Err::none);
   CHECK(a.mux.channels() == 0);

@@ -1,5 +1,6 @@
 // The SOCKS proxy's dialogue, byte by byte and in pieces of any size.
 #include "relay/socks.h"
+#include "relay/socks_udp.h"
 #include "tests/dialogue_player.h"
 
 using namespace smx;
@@ -163,4 +164,51 @@ TEST_CASE("socks: random bytes never ask for anything that was not said, and com
     p.client_ends();
     CHECK((p.over() || p.last == Dialogue::Next::connect || p.wishes.size() == 1));
   }
+}
+
+TEST_CASE("socks 5: UDP ASSOCIATE says where the client was accepted, and lasts as long as the connection") {
+  for (const size_t piece : kPieces) {
+    Socks s;
+    s.desk.may_associate = true;
+    REQUIRE(parse_ip_port("198.51.100.7:1080", &s.desk.accepted));
+    s.client_says(kHello5 + bytes({5, 3, 0, 1, 0, 0, 0, 0, 0, 0}) + "ignored", piece);
+    CHECK(s.client == bytes({5, 0, 5, 0, 0, 1, 198, 51, 100, 7, 4, 0x38}));
+    CHECK(s.desk.associate);
+    CHECK(s.desk.clock == Desk::Clock::off);
+    CHECK_FALSE(s.over());
+    s.client_ends();
+    CHECK(s.last == Dialogue::Next::close);
+    Socks no;
+    no.client_says(kHello5 + bytes({5, 3, 0, 1, 0, 0, 0, 0, 0, 1}), piece);
+    CHECK(no.client == refusal5(7));
+  }
+}
+
+TEST_CASE("socks 5: the header of datagrams") {
+  const auto parse = [](const std::string& s, SocksUdpHeader* h) { return parse_socks_udp({reinterpret_cast<const uint8_t*>(s.data()), s.size()}, h); };
+  SocksUdpHeader h;
+  CHECK(parse(bytes({0, 0, 0, 1, 192, 0, 2, 1, 0, 53}) + "data", &h));
+  CHECK(h.size == 10);
+  CHECK(h.host.empty());
+  uint8_t made[kMostSocksUdpHeader];
+  CHECK(make_socks_udp(h.to, made) == 10);
+  CHECK(std::string(reinterpret_cast<char*>(made), 10) == bytes({0, 0, 0, 1, 192, 0, 2, 1, 0, 53}));
+  const std::string six = bytes({0, 0, 0, 4, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 53});
+  CHECK(parse(six, &h));
+  CHECK(h.size == 22);
+  CHECK(make_socks_udp(h.to, made) == 22);
+  CHECK(std::string(reinterpret_cast<char*>(made), 22) == six);
+  const std::string name = bytes({0, 0, 0, 3, 4}) + "host" + bytes({0, 53});
+  CHECK(parse(name + "x", &h));
+  CHECK(h.host == "host");
+  CHECK(h.to.port == 53);
+  CHECK(h.size == name.size());
+  // Every cut of a good one, fragments, other types, no port.
+  for (const std::string& good : {bytes({0, 0, 0, 1, 192, 0, 2, 1, 0, 53}), six, name})
+    for (size_t n = 0; n < good.size(); ++n) CHECK_FALSE(parse(good.substr(0, n), &h));
+  CHECK_FALSE(parse(bytes({0, 0, 1, 1, 192, 0, 2, 1, 0, 53}), &h));
+  CHECK_FALSE(parse(bytes({0, 0, 0, 2, 192, 0, 2, 1, 0, 53}), &h));
+  CHECK_FALSE(parse(bytes({0, 0, 0, 1, 192, 0, 2, 1, 0, 0}), &h));
+  CHECK_FALSE(parse(bytes({0, 0, 0, 3, 0, 0, 53}), &h));
+  CHECK_FALSE(parse(bytes({0, 0, 0, 3, 2, 'a', ' ', 0, 53}), &h));
 }

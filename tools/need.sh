@@ -36,6 +36,8 @@ curl curl curl curl curl
 nginx nginx-light nginx nginx nginx
 ssh openssh-client openssh-client - -
 sshd openssh-server openssh-server - -
+vsftpd vsftpd vsftpd vsftpd-ssl vsftpd
+lftp lftp lftp lftp lftp
 socat socat socat socat socat
 dig bind9-dnsutils bind-tools bind-tools isc-bind
 dnsmasq dnsmasq-base dnsmasq dnsmasq dnsmasq

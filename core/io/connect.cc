@@ -35,7 +35,7 @@ const char* text(const ConnectFailure& f) {
   return strerror(f.error);
 }
 
-void Connect::start(std::string_view host, uint16_t port, const Address& source, Duration limit, ConnectOwner& owner) {
+void Connect::begin(const Address& source, Duration limit, ConnectOwner& owner) {
   SMX_CHECK(owner_ == nullptr);
   owner_ = &owner;
   source_ = source;
@@ -43,6 +43,17 @@ void Connect::start(std::string_view host, uint16_t port, const Address& source,
   failure_ = ConnectFailure{};
   list_ = Resolved{};
   next_ = 0;
+}
+
+void Connect::start_at(const Address& to, const Address& source, Duration limit, ConnectOwner& owner) {
+  begin(source, limit, owner);
+  list_.count = 1;
+  list_.address[0] = to;
+  reactor_.timers().start(timer_, reactor_.now());
+}
+
+void Connect::start(std::string_view host, uint16_t port, const Address& source, Duration limit, ConnectOwner& owner) {
+  begin(source, limit, owner);
   // An answer that is here already is used at the next timers of this turn, so that no owner is called from within.
   if (resolver_.resolve(*this, host, port, &list_)) {
     reactor_.timers().start(timer_, reactor_.now());

@@ -43,6 +43,8 @@ class Connect final : private ResolveQuery, private FdHandler, private TimerHand
 
   // `host` must stay valid until the end of the attempt. `limit` is for all of it: name and addresses.
   void start(std::string_view host, uint16_t port, const Address& source, Duration limit, ConnectOwner& owner);
+  // The same with an address in place of a name.
+  void start_at(const Address& to, const Address& source, Duration limit, ConnectOwner& owner);
   void cancel();
   // Fails with EMFILE rather than take one of the last `fds` places of the reactor. 0 if never called.
   void leave_fds(uint32_t fds) { spare_fds_ = fds; }
@@ -52,6 +54,7 @@ class Connect final : private ResolveQuery, private FdHandler, private TimerHand
   void on_resolved(const Resolved& answer, Time now) override;
   void on_ready(int fd, uint8_t ready, Time now) override;
   void on_timer(Timer& timer, Time now) override;
+  void begin(const Address& source, Duration limit, ConnectOwner& owner);
   void try_next(Time now);
   void filter();
   void end_attempt();

@@ -19,7 +19,7 @@ void Channel::reset() {
   rx = Rx::data;
   due = 0;
   close = CloseCode::done;
-  mine = attached = peer_closed = udp = readable = false;
+  mine = bind = attached = peer_closed = udp = readable = false;
 }
 
 }  // namespace smx

@@ -70,6 +70,7 @@ struct Channel : Timer {
   uint8_t due = 0;
   CloseCode close = CloseCode::done;
   bool mine = false;      // opened from this side
+  bool bind = false;      // v1: opened by BIND: no data, no credit, no FIN
   bool attached = false;  // a local socket belongs to it and hears of it
   bool peer_closed = false;  // v1: the peer's CLOSE has come
   bool udp = false;       // its content is datagrams: no credit, no queue, no FIN

@@ -10,6 +10,7 @@ namespace smx {
 
 namespace {
 constexpr int kTimersATurn = 256;
+constexpr Duration kHelloRepeat = seconds(1);  // LinkStart::repeat
 // A 0.3 peer may have taken our HELLO for the end of the run before, and wait for another one.
 constexpr Duration kHelloAgain = seconds(2);
 }  // namespace
@@ -117,11 +118,14 @@ void Mux::link_up(const LinkStart& start, Time now) {
   SMX_CHECK(state_ == State::down);
   reset_link();
   start_ = start;
+  pace_ = pace_of(start.rate);
+  scheduler_.set_quantum(start.rate == 0 ? Scheduler::kQuantum : static_cast<int32_t>(pace_.largest));
   nonce_ = (load32(start.random) & 0x7fffffff) | (config_.asks || start.asks ? 0x80000000u : 0u);
   state_ = State::hello;
   hello_due_ = true;
   last_rx_ = waits_since_ = now;
-  handshake_deadline_ = now + config_.hello_timeout;
+  handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
+  if (start.repeat) hello_again_at_ = now + kHelloRepeat + pace_.patience;
   if (next_hello_size_ > 0 && start.search) {
     const Bytes hello{next_hello_, next_hello_size_};
     next_hello_size_ = 0;
@@ -151,7 +155,7 @@ void Mux::bye(ByeCode code) {
 
 void Mux::probe(Time now, Duration patience) {
   if (state_ != State::up) return;
-  const Time limit = now + patience;
+  const Time limit = now + patience + pace_.patience;
   if (echo_deadline_ == kNever || limit < echo_deadline_) echo_deadline_ = limit;
   echo_due_ = true;
 }
@@ -175,7 +179,9 @@ Err Mux::on_hello(Bytes payload, Time now) {
   const HelloWord word = parse_hello_word(payload);
   if (is_own(payload)) return start_.search ? Err::none : Err::own_echo;
   // Ours may have gone out before the peer was there to hear it.
-  if (start_.search && word.present && config_.proto != MuxConfig::Proto::v03 && (dialect_ != Dialect::v1 || state_ == State::hello || word.nonce != peer_nonce_)) hello_due_ = true;
+  const bool other = dialect_ != Dialect::v1 || state_ == State::hello || word.nonce != peer_nonce_;
+  if (start_.search && word.present && config_.proto != MuxConfig::Proto::v03 && other) hello_due_ = true;
+  if (start_.repeat && !word.present && text.substr(0, kHelloText) != std::string_view(peer_hello_, peer_hello_size_)) hello_due_ = true;
   peer_hello_size_ = text.size() < kHelloText ? text.size() : kHelloText;
   memcpy(peer_hello_, text.data(), peer_hello_size_);
   if (word.present && config_.proto != MuxConfig::Proto::v03) {
@@ -183,7 +189,8 @@ Err Mux::on_hello(Bytes payload, Time now) {
     peer_nonce_ = word.nonce;
     state_ = nonce_ > peer_nonce_ ? State::ask : State::wait;
     settings_due_ = state_ == State::ask;
-    handshake_deadline_ = now + config_.hello_timeout;
+    hello_again_at_ = kNever;
+    handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
     return Err::none;
   }
   if (config_.proto == MuxConfig::Proto::v1) {
@@ -195,8 +202,8 @@ Err Mux::on_hello(Bytes payload, Time now) {
   dialect_ = Dialect::v03;
   state_ = State::hellook;
   hellook_due_ = 1;  // however many came
-  handshake_deadline_ = now + config_.hello_timeout;
-  if (start_.search) hello_again_at_ = now + kHelloAgain;
+  handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
+  if (start_.search) hello_again_at_ = now + kHelloAgain + pace_.patience;
   return Err::none;
 }
 
@@ -306,21 +313,30 @@ void Mux::keep(Channel& c, const Bytes* piece, int pieces, size_t skip) {
 
 // ---- time
 
+// Only whole packets are signs of life. While one is coming over a slow line it is given the time that it takes there, once.
+Duration Mux::arriving() const {
+  constexpr Duration kMost = seconds(60);
+  if (start_.rate == 0 || rx_.used() < kHeader) return Duration{0};
+  const Duration takes{static_cast<int64_t>((kHeader + uint64_t{header_.length}) * 1000000 / start_.rate)};
+  return takes < kMost ? takes : kMost;
+}
+
 // When an idle link must be asked. Source: sockmux(7), "Keep-alive and timers".
 Time Mux::ping_deadline() const {
   if (state_ != State::up) return kNever;
-  if (echo_deadline_ != kNever) return echo_deadline_;
-  if (dialect_ == Dialect::v03) return last_rx_ + (config_.ping_interval < seconds(30) ? config_.ping_interval : seconds(30));
+  if (echo_deadline_ != kNever) return echo_deadline_ + arriving();
+  const Duration line = pace_.patience;
+  if (dialect_ == Dialect::v03) return last_rx_ + (config_.ping_interval < seconds(30) ? config_.ping_interval : seconds(30)) + line;
   if (tx_.used() > 0 || opening_ > 0) {
     const Duration patience = config_.ping_interval < seconds(5) ? config_.ping_interval : seconds(5);
-    return (waits_since_ > last_rx_ ? waits_since_ : last_rx_) + patience;
+    return (waits_since_ > last_rx_ ? waits_since_ : last_rx_) + patience + line;
   }
-  return last_rx_ + (nonce_ > peer_nonce_ ? config_.ping_interval : Duration{config_.ping_interval.us / 10 * 11});
+  return last_rx_ + (nonce_ > peer_nonce_ ? config_.ping_interval : Duration{config_.ping_interval.us / 10 * 11}) + line;
 }
 
 Time Mux::deadline() const {
   if (state_ == State::down || state_ == State::hello) {
-    return earlier(earlier(timers_.next(), handshake_deadline_), hold_deadline_);
+    return earlier(earlier(earlier(timers_.next(), handshake_deadline_), hello_again_at_), hold_deadline_);
   }
   return earlier(earlier(timers_.next(), earlier(handshake_deadline_, hello_again_at_)), earlier(ack_deadline_, ping_deadline()));
 }
@@ -332,9 +348,10 @@ Err Mux::tick(Time now) {
   if (state_ == State::down) return Err::none;
   if (handshake_deadline_ <= now) return wrong_dialect_ ? Err::wrong_dialect : Err::handshake_timeout;
   if (hello_again_at_ <= now) {
-    hello_again_at_ = kNever;
+    const bool alone = state_ == State::hello;
+    hello_again_at_ = alone ? now + kHelloRepeat + pace_.patience : kNever;
     hello_due_ = true;
-    hellook_due_ = 1;
+    if (!alone) hellook_due_ = 1;
   }
   if (ack_deadline_ <= now) {
     ack_due_ = true;
@@ -343,7 +360,7 @@ Err Mux::tick(Time now) {
   if (ping_deadline() <= now) {
     if (echo_deadline_ != kNever) return Err::silent;
     echo_due_ = true;
-    echo_deadline_ = now + (dialect_ == Dialect::v1 ? seconds(10) : seconds(30));
+    echo_deadline_ = now + (dialect_ == Dialect::v1 ? seconds(10) : seconds(30)) + pace_.patience;
   }
   return Err::none;
 }

@@ -21,7 +21,8 @@
 // Datagrams use no credit: one that has come whole is given to its owner at once, who sends or drops it; one to be sent is
 // read when the ring has room. A large one travels in pieces, none of another in between: one buffer each way is enough.
 //
-// Read next: channel.h, mux.cc (the link), mux_session.cc (what outlives it), mux_channels.cc, mux_datagram.cc, mux_tx.cc, mux_v03.cc and mux_v1.cc (the dialects). Source of every rule: sockmux(7).
+// Read next: channel.h, mux.cc (the link), mux_session.cc (what outlives it), mux_channels.cc, mux_datagram.cc, mux_tx.cc,
+// mux_v03.cc, mux_v1.cc and mux_bind.cc (the dialects). Source of every rule: sockmux(7).
 #ifndef SOCKMUX_CORE_MUX_MUX_H
 #define SOCKMUX_CORE_MUX_MUX_H
 
@@ -116,6 +117,14 @@ class MuxEvents {
   virtual void on_done(ChannelId id) = 0;
   // The channel is broken: reset the local socket.
   virtual void on_abort(ChannelId id, CloseCode code) = 0;
+  // The peer asks us to listen at info.local: answer with bound() or refuse(), now or later. False: forbidden. Its channel
+  // ends by abort() or on_abort(), with any code.
+  virtual bool on_bind(ChannelId id, const OpenInfo& info) {
+    (void)id, (void)info;
+    return false;
+  }
+  // The peer listens for the channel of open_bind(). Its clients come as on_open() with info.bind.
+  virtual void on_bound(ChannelId id, const Address& at) { (void)id, (void)at; }
 
  protected:
   ~MuxEvents() = default;
@@ -145,8 +154,9 @@ struct LinkStart {
   char stamp[23] = "19700101-000000.000000";
   uint8_t random[24] = {};
   uint64_t attempt = 0;  // u32 of the process, u32 counting
-  uint32_t rate = 0;     // bytes a second that the link carries; 0: unknown
+  uint32_t rate = 0;     // bytes a second that the link carries; 0: unknown, and fast
   bool asks = false;     // this side proposes the session, whatever the peer does (MuxConfig::asks: on each link)
+  bool repeat = false;   // with search: HELLO is said each second until the peer's has come, and once more in answer to it
   bool search = false;   // bytes that are none of the peer's may come before its HELLO, and between it and SETTINGS
 };
 
@@ -166,6 +176,16 @@ struct MuxStats {
   uint64_t empty_datagrams = 0;  // 0.3: of no bytes, which its SEND cannot carry; dropped
   uint64_t late_datagrams = 0;   // came for a channel that had ended here
 };
+
+// What a link of a known rate changes, so that a key press is not behind seconds of bulk. Unknown: nothing.
+// Source: sockmux(7), "Order of sending".
+struct Pace {
+  size_t largest;       // payload bytes of a packet of data, and of one channel's turn: 5 ms of line, 128..kMaxPayload
+  size_t unsent;        // data are pulled while no more than this waits unsent in the ring; what is pulled comes on top
+  size_t packet;        // 0.3: the largest packet that we ask for: 250 ms of line, since 4 of them may be on their way; 129..kMaxPacket
+  Duration patience;    // what the line's own time adds to every deadline of the peer's
+};
+Pace pace_of(uint32_t rate);
 
 class Mux final : private TimerHandler {
  public:
@@ -243,6 +263,7 @@ class Mux final : private TimerHandler {
   // Err::silent or Err::handshake_timeout: the link must end.
   Err tick(Time now);
   Duration round_trip() const { return rtt_; }
+  const Pace& pace() const { return pace_; }
   // An ECHO is out and nothing has come since.
   bool asked() const { return echo_deadline_ != kNever; }
 
@@ -254,6 +275,15 @@ class Mux final : private TimerHandler {
   void serve_datagrams(ChannelId id);
   // UDP: it may not send before the peer says CONNECTED, or SENT for what is under way (0.3 only).
   bool waits_for_peer(ChannelId id) const;
+  // Asks the peer to listen (BIND): describe() says where. can_bind() must hold.
+  bool can_bind() const { return dialect_ == Dialect::v1 && can_open(); }
+  ChannelId open_bind(Time now);
+  // Listens for the peer's BIND; describe() says where.
+  void bound(ChannelId id);
+  // SockMux 1: the number that names a channel toward the peer, and the way back for channels of ours that somebody owns.
+  uint16_t number_of(ChannelId id) const;
+  bool find_mine(uint16_t number, ChannelId* out) const;
+  bool is_bind(ChannelId id) const;
   // Frees a channel, to make room for a waiting client: of a peer that lingers after its client's end of file (0.3), or the
   // UDP flow of ours that has been silent longest.
   // on_room() comes when the peer has let go of it.
@@ -329,6 +359,7 @@ class Mux final : private TimerHandler {
   Err resume_session(uint64_t received, Time now);
   void send_or_ask(Channel& c);
   Time ping_deadline() const;
+  Duration arriving() const;
   void go_up(Time now);
   Err on_hello(Bytes payload, Time now);
   enum class Found : uint8_t { no, part, whole };
@@ -362,6 +393,11 @@ class Mux final : private TimerHandler {
   Err packet_v1(const Header& h, Bytes payload, Run& run, Time now);
   Err connect_v1(const Header& h, Bytes payload, Time now);
   Err close_v1(Channel& c, Bytes payload);
+  // mux_bind.cc
+  Err bind_v1(const Header& h, Bytes payload);
+  Err packet_of_bind(Channel& c, Type type, Bytes payload);
+  void emit_bind(Channel& c, unsigned due);
+  // mux_v1.cc
   Err settings_v1(Bytes payload, Time now);
   Err ack_v1(uint64_t position);
   void emit_v1(Channel& c, Time now);
@@ -410,6 +446,7 @@ class Mux final : private TimerHandler {
   State state_ = State::down;
   Dialect dialect_ = Dialect::unknown;
   LinkStart start_;
+  Pace pace_ = pace_of(0);
   uint32_t nonce_ = 0;
   uint32_t peer_nonce_ = 0;
   char peer_hello_[kHelloText + 1] = {};
@@ -450,7 +487,7 @@ class Mux final : private TimerHandler {
   bool hellook_seen_ = false;
   bool hello_out_ = false;         // our HELLO is written: what answers it can come
   bool wrong_dialect_ = false;     // a HELLO came that proto:1 does not take
-  Time hello_again_at_ = kNever;   // 0.3, search: the peer may not have had ours
+  Time hello_again_at_ = kNever;   // LinkStart::repeat; and 0.3, search: the peer may not have had ours
 
   uint8_t ctl_[1024];
   size_t ctl_size_ = 0;

@@ -18,8 +18,9 @@ namespace {
 constexpr uint64_t kLongestLineSeconds = 2;
 // A flow that has been silent for less is not ended for a newcomer's sake: an answer may be on its way.
 constexpr Duration kFreshFlow = seconds(1);
-// A piece is smaller only if it is the last: so a nearly full ring makes no crumbs.
-constexpr size_t kSmallestPiece = 1024;
+// A piece is smaller only if it is the last: so a nearly full ring makes no crumbs. On a slow line it is what the line's
+// pace says, so that a key press need not wait for the whole.
+constexpr size_t kSmallestPiece = 128;
 
 }  // namespace
 

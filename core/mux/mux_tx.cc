@@ -12,6 +12,9 @@ namespace {
 
 // Bytes that may wait unsent in the ring: all of it is ahead of a key press.
 constexpr size_t kUnsent = 128 * 1024;
+constexpr size_t kLeastSlowPayload = 128;
+constexpr size_t kSlowUnsent = 32;
+constexpr size_t kLeastPackSize = 129;  // 128 and less are ignored by the peer
 // Data are pulled only if at least so much fits, so that a full ring does not make small packets.
 constexpr size_t kPullRoom = 2048;
 // Frames that one read of a local socket may fill.
@@ -20,7 +23,26 @@ constexpr int kGrants = 64;  // turns of data in one gather(), not counting thos
 constexpr size_t kControlRoom = 1024;  // ring room that the control of one channel may need
 constexpr size_t kSparseLeaves = 4096;  // ring room that is for control alone
 
+// Bytes that `span` is worth at `rate`, within limits.
+size_t bytes_in(uint32_t rate, Duration span, size_t least, size_t most) {
+  const uint64_t n = uint64_t{rate} * static_cast<uint64_t>(span.us) / 1000000;
+  return n < least ? least : n > most ? most : static_cast<size_t>(n);
+}
+
 }  // namespace
+
+// The page asks for at most 10 ms of line, or 2 turns where these are longer, in the ring and in the kernel together: half
+// of it is what may wait when the next packet is pulled.
+Pace pace_of(uint32_t rate) {
+  if (rate == 0) return {kMaxPayload, kUnsent, kMaxPacket, Duration{0}};
+  Pace p;
+  p.largest = bytes_in(rate, millis(5), kLeastSlowPayload, kMaxPayload);
+  p.unsent = bytes_in(rate, millis(5), kSlowUnsent, kUnsent);
+  p.packet = bytes_in(rate, millis(250), kLeastPackSize, kMaxPacket);
+  // A packet that is on its way already, ours and the peer's; and a handshake, whose packets are short.
+  p.patience = Duration{static_cast<int64_t>((2 * (kHeader + p.largest) + 256) * 1000000 / rate)};
+  return p;
+}
 
 void Mux::gather(Time now) {
   if (state_ == State::down) return;
@@ -58,11 +80,14 @@ void Mux::gather_control(Time now) {
 // never keeps a key press out.
 void Mux::gather_data(Time now) {
   const size_t most = tx_.capacity() / 8 * 7;
+  const bool slow = start_.rate != 0;
   for (int grants = 0; grants < kGrants;) {
     const size_t unsent = static_cast<size_t>(tx_.tail() - sent_);
-    const bool full = unsent + kPullRoom > kUnsent || tx_.used() + kPullRoom > most;
+    const bool full = (slow ? unsent > pace_.unsent : unsent + kPullRoom > kUnsent) || tx_.used() + kPullRoom > most;
     if (full && tx_.room() < kPullRoom + kSparseLeaves) return;
-    const size_t bulk = full ? kPullRoom : kUnsent - unsent < most - tx_.used() ? kUnsent - unsent : most - tx_.used();
+    size_t bulk = kPullRoom;
+    if (slow) bulk = kHeader + pace_.largest;
+    else if (!full) bulk = kUnsent - unsent < most - tx_.used() ? kUnsent - unsent : most - tx_.used();
     if (tx_pieces_size_ > 0 && !full) {
       put_pieces(bulk);
       continue;
@@ -102,7 +127,8 @@ void Mux::gather_data(Time now) {
 // Reads the local socket straight into the ring, behind the places of the headers: `space` ring bytes at most.
 size_t Mux::pull(Channel& c, size_t space, Time now, Pulled::State* state) {
   const bool v1 = dialect_ == Dialect::v1;
-  const size_t largest = (v1 ? kMaxPacket : peer_packet_) - kHeader;
+  const size_t theirs = (v1 ? kMaxPacket : peer_packet_) - kHeader;
+  const size_t largest = theirs < pace_.largest ? theirs : pace_.largest;
   size_t left = send_room(c);
   if (left > static_cast<size_t>(c.deficit)) left = static_cast<size_t>(c.deficit);
   MutBytes piece[2 * kFrames];
@@ -202,7 +228,8 @@ void Mux::fill_ctl(Time now) {
   }
   if (setopt_due_) {
     setopt_due_ = false;
-    const uint32_t packet = my_packet_ < config_.packet_size ? my_packet_ : config_.packet_size;
+    uint32_t packet = my_packet_ < config_.packet_size ? my_packet_ : config_.packet_size;
+    if (packet > pace_.packet) packet = static_cast<uint32_t>(pace_.packet);
     const uint8_t size[3] = {kOptPackSize, static_cast<uint8_t>(packet >> 8), static_cast<uint8_t>(packet)};
     const uint8_t data[3] = {kOptConnData, 1, 0};
     put_ctl(kVersion03, Type::setopt, kNone03, size, sizeof size);
@@ -226,7 +253,7 @@ void Mux::fill_ctl(Time now) {
   }
   if (echo_due_ && state_ == State::up) {
     echo_due_ = false;
-    if (echo_deadline_ == kNever) echo_deadline_ = now + (dialect_ == Dialect::v1 ? seconds(10) : seconds(30));
+    if (echo_deadline_ == kNever) echo_deadline_ = now + (dialect_ == Dialect::v1 ? seconds(10) : seconds(30)) + pace_.patience;
     echo_sent_ = now;
     if (dialect_ == Dialect::v1) {
       uint8_t payload[8];

@@ -305,6 +305,7 @@ void Mux::emit_v03(Channel& c, Time now) {
       MutBytes part[2];
       size_t room = peer_packet_ - kHeader - text;
       if (room > kFirstData) room = kFirstData;
+      if (room > pace_.largest) room = pace_.largest;
       const int parts = tx_.view(tx_.tail() + kHeader + text, room, part);
       p = events_.on_pull(id_of(c), part, parts);
       c.readable = p.state == Pulled::State::more;

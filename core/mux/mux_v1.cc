@@ -1,5 +1,4 @@
-// Dialect 1: SockMux 1 over stream links, without BIND (answered by CLOSE
-// "unsupported"). Read next: mux.cc; sockmux(7), "SockMux 1".
+// Dialect 1: SockMux 1 over stream links. Read next: mux.cc, mux_bind.cc, mux_datagram.cc; sockmux(7), "SockMux 1".
 #include <string.h>
 
 #include "core/mux/mux.h"
@@ -70,7 +69,8 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
   if (!ring_open_) return Err::bad_state;
   if (type != Type::send) flush(run, now);
   const bool theirs = h.said != kNone;
-  if (type == Type::connect || type == Type::bind) return connect_v1(h, payload, now);
+  if (type == Type::connect) return connect_v1(h, payload, now);
+  if (type == Type::bind) return bind_v1(h, payload);
   const uint16_t number = theirs ? h.said : h.raid;
   Channel* c = nullptr;
   if (theirs) {
@@ -81,6 +81,7 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
   if (c == nullptr) return Err::bad_id;
   if (c->peer_closed) return Err::bad_state;  // behind its CLOSE
   if ((c->due & kDueConnect) != 0) return Err::bad_state;  // it can't know of this channel
+  if (c->bind) return packet_of_bind(*c, type, payload);
   if (c->mine && c->life == Life::opening && type != Type::connected && type != Type::close) return Err::bad_state;
   if (c->udp && type != Type::connected && type != Type::close) {  // datagrams have no credit and no FIN
     if (type != Type::dgram && type != Type::part) return Err::bad_state;
@@ -143,11 +144,9 @@ Err Mux::connect_v1(const Header& h, Bytes payload, Time now) {
   if (number >= config_.accepts) return Err::bad_id;
   if (theirs_[number] != 0) return Err::bad_state;
   OpenInfo info;
-  bool unsupported = h.type == static_cast<uint8_t>(Type::bind);
-  if (!unsupported) {
-    const Err e = parse_connect_fields(payload, &info, &unsupported);
-    if (e != Err::none) return e;
-  }
+  bool unsupported = false;
+  const Err e = parse_connect_fields(payload, &info, &unsupported);
+  if (e != Err::none) return e;
   Channel* c = take_slot(false);
   SMX_CHECK(c != nullptr);  // there are more slots than numbers, and orphans make way
   theirs_[number] = static_cast<uint16_t>(index_of(*c) - opens_ + 1);
@@ -175,7 +174,7 @@ Err Mux::close_v1(Channel& c, Bytes payload) {
   const CloseCode code = close_code(payload.data[0]);
   const bool ours_is_out = c.life == Life::closing && (c.due & kDueClose) == 0;
   forget_pieces(c, true);
-  if (code == CloseCode::done && !c.udp) {
+  if (code == CloseCode::done && !c.bind && !c.udp) {
     // All of mine is delivered over there, and all of theirs was sent: it must not come before my FIN.
     if (c.life == Life::opening || (c.tx != Tx::done && c.life != Life::closing)) return Err::bad_state;
     c.peer_closed = true;
@@ -242,7 +241,7 @@ void Mux::timer_v1(Channel& c, Time now) {
 
 // Makes the packets that the channel owes.
 void Mux::emit_v1(Channel& c, Time now) {
-  uint8_t payload[128];
+  uint8_t payload[128];  // CONNECT takes 58 at most
   const uint8_t due = c.due;
   c.due = 0;
   const uint16_t said = c.mine ? c.number : kNone;
@@ -250,13 +249,15 @@ void Mux::emit_v1(Channel& c, Time now) {
   const auto put = [&](Type type, size_t n) {
     put_packet({kNumbered, static_cast<uint8_t>(type), said, raid, static_cast<uint16_t>(n)}, payload);
   };
-  if ((due & kDueConnect) != 0) {
+  if (c.bind) {
+    emit_bind(c, due);
+  } else if ((due & kDueConnect) != 0) {
     OpenInfo info;
     events_.describe(id_of(c), &info);
     info.udp = c.udp;
     put(Type::connect, make_connect_fields(info, payload, sizeof payload));
   }
-  if ((due & kDueConnected) != 0) put(Type::connected, 0);
+  if ((due & kDueConnected) != 0 && !c.bind) put(Type::connected, 0);
   const bool opened = (due & (kDueConnect | kDueConnected)) != 0;
   if ((opened || (due & kDueCredit) != 0) && c.rx == Rx::data && !c.udp && (due & kDueClose) == 0) {
     const uint32_t credit = credit_to_give(c, now);

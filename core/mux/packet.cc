@@ -31,6 +31,9 @@ Header decode_header(const uint8_t in[kHeader]) {
 
 namespace {
 
+constexpr uint8_t kFieldToClient = 0x85;   // CONNECT
+constexpr uint8_t kFieldForClient = 0x86;  // BIND
+
 // Which ids a packet carries in SockMux 1.
 enum class Ids : uint8_t { none, opener, acceptor, either };
 
@@ -350,9 +353,10 @@ Err parse_connect_fields(Bytes payload, OpenInfo* out, bool* unsupported) {
   Bytes value;
   unsigned seen = 0;
   while (fields.next(&type, &value)) {
-    if (type >= 1 && type <= 4) {
-      if ((seen >> type & 1) != 0) return Err::bad_field;
-      seen |= 1u << type;
+    if ((type >= 1 && type <= 4) || type == kFieldToClient) {
+      const unsigned bit = 1u << (type & 0x1f);
+      if ((seen & bit) != 0) return Err::bad_field;
+      seen |= bit;
     }
     if (type == 1 || type == 2) {
       const Err e = parse_address_field(value, type == 1 ? &out->client : &out->local);
@@ -361,10 +365,18 @@ Err parse_connect_fields(Bytes payload, OpenInfo* out, bool* unsupported) {
       if (value.size == 0) return Err::bad_field;
     } else if (type == 4) {
       if (value.size != 2) return Err::bad_field;
+      out->bind = load16(value.data);
+      if (out->bind == kNone) return Err::bad_field;
+    } else if (type == kFieldToClient) {
+      if (value.size != 4) return Err::bad_field;
+      out->control = load16(value.data);
+      out->client_port = load16(value.data + 2);
+      if (out->control == kNone || out->client_port == 0) return Err::bad_field;
     } else if ((type & 0x80) != 0) {
       *unsupported = true;
     }
   }
+  if (out->bind != kNone && out->control != kNone) return Err::bad_field;
   return fields.ok() && (seen & 1u << 2) != 0 ? Err::none : Err::bad_field;
 }
 
@@ -374,6 +386,66 @@ size_t make_connect_fields(const OpenInfo& info, uint8_t* out, size_t capacity) 
   w.raw(&kind, 1);
   if (info.client.family != 0) w.address(1, info.client);
   w.address(2, info.local);
+  if (info.bind != kNone) w.field16(4, info.bind);
+  if (info.control != kNone) w.field32(kFieldToClient, uint32_t{info.control} << 16 | info.client_port);
+  return w.size();
+}
+
+Err parse_bind_fields(Bytes payload, OpenInfo* out, bool* unsupported) {
+  *out = OpenInfo{};
+  *unsupported = false;
+  if (payload.size == 0) return Err::bad_field;
+  if (payload.data[0] != 1) *unsupported = true;
+  Fields fields({payload.data + 1, payload.size - 1});
+  uint8_t type = 0;
+  Bytes value;
+  bool has_local = false;
+  while (fields.next(&type, &value)) {
+    if (type == 2) {
+      if (has_local) return Err::bad_field;
+      has_local = true;
+      const Err e = parse_address_field(value, &out->local);
+      if (e != Err::none) return e;
+    } else if (type == kFieldForClient) {
+      if (value.size != 2 || out->control != kNone) return Err::bad_field;
+      out->control = load16(value.data);
+      if (out->control == kNone) return Err::bad_field;
+    } else if ((type & 0x80) != 0) {
+      *unsupported = true;
+    }
+  }
+  return fields.ok() && has_local ? Err::none : Err::bad_field;
+}
+
+size_t make_bind_fields(const OpenInfo& info, uint8_t* out, size_t capacity) {
+  FieldWriter w(out, capacity);
+  const uint8_t kind = 1;
+  w.raw(&kind, 1);
+  w.address(2, info.local);
+  if (info.control != kNone) w.field16(kFieldForClient, info.control);
+  return w.size();
+}
+
+Err parse_bindok_fields(Bytes payload, Address* out) {
+  *out = Address{};
+  Fields fields(payload);
+  uint8_t type = 0;
+  Bytes value;
+  while (fields.next(&type, &value)) {
+    if (type == 2) {
+      if (out->family != 0) return Err::bad_field;
+      const Err e = parse_address_field(value, out);
+      if (e != Err::none) return e;
+    } else if ((type & 0x80) != 0) {
+      return Err::bad_field;
+    }
+  }
+  return fields.ok() && out->family != 0 && out->port != 0 ? Err::none : Err::bad_field;
+}
+
+size_t make_bindok_fields(const Address& at, uint8_t* out, size_t capacity) {
+  FieldWriter w(out, capacity);
+  w.address(2, at);
   return w.size();
 }
 

@@ -168,12 +168,21 @@ size_t make_settings(const Settings& s, uint8_t* out, size_t capacity);
 
 struct OpenInfo {
   Address client;  // none: unknown
-  Address local;   // where the client was accepted; selects the server
+  Address local;   // where the client was accepted; selects the server. BIND: where to listen
   bool udp = false;
+  uint16_t bind = kNone;     // CONNECT, field 04: accepted for the receiver's BIND of this number
+  uint16_t control = kNone;  // CONNECT, field 85, and BIND, field 86: a channel that the receiver has opened, whose client is meant
+  uint16_t client_port = 0;  // CONNECT, field 85: the port of that client; not 0
 };
 // Payload of CONNECT in SockMux 1. `kind` other than 1 and 2, and unknown fields of 0x80 and above: *unsupported.
 Err parse_connect_fields(Bytes payload, OpenInfo* out, bool* unsupported);
 size_t make_connect_fields(const OpenInfo& info, uint8_t* out, size_t capacity);
+// The same of BIND; `kind` other than 1: *unsupported.
+Err parse_bind_fields(Bytes payload, OpenInfo* out, bool* unsupported);
+size_t make_bind_fields(const OpenInfo& info, uint8_t* out, size_t capacity);
+// BINDOK: where it listens in fact; an IP address with a port, or Err::bad_field.
+Err parse_bindok_fields(Bytes payload, Address* out);
+size_t make_bindok_fields(const Address& at, uint8_t* out, size_t capacity);
 
 // Why a channel ended: the code of CLOSE in SockMux 1.
 enum class CloseCode : uint8_t {

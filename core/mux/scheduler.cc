@@ -5,7 +5,7 @@ namespace smx {
 
 void Scheduler::ready(Channel& c) {
   if (c.sched.listed()) return;
-  c.deficit = kQuantum;
+  c.deficit = quantum_;
   new_.push_back(&c);
 }
 
@@ -20,7 +20,7 @@ Channel* Scheduler::next() {
 
 Channel* Scheduler::next_sparse() {
   while (Channel* c = new_.front()) {
-    if (c->deficit == kQuantum) return c;
+    if (c->deficit == quantum_) return c;
     served(*c, static_cast<size_t>(c->deficit));
   }
   return nullptr;
@@ -29,7 +29,7 @@ Channel* Scheduler::next_sparse() {
 void Scheduler::served(Channel& c, size_t n) {
   c.deficit -= static_cast<int32_t>(n);
   if (c.deficit > 0) return;
-  c.deficit += kQuantum;
+  c.deficit += quantum_;
   c.sched.leave();
   old_.push_back(&c);
 }

@@ -16,6 +16,8 @@ class Scheduler {
   static constexpr int32_t kQuantum = 4 * static_cast<int32_t>(kMaxPayload);
   static constexpr int kNewBurst = 8;
 
+  // Fewer on a slow line, 1..kQuantum. While nobody is listed.
+  void set_quantum(int32_t bytes) { quantum_ = bytes; }
   bool empty() const { return new_.empty() && old_.empty(); }
   // `c` has something to send. Nothing happens if it is listed already.
   void ready(Channel& c);
@@ -32,6 +34,7 @@ class Scheduler {
  private:
   List<Channel, &Channel::sched> new_;
   List<Channel, &Channel::sched> old_;
+  int32_t quantum_ = kQuantum;
   int burst_ = 0;
 };
 

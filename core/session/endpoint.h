@@ -29,6 +29,20 @@ class Endpoint {
   virtual void done() = 0;
   virtual void abort(CloseCode code) = 0;
   virtual void describe(OpenInfo* info) = 0;
+  // Of a BIND that this endpoint has asked for: the peer listens; a client has come there, whose channel `id` is to be
+  // answered with accept() or refuse(), now or later. False: refused.
+  virtual void bound(const Address& at) { (void)at; }
+  virtual bool bound_client(ChannelId id, const OpenInfo& info, Time now) {
+    (void)id, (void)info, (void)now;
+    return false;
+  }
+  // Is it a client that was accepted at one of our ports, for whose sake the peer may ask for more (fields 85 and 86)?
+  virtual bool is_client() const { return false; }
+  // Has that client asked, by FTP's PORT or EPRT, to be connected to at this port of its host? True once for each time.
+  virtual bool called_for(uint16_t port) {
+    (void)port;
+    return false;
+  }
 
  protected:
   ~Endpoint() = default;
@@ -39,6 +53,11 @@ class Exit {
  public:
   // Answers now or later with session.accept() or session.refuse().
   virtual void on_open(Session& session, ChannelId id, const OpenInfo& info, Time now) = 0;
+  // The peer asks us to listen: answers now or later with session.bound() or session.refuse(). False: forbidden.
+  virtual bool on_bind(Session& session, ChannelId id, const OpenInfo& info, Time now) {
+    (void)session, (void)id, (void)info, (void)now;
+    return false;
+  }
 
  protected:
   ~Exit() = default;

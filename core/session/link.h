@@ -39,6 +39,8 @@ class Link {
   // Nothing comes but what the peer has said on this very link, and one side has called the other (TCP). Else the rest of
   // an earlier run, a banner or noise may come first, and none of the two is the caller.
   virtual bool clean_start() const { return true; }
+  // What is written before the peer is there is lost (a line): HELLO is said again until it has answered.
+  virtual bool forgets() const { return false; }
   // A line that may change or drop bytes, and needs framing for that (a tty).
   virtual bool lossy() const = 0;
   // Bytes a second that it carries, 0: unknown.

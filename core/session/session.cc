@@ -105,6 +105,7 @@ void Session::attach(Link& link, Time now) {
   start.rate = link.rate();
   start.search = !link.clean_start();
   start.asks = start.search ? mux_.held() : dialer_ != nullptr;
+  start.repeat = link.forgets();
   mux_.link_up(start, now);
   LogLine(LogLevel::debug, "link-open").kv("session", number_).kv("peer", link.peer_name());
   if (start.search && !read_old(now)) return;
@@ -344,7 +345,17 @@ void Session::on_room() {
   kick();
 }
 
-void Session::on_open(ChannelId id, const OpenInfo& info) { exit_.on_open(*this, id, info, reactor_.now()); }
+// A client of a BIND of ours belongs to that BIND's endpoint alone.
+void Session::on_open(ChannelId id, const OpenInfo& info) {
+  if (info.bind == kNone) return exit_.on_open(*this, id, info, reactor_.now());
+  ChannelId of;
+  Endpoint* e = find_mine(info.bind, &of);
+  if (e != nullptr && mux_.is_bind(of) && e->bound_client(id, info, reactor_.now())) return;
+  refuse(id, CloseCode::forbidden);
+}
+
+bool Session::on_bind(ChannelId id, const OpenInfo& info) { return exit_.on_bind(*this, id, info, reactor_.now()); }
+void Session::on_bound(ChannelId id, const Address& at) { endpoints_[id.slot]->bound(at); }
 
 void Session::on_opened(ChannelId id) { endpoints_[id.slot]->opened(); }
 void Session::describe(ChannelId id, OpenInfo* info) { endpoints_[id.slot]->describe(info); }
@@ -388,6 +399,23 @@ ChannelId Session::open(Endpoint& endpoint, bool udp) {
   endpoints_[id.slot] = &endpoint;
   kick();
   return id;
+}
+
+ChannelId Session::open_bind(Endpoint& endpoint) {
+  const ChannelId id = mux_.open_bind(reactor_.now());
+  SMX_CHECK(endpoints_[id.slot] == nullptr);
+  endpoints_[id.slot] = &endpoint;
+  kick();
+  return id;
+}
+
+void Session::bound(ChannelId id) {
+  mux_.bound(id);
+  kick();
+}
+
+Endpoint* Session::find_mine(uint16_t number, ChannelId* id) const {
+  return mux_.find_mine(number, id) ? endpoints_[id->slot] : nullptr;
 }
 
 void Session::bind(ChannelId id, Endpoint& endpoint) {

@@ -103,6 +103,13 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   bool wants_read(ChannelId id) const { return mux_.wants_read(id); }
   bool wants_write(ChannelId id) const { return mux_.wants_write(id); }
   bool make_room(Time now);
+  // BIND: asks the peer to listen, as describe() of the endpoint says. can_bind() must hold.
+  bool can_bind() const { return up() && mux_.can_bind(); }
+  ChannelId open_bind(Endpoint& endpoint);
+  // Listens for the BIND of the peer; describe() of its endpoint says where.
+  void bound(ChannelId id);
+  // The endpoint of the channel that we have opened under this number; nullptr: there is none.
+  Endpoint* find_mine(uint16_t number, ChannelId* id) const;
 
  private:
   // MuxEvents
@@ -120,6 +127,8 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void on_end(ChannelId id) override;
   void on_done(ChannelId id) override;
   void on_abort(ChannelId id, CloseCode code) override;
+  bool on_bind(ChannelId id, const OpenInfo& info) override;
+  void on_bound(ChannelId id, const Address& at) override;
   // LinkOwner, DialOwner, Task, TimerHandler
   void on_link_ready(uint8_t ready, Time now) override;
   void on_dialed(Link& link, Time now) override;

@@ -197,7 +197,7 @@ Peer1::Peer1(uint16_t port) : Peer(port) {
 }
 
 void Peer1::on_packet(uint8_t version, uint8_t type, unsigned said, unsigned raid, const std::string& payload) {
-  (void)said, (void)raid;
+  if (version == 0x11) seen.push_back({type, said, raid, payload});
   if (version == 3 && type == kHello) {
     const size_t word = payload.find(" smx/1:");
     REQUIRE(word != std::string::npos);
@@ -213,6 +213,12 @@ void Peer1::on_packet(uint8_t version, uint8_t type, unsigned said, unsigned rai
   } else if (version == 0x10 && type == kBye) {
     bye_ = payload.empty() ? 256 : static_cast<uint8_t>(payload[0]);
   }
+}
+
+const Peer1::Seen* Peer1::find(uint8_t type, unsigned said, unsigned raid) const {
+  for (auto s = seen.rbegin(); s != seen.rend(); ++s)
+    if (s->type == type && s->said == said && s->raid == raid) return &*s;
+  return nullptr;
 }
 
 }  // namespace e2e

@@ -18,7 +18,7 @@ namespace e2e {
 enum : uint8_t {
   kNoop = 0x00, kHello = 0x01, kConnect = 0x02, kSend = 0x06, kClose = 0x08, kEcho = 0x09, kSetopt = 0x0a, kCrypton = 0x0c,
   kHellook = 0x41, kConnected = 0x42, kSent = 0x46, kClosed = 0x48, kEchook = 0x49,
-  kSettings = 0x10, kAck = 0x11, kBye = 0x13, kCredit = 0x20, kFin = 0x21, kRefund = 0x24,
+  kBind = 0x04, kBindok = 0x44, kSettings = 0x10, kAck = 0x11, kBye = 0x13, kCredit = 0x20, kFin = 0x21, kRefund = 0x24,
 };
 
 std::string be16(unsigned v);
@@ -117,6 +117,15 @@ class Peer1 : public Peer {
   explicit Peer1(uint16_t port);
   // The code of the BYE that came; -1: none.
   int bye() const { return bye_; }
+  // The numbered packets that came.
+  struct Seen {
+    uint8_t type = 0;
+    unsigned said = 0, raid = 0;
+    std::string payload;
+  };
+  std::vector<Seen> seen;
+  // The last one of this type and these ids; nullptr: none came.
+  const Seen* find(uint8_t type, unsigned said, unsigned raid) const;
   void numbered(uint8_t type, unsigned said, unsigned raid, const std::string& payload) {
     raw(packet(0x11, type, said, raid, payload));
   }

@@ -132,6 +132,8 @@ class Bench : public smx::MuxEvents {
   smx::CloseCode code = smx::CloseCode::done;  // of the last on_abort()
   std::string log;                   // one word for each call: "up room open opened end done abort"
   uint64_t numbered = 0;             // bytes of whole numbered packets that the mux has written to this link
+  uint32_t rate = 0;                 // of the next link
+  bool is_line = false;              // and is it a line that forgets
   bool refuse_at_once = false;
   bool accept_at_once = false;
   bool search = false;               // links on which HELLO must be searched for
@@ -149,7 +151,9 @@ class Bench : public smx::MuxEvents {
     memcpy(s.stamp, stamp, sizeof s.stamp);
     memcpy(s.random, random.data(), random.size() < sizeof s.random ? random.size() : sizeof s.random);
     s.attempt = attempt;
-    s.search = search;
+    s.rate = rate;
+    s.repeat = is_line;
+    s.search = search || is_line;
     mux.link_up(s, now);
     unread_.clear();
     numbered = 0;

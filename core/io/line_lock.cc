@@ -1,0 +1,110 @@
+// Read next: line_lock.h.
+#include "core/io/line_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace smx {
+
+namespace {
+
+constexpr const char* kFolders[] = {"/run/lock", "/var/lock", "/var/spool/lock"};
+constexpr int kTakeOvers = 3;
+constexpr time_t kFreshSeconds = 10;  // who makes a lock writes his number within that
+
+// "/dev/ttyS0": "LCK..ttyS0"; "/dev/pts/3": "LCK..pts_3".
+void append_name(TextBase& to, const char* device) {
+  if (strncmp(device, "/dev/", 5) == 0) device += 5;
+  else if (strrchr(device, '/') != nullptr) device = strrchr(device, '/') + 1;
+  to.add("LCK..");
+  for (; *device != 0; ++device) to.add(*device == '/' ? '_' : *device);
+}
+
+}  // namespace
+
+int LineLock::lock(const char* device) {
+  Text<kLockPath> name;
+  append_name(name, device);
+  if (held()) {
+    if (name.text() == name_.text()) return 0;
+    unlock();
+  }
+  name_.clear();
+  name_.add(name.text());
+  int error = ENOENT;
+  for (const char* folder : kFolders) {
+    if (access(folder, F_OK) < 0) continue;
+    path_.clear();
+    path_.add(folder).add('/').add(name.text());
+    if (path_.cut()) return ENAMETOOLONG;
+    error = make();
+    if (error == 0 || error == EBUSY) break;
+  }
+  return error;
+}
+
+int LineLock::make() {
+  for (int i = 0; i < kTakeOvers; ++i) {
+    Fd fd(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+    if (fd.valid()) {
+      fd_ = static_cast<Fd&&>(fd);
+      write_pid();
+      return 0;
+    }
+    if (errno != EEXIST) return errno;
+    if (!is_stale()) return EBUSY;
+    if (::unlink(path_.c_str()) < 0 && errno != ENOENT) return errno;
+  }
+  return EBUSY;
+}
+
+// Is the process that it names gone?
+bool LineLock::is_stale() {
+  holder_ = 0;
+  Fd fd(::open(path_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!fd.valid()) return errno == ENOENT;
+  char text[32] = {};
+  const size_t n = read_fd(fd.get(), text, sizeof text - 1).size;
+  long pid = strtol(text, nullptr, 10);
+  if (n == sizeof(int32_t) && pid <= 0) {  // the older form: four bytes
+    int32_t binary = 0;
+    memcpy(&binary, text, sizeof binary);
+    pid = binary;
+  }
+  if (pid <= 0 || pid > INT32_MAX) {
+    struct stat s;
+    return fstat(fd.get(), &s) == 0 && S_ISREG(s.st_mode) && time(nullptr) - s.st_mtime > kFreshSeconds;
+  }
+  holder_ = static_cast<uint32_t>(pid);
+  return kill(static_cast<pid_t>(pid), 0) < 0 && errno == ESRCH;
+}
+
+void LineLock::write_pid() {
+  if (!held()) return;
+  Text<16> digits, text;
+  digits.add_u(static_cast<uint64_t>(getpid()));
+  for (size_t i = digits.size(); i < 10; ++i) text.add(' ');
+  text.add(digits.text()).add('\n');
+  (void)!pwrite(fd_.get(), text.c_str(), text.size(), 0);
+}
+
+void LineLock::give_to(uint32_t uid, uint32_t gid) {
+  if (held()) (void)!fchown(fd_.get(), uid, gid);
+}
+
+// In a folder of root's it may have to stay: it names a process that is dead, then.
+void LineLock::unlock() {
+  if (!held()) return;
+  struct stat ours, there;
+  const bool same = fstat(fd_.get(), &ours) == 0 && lstat(path_.c_str(), &there) == 0 && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+  fd_.reset();
+  if (same) (void)::unlink(path_.c_str());
+}
+
+}  // namespace smx

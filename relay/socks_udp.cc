@@ -1,0 +1,309 @@
+// Read next: socks_udp.h.
+#include "relay/socks_udp.h"
+
+#include <string.h>
+
+#include "core/base/check.h"
+#include "core/io/log.h"
+#include "core/io/socket.h"
+#include "core/io/udp.h"
+
+namespace smx {
+
+namespace {
+constexpr uint32_t kSpareFds = 8;         // as for TCP channels: relay/exit.cc
+constexpr size_t kScratch = 65536;
+constexpr Duration kAgain = seconds(60);  // a name is looked up again
+constexpr int kTries = 8;                 // datagrams that one call passes over
+constexpr uint8_t kIp4 = 1, kName = 3, kIp6 = 4;
+}  // namespace
+
+// ---- the header
+
+bool parse_socks_udp(Bytes in, SocksUdpHeader* out) {
+  Cursor c(in);
+  (void)c.u16();
+  if (c.u8() != 0) return false;  // a fragment
+  const uint8_t type = c.u8();
+  *out = SocksUdpHeader{};
+  if (type == kName) {
+    out->host = as_text(c.bytes(c.u8()));
+    if (out->host.empty() || !c.ok()) return false;
+    for (const char b : out->host)
+      if (b <= ' ' || b >= 0x7f) return false;
+  } else if (type == kIp4 || type == kIp6) {
+    const Bytes ip = c.bytes(type == kIp4 ? 4 : 16);
+    if (!c.ok()) return false;
+    out->to.family = type == kIp4 ? 4 : 6;
+    memcpy(out->to.ip, ip.data, ip.size);
+  } else {
+    return false;
+  }
+  out->to.port = c.u16();
+  out->size = in.size - c.left();
+  return c.ok() && out->to.port != 0;
+}
+
+size_t make_socks_udp(const Address& from, uint8_t out[kMostSocksUdpHeader]) {
+  const size_t ip = from.family == 6 ? 16 : 4;
+  memset(out, 0, 3);
+  out[3] = from.family == 6 ? kIp6 : kIp4;
+  memcpy(out + 4, from.ip, ip);
+  store16(out + 4 + ip, from.port);
+  return 4 + ip + 2;
+}
+
+// ---- one flow
+
+void SocksFlow::datagram(const Bytes* piece, int pieces) {
+  table_.touch(*this);
+  size_t size = 0;
+  for (int i = 0; i < pieces; ++i) {
+    if (piece[i].size > kScratch - size) return;
+    if (piece[i].size > 0) memcpy(table_.scratch_ + size, piece[i].data, piece[i].size);
+    size += piece[i].size;
+  }
+  take({table_.scratch_, size});
+}
+
+void SocksFlow::take(Bytes in) {
+  SocksUdpHeader h;
+  if (!parse_socks_udp(in, &h)) return;
+  const Bytes data{in.data + h.size, in.size - h.size};
+  Address literal;
+  if (!h.host.empty() && parse_ip(h.host, &literal)) {
+    literal.port = h.to.port;
+    return send(h.host, literal, data);
+  }
+  if (h.host.empty()) {
+    Text<kAddressText> text;
+    append_ip(text, h.to);
+    return send(text.text(), h.to, data);
+  }
+  const bool known = h.host == std::string_view(name_, name_size_);
+  if (known && address_.family != 0 && table_.reactor_.now() < good_until_) {
+    address_.port = h.to.port;
+    return send(h.host, address_, data);
+  }
+  if (waiting() || in.size > SocksFlows::kKept) return;  // one at a time: UDP may be lost
+  name_size_ = static_cast<uint8_t>(h.host.size());
+  memcpy(name_, h.host.data(), h.host.size());
+  kept_size_ = static_cast<uint16_t>(in.size);
+  memcpy(kept_, in.data, in.size);
+  address_ = Address{};
+  Address own;
+  Resolved answer;
+  if (table_.router_.known_host(target_.rule, {name_, name_size_}, &own)) {
+    answer.count = 1;
+    answer.address[0] = own;
+    on_resolved(answer, table_.reactor_.now());
+  } else if (table_.resolver_.resolve(*this, {name_, name_size_}, h.to.port, &answer)) {
+    on_resolved(answer, table_.reactor_.now());
+  }
+}
+
+void SocksFlow::on_resolved(const Resolved& answer, Time now) {
+  const Bytes in{kept_, kept_size_};
+  kept_size_ = 0;
+  if (answer.count == 0) return;
+  address_ = answer.address[0];
+  good_until_ = now + kAgain;
+  SocksUdpHeader h;
+  if (!parse_socks_udp(in, &h)) return;
+  address_.port = h.to.port;
+  send({name_, name_size_}, address_, {in.data + h.size, in.size - h.size});
+}
+
+void SocksFlow::send(std::string_view host, const Address& to, Bytes data) {
+  Router& r = table_.router_;
+  if (!r.remittable(target_.rule, "socks", to.port, true) || !r.asked_allowed(target_.rule, info_, dialect_, "socks", host, to)) {
+    LogLine(LogLevel::warning, "request-refused").kv("session", session_->number()).kv("client", info_.client).kv("protocol", "socks").kv("server", to).kv("reason", "forbidden");
+    return;
+  }
+  const int fd = socket_for(to);
+  if (fd >= 0) (void)send_udp_to(fd, &data, 1, to, Address{}, 0);
+}
+
+// The socket of that family; -1: none can be had.
+int SocksFlow::socket_for(const Address& to) {
+  Fd& fd = fd_[to.family == 6];
+  if (fd.valid()) return fd.get();
+  if (table_.reactor_.fds_left() <= kSpareFds) return -1;
+  if (target_.source.family != 0 && target_.source.family != to.family) return -1;
+  Address at = target_.source;
+  at.family = to.family;
+  at.port = 0;
+  int error = 0;
+  Fd made = listen_udp(at, &error);
+  if (!made.valid() || table_.reactor_.watch(made.get(), *this) != 0) return -1;
+  fd = static_cast<Fd&&>(made);
+  update();
+  return fd.get();
+}
+
+PulledDatagram SocksFlow::pull_datagram(const MutBytes* piece, int pieces, size_t largest) {
+  PulledDatagram p;
+  uint8_t* s = table_.scratch_;
+  for (int i = 0; i < kTries; ++i) {
+    next_ = 1 - next_;
+    if (!fd_[next_].valid()) next_ = 1 - next_;
+    if (!fd_[next_].valid()) return p;
+    const MutBytes room{s + kMostSocksUdpHeader, kScratch - kMostSocksUdpHeader};
+    Datagram d = receive_udp(fd_[next_].get(), &room, 1);
+    if (d.again && fd_[1 - next_].valid()) {
+      next_ = 1 - next_;
+      d = receive_udp(fd_[next_].get(), &room, 1);
+    }
+    if (d.again) return p;
+    if (d.error != 0 || d.cut) continue;
+    uint8_t header[kMostSocksUdpHeader];
+    const size_t n = make_socks_udp(d.from, header);
+    // Who may not be asked may not answer: nobody gets in by a port that stands open.
+    if (n + d.size > largest || !table_.router_.asked_allowed(target_.rule, info_, dialect_, "socks", {}, d.from)) continue;
+    uint8_t* from = s + kMostSocksUdpHeader - n;
+    memcpy(from, header, n);
+    size_t left = n + d.size;
+    p.size = left;
+    for (int k = 0; k < pieces && left > 0; ++k) {
+      const size_t part = left < piece[k].size ? left : piece[k].size;
+      memcpy(piece[k].data, from, part);
+      from += part;
+      left -= part;
+    }
+    p.state = PulledDatagram::State::one;
+    table_.touch(*this);
+    return p;
+  }
+  return p;
+}
+
+void SocksFlow::update() {
+  const uint8_t events = session_->wants_read(id_) ? static_cast<uint8_t>(kRead) : uint8_t{0};
+  for (const Fd& fd : fd_)
+    if (fd.valid()) table_.reactor_.want(fd.get(), events);
+}
+
+void SocksFlow::on_ready(int fd, uint8_t ready, Time now) {
+  (void)fd, (void)ready, (void)now;
+  session_->readable(id_);
+  update();
+}
+
+void SocksFlow::abort(CloseCode code) {
+  LogLine(LogLevel::debug, "flow-closed").kv("session", session_->number()).kv("client", info_.client).kv("at", info_.local).kv("reason", name(code));
+  table_.forget(*this);
+}
+
+void SocksFlow::describe(OpenInfo* info) {
+  info->client = info_.local;
+  info->local = info_.client;
+  info->udp = true;
+}
+
+// ---- the tables
+
+uint64_t SocksFlows::arena_bytes(uint32_t flows) {
+  return uint64_t{flows} * (sizeof(SocksFlow) + kKept) + kMostAssociations * sizeof(Association) + kScratch + 256;
+}
+
+bool SocksFlows::init(uint32_t flows, Duration silence, Arena& arena) {
+  most_ = flows;
+  silence_ = silence;
+  flow_ = arena.raw<SocksFlow>(flows);
+  kept_ = arena.raw<uint8_t>(flows * kKept);
+  scratch_ = arena.raw<uint8_t>(kScratch);
+  association_ = arena.make<Association>(kMostAssociations);
+  return flow_ != nullptr && kept_ != nullptr && scratch_ != nullptr && association_ != nullptr;
+}
+
+// Of the same client address, and of the port where its control connection was accepted.
+SocksFlows::Association* SocksFlows::find(const Address& client, const Address& accepted) {
+  for (uint32_t i = 0; i < kMostAssociations; ++i) {
+    Association& a = association_[i];
+    if (a.users > 0 && same_ip(a.client, client) && a.accepted.port == accepted.port) return &a;
+  }
+  return nullptr;
+}
+
+bool SocksFlows::associate(const Address& client, const Address& accepted, const RelayTarget& target) {
+  Association* a = find(client, accepted);
+  for (uint32_t i = 0; i < kMostAssociations && a == nullptr; ++i)
+    if (association_[i].users == 0) a = &association_[i];
+  if (a == nullptr) return false;
+  if (a->users++ == 0) {
+    a->client = client;
+    a->accepted = accepted;
+    a->target = target;
+  }
+  return true;
+}
+
+void SocksFlows::dissociate(const Address& client, const Address& accepted) {
+  Association* a = find(client, accepted);
+  if (a == nullptr || --a->users > 0) return;
+  SocksFlow* next = nullptr;
+  for (SocksFlow* f = by_age_.front(); f != nullptr; f = next) {
+    next = by_age_.after(f);
+    if (same_ip(f->info_.client, client) && f->info_.local.port == accepted.port) finish(*f, CloseCode::idle);
+  }
+}
+
+bool SocksFlows::open(Session& session, ChannelId id, const OpenInfo& info) {
+  const Association* a = find(info.client, info.local);
+  if (a == nullptr) return false;
+  if (used_ == most_) finish(*by_age_.front(), CloseCode::idle);
+  SocksFlow* f = free_.front();
+  if (f == nullptr) {
+    f = new (&flow_[fresh_]) SocksFlow(*this);
+    f->kept_ = kept_ + fresh_++ * kKept;
+  }
+  f->age_.leave();
+  ++used_;
+  f->session_ = &session;
+  f->id_ = id;
+  f->info_ = info;
+  f->target_ = a->target;
+  f->dialect_ = session.mux().dialect();
+  f->name_size_ = 0;
+  f->kept_size_ = 0;
+  f->address_ = Address{};
+  touch(*f);
+  session.bind(id, *f);
+  session.serve_datagrams(id);
+  session.accept(id);
+  return true;
+}
+
+void SocksFlows::touch(SocksFlow& f) {
+  f.last_ = reactor_.now();
+  f.age_.leave();
+  by_age_.push_back(&f);
+  if (!timer_.running()) reactor_.timers().start(timer_, f.last_ + silence_);
+}
+
+void SocksFlows::finish(SocksFlow& f, CloseCode code) {
+  f.session_->abort(f.id_, code);
+  forget(f);
+}
+
+void SocksFlows::forget(SocksFlow& f) {
+  resolver_.cancel(f);
+  for (Fd& fd : f.fd_) {
+    if (fd.valid()) reactor_.unwatch(fd.get());
+    fd.reset();
+  }
+  f.session_ = nullptr;
+  f.age_.leave();
+  free_.push_front(&f);
+  --used_;
+}
+
+void SocksFlows::on_timer(Timer& timer, Time now) {
+  (void)timer;
+  while (SocksFlow* f = by_age_.front()) {
+    if (now < f->last_ + silence_) return reactor_.timers().start(timer_, f->last_ + silence_);
+    finish(*f, CloseCode::idle);
+  }
+}
+
+}  // namespace smx
