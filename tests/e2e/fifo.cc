@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <random>
+#include <utility>
+#include <vector>
 
 #include "tests/e2e/pipes.h"
 
@@ -348,12 +350,13 @@ TEST_CASE("FIFOs: nobody waits busily: not for the peer, not on an idle link, no
       sent = client.sent();
       return now() - since > 1;
     }, 10));
-    for (Daemon* d : {&waits, &one, &two, &stuck}) {
-      CAPTURE((*d)->command());
-      const int64_t turns = Daemon::value(d->statistics(), "turns");
-      const double later = now() + 2;
-      (void)wait_for([&] { return now() > later; }, 3);
-      CHECK(Daemon::value(d->statistics(), "turns") - turns < 20);
+    std::vector<std::pair<Daemon*, int64_t>> before;
+    for (Daemon* d : {&waits, &one, &two, &stuck}) before.emplace_back(d, Daemon::value(d->statistics(), "turns"));
+    const double later = now() + 2;
+    (void)wait_for([&] { return now() > later; }, 3);
+    for (const auto& b : before) {
+      CAPTURE((*b.first)->command());
+      CHECK(Daemon::value(b.first->statistics(), "turns") - b.second < 20);
     }
     stopped->signal(SIGCONT);
   }

@@ -136,6 +136,7 @@ class Bench : public smx::MuxEvents {
   bool is_line = false;              // and is it a line that forgets
   bool refuse_at_once = false;
   bool accept_at_once = false;
+  bool search = false;               // links on which HELLO must be searched for
 
   Local& at(smx::ChannelId id) { return locals[id.slot]; }
   std::string take_log() {
@@ -151,7 +152,8 @@ class Bench : public smx::MuxEvents {
     memcpy(s.random, random.data(), random.size() < sizeof s.random ? random.size() : sizeof s.random);
     s.attempt = attempt;
     s.rate = rate;
-    s.search = s.repeat = is_line;
+    s.repeat = is_line;
+    s.search = search || is_line;
     mux.link_up(s, now);
     unread_.clear();
     numbered = 0;
