@@ -63,7 +63,7 @@ for part; do
   build) part build 60 sh tests/test_build.sh ;;
   e2e)
     part demo 120 sh -c 'sh tools/demo.sh && echo "1 passed, 0 failed"'
-    part e2e 900 "$build/e2e"
+    part e2e 900 sh tests/e2e.sh "$build/e2e"
     ;;
   *) echo "run.sh: no part $part" >&2 && exit 64 ;;
   esac
