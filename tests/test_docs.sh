@@ -79,7 +79,7 @@ while read -r option; do
 done <"$temp/options"
 
 # --- events of the log
-cat *.cc *.h core/*/*.cc transport/*.cc relay/*.cc | grep -e 'LogLine(' -e 'LogLine [a-z]*(' |
+cat ./*.cc ./*.h core/*/*.cc transport/*.cc relay/*.cc | grep -e 'LogLine(' -e 'LogLine [a-z]*(' |
   sed 's/)\..*//' | grep -o '"[a-z][a-z-]*"' | tr -d '"' >"$temp/a"
 sed -n '/^\.Sh DIAGNOSTICS/,/^\.Sh SEE/s/^\.It Li \(.*\)/\1/p' man/sockmuxd.8 | tr -d , | tr ' ' '\n' | grep . >"$temp/b"
 same 'events: code, sockmuxd(8)'
