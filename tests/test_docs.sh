@@ -39,6 +39,10 @@ capitals() { grep -v '^\.' | tr -c 'A-Z0-9_\n' '\n' | grep '^[A-Z][A-Z0-9_][A-Z0
 
 "$SOCKMUXD" -h >"$temp/help" 2>&1 || bad "-h ended with status $?"
 
+# One screen of an old terminal.
+wide=$(awk 'length($0) > 80' "$temp/help")
+if [ -z "$wide" ] && [ "$(wc -l <"$temp/help")" -le 24 ]; then ok; else bad "-h is more than 24 lines of 80: $wide"; fi
+
 # --- names of parameters
 array kHandlers | grep -o '{"[A-Z]*", [^}]*true, [a-z]*' | names | sort -u >"$temp/obeyed"
 cp "$temp/obeyed" "$temp/a"
