@@ -44,6 +44,7 @@ BASE_SRCS = \
 
 MUX_SRCS = \
 	core/mux/channel.cc \
+	core/mux/line.cc \
 	core/mux/mux.cc \
 	core/mux/mux_channels.cc \
 	core/mux/mux_tx.cc \
@@ -122,6 +123,7 @@ TEST_SRCS = \
 	tests/test_captures.cc \
 	tests/test_connect.cc \
 	tests/test_hostlist.cc \
+	tests/test_line.cc \
 	tests/test_log.cc \
 	tests/test_mux.cc \
 	tests/test_mux03.cc \
