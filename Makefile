@@ -44,6 +44,7 @@ BASE_SRCS = \
 
 MUX_SRCS = \
 	core/mux/channel.cc \
+	core/mux/line.cc \
 	core/mux/mux.cc \
 	core/mux/mux_bind.cc \
 	core/mux/mux_channels.cc \
@@ -154,6 +155,7 @@ TEST_SRCS = \
 	tests/test_datagram.cc \
 	tests/test_ftp.cc \
 	tests/test_hostlist.cc \
+	tests/test_line.cc \
 	tests/test_log.cc \
 	tests/test_mux.cc \
 	tests/test_mux03.cc \

@@ -1,0 +1,121 @@
+// Read next: line.h.
+#include "core/mux/line.h"
+
+#include <string.h>
+
+#include "core/base/check.h"
+
+namespace smx {
+
+namespace {
+
+constexpr size_t kHead = 5;
+constexpr size_t kCrc = 4;
+
+struct CrcTable {
+  uint32_t word[16] = {};
+  constexpr CrcTable() {
+    for (uint32_t i = 0; i < 16; ++i) {
+      uint32_t c = i;
+      for (int k = 0; k < 4; ++k) c = (c & 1) != 0 ? c >> 1 ^ 0x82f63b78u : c >> 1;
+      word[i] = c;
+    }
+  }
+};
+constexpr CrcTable kCrcTable;  // four bits at a time: lines are slow, memory is not to spare
+
+// COBS: each zero becomes the distance to the next one. `in` is at most kLineContent bytes, so no block but the last can be full.
+size_t encode_cobs(const uint8_t* in, size_t size, uint8_t* out) {
+  size_t code = 0, at = 1;
+  for (size_t i = 0; i < size; ++i) {
+    if (in[i] != 0) {
+      out[at++] = in[i];
+      continue;
+    }
+    out[code] = static_cast<uint8_t>(at - code);
+    code = at++;
+  }
+  out[code] = static_cast<uint8_t>(at - code);
+  return at;
+}
+
+// In place; the size of the content, or 0 if it is no COBS.
+size_t decode_cobs(uint8_t* data, size_t size) {
+  size_t at = 0, n = 0;
+  while (at < size) {
+    const size_t code = data[at];
+    if (at + code > size) return 0;
+    if (at > 0) data[n++] = 0;
+    memmove(data + n, data + at + 1, code - 1);
+    n += code - 1;
+    at += code;
+    if (code == 255 && at < size) return 0;  // a full block is the last one
+  }
+  return n;
+}
+
+}  // namespace
+
+uint32_t crc32c(const uint8_t* data, size_t size) {
+  uint32_t c = 0xffffffff;
+  for (size_t i = 0; i < size; ++i) {
+    c ^= data[i];
+    c = c >> 4 ^ kCrcTable.word[c & 15];
+    c = c >> 4 ^ kCrcTable.word[c & 15];
+  }
+  return ~c;
+}
+
+size_t encode_line(const LineFrame& f, uint8_t* out) {
+  SMX_CHECK(f.unnumbered.size <= 255);
+  SMX_CHECK(f.unnumbered.size + f.numbered.size <= kLinePayload);
+  uint8_t content[kLineContent];
+  store16(content, f.off);
+  store16(content + 2, f.ack);
+  content[4] = static_cast<uint8_t>(f.unnumbered.size);
+  size_t n = kHead;
+  if (f.unnumbered.size > 0) memcpy(content + n, f.unnumbered.data, f.unnumbered.size);
+  n += f.unnumbered.size;
+  if (f.numbered.size > 0) memcpy(content + n, f.numbered.data, f.numbered.size);
+  n += f.numbered.size;
+  store32(content + n, crc32c(content, n));
+  const size_t size = encode_cobs(content, n + kCrc, out);
+  out[size] = 0;
+  return size + 1;
+}
+
+LineDecoder::Got LineDecoder::take(Bytes* in) {
+  while (in->size > 0) {
+    const uint8_t byte = *in->data;
+    ++in->data;
+    --in->size;
+    if (byte == 0) {
+      const bool was_noise = skips_;
+      skips_ = false;
+      if (was_noise) {
+        size_ = 0;
+        return Got::bad;
+      }
+      if (size_ == 0) continue;  // an empty frame: the line was idle
+      return finish();
+    }
+    if (size_ == sizeof held_ - 1) skips_ = true;
+    if (!skips_) held_[size_++] = byte;
+  }
+  return Got::nothing;
+}
+
+LineDecoder::Got LineDecoder::finish() {
+  const size_t n = decode_cobs(held_, size_);
+  size_ = 0;
+  if (n < kHead + kCrc || load32(held_ + n - kCrc) != crc32c(held_, n - kCrc)) return Got::bad;
+  const size_t unnumbered = held_[4];
+  if (kHead + unnumbered > n - kCrc) return Got::bad;
+  frame_.off = load16(held_);
+  frame_.ack = load16(held_ + 2);
+  frame_.unnumbered = {held_ + kHead, unnumbered};
+  frame_.numbered = {held_ + kHead + unnumbered, n - kCrc - kHead - unnumbered};
+  return Got::frame;
+}
+
+}  // namespace smx

@@ -1,0 +1,67 @@
+// Frames of lossy lines: what a serial line, which flips and drops bytes, carries in place of bare packets.
+//
+//   +-------+-------+--------+---------------------+---------------------+---------+    COBS-coded, then 0x00
+//   |off u16|ack u16|ulen u8 | unnumbered packets, | bytes of the        | CRC-32C |
+//   |       |       |        | whole, ulen bytes   | numbered stream     | u32     |
+//   +-------+-------+--------+---------------------+---------------------+---------+
+//
+// Owner: Mux. Pure: a frame is made in, and taken from, the caller's memory. Invariant: a frame with a byte changed,
+// lost or added is never taken for a good one, but for 1 in 2^32; a bad one costs at most itself and the next.
+// Source: sockmux(7), "Lossy lines"; COBS: Cheshire and Baker, IEEE/ACM Transactions on Networking 7(2), 1999;
+// CRC-32C: RFC 3720 12.1. Read next: mux.h.
+#ifndef SOCKMUX_CORE_MUX_LINE_H
+#define SOCKMUX_CORE_MUX_LINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/bytes.h"
+
+namespace smx {
+
+constexpr size_t kLineContent = 254;                      // bytes of a frame before COBS, CRC included
+constexpr size_t kLineFrame = kLineContent + 2;           // on the line: one byte of COBS, and the 0x00
+constexpr size_t kLineOverhead = 11;                      // of a frame that are neither packets nor stream
+constexpr size_t kLinePayload = kLineFrame - kLineOverhead;  // unnumbered and numbered bytes together: 245
+
+uint32_t crc32c(const uint8_t* data, size_t size);
+
+// What a frame says. The views point into the memory of the decoder, or are the caller's.
+struct LineFrame {
+  uint16_t off = 0;  // low bits of the number of the first numbered byte here, or of the next one to be sent
+  uint16_t ack = 0;  // low bits of the count of numbered bytes processed
+  Bytes unnumbered;
+  Bytes numbered;
+};
+
+// Writes the frame with its 0x00 to `out`, which has room for kLineFrame bytes; how many. The payloads together are at
+// most kLinePayload bytes, the unnumbered ones at most 255.
+size_t encode_line(const LineFrame& frame, uint8_t* out);
+
+// Takes a line apart.
+class LineDecoder {
+ public:
+  enum class Got : uint8_t {
+    nothing,  // all bytes are taken
+    frame,    // a good one: look at frame(), then call again with the rest
+    bad,      // one that is broken, or noise
+  };
+  // Takes bytes from the front of `in`, which is shortened by what was taken.
+  Got take(Bytes* in);
+  // Valid until the next call.
+  const LineFrame& frame() const { return frame_; }
+  // A new line begins.
+  void reset() { size_ = 0, skips_ = false; }
+
+ private:
+  Got finish();
+
+  uint8_t held_[kLineFrame];
+  size_t size_ = 0;
+  bool skips_ = false;  // too long for a frame: noise until the next 0x00
+  LineFrame frame_;
+};
+
+}  // namespace smx
+
+#endif
