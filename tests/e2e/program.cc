@@ -58,7 +58,7 @@ TEST_CASE("program: a link over socat, in both dialects; killed under traffic it
     }
     CHECK(zombies_of(c->pid()) == 0);
     CHECK(wait_for([&] { return programs_of(c->pid()).size() == 1; }, 5));
-    CHECK(wait_for([&] { return c.descriptors() == descriptors; }, 5));
+    CHECK(wait_for([&] { return c.descriptors() <= descriptors; }, 5));  // at first a client may still have been there
     const std::vector<Kin> programs = programs_of(c->pid());
     c->signal(SIGTERM);
     CHECK(c->wait_end(8));
