@@ -50,14 +50,14 @@ part() {
 
 for part; do
   case $part in
-  unit) part unit 300 "$build/unit" ;;
+  unit) part unit 600 "$build/unit" ;;
   vectors) part vectors 60 "$build/option_vectors" tests/data/option-vectors.txt ;;
   sources)
     part 'sources: the check itself' 60 sh tools/check-includes.sh --self-test
     part 'sources' 60 sh tools/check-includes.sh
     ;;
   docs)
-    part docs 120 sh tests/test_docs.sh
+    part docs 180 sh tests/test_docs.sh
     part 'docs: the founding text, and the test of each sentence' 60 sh tests/test_seed.sh
     ;;
   build) part build 60 sh tests/test_build.sh ;;
