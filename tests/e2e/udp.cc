@@ -67,7 +67,7 @@ TEST_CASE("UDP: every size goes whole and in order, both ways, over IPv4 and IPv
     Pair p({"DEST=" + in_words + ":" + text(server.port()) + "/udp"}, {"PORT=" + in_words + ":0/udp"});
     Udp client(p.c->port(), host);
     size_t n = 0;
-    for (const size_t size : {0, 1, 512, 1472, 9000, 16376, 16377, 65507}) {
+    for (const size_t size : {0u, 1u, 512u, 1472u, 9000u, 16376u, 16377u, 65507u}) {
       CAPTURE(size);
       const std::string d = pattern(size, size);
       CHECK((client.ask(d, 5) == d));
@@ -284,7 +284,7 @@ TEST_CASE("UDP over 0.3, both of ours: what its packets hold, each whole; the re
   Pair p({"DEST=" + local(server.port()) + "/udp", "SOXCONF=proto:0.3", "MAXIMA=links:1,memory:32m"},
          {"PORT=127.0.0.1:0/udp", "SOXCONF=proto:0.3", "MAXIMA=memory:32m"});
   Udp client(p.c->port());
-  for (const size_t size : {1, 512, 1472, 9000, 16376}) {
+  for (const size_t size : {1u, 512u, 1472u, 9000u, 16376u}) {
     CAPTURE(size);
     const std::string d = pattern(size, size);
     CHECK((client.ask(d, 5) == d));
