@@ -21,14 +21,6 @@ bool ends_with(std::string_view s, std::string_view tail) {
 }
 bool contains(std::string_view s, std::string_view part) { return s.find(part) != kNowhere; }
 
-bool equal_fold(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (fold(a[i]) != fold(b[i])) return false;
-  }
-  return true;
-}
-
 bool has_blank(std::string_view s) {
   for (const char c : s) {
     if (is_blank(c)) return true;
@@ -99,12 +91,9 @@ bool parse_number(std::string_view s, uint64_t max, uint64_t* out) {
 }
 
 bool is_host_name(std::string_view s) {
-  if (s.empty() || s.size() > kHostNameText || s[0] == '-' || s[0] == '.') return false;
+  if (s.empty() || s.size() > kHostNameText || s[0] == '-' || s[0] == '.' || !is_name_text(s)) return false;
   bool numeric = true;
-  for (const char c : s) {
-    if (!is_alnum(c) && c != '.' && c != '-' && c != '_') return false;
-    numeric = numeric && (is_digit(c) || c == '.');
-  }
+  for (const char c : s) numeric = numeric && (is_digit(c) || c == '.');
   return !numeric && !contains(s, "..");
 }
 

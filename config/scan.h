@@ -13,6 +13,7 @@
 
 #include "config/config.h"
 #include "core/base/arena.h"
+#include "core/base/letters.h"
 #include "core/base/text.h"
 
 namespace smx {
@@ -20,10 +21,6 @@ namespace smx {
 constexpr size_t kNowhere = std::string_view::npos;
 
 constexpr bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
-constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
-constexpr bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
-constexpr char fold(char c) { return is_upper(c) ? static_cast<char>(c + ('a' - 'A')) : c; }
-constexpr bool is_alnum(char c) { return is_digit(c) || (fold(c) >= 'a' && fold(c) <= 'z'); }
 
 // The text without its first `n` characters; empty if it is shorter. (substr() would need the C++ library.)
 constexpr std::string_view skip(std::string_view s, size_t n) {
@@ -36,7 +33,6 @@ std::string_view trim(std::string_view s);
 bool starts_with(std::string_view s, std::string_view head);
 bool ends_with(std::string_view s, std::string_view tail);
 bool contains(std::string_view s, std::string_view part);
-bool equal_fold(std::string_view a, std::string_view b);
 bool has_blank(std::string_view s);
 
 // Puts the pieces into `why`, in place of what was there; false, for "return say(...)".

@@ -248,9 +248,7 @@ void Parser::packet_size(const Word& w, std::string_view value) {
 
 // 1..longest of A-Za-z0-9._-
 bool Parser::peer_name(const Word& w, std::string_view name, size_t longest) {
-  bool good = !name.empty() && name.size() <= longest;
-  for (const char c : name) good = good && (is_alnum(c) || c == '.' || c == '_' || c == '-');
-  if (good) return true;
+  if (!name.empty() && name.size() <= longest && is_name_text(name)) return true;
   fail(w, {"'", name, "' is no name of a peer; expected at most ", longest == kOwnNameText ? "63" : "32",
            " of A-Z a-z 0-9 . _ -"});
   return false;

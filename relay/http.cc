@@ -1,6 +1,8 @@
 // Read next: http.h. Numbers are sections of RFC 9110, with "9112:" of RFC 9112.
 #include "relay/http.h"
 
+#include "core/base/letters.h"
+
 namespace smx {
 
 namespace {
@@ -119,7 +121,7 @@ HttpFault HttpDialogue::read_target(const HttpRequest& r) {
   } else {
     const size_t colon = r.target.find("://");
     if (colon == std::string_view::npos) return {400, "the URL is none; expected http://host/"};
-    if (!same_name(r.target.substr(0, colon), "http")) return {501, "only http:// URLs are relayed, and CONNECT for all others"};
+    if (!equal_fold(r.target.substr(0, colon), "http")) return {501, "only http:// URLs are relayed, and CONNECT for all others"};
     const std::string_view rest = r.target.substr(colon + 3);
     const std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
     if (authority.find('@') != std::string_view::npos)
@@ -186,16 +188,16 @@ bool HttpDialogue::pass_request(Desk& desk) {
   add_authority(host, {host_, host_size_}, port_, 80);
   bool good =
       to.say(r.method) && to.say(slash ? " /" : " ") && to.say(path) && to.say(" HTTP/1.1\r\n") && to.say(host.text()) && to.say("\r\n");
-  upgrades_ = r.upgrade && r.minor == 1 && same_name(r.upgrade_to, "websocket") && !r.chunked && r.length == 0;
+  upgrades_ = r.upgrade && r.minor == 1 && equal_fold(r.upgrade_to, "websocket") && !r.chunked && r.length == 0;
   HttpFields fields(r.fields);
   for (HttpField f; good && fields.next(&f);) {
-    if (ends_here(r, f.name) || same_name(f.name, "host")) continue;
-    if (r.has_hops && same_name(f.name, "max-forwards") && (is_method(r, "OPTIONS") || is_method(r, "TRACE"))) {
+    if (ends_here(r, f.name) || equal_fold(f.name, "host")) continue;
+    if (r.has_hops && equal_fold(f.name, "max-forwards") && (is_method(r, "OPTIONS") || is_method(r, "TRACE"))) {
       Text<40> less("Max-Forwards: ");
       good = to.say(less.add_u(r.hops_left - 1).add("\r\n").text());
       continue;
     }
-    if (is_10_ && same_name(f.name, "expect")) continue;  // 10.1.1
+    if (is_10_ && equal_fold(f.name, "expect")) continue;  // 10.1.1
     good = to.say(f.name) && to.say(": ") && to.say(f.value) && to.say("\r\n");
   }
   good = good && to.say(is_10_ ? "Via: 1.0 sockmuxd\r\n" : "Via: 1.1 sockmuxd\r\n");
@@ -283,7 +285,7 @@ bool HttpDialogue::pass_answer(Desk& desk, const HttpAnswer& a, HttpBody::Kind k
   HttpFields fields(a.fields);
   for (HttpField f; good && fields.next(&f);) {
     if (ends_here(a, f.name)) continue;
-    if (same_name(f.name, "content-length")) {
+    if (equal_fold(f.name, "content-length")) {
       if (length_said || a.has_coding) continue;
       length_said = true;
     }
@@ -294,7 +296,7 @@ bool HttpDialogue::pass_answer(Desk& desk, const HttpAnswer& a, HttpBody::Kind k
   if (a.has_coding && !a.chunked && kind == HttpBody::Kind::until_end) {
     HttpFields again(a.fields);
     for (HttpField f; good && again.next(&f);)
-      if (same_name(f.name, "transfer-encoding")) good = to.say("Transfer-Encoding: ") && to.say(f.value) && to.say("\r\n");
+      if (equal_fold(f.name, "transfer-encoding")) good = to.say("Transfer-Encoding: ") && to.say(f.value) && to.say("\r\n");
   }
   if (kind == HttpBody::Kind::chunked && !is_10_) good = good && to.say("Transfer-Encoding: chunked\r\n");
   if (a.status == 101) return good && to.say("Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");

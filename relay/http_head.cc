@@ -2,6 +2,7 @@
 #include "relay/http_head.h"
 
 #include "core/base/address.h"
+#include "core/base/letters.h"
 
 namespace smx {
 
@@ -9,13 +10,10 @@ namespace {
 
 constexpr size_t kNone = std::string_view::npos;
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
 // 9110:5.6.2
 bool is_token(std::string_view s) {
   for (const char c : s) {
-    const bool alnum = is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (!alnum && std::string_view("!#$%&'*+-.^_`|~").find(c) == kNone) return false;
+    if (!is_alnum(c) && std::string_view("!#$%&'*+-.^_`|~").find(c) == kNone) return false;
   }
   return !s.empty();
 }
@@ -79,22 +77,22 @@ HttpFault parse_fields(std::string_view text, bool is_answer, HttpMessage* m) {
     if (is_answer) name = trim(name);  // 5.1: servers' blanks are removed, clients' refused
     if (!is_token(name)) return bad("the name of a header field is none, or a blank stands before its colon");
     const std::string_view value = trim(line.substr(colon + 1));
-    if (same_name(name, "content-length")) {  // 6.3, 5.
+    if (equal_fold(name, "content-length")) {  // 6.3, 5.
       uint64_t n = 0;
       if (!parse_number(value, &n)) return bad("Content-Length is no number");
       if (m->has_length && (n != m->length || !is_answer)) return bad("Content-Length is given twice");
       m->has_length = true;
       m->length = n;
-    } else if (same_name(name, "transfer-encoding")) {  // 6.1
-      m->unknown_coding = m->has_coding || !same_name(value, "chunked");
+    } else if (equal_fold(name, "transfer-encoding")) {  // 6.1
+      m->unknown_coding = m->has_coding || !equal_fold(value, "chunked");
       m->has_coding = true;
-    } else if (same_name(name, "connection") || same_name(name, "proxy-connection")) {
+    } else if (equal_fold(name, "connection") || equal_fold(name, "proxy-connection")) {
       HttpList list(value);
       std::string_view item;
       while (list.next(&item)) {
-        if (same_name(item, "close")) m->close = true;
-        if (same_name(item, "keep-alive")) m->keep_alive = true;
-        if (same_name(item, "upgrade")) m->upgrade = true;
+        if (equal_fold(item, "close")) m->close = true;
+        if (equal_fold(item, "keep-alive")) m->keep_alive = true;
+        if (equal_fold(item, "upgrade")) m->upgrade = true;
         if (m->options == kMostOptions) return {431, "Connection names more than 32 fields"};
         m->option[m->options++] = item;
       }
@@ -105,14 +103,6 @@ HttpFault parse_fields(std::string_view text, bool is_answer, HttpMessage* m) {
 }
 
 }  // namespace
-
-bool same_name(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  const auto fold = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  for (size_t i = 0; i < a.size(); ++i)
-    if (fold(a[i]) != fold(b[i])) return false;
-  return true;
-}
 
 bool HttpFields::next(HttpField* out) {
   if (left_.empty()) return false;
@@ -175,24 +165,24 @@ HttpFault parse_request(std::string_view head, HttpRequest* out) {
   bool has_host = false;
   HttpFields fields(out->fields);
   for (HttpField f; fields.next(&f);) {
-    if (same_name(f.name, "host")) {
+    if (equal_fold(f.name, "host")) {
       if (has_host) return bad("Host is given twice");  // 3.2
       has_host = true;
       out->host = f.value;
-    } else if (same_name(f.name, "expect")) {
-      if (same_name(f.value, "100-continue")) out->expects_continue = true;
-    } else if (same_name(f.name, "max-forwards")) {
+    } else if (equal_fold(f.name, "expect")) {
+      if (equal_fold(f.value, "100-continue")) out->expects_continue = true;
+    } else if (equal_fold(f.name, "max-forwards")) {
       uint64_t n = 0;
       if (!parse_number(f.value, &n)) return bad("Max-Forwards is no number");
       out->has_hops = true;
       out->hops_left = n > 0xffff ? 0xffff : static_cast<uint32_t>(n);
-    } else if (same_name(f.name, "via")) {
+    } else if (equal_fold(f.name, "via")) {
       HttpList list(f.value);
       for (std::string_view item; list.next(&item);) {
         const size_t gap = item.find(' ');
         if (gap != kNone && item.substr(gap + 1, kViaName.size()) == kViaName) ++out->own_via;
       }
-    } else if (same_name(f.name, "upgrade")) {
+    } else if (equal_fold(f.name, "upgrade")) {
       out->upgrade_to = f.value;
     }
   }
@@ -221,9 +211,9 @@ bool ends_here(const HttpMessage& m, std::string_view name) {
   static constexpr std::string_view kOurs[] = {"connection", "proxy-connection",    "keep-alive", "te", "trailer",
                                                "upgrade",    "transfer-encoding", "proxy-authorization"};
   for (const std::string_view s : kOurs)
-    if (same_name(s, name)) return true;
+    if (equal_fold(s, name)) return true;
   for (size_t i = 0; i < m.options; ++i)
-    if (same_name(m.option[i], name)) return true;
+    if (equal_fold(m.option[i], name)) return true;
   return false;
 }
 
@@ -239,10 +229,7 @@ bool parse_authority(std::string_view text, std::string_view* host, uint16_t* po
     const size_t colon = text.find(':');
     *host = text.substr(0, colon);
     rest = colon == kNone ? std::string_view{} : text.substr(colon);
-    for (const char c : *host) {
-      const bool good = is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_';
-      if (!good) return false;
-    }
+    if (!is_name_text(*host)) return false;
   }
   if (host->empty() || host->size() > 255) return false;
   if (rest.empty()) return true;

@@ -41,7 +41,6 @@ class HttpList {
   std::string_view left_;
 };
 
-bool same_name(std::string_view a, std::string_view b);  // case of ASCII letters does not count
 
 // What both kinds of message have.
 struct HttpMessage {

@@ -1,6 +1,8 @@
 // Read next: telnet.h.
 #include "relay/telnet.h"
 
+#include "core/base/letters.h"
+
 namespace smx {
 
 namespace {
@@ -30,11 +32,7 @@ std::string_view trim(std::string_view s) {
 }
 
 bool is_name(std::string_view host) {
-  for (const char c : host) {
-    const bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
-    if (!good) return false;
-  }
-  return !host.empty() && host[0] != '-';
+  return is_name_text(host) && !host.empty() && host[0] != '-';
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/base/check.h"
+#include "core/base/letters.h"
 #include "core/io/log.h"
 #include "core/io/process.h"
 #include "core/io/signals.h"
@@ -92,15 +93,6 @@ void look_up(const Request& q, Answer* a) {
       (void)!::send(fd, &a, sizeof a, 0);
     }
   }
-}
-
-// Case does not count in names (RFC 4343).
-bool same_name(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  for (size_t i = 0; i < a.size(); ++i)
-    if (lower(a[i]) != lower(b[i])) return false;
-  return true;
 }
 
 void set_port(Resolved* r, uint16_t port) {
@@ -201,12 +193,12 @@ bool Resolver::resolve(ResolveQuery& query, std::string_view host, uint16_t port
   return false;
 }
 
-// The place of this name if it is looked up or remembered, else a free one, else that of the oldest answer.
+// The place of this name (case does not count: RFC 4343) if it is looked up or remembered, else a free one, else that of the oldest answer.
 Resolver::Name* Resolver::place_for(std::string_view host) {
   Name* place = nullptr;
   for (Name& n : name_) {
     if (n.size > 0 && n.id == 0 && n.until <= reactor_.now()) n.size = 0;
-    if (n.size > 0 && same_name({n.text, n.size}, host)) return &n;
+    if (n.size > 0 && equal_fold({n.text, n.size}, host)) return &n;
     if (n.size > 0 && n.id != 0) continue;
     if (place == nullptr || (place->size > 0 && (n.size == 0 || n.until < place->until))) place = &n;
   }

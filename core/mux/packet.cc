@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/check.h"
+#include "core/base/letters.h"
 #include "core/base/text.h"
 
 namespace smx {
@@ -277,13 +278,7 @@ Err parse_address_field(Bytes value, Address* out) {
 namespace {
 
 bool name_is_good(Bytes value) {
-  if (value.size == 0 || value.size > 63) return false;
-  for (size_t i = 0; i < value.size; ++i) {
-    const uint8_t c = value.data[i];
-    const bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-    if (!good) return false;
-  }
-  return true;
+  return value.size > 0 && value.size <= 63 && is_name_text(as_text(value));
 }
 
 }  // namespace

@@ -1,0 +1,34 @@
+// Kinds of ASCII characters, whatever the locale says, and comparison where case does not count.
+//
+// Pure. Read next: config/scan.h (reading options), relay/http_head.h.
+#ifndef SOCKMUX_CORE_BASE_LETTERS_H
+#define SOCKMUX_CORE_BASE_LETTERS_H
+
+#include <stddef.h>
+
+#include <string_view>
+
+namespace smx {
+
+constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
+constexpr bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
+constexpr char fold(char c) { return is_upper(c) ? static_cast<char>(c + ('a' - 'A')) : c; }
+constexpr bool is_alnum(char c) { return is_digit(c) || (fold(c) >= 'a' && fold(c) <= 'z'); }
+
+// All of A-Z a-z 0-9 . _ - : what names of hosts and peers are made of. True for the empty text.
+constexpr bool is_name_text(std::string_view s) {
+  for (size_t i = 0; i < s.size(); ++i)
+    if (!is_alnum(s[i]) && s[i] != '.' && s[i] != '_' && s[i] != '-') return false;
+  return true;
+}
+
+constexpr bool equal_fold(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i)
+    if (fold(a[i]) != fold(b[i])) return false;
+  return true;
+}
+
+}  // namespace smx
+
+#endif
