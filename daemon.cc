@@ -7,7 +7,6 @@
 #include <string.h>
 #include <syslog.h>
 
-#include <type_traits>
 
 #include "config/parse.h"
 #include "config/report.h"
@@ -183,12 +182,12 @@ int Daemon::prepare() {
     }
     source_ = list.address[0];
   }
-  rules_ = new (tables_.take(sizeof(Rules), alignof(Rules))) Rules(config_, source_, names_, reactor_);
+  rules_ = tables_.create<Rules>(config_, source_, names_, reactor_);
   streams_.set_router(*rules_);
   streams_.set_proxies(proxies_);
   proxies_.set_router(*rules_);
   proxies_.set_legs(ftp_legs_);
-  exit_ = new (tables_.take(sizeof(ExitDoor), alignof(ExitDoor))) ExitDoor(streams_, *rules_);
+  exit_ = tables_.create<ExitDoor>(streams_, *rules_);
   exit_->set_data_ports(data_ports_);
   if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !ftp_legs_.init(proxies_count(), tables_) ||
       !data_ports_.init(data_ports_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) || !children_.init(programs(), tables_) ||
@@ -243,11 +242,11 @@ int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& or
   if (udp) {
     error = open_udp_port(static_cast<Fd&&>(fd));
   } else if (port == nullptr) {
-    TcpAcceptor* a = new (tables_.take(sizeof(TcpAcceptor), alignof(TcpAcceptor))) TcpAcceptor(reactor_, tcp_links_, sessions_, *rules_);
+    TcpAcceptor* a = tables_.create<TcpAcceptor>(reactor_, tcp_links_, sessions_, *rules_);
     error = a->start(static_cast<Fd&&>(fd));
     acceptor_[acceptors_++] = a;
   } else {
-    Listener* l = new (tables_.take(sizeof(Listener), alignof(Listener))) Listener(reactor_, streams_, sessions_, *rules_);
+    Listener* l = tables_.create<Listener>(reactor_, streams_, sessions_, *rules_);
     error = l->start(static_cast<Fd&&>(fd));
     listener_[listeners_++] = l;
   }
@@ -396,13 +395,10 @@ int Daemon::make_dialers() {
 }
 
 int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
-  const auto make = [&](auto* type, auto&&... arguments) {
-    using T = std::remove_pointer_t<decltype(type)>;
-    void* memory = tables_.take(sizeof(T), alignof(T));
-    SMX_CHECK(memory != nullptr);
-    T* made = new (memory) T(arguments...);
-    *out = made;
-    return made;
+  const auto made = [out](auto* dialer) {
+    SMX_CHECK(dialer != nullptr);  // kDialerBytes were set aside for it
+    *out = dialer;
+    return dialer;
   };
   const auto fail = [&](std::string_view what, std::string_view why, int code) {
     Text<500> text(l.origin.word);
@@ -417,18 +413,18 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
         if (error != 0) return fail(path, why.text(), error == EACCES ? kExitPermission : kExitNoInput);
       }
       if (same_file(l.in_path.data(), l.out_path.data())) return fail(l.in_path, "the same FIFO for both ways", kExitNoInput);
-      FifoDialer* fifo = make(static_cast<FifoDialer*>(nullptr), reactor_, l.in_path, l.out_path);
+      FifoDialer* fifo = made(tables_.create<FifoDialer>(reactor_, l.in_path, l.out_path));
       const int error = is_root() ? fifo->keep() : 0;
       return error == 0 ? 0 : fail(l.in_path, strerror(error), exit_code(error));
     }
     case LinkSpec::Kind::program:
-      (void)make(static_cast<ProgramDialer*>(nullptr), reactor_, children_, l.path, environment_, static_cast<int>(config_.env.count));
+      (void)made(tables_.create<ProgramDialer>(reactor_, children_, l.path, environment_, static_cast<int>(config_.env.count)));
       return 0;
     case LinkSpec::Kind::device: {
       Text<kDevicePath> path;
       if (!find_device(l.path, &path)) return fail(l.path, "the path is too long", kExitNoInput);
       // Opened while we may; one that is not there (a USB plug) is tried again like any lost link.
-      line_[lines_] = make(static_cast<TtyLine*>(nullptr), reactor_, path.text(), l.serial);
+      line_[lines_] = made(tables_.create<TtyLine>(reactor_, path.text(), l.serial));
       Text<300> why;
       const TtyLine::Start start = line_[lines_++]->start(why);
       if (start == TtyLine::Start::wrong) return fail(path.text(), why.text(), kExitNoInput);
@@ -438,13 +434,13 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
     }
     case LinkSpec::Kind::stdio: {
       foreground_ = true;
-      stdio_ = make(static_cast<StdioDialer*>(nullptr), reactor_, static_cast<StdioOwner&>(*this));
+      stdio_ = made(tables_.create<StdioDialer>(reactor_, static_cast<StdioOwner&>(*this)));
       Text<200> why;
       return stdio_->take(why) ? 0 : fail("", why.text(), kExitNoInput);
     }
     default:
-      (void)make(static_cast<TcpDialer*>(nullptr), reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_,
-                 or_never(config_.connect_timeout));
+      (void)made(tables_.create<TcpDialer>(reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_,
+                 or_never(config_.connect_timeout)));
       return 0;
   }
 }

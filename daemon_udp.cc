@@ -47,31 +47,25 @@ bool Daemon::init_udp() {
   if (udp_listener_ == nullptr) return false;
   const Duration silence = or_never(config_.udp_timeout);
   if (ports > 0) {
-    void* memory = tables_.take(sizeof(ClientFlows), alignof(ClientFlows));
-    if (memory == nullptr) return false;
-    client_flows_ = new (memory) ClientFlows(reactor_, sessions_, *rules_);
-    if (!client_flows_->init(config_.max_udp_flows, silence, tables_)) return false;
+    client_flows_ = tables_.create<ClientFlows>(reactor_, sessions_, *rules_);
+    if (client_flows_ == nullptr || !client_flows_->init(config_.max_udp_flows, silence, tables_)) return false;
   }
   if (has_socks(config_)) {
-    void* memory = tables_.take(sizeof(SocksFlows), alignof(SocksFlows));
-    if (memory == nullptr) return false;
-    socks_flows_ = new (memory) SocksFlows(reactor_, resolver_, *rules_);
-    if (!socks_flows_->init(kSocksFlows, silence, tables_)) return false;
+    socks_flows_ = tables_.create<SocksFlows>(reactor_, resolver_, *rules_);
+    if (socks_flows_ == nullptr || !socks_flows_->init(kSocksFlows, silence, tables_)) return false;
     exit_->set_socks_udp(*socks_flows_);
     proxies_.set_socks_udp(*socks_flows_);
   }
   if (!has_udp_server(config_)) return true;
-  void* memory = tables_.take(sizeof(ServerFlows), alignof(ServerFlows));
-  if (memory == nullptr) return false;
-  server_flows_ = new (memory) ServerFlows(reactor_, resolver_, *rules_);
+  server_flows_ = tables_.create<ServerFlows>(reactor_, resolver_, *rules_);
+  if (server_flows_ == nullptr) return false;
   exit_->set_udp(*server_flows_);
   return server_flows_->init(config_.max_udp_flows, silence, tables_);
 }
 
 int Daemon::open_udp_port(Fd socket) {
-  void* memory = tables_.take(sizeof(UdpListener), alignof(UdpListener));
-  SMX_CHECK(memory != nullptr);
-  UdpListener* l = new (memory) UdpListener(*client_flows_);
+  UdpListener* l = tables_.create<UdpListener>(*client_flows_);
+  SMX_CHECK(l != nullptr);
   const int error = l->start(static_cast<Fd&&>(socket), tables_);
   udp_listener_[udp_listeners_++] = l;
   return error;

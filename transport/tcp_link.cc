@@ -47,9 +47,9 @@ void TcpLink::on_timer(Timer& timer, Time now) {
 
 bool TcpLinks::init(uint32_t count, Arena& arena) {
   for (uint32_t i = 0; i < count; ++i) {
-    void* memory = arena.take(sizeof(TcpLink), alignof(TcpLink));
-    if (memory == nullptr) return false;
-    give(*new (memory) TcpLink(reactor_, *this));
+    TcpLink* link = arena.create<TcpLink>(reactor_, *this);
+    if (link == nullptr) return false;
+    give(*link);
   }
   return true;
 }

@@ -43,6 +43,13 @@ class Arena {
     return first;
   }
 
+  // One T, made of `arguments` (references stay references), or nullptr. T must need no destructor that anybody awaits.
+  template <typename T, typename... A>
+  T* create(A&&... arguments) {
+    void* memory = take(sizeof(T), alignof(T));
+    return memory == nullptr ? nullptr : new (memory) T(static_cast<A&&>(arguments)...);
+  }
+
   // An array of `n` T that are all zero bytes, not touched (fresh pages are zero), so that it costs nothing until used.
   template <typename T>
   T* raw(size_t n) {

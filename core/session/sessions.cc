@@ -37,10 +37,8 @@ bool Sessions::init(const MuxConfig& config, uint32_t count, Exit& exit, Arena& 
   session_ = arena.raw<Session*>(count);
   if (session_ == nullptr) return false;
   for (uint32_t i = 0; i < count; ++i) {
-    void* memory = arena.take(sizeof(Session), alignof(Session));
-    if (memory == nullptr) return false;
-    session_[i] = new (memory) Session(reactor_, *this, exit, i + 1);
-    if (!session_[i]->init(config, arena)) return false;
+    session_[i] = arena.create<Session>(reactor_, static_cast<SessionOwner&>(*this), exit, i + 1);
+    if (session_[i] == nullptr || !session_[i]->init(config, arena)) return false;
   }
   count_ = count;
   return true;
