@@ -15,7 +15,6 @@ constexpr Duration kUnused = seconds(60);
 constexpr Duration kCallLimit = seconds(20);
 constexpr int kBacklog = 4;
 constexpr int kAcceptsATurn = 16;
-constexpr uint32_t kSpareFds = 16;  // as in listener.cc
 constexpr uint16_t kLeastPort = 1024;
 }  // namespace
 
@@ -44,7 +43,7 @@ bool DataPorts::open(Session& session, ChannelId id, const OpenInfo& info, Time 
   for (uint32_t i = 0; i < fresh_; ++i) of_one += ports_[i].control_ == client ? 1u : 0u;
   if (of_one >= kMostOfOne) return refuse(CloseCode::limit, "too many of this client");
   const bool room = free_ != nullptr || fresh_ < count_;
-  if (!room || reactor_.fds_left() <= kSpareFds) return refuse(CloseCode::limit, "too many data ports");
+  if (!room || reactor_.fds_left() <= kEntrySpareFds) return refuse(CloseCode::limit, "too many data ports");
   Address at = who.local;
   at.port = 0;
   int error = 0;
@@ -87,7 +86,7 @@ void DataPorts::call(Session& session, ChannelId id, const OpenInfo& info) {
     why = "no such client";
   } else if (info.client_port < kLeastPort || !client->called_for(info.client_port)) {
     why = "the client has not named this port";
-  } else if (streams_.full() || reactor_.fds_left() <= kSpareFds) {
+  } else if (streams_.full() || reactor_.fds_left() <= kEntrySpareFds) {
     why = "no descriptor left";
     code = CloseCode::limit;
   }
@@ -111,15 +110,6 @@ void DataPorts::on_channel_over(const Endpoint& endpoint) {
 }
 
 // ---- one of them
-
-Pulled DataPort::pull(const MutBytes* piece, int pieces) {
-  (void)piece, (void)pieces;
-  return {};
-}
-Taken DataPort::push(const Bytes* piece, int pieces) {
-  (void)piece, (void)pieces;
-  return {};
-}
 
 void DataPort::abort(CloseCode code) {
   (void)code;

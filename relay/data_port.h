@@ -27,11 +27,6 @@ class DataPort final : public Endpoint, private FdHandler, private TimerHandler,
   friend class DataPorts;
 
   // Endpoint: of a BIND, on which nothing is sent.
-  Pulled pull(const MutBytes* piece, int pieces) override;
-  Taken push(const Bytes* piece, int pieces) override;
-  void wants_changed() override {}
-  void opened() override {}
-  void end() override {}
   void done() override { die(); }
   void abort(CloseCode code) override;
   void describe(OpenInfo* info) override { info->local = at_; }

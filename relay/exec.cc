@@ -24,7 +24,6 @@ constexpr Duration kLinger = seconds(5);
 constexpr Duration kFailsWithin = seconds(1);
 constexpr int kNotExecutable = 126, kNotFound = 127;
 constexpr size_t kDropATurn = 65536;
-constexpr uint32_t kSpareFds = 8;  // as in stream.cc
 constexpr size_t kCommandPath = 200;
 
 // What is known of a command before sh(1) sees it: the absolute path of a program that is not there. 0 or errno.
@@ -84,7 +83,7 @@ bool Execs::too_many(const RelayTarget& target, const OpenInfo& info, TextBase& 
   }
   if (children_.full() || of_server >= target.max_programs) why.add("MAXIMA=delegated reached: as many programs run as may");
   else if (target.max_per_client != 0 && of_client >= target.max_per_client) why.add("MAXIMA=conpch reached");
-  else if (reactor_.fds_left() <= kSpareFds + 3) why.add("no descriptor left");
+  else if (reactor_.fds_left() <= kExitSpareFds + 3) why.add("no descriptor left");
   return why.size() > 0;
 }
 

@@ -40,7 +40,6 @@ class Exec final : public Endpoint, private FdHandler, private TimerHandler, pri
   Pulled pull(const MutBytes* piece, int pieces) override;
   Taken push(const Bytes* piece, int pieces) override;
   void wants_changed() override { update(); }
-  void opened() override {}
   void end() override;
   void done() override;
   void abort(CloseCode code) override;

@@ -5,10 +5,6 @@
 
 namespace smx {
 
-namespace {
-constexpr uint32_t kSpareFds = 8;  // less than listeners leave: a channel that was let in there is served here
-}
-
 void ExitDoor::on_open(Session& session, ChannelId id, const OpenInfo& info, Time now) {
   (void)now;
   CloseCode code = CloseCode::shutdown;
@@ -22,7 +18,7 @@ void ExitDoor::on_open(Session& session, ChannelId id, const OpenInfo& info, Tim
     if (router_.choose(info, session.mux().dialect(), &target)) {
       code = CloseCode::limit;
       if (target.udp && udp_ != nullptr && udp_->open(session, id, target, info)) return;
-      const bool room = !target.udp && !streams_.full() && streams_.reactor().fds_left() > kSpareFds;
+      const bool room = !target.udp && !streams_.full() && streams_.reactor().fds_left() > kExitSpareFds;
       if (room && find_relay(target.label).open(streams_, session, id, target, info)) return;
     }
   }

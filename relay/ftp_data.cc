@@ -141,16 +141,6 @@ void FtpLeg::opened() {
   connect_.start_at(server_, source_, limit_, *this);
 }
 
-// Nothing is taken before there is somebody to give it to: it waits in the channel, within its first credit.
-Pulled FtpLeg::pull(const MutBytes* piece, int pieces) {
-  (void)piece, (void)pieces;
-  return {};
-}
-Taken FtpLeg::push(const Bytes* piece, int pieces) {
-  (void)piece, (void)pieces;
-  return {};
-}
-
 void FtpLeg::on_connected(Fd fd, const Address& to, Time now) {
   (void)now;
   Stream* s = table_.streams_.make(static_cast<Fd&&>(fd));

@@ -39,9 +39,8 @@ class FtpLeg final : public DataDoor, private Endpoint, private ConnectOwner {
   enum class Step : uint8_t { none, binding, bound, calling, connecting, done, failed };
 
   // Endpoint
-  Pulled pull(const MutBytes* piece, int pieces) override;
-  Taken push(const Bytes* piece, int pieces) override;
-  void wants_changed() override {}
+  // pull() and push() are Endpoint's: nothing is taken before there is somebody to give it to; it waits in the channel,
+  // within its first credit.
   void opened() override;
   void end() override { end_seen_ = true; }
   void done() override { fail(CloseCode::reset); }

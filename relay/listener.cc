@@ -10,7 +10,6 @@ namespace smx {
 
 namespace {
 constexpr int kAcceptsATurn = 16;
-constexpr uint32_t kSpareFds = 16;        // for links, the resolver and the log
 constexpr Duration kPause = seconds(1);   // while no descriptor is left, and none is closed here
 // While clients wait for a channel of a 0.3 peer, lingering ones are looked for this often.
 constexpr Duration kRoomPause = millis(200);
@@ -71,7 +70,7 @@ void Listener::on_ready(int fd, uint8_t ready, Time now) {
       if (sessions_.channels() > 0) reactor_.timers().start(timer_, now + kRoomPause);
       return;
     }
-    if (streams_.full() || reactor_.fds_left() <= kSpareFds) {
+    if (streams_.full() || reactor_.fds_left() <= kEntrySpareFds) {
       LogLine(LogLevel::warning, "accept-paused").kv("at", local_).kv("reason", "no descriptor left");
       return pause(now);
     }

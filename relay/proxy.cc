@@ -17,7 +17,6 @@ namespace {
 // any other code it would lose that.
 constexpr Duration kLinger = seconds(120);
 constexpr int kStepsATurn = 16;
-constexpr uint32_t kSpareFds = 8;  // as in exit.cc
 }  // namespace
 
 // ---- the table
@@ -59,7 +58,7 @@ bool Proxies::open(Session& session, ChannelId id, const RelayTarget& target, co
     p = new (&proxies_[i]) ProxyStream(*this);
     p->memory_ = &memory_[i];
     p->connect_ = new (&connects_[i]) Connect(reactor_, resolver_);
-    p->connect_->leave_fds(kSpareFds);
+    p->connect_->leave_fds(kExitSpareFds);
   } else {
     LogLine(LogLevel::warning, "proxies-full").kv("session", session.number()).kv("client", info.client).kv("most", count_);
     return false;
@@ -292,7 +291,7 @@ void ProxyStream::start_connect() {
   Router& router = *table_.router_;
   if (!w.configured && !router.remittable(target_.rule, w.protocol, w.port, w.by_default))
     return fail(Failure::not_remittable, "not in REMITTABLE");
-  if (table_.reactor_.fds_left() <= kSpareFds) return fail(Failure::no_room, "no descriptor left");
+  if (table_.reactor_.fds_left() <= kExitSpareFds) return fail(Failure::no_room, "no descriptor left");
   known_.clear();
   Address known;
   if (router.known_host(target_.rule, w.host, &known)) append_ip(known_, known);

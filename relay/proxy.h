@@ -56,7 +56,6 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   Pulled pull(const MutBytes* piece, int pieces) override;
   Taken push(const Bytes* piece, int pieces) override;
   void wants_changed() override { kick(); }
-  void opened() override {}
   void end() override;
   void done() override;
   void abort(CloseCode code) override;

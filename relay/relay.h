@@ -16,6 +16,11 @@ namespace smx {
 
 class Streams;
 
+// Descriptors of the reactor that relays leave to links, the resolver and the log. Entries (listeners) leave more than
+// exits: a channel that was let in there is served here.
+constexpr uint32_t kEntrySpareFds = 16;
+constexpr uint32_t kExitSpareFds = 8;
+
 // Where a channel is to go, as the configuration says.
 struct RelayTarget {
   std::string_view label;  // the protocol's name: "telnet", "tcprelay"

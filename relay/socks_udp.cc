@@ -11,7 +11,6 @@
 namespace smx {
 
 namespace {
-constexpr uint32_t kSpareFds = 8;         // as for TCP channels: relay/exit.cc
 constexpr size_t kScratch = 65536;
 constexpr Duration kAgain = seconds(60);  // a name is looked up again
 constexpr int kTries = 8;                 // datagrams that one call passes over
@@ -128,7 +127,7 @@ void SocksFlow::send(std::string_view host, const Address& to, Bytes data) {
 int SocksFlow::socket_for(const Address& to) {
   Fd& fd = fd_[to.family == 6];
   if (fd.valid()) return fd.get();
-  if (table_.reactor_.fds_left() <= kSpareFds) return -1;
+  if (table_.reactor_.fds_left() <= kExitSpareFds) return -1;
   if (target_.source.family != 0 && target_.source.family != to.family) return -1;
   Address at = target_.source;
   at.family = to.family;

@@ -40,13 +40,9 @@ class SocksFlow final : public Endpoint, private FdHandler, private ResolveQuery
  private:
   friend class SocksFlows;
   // Endpoint
-  Pulled pull(const MutBytes*, int) override { return {}; }
-  Taken push(const Bytes*, int) override { return {}; }
   PulledDatagram pull_datagram(const MutBytes* piece, int pieces, size_t largest) override;
   void datagram(const Bytes* piece, int pieces) override;
   void wants_changed() override { update(); }
-  void opened() override {}
-  void end() override {}
   void done() override { abort(CloseCode::done); }
   void abort(CloseCode code) override;
   void describe(OpenInfo* info) override;

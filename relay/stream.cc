@@ -17,8 +17,6 @@ constexpr Duration kLinger = seconds(5);
 constexpr size_t kDropATurn = 65536;
 // What a client says in one piece is looked through for FTP's PORT and EPRT up to this size.
 constexpr size_t kSmallTalk = 1024;
-// For links, the resolver and the log, however many channels the peer opens. Less than listeners leave.
-constexpr uint32_t kSpareFds = 8;
 }  // namespace
 
 CloseCode close_code_of(const ConnectFailure& why) {
@@ -68,7 +66,7 @@ Connect* Streams::take_connect() {
   if (idle_connects_ > 0) return free_connects_[--idle_connects_];
   SMX_CHECK(fresh_connects_ < count_);  // there are as many as streams
   Connect* c = new (&connects_[fresh_connects_++]) Connect(reactor_, resolver_);
-  c->leave_fds(kSpareFds);
+  c->leave_fds(kExitSpareFds);
   return c;
 }
 

@@ -16,7 +16,6 @@ constexpr Duration kAgain = seconds(60);      // a name is looked up again
 constexpr Duration kRetry = seconds(5);       // one that was not found
 constexpr Duration kPeerPatience = seconds(2);  // what a server sends waits so long for SENT (0.3)
 constexpr int kTries = 8;                     // errors and cut datagrams that one call passes over
-constexpr uint32_t kSpareFds = 8;             // as for TCP channels: relay/exit.cc
 constexpr size_t kDropATurn = 65536;
 
 bool means_nobody(int error) { return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == EHOSTDOWN; }
@@ -165,12 +164,12 @@ ServerFlows::Server* ServerFlows::server(const RelayTarget& target, Time now) {
 
 bool ServerFlows::open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
   const Time now = reactor_.now();
-  if (used_ == most_ || (reactor_.fds_left() <= kSpareFds && used_ > 0)) {
+  if (used_ == most_ || (reactor_.fds_left() <= kExitSpareFds && used_ > 0)) {
     ++counts_.made_room;
     finish(*by_age_.front(), CloseCode::idle);
   }
   Server* s = server(target, now);
-  if (s == nullptr || reactor_.fds_left() <= kSpareFds) return false;
+  if (s == nullptr || reactor_.fds_left() <= kExitSpareFds) return false;
   ServerFlow* f = free_.front();
   if (f == nullptr) {
     SMX_CHECK(fresh_ < most_);

@@ -31,13 +31,9 @@ class ServerFlow final : public Endpoint, private FdHandler, private TimerHandle
   enum class State : uint8_t { free, looking, open };
 
   // Endpoint
-  Pulled pull(const MutBytes*, int) override { return {}; }
-  Taken push(const Bytes*, int) override { return {}; }
   PulledDatagram pull_datagram(const MutBytes* piece, int pieces, size_t largest) override;
   void datagram(const Bytes* piece, int pieces) override;
   void wants_changed() override { update(); }
-  void opened() override {}
-  void end() override {}
   void done() override { abort(CloseCode::done); }
   void abort(CloseCode code) override;
   void describe(OpenInfo* info) override;

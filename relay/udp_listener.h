@@ -33,13 +33,10 @@ class ClientFlow final : public Endpoint {
   enum class State : uint8_t { free, open, resting };
 
   // Endpoint
-  Pulled pull(const MutBytes*, int) override { return {}; }
-  Taken push(const Bytes*, int) override { return {}; }
   PulledDatagram pull_datagram(const MutBytes* piece, int pieces, size_t largest) override;
   void datagram(const Bytes* piece, int pieces) override;
   void wants_changed() override { stuck_ = false; }
   void opened() override;
-  void end() override {}
   void done() override;
   void abort(CloseCode code) override;
   void describe(OpenInfo* info) override;

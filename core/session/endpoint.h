@@ -15,17 +15,24 @@ class Session;
 class Endpoint {
  public:
   // As MuxEvents (core/mux/mux.h), which says what each means.
-  virtual Pulled pull(const MutBytes* piece, int pieces) = 0;
-  virtual Taken push(const Bytes* piece, int pieces) = 0;
+  // TCP only; an endpoint that leaves these alone has nothing to send yet, and takes nothing yet.
+  virtual Pulled pull(const MutBytes* piece, int pieces) {
+    (void)piece, (void)pieces;
+    return {};
+  }
+  virtual Taken push(const Bytes* piece, int pieces) {
+    (void)piece, (void)pieces;
+    return {};
+  }
+  virtual void end() {}
   // UDP only.
   virtual PulledDatagram pull_datagram(const MutBytes* piece, int pieces, size_t largest) {
     (void)piece, (void)pieces, (void)largest;
     return {};
   }
   virtual void datagram(const Bytes* piece, int pieces) { (void)piece, (void)pieces; }
-  virtual void wants_changed() = 0;
-  virtual void opened() = 0;
-  virtual void end() = 0;
+  virtual void wants_changed() {}
+  virtual void opened() {}
   virtual void done() = 0;
   virtual void abort(CloseCode code) = 0;
   virtual void describe(OpenInfo* info) = 0;
