@@ -122,13 +122,12 @@ int Reactor::sleep_ms(Duration longest) const {
   return static_cast<int>(ms > kLongestSleepMs ? kLongestSleepMs : ms);
 }
 
-// Fills `event`. While events come less than kAwake apart, the process stays awake between them and only lets others
+// Fills `event`, and sets the turn's time. While events come less than kAwake apart, the process stays awake between them and only lets others
 // run; the first longer pause ends that, so an idle daemon sleeps.
 int Reactor::wait_for(PollEvent* event, int ms) {
-  if (ms == 0) return poller_.wait(event, kEvents, 0);
-  const Time begin = read_clock();
+  const Time begin = ms > 0 ? read_clock() : Time{};
   int n = 0;
-  if (may_stay_awake_ && busy_) {
+  if (ms > 0 && may_stay_awake_ && busy_) {
     do {
       n = poller_.wait(event, kEvents, 0);
       if (n == 0) sched_yield();
@@ -136,7 +135,8 @@ int Reactor::wait_for(PollEvent* event, int ms) {
     if (n > 0) ++awake_;
   }
   if (n == 0) n = poller_.wait(event, kEvents, ms);
-  busy_ = read_clock() - begin < kAwake;
+  now_ = read_clock();
+  if (ms > 0) busy_ = now_ - begin < kAwake;
   return n;
 }
 
@@ -144,7 +144,6 @@ void Reactor::turn(Duration longest) {
   apply_wishes();
   PollEvent event[kEvents];
   const int n = wait_for(event, sleep_ms(longest));
-  now_ = read_clock();
   ++turns_;
   for (int i = 0; i < n; ++i) {
     const int fd = event[i].fd;
