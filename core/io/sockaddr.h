@@ -2,6 +2,7 @@
 #ifndef SOCKMUX_CORE_IO_SOCKADDR_H
 #define SOCKMUX_CORE_IO_SOCKADDR_H
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -44,6 +45,17 @@ inline Address from_sockaddr(const sockaddr_storage& in) {
     a.port = ntohs(s.sin6_port);
   }
   return a;
+}
+
+// Binds to `source`, unless that is none, and connects. 0 or errno; EINPROGRESS: on its way.
+inline int connect_from(int fd, const Address& source, const Address& to) {
+  sockaddr_storage s;
+  if (source.family != 0) {
+    const socklen_t n = to_sockaddr(source, &s);
+    if (::bind(fd, reinterpret_cast<const sockaddr*>(&s), n) < 0) return errno;
+  }
+  const socklen_t n = to_sockaddr(to, &s);
+  return ::connect(fd, reinterpret_cast<const sockaddr*>(&s), n) < 0 ? errno : 0;
 }
 
 }  // namespace smx

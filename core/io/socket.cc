@@ -48,20 +48,9 @@ Fd listen_tcp(const Address& at, int backlog, int* error) {
 Fd connect_tcp(const Address& to, const Address& source, int* error) {
   Fd fd = open_tcp(to, error);
   if (!fd.valid()) return fd;
-  sockaddr_storage s;
-  if (source.family != 0) {
-    const socklen_t n = to_sockaddr(source, &s);
-    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&s), n) < 0) {
-      *error = errno;
-      fd.reset();
-      return fd;
-    }
-  }
-  const socklen_t n = to_sockaddr(to, &s);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&s), n) < 0 && errno != EINPROGRESS && errno != EINTR) {
-    *error = errno;
-    fd.reset();
-  }
+  *error = connect_from(fd.get(), source, to);
+  if (*error == EINPROGRESS || *error == EINTR) *error = 0;  // goes on by itself
+  if (*error != 0) fd.reset();
   return fd;
 }
 

@@ -161,20 +161,8 @@ Fd listen_udp(const Address& at, int* error) {
 Fd connect_udp(const Address& to, const Address& source, int* error) {
   Fd fd = open_udp(to, kServerBuffer, error);
   if (!fd.valid()) return fd;
-  sockaddr_storage s;
-  if (source.family != 0) {
-    const socklen_t n = to_sockaddr(source, &s);
-    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&s), n) < 0) {
-      *error = errno;
-      fd.reset();
-      return fd;
-    }
-  }
-  const socklen_t n = to_sockaddr(to, &s);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&s), n) < 0) {
-    *error = errno;
-    fd.reset();
-  }
+  *error = connect_from(fd.get(), source, to);
+  if (*error != 0) fd.reset();
   return fd;
 }
 
