@@ -88,7 +88,6 @@ void set_log(const LogSetup& s) {
   setup = s;
   if (setup.to_syslog) openlog(setup.name, LOG_PID | LOG_NDELAY, setup.facility < 0 ? LOG_DAEMON : setup.facility);
 }
-const LogSetup& log_setup() { return setup; }
 bool log_wanted(LogLevel level) { return !setup.silent && level <= setup.least; }
 uint64_t log_suppressed() { return suppressed; }
 

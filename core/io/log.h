@@ -32,7 +32,6 @@ struct LogSetup {
   int facility = -1;       // syslog facility; -1: daemon
 };
 void set_log(const LogSetup& setup);
-const LogSetup& log_setup();
 bool log_wanted(LogLevel level);
 // How many lines were counted and not written since the start.
 uint64_t log_suppressed();
