@@ -269,15 +269,19 @@ $(BUILD)/e2e: $(E2E_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
 
 check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
 
+# What the tests need beside make (names as in tools/need.sh), installed or named
+TEST_NEEDS = c++ doctest cmp nm curl nginx ssh sshd socat \
+	vsftpd lftp ip openssl telnet nc ncat dig dnsmasq
+test-needs:
+	@sh tools/need.sh $(TEST_NEEDS)
+
 # All tests. The last line of the output is "N passed, N failed", summed over all.
-check:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat vsftpd lftp ip openssl telnet nc ncat dig dnsmasq
+check: test-needs
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
-e2e:
-	@sh tools/need.sh c++ doctest cmp nm curl nginx ssh sshd socat vsftpd lftp ip openssl telnet nc ncat dig dnsmasq
+e2e: test-needs
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 
@@ -355,4 +359,4 @@ help:
 	@echo 'Options: POLLER=epoll|poll SANITIZE=1 STATIC=1 WERROR=1 V=1 BUILD=folder'
 	@echo 'Variables: CC CXX AR STRIP CFLAGS CPPFLAGS CXXFLAGS LDFLAGS LDLIBS CROSS_COMPILE=mips-linux-gnu-'
 
-.PHONY: all daemon check check-programs e2e sim demo bench install install-strip uninstall static size dist clean help
+.PHONY: all daemon check check-programs test-needs e2e sim demo bench install install-strip uninstall static size dist clean help
