@@ -49,6 +49,7 @@ MUX_SRCS = \
 	core/mux/mux_bind.cc \
 	core/mux/mux_channels.cc \
 	core/mux/mux_datagram.cc \
+	core/mux/mux_line.cc \
 	core/mux/mux_search.cc \
 	core/mux/mux_session.cc \
 	core/mux/mux_tx.cc \
@@ -159,6 +160,7 @@ TEST_SRCS = \
 	tests/test_log.cc \
 	tests/test_mux.cc \
 	tests/test_mux03.cc \
+	tests/test_mux_line.cc \
 	tests/test_mux_search.cc \
 	tests/test_mux_session.cc \
 	tests/test_options.cc \

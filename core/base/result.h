@@ -28,6 +28,7 @@ enum class [[nodiscard]] Err : uint8_t {
   said_bye,           // the peer ended the link with BYE
   stale,              // an ask for a session that is older than another one that came before: a link given up, delivered late
   session_broken,     // what the peer says it has of the session is not what we have sent
+  unframed,           // a lossy line, and the peer's HELLO comes without frames
   busy,               // no place for another session
   moved,              // no fault: the link belongs to another session of ours, which takes it
   // time

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/check.h"
+#include "core/mux/packet.h"
 
 namespace smx {
 
@@ -52,6 +53,11 @@ size_t decode_cobs(uint8_t* data, size_t size) {
     if (code == 255 && at < size) return 0;  // a full block is the last one
   }
   return n;
+}
+
+// The length is a u16 whose first byte is 0x00, the text ends with NUL: its second byte and the text stand between zeros.
+bool is_bare_hello(const uint8_t* data, size_t size) {
+  return size > kHelloStamp && may_be_hello_stamp({data + 1, size - 1});
 }
 
 }  // namespace
@@ -106,6 +112,7 @@ LineDecoder::Got LineDecoder::take(Bytes* in) {
 }
 
 LineDecoder::Got LineDecoder::finish() {
+  bare_hello_ = is_bare_hello(held_, size_);
   const size_t n = decode_cobs(held_, size_);
   size_ = 0;
   if (n < kHead + kCrc || load32(held_ + n - kCrc) != crc32c(held_, n - kCrc)) return Got::bad;

@@ -50,6 +50,8 @@ class LineDecoder {
   Got take(Bytes* in);
   // Valid until the next call.
   const LineFrame& frame() const { return frame_; }
+  // The bad one looks like the HELLO of a peer that makes no frames.
+  bool was_bare_hello() const { return bare_hello_; }
   // A new line begins.
   void reset() { size_ = 0, skips_ = false; }
 
@@ -59,6 +61,7 @@ class LineDecoder {
   uint8_t held_[kLineFrame];
   size_t size_ = 0;
   bool skips_ = false;  // too long for a frame: noise until the next 0x00
+  bool bare_hello_ = false;
   LineFrame frame_;
 };
 

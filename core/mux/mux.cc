@@ -31,7 +31,7 @@ uint64_t Mux::arena_bytes(const MuxConfig& c) {
   const uint64_t blocks = c.memory_bytes / kBlock;
   const uint64_t map = c.accepts < 256u ? 256u : c.accepts;
   return slots * (sizeof(Channel) + sizeof(Timer*)) + map * sizeof(uint16_t) + blocks * (kBlock + sizeof(uint32_t)) + c.tx_ring +
-         c.rx_ring + kMaxPayload + 2 * kMaxDatagram + 1024;
+         c.rx_ring + kMaxPayload + 2 * kMaxDatagram + (c.lines ? sizeof(LineLink) : 0) + 1024;
 }
 
 bool Mux::init(const MuxConfig& config, Arena& arena) {
@@ -57,6 +57,10 @@ bool Mux::init(const MuxConfig& config, Arena& arena) {
   if (rx_datagram_ == nullptr || tx_datagram_ == nullptr || scratch_ == nullptr || rx == nullptr || tx == nullptr || next == nullptr || data == nullptr || theirs_ == nullptr ||
       timers_memory_ == nullptr || slots_ == nullptr)
     return false;
+  if (config.lines) {
+    line_ = arena.create<LineLink>();
+    if (line_ == nullptr) return false;
+  }
   if (guaranteed_bytes(config) > config.memory_bytes) return false;
   timers_.set_memory(timers_memory_, opens_ + theirs_slots_);
   pool_ = BlockPool(data, next, blocks);
@@ -118,13 +122,14 @@ void Mux::link_up(const LinkStart& start, Time now) {
   SMX_CHECK(state_ == State::down);
   reset_link();
   start_ = start;
-  pace_ = pace_of(start.rate);
-  scheduler_.set_quantum(start.rate == 0 ? Scheduler::kQuantum : static_cast<int32_t>(pace_.largest));
+  pace_ = start.lossy ? pace_of_lossy(start.rate) : pace_of(start.rate);
+  scheduler_.set_quantum(start.rate == 0 && !start.lossy ? Scheduler::kQuantum : static_cast<int32_t>(pace_.largest));
   nonce_ = (load32(start.random) & 0x7fffffff) | (config_.asks || start.asks ? 0x80000000u : 0u);
   state_ = State::hello;
   hello_due_ = true;
   last_rx_ = waits_since_ = now;
-  handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
+  if (start.lossy) begin_line(now);
+  begin_handshake(now);
   if (start.repeat) hello_again_at_ = now + kHelloRepeat + pace_.patience;
   if (next_hello_size_ > 0 && start.search) {
     const Bytes hello{next_hello_, next_hello_size_};
@@ -133,8 +138,14 @@ void Mux::link_up(const LinkStart& start, Time now) {
   }
 }
 
+// The peer's next packet is due. Nobody knows when somebody comes to the other end of a line: there is no limit.
+void Mux::begin_handshake(Time now) {
+  if (!start_.lossy) handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
+}
+
 void Mux::go_up(Time now) {
   state_ = State::up;
+  if (start_.lossy) line_->high = sent_;
   handshake_deadline_ = hello_again_at_ = kNever;
   last_rx_ = now;
   ring_open_ = true;
@@ -189,11 +200,11 @@ Err Mux::on_hello(Bytes payload, Time now) {
     peer_nonce_ = word.nonce;
     state_ = nonce_ > peer_nonce_ ? State::ask : State::wait;
     settings_due_ = state_ == State::ask;
-    hello_again_at_ = kNever;
-    handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
+    if (!start_.lossy) hello_again_at_ = kNever;
+    begin_handshake(now);
     return Err::none;
   }
-  if (config_.proto == MuxConfig::Proto::v1) {
+  if (config_.proto == MuxConfig::Proto::v1 || start_.lossy) {
     if (!start_.search) return Err::wrong_dialect;
     wrong_dialect_ = true;  // or the rest of an earlier run: the deadline decides
     return Err::none;
@@ -202,19 +213,35 @@ Err Mux::on_hello(Bytes payload, Time now) {
   dialect_ = Dialect::v03;
   state_ = State::hellook;
   hellook_due_ = 1;  // however many came
-  handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
+  begin_handshake(now);
   if (start_.search) hello_again_at_ = now + kHelloAgain + pace_.patience;
   return Err::none;
 }
 
 // ---- bytes from the link
 
-int Mux::rx_space(MutBytes out[2]) const { return rx_.view(rx_.tail(), rx_.room(), out); }
+int Mux::rx_space(MutBytes out[2]) const {
+  if (!start_.lossy) return rx_.view(rx_.tail(), rx_.room(), out);
+  out[0] = {line_->in, sizeof line_->in};
+  return 1;
+}
 
 Err Mux::received(size_t n, Time now) {
-  rx_.append(n);
   stats_.rx_bytes += n;
+  if (start_.lossy) return received_line(n, now);
+  rx_.append(n);
   return parse(now);
+}
+
+// One packet, whose header is header_, of the dialect of the moment.
+Err Mux::take_packet(Bytes payload, bool known, Run& run, Time now) {
+  ++stats_.rx_packets;
+  if (state_ == State::hello) return header_.type == static_cast<uint8_t>(Type::hello) ? on_hello(payload, now) : Err::bad_state;
+  if (!known) {
+    ++stats_.skipped_packets;
+    return header_.version == kNumbered && state_ != State::up && state_ != State::closing ? Err::bad_state : Err::none;
+  }
+  return dialect_ == Dialect::v1 ? packet_v1(header_, payload, run, now) : packet_v03(header_, payload, run, now);
 }
 
 Err Mux::parse(Time now) {
@@ -235,12 +262,12 @@ Err Mux::parse(Time now) {
     bool known = true;
     const bool v1 = dialect_ == Dialect::v1 && state_ != State::hello;  // HELLO is one of 0.3
     e = check_header(header_, v1 ? Dialect::v1 : Dialect::v03, &known);
+    if (e == Err::none && start_.lossy && header_.version != kNumbered) e = Err::bad_version;
     if (e != Err::none) break;
     const size_t total = kHeader + header_.length;
     if (rx_.used() < total) break;
     last_rx_ = now;
     echo_deadline_ = kNever;
-    ++stats_.rx_packets;
     MutBytes part[2];
     const int parts = rx_.view(rx_.head() + kHeader, header_.length, part);
     Bytes payload{parts > 0 ? part[0].data : scratch_, header_.length};
@@ -251,16 +278,7 @@ Err Mux::parse(Time now) {
     }
     run.part = part;
     run.parts = parts;
-    if (state_ == State::hello) {
-      e = header_.type == static_cast<uint8_t>(Type::hello) ? on_hello(payload, now) : Err::bad_state;
-    } else if (!known) {
-      ++stats_.skipped_packets;
-      if (header_.version == kNumbered && state_ != State::up && state_ != State::closing) e = Err::bad_state;
-    } else if (dialect_ == Dialect::v1) {
-      e = packet_v1(header_, payload, run, now);
-    } else {
-      e = packet_v03(header_, payload, run, now);
-    }
+    e = take_packet(payload, known, run, now);
     if (e == Err::none && dialect_ == Dialect::v1 && header_.version == kNumbered) rx_numbered_ += total;
     rx_.release(rx_.head() + total);
   }
@@ -316,7 +334,7 @@ void Mux::keep(Channel& c, const Bytes* piece, int pieces, size_t skip) {
 // Only whole packets are signs of life. While one is coming over a slow line it is given the time that it takes there, once.
 Duration Mux::arriving() const {
   constexpr Duration kMost = seconds(60);
-  if (start_.rate == 0 || rx_.used() < kHeader) return Duration{0};
+  if (start_.rate == 0 || start_.lossy || rx_.used() < kHeader) return Duration{0};
   const Duration takes{static_cast<int64_t>((kHeader + uint64_t{header_.length}) * 1000000 / start_.rate)};
   return takes < kMost ? takes : kMost;
 }
@@ -338,7 +356,8 @@ Time Mux::deadline() const {
   if (state_ == State::down || state_ == State::hello) {
     return earlier(earlier(earlier(timers_.next(), handshake_deadline_), hello_again_at_), hold_deadline_);
   }
-  return earlier(earlier(timers_.next(), earlier(handshake_deadline_, hello_again_at_)), earlier(ack_deadline_, ping_deadline()));
+  const Time line = start_.lossy ? line_deadline() : kNever;
+  return earlier(earlier(timers_.next(), earlier(handshake_deadline_, hello_again_at_)), earlier(earlier(ack_deadline_, line), ping_deadline()));
 }
 
 Err Mux::tick(Time now) {
@@ -346,8 +365,10 @@ Err Mux::tick(Time now) {
   // Not between ask and answer: the two must mean the same session.
   if (hold_deadline_ <= now && (state_ == State::down || state_ == State::hello)) end_session(now);
   if (state_ == State::down) return Err::none;
-  if (handshake_deadline_ <= now) return wrong_dialect_ ? Err::wrong_dialect : Err::handshake_timeout;
-  if (hello_again_at_ <= now) {
+  if (handshake_deadline_ <= now) return start_.lossy ? Err::unframed : wrong_dialect_ ? Err::wrong_dialect : Err::handshake_timeout;
+  if (start_.lossy) {
+    tick_line(now);
+  } else if (hello_again_at_ <= now) {
     const bool alone = state_ == State::hello;
     hello_again_at_ = alone ? now + kHelloRepeat + pace_.patience : kNever;
     hello_due_ = true;

@@ -21,8 +21,10 @@
 // Datagrams use no credit: one that has come whole is given to its owner at once, who sends or drops it; one to be sent is
 // read when the ring has room. A large one travels in pieces, none of another in between: one buffer each way is enough.
 //
+// On a lossy line everything travels in frames (mux_line.cc): what they bring is put into the rx ring as a stream link would.
+//
 // Read next: channel.h, mux.cc (the link), mux_session.cc (what outlives it), mux_channels.cc, mux_datagram.cc, mux_tx.cc,
-// mux_v03.cc, mux_v1.cc and mux_bind.cc (the dialects). Source of every rule: sockmux(7).
+// mux_line.cc, mux_v03.cc, mux_v1.cc and mux_bind.cc (the dialects). Source of every rule: sockmux(7).
 #ifndef SOCKMUX_CORE_MUX_MUX_H
 #define SOCKMUX_CORE_MUX_MUX_H
 
@@ -37,6 +39,7 @@
 #include "core/base/ring.h"
 #include "core/base/timer.h"
 #include "core/mux/channel.h"
+#include "core/mux/line_link.h"
 #include "core/mux/packet.h"
 #include "core/mux/scheduler.h"
 
@@ -147,6 +150,7 @@ struct MuxConfig {
   Duration ping_interval = seconds(60);
   Duration hold = seconds(0);        // a session without a link is kept so long, if the peer does the same; 0: never; to 65535 s
   Duration linger = seconds(30);     // 0.3: silence after the client's end of file before CLOSE
+  bool lines = true;                 // there may be links with LinkStart::lossy
 };
 
 // What is new at each link: the time of day for HELLO ("YYYYMMDD-HHMMSS.uuuuuu") and fresh random bytes.
@@ -158,6 +162,7 @@ struct LinkStart {
   bool asks = false;     // this side proposes the session, whatever the peer does (MuxConfig::asks: on each link)
   bool repeat = false;   // with search: HELLO is said each second until the peer's has come, and once more in answer to it
   bool search = false;   // bytes that are none of the peer's may come before its HELLO, and between it and SETTINGS
+  bool lossy = false;    // a line that flips and drops bytes: frames. With search; never 0.3
 };
 
 // A link whose ask belongs to the session of another mux, on its way there.
@@ -175,6 +180,8 @@ struct MuxStats {
   uint64_t rx_datagrams = 0, tx_datagrams = 0;
   uint64_t empty_datagrams = 0;  // 0.3: of no bytes, which its SEND cannot carry; dropped
   uint64_t late_datagrams = 0;   // came for a channel that had ended here
+  uint64_t bad_frames = 0;       // lossy lines: broken ones, or noise
+  uint64_t frames_again = 0;     // and those that had to be sent again
 };
 
 // What a link of a known rate changes, so that a key press is not behind seconds of bulk. Unknown: nothing.
@@ -184,8 +191,11 @@ struct Pace {
   size_t unsent;        // data are pulled while no more than this waits unsent in the ring; what is pulled comes on top
   size_t packet;        // 0.3: the largest packet that we ask for: 250 ms of line, since 4 of them may be on their way; 129..kMaxPacket
   Duration patience;    // what the line's own time adds to every deadline of the peer's
+  size_t frame = 0;     // lossy line: line bytes of a frame at most, 96..kLineFrame
+  size_t frames = 0;    // and how many are made at once
 };
 Pace pace_of(uint32_t rate);
+Pace pace_of_lossy(uint32_t rate);
 
 class Mux final : private TimerHandler {
  public:
@@ -255,7 +265,9 @@ class Mux final : private TimerHandler {
   void gather(Time now);
   // What is to be written next; how many pieces.
   int tx_pending(Bytes out[kTxPieces]) const;
-  bool tx_idle() const { return ctl_size_ == ctl_sent_ && (!ring_open_ || sent_ == tx_.tail()); }
+  bool tx_idle() const {
+    return ctl_size_ == ctl_sent_ && (!ring_open_ || sent_ == tx_.tail()) && !(start_.lossy && line_->writes());
+  }
   void sent(size_t n);
 
   // ---- time
@@ -361,7 +373,9 @@ class Mux final : private TimerHandler {
   Time ping_deadline() const;
   Duration arriving() const;
   void go_up(Time now);
+  void begin_handshake(Time now);
   Err on_hello(Bytes payload, Time now);
+  Err take_packet(Bytes payload, bool known, Run& run, Time now);
   enum class Found : uint8_t { no, part, whole };
   Found find_start();
   Err hello_again(Bytes payload, Time now);
@@ -404,6 +418,22 @@ class Mux final : private TimerHandler {
   uint32_t credit_to_give(Channel& c, Time now);
   void timer_v1(Channel& c, Time now);
   void up_v1(Time now);
+
+  // mux_line.cc
+  void begin_line(Time now);
+  Err received_line(size_t n, Time now);
+  Err take_frame(const LineFrame& frame, Time now);
+  Err take_unnumbered(Bytes packets, Time now);
+  void ask_again(Time now);
+  Err send_again(uint64_t from);
+  void make_frames(Time now);
+  size_t line_target() const { return pace_.frames * (line_->frame - kLineOverhead); }
+  size_t numbered_for(size_t room) const;
+  Duration line_turn() const;
+  void ack_moved(Time now);
+  Time line_deadline() const;
+  void tick_line(Time now);
+  void find_frame_end();
 
   MuxEvents& events_;
   MuxConfig config_;
@@ -473,6 +503,8 @@ class Mux final : private TimerHandler {
   char peer_name_[64] = {};
   Duration hold_;                // the smaller one of both sides
   Time hold_deadline_ = kNever;  // without a link
+
+  LineLink* line_ = nullptr;     // MuxConfig::lines
 
   // unnumbered packets: made from these when ctl_ is empty
   bool hello_due_ = false, settings_due_ = false, setopt_due_ = false, echo_due_ = false, ack_due_ = false;

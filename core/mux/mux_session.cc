@@ -89,6 +89,11 @@ Err Mux::settings_v1(Bytes payload, Time now) {
   if (load32(payload.data) != nonce_) return Err::none;  // belongs to an earlier link
   const Err e = parse_settings(payload, &s);
   if (e != Err::none) return e;
+  if (start_.lossy && ring_open_) {
+    // Said again, since the answer may have been lost: it is the same one. The asker gets but one.
+    if (s.has_attempt && nonce_ < peer_nonce_ && s.attempt == peer_attempt_) settings_due_ = true;
+    return Err::none;
+  }
   if (state_ == State::wait) {
     if (!s.has_attempt) return Err::bad_field;
     switch (events_.on_ask(s)) {
@@ -100,7 +105,7 @@ Err Mux::settings_v1(Bytes payload, Time now) {
       case AskAnswer::busy: bye(ByeCode::busy); return Err::busy;
     }
   }
-  if (state_ != State::ask || settings_due_) return Err::bad_state;
+  if (state_ != State::ask || (settings_due_ && !start_.lossy)) return Err::bad_state;
   if (has_session(s.session)) {
     confirmed_ = true;
     return resume_session(s.received, now);

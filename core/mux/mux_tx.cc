@@ -21,6 +21,7 @@ constexpr size_t kPullRoom = 2048;
 constexpr int kFrames = 8;
 constexpr int kGrants = 64;  // turns of data in one gather(), not counting those that found nothing
 constexpr size_t kControlRoom = 1024;  // ring room that the control of one channel may need
+constexpr Duration kEchoAgain = seconds(3);  // lossy line: the first one may be lost
 constexpr size_t kSparseLeaves = 4096;  // ring room that is for control alone
 
 // Bytes that `span` is worth at `rate`, within limits.
@@ -46,6 +47,7 @@ Pace pace_of(uint32_t rate) {
 
 void Mux::gather(Time now) {
   if (state_ == State::down) return;
+  if (start_.lossy && line_->writes()) return;
   if (handshake_due()) fill_ctl(now);
   // Nothing goes into the ring before the handshake has gone into ctl_, which is written first.
   const bool was_idle = tx_.used() == 0;
@@ -62,6 +64,7 @@ void Mux::gather(Time now) {
   }
   if (was_idle && tx_.used() > 0) waits_since_ = now;
   fill_ctl(now);
+  if (start_.lossy) make_frames(now);
 }
 
 void Mux::gather_control(Time now) {
@@ -81,18 +84,25 @@ void Mux::gather_control(Time now) {
 void Mux::gather_data(Time now) {
   const size_t most = tx_.capacity() / 8 * 7;
   const bool slow = start_.rate != 0;
+  constexpr size_t kFrameRoom = kHeader + 32;  // less is not worth a packet
+  const size_t target = start_.lossy ? line_target() : 0;
   for (int grants = 0; grants < kGrants;) {
     const size_t unsent = static_cast<size_t>(tx_.tail() - sent_);
-    const bool full = (slow ? unsent > pace_.unsent : unsent + kPullRoom > kUnsent) || tx_.used() + kPullRoom > most;
+    const bool enough = start_.lossy ? unsent + kFrameRoom > target : slow ? unsent > pace_.unsent : unsent + kPullRoom > kUnsent;
+    const bool full = enough || tx_.used() + kPullRoom > most;
     if (full && tx_.room() < kPullRoom + kSparseLeaves) return;
     size_t bulk = kPullRoom;
-    if (slow) bulk = kHeader + pace_.largest;
+    if (start_.lossy) bulk = full ? kHeader + pace_.largest : target - unsent;
+    else if (slow) bulk = kHeader + pace_.largest;
     else if (!full) bulk = kUnsent - unsent < most - tx_.used() ? kUnsent - unsent : most - tx_.used();
     if (tx_pieces_size_ > 0 && !full) {
       put_pieces(bulk);
       continue;
     }
-    Channel* c = full ? scheduler_.next_sparse() : scheduler_.next();
+    Channel* c = full || start_.lossy ? scheduler_.next_sparse() : scheduler_.next();
+    const bool sparse = c != nullptr;
+    // A frame arrives as a whole: one that holds something quiet is not made longer by bulk, but now and then.
+    if (!full && start_.lossy && !sparse && line_->may_grow()) c = scheduler_.next();
     if (c == nullptr) return;
     if (!may_send(*c) || send_room(*c) == 0) {
       scheduler_.remove(*c);
@@ -105,6 +115,7 @@ void Mux::gather_data(Time now) {
     Pulled::State state = Pulled::State::more;
     const size_t n = pull(*c, bulk, now, &state);
     if (n > 0) ++grants;
+    if (start_.lossy && sparse && n > 0 && n < pace_.largest) line_->short_one = true;
     if (n == 0 && state == Pulled::State::more) state = Pulled::State::empty;
     if (state == Pulled::State::error) {
       detach(*c);
@@ -235,7 +246,15 @@ void Mux::fill_ctl(Time now) {
     put_ctl(kVersion03, Type::setopt, kNone03, size, sizeof size);
     put_ctl(kVersion03, Type::setopt, kNone03, data, sizeof data);
   }
-  if (ack_due_ && rx_numbered_ > rx_acked_) {
+  if (start_.lossy) {
+    if (ack_due_ && ring_open_) line_->ack_due = true;  // each frame has an ack
+    if (line_->repeat_due) {
+      line_->repeat_due = false;
+      uint8_t payload[8];
+      store64(payload, rx_numbered_ + rx_.used());
+      put_ctl(kUnnumbered, Type::repeat, kNone, payload, sizeof payload);
+    }
+  } else if (ack_due_ && rx_numbered_ > rx_acked_) {
     uint8_t payload[8];
     store64(payload, rx_numbered_);
     put_ctl(kUnnumbered, Type::ack, kNone, payload, sizeof payload);
@@ -255,6 +274,7 @@ void Mux::fill_ctl(Time now) {
     echo_due_ = false;
     if (echo_deadline_ == kNever) echo_deadline_ = now + (dialect_ == Dialect::v1 ? seconds(10) : seconds(30)) + pace_.patience;
     echo_sent_ = now;
+    if (start_.lossy) line_->echo_again_at = now + kEchoAgain;
     if (dialect_ == Dialect::v1) {
       uint8_t payload[8];
       store64(payload, static_cast<uint64_t>(now.us));
@@ -272,9 +292,21 @@ void Mux::fill_ctl(Time now) {
   }
 }
 
+void Mux::find_frame_end() {
+  while (frame_end_ < sent_) {
+    uint8_t raw[kHeader];
+    tx_.copy_out(frame_end_, raw, kHeader);
+    frame_end_ += kHeader + load16(raw + 6);
+  }
+}
+
 // Ring bytes up to the end of the packet that is being written, then ctl_, then the rest of the ring.
 int Mux::tx_pending(Bytes out[kTxPieces]) const {
   int pieces = 0;
+  if (start_.lossy) {
+    if (line_->writes()) out[pieces++] = {line_->out + line_->out_sent, line_->out_size - line_->out_sent};
+    return pieces;
+  }
   MutBytes part[2];
   const auto add_ring = [&](uint64_t from, uint64_t to) {
     const int parts = tx_.view(from, static_cast<size_t>(to - from), part);
@@ -294,6 +326,11 @@ int Mux::tx_pending(Bytes out[kTxPieces]) const {
 
 void Mux::sent(size_t n) {
   stats_.tx_bytes += n;
+  if (start_.lossy) {
+    SMX_CHECK(n <= line_->out_size - line_->out_sent);
+    line_->out_sent += n;
+    return;
+  }
   const auto take_ring = [&](uint64_t limit) {
     const size_t k = n < limit - sent_ ? n : static_cast<size_t>(limit - sent_);
     sent_ += k;
@@ -307,11 +344,7 @@ void Mux::sent(size_t n) {
   }
   if (ring_open_) take_ring(tx_.tail());
   SMX_CHECK(n == 0);
-  while (frame_end_ < sent_) {
-    uint8_t raw[kHeader];
-    tx_.copy_out(frame_end_, raw, kHeader);
-    frame_end_ += kHeader + load16(raw + 6);
-  }
+  find_frame_end();
   // 0.3 keeps nothing once it is written; 1 keeps numbered packets until ACK.
   if (dialect_ != Dialect::v1) tx_.release(sent_);
 }

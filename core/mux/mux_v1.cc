@@ -24,7 +24,8 @@ void Mux::up_v1(Time now) {
 // ACK frees the ring. It always falls on a packet's end.
 Err Mux::ack_v1(uint64_t position) {
   if (position < tx_.head()) return Err::none;
-  if (position > sent_) return Err::bad_ack;
+  const uint64_t high = start_.lossy && ring_open_ ? line_->high : sent_;
+  if (position > high) return Err::bad_ack;
   uint64_t at = tx_.head();
   while (at < position) {
     uint8_t raw[kHeader];
@@ -32,6 +33,9 @@ Err Mux::ack_v1(uint64_t position) {
     at += kHeader + load16(raw + 6);
   }
   if (at != position) return Err::bad_ack;
+  // What was to be sent again may have arrived all the same.
+  if (sent_ < position) sent_ = position;
+  if (frame_end_ < position) frame_end_ = position;
   tx_.release(position);
   return Err::none;
 }
@@ -45,7 +49,10 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
         if (parse_hello_word(payload).nonce == peer_nonce_) return Err::none;
         return hello_again(payload, now);
       case Type::settings: return settings_v1(payload, now);
-      case Type::ack: return state_ == State::up || state_ == State::closing ? ack_v1(load64(payload.data)) : Err::bad_state;
+      case Type::ack:
+        if (start_.lossy) return Err::bad_type;  // each frame has one
+        return state_ == State::up || state_ == State::closing ? ack_v1(load64(payload.data)) : Err::bad_state;
+      case Type::repeat: return start_.lossy && ring_open_ ? send_again(load64(payload.data)) : Err::bad_type;
       case Type::echo:
         if (state_ != State::up && state_ != State::closing) return Err::bad_state;
         memcpy(echook_, payload.data, 8);
@@ -63,7 +70,7 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
         peer_bye_ = payload.data[0];
         return Err::said_bye;
       case Type::hellook: return state_ == State::up ? Err::bad_state : Err::none;
-      default: return Err::bad_type;  // REPEAT is for lossy lines
+      default: return Err::bad_type;
     }
   }
   if (!ring_open_) return Err::bad_state;
@@ -244,6 +251,7 @@ void Mux::emit_v1(Channel& c, Time now) {
   uint8_t payload[128];  // CONNECT takes 58 at most
   const uint8_t due = c.due;
   c.due = 0;
+  if (start_.lossy && (due & ~(kDueCredit | kDueRefund)) != 0) line_->short_one = true;
   const uint16_t said = c.mine ? c.number : kNone;
   const uint16_t raid = c.mine ? kNone : c.number;
   const auto put = [&](Type type, size_t n) {

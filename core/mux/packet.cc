@@ -177,6 +177,16 @@ Err parse_count(Bytes payload, uint32_t* out) {
 
 // ---- HELLO
 
+bool may_be_hello_stamp(Bytes text) {
+  static constexpr char kShape[] = "dddddddd-dddddd.dddddd ";
+  static_assert(sizeof kShape - 1 == kHelloStamp, "the stamp and a blank");
+  for (size_t i = 0; i < text.size && i < kHelloStamp; ++i) {
+    const char c = static_cast<char>(text.data[i]);
+    if (kShape[i] == 'd' ? !is_digit(c) : c != kShape[i]) return false;
+  }
+  return true;
+}
+
 HelloWord parse_hello_word(Bytes payload) {
   std::string_view text = as_text(payload);
   text = text.substr(0, text.find('\0'));

@@ -105,6 +105,9 @@ Err parse_count(Bytes payload, uint32_t* out);
 
 // "YYYYMMDD-HHMMSS.uuuuuu host smx/1:xxxxxxxx" NUL.
 constexpr size_t kHelloText = 63;
+constexpr size_t kHelloStamp = 23;
+// Can a HELLO's text begin so? YYYYMMDD-HHMMSS.uuuuuu and a blank, as far as `text` goes.
+bool may_be_hello_stamp(Bytes text);
 struct HelloWord {
   bool present = false;
   uint32_t version = 0;

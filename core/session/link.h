@@ -41,7 +41,7 @@ class Link {
   virtual bool clean_start() const { return true; }
   // What is written before the peer is there is lost (a line): HELLO is said again until it has answered.
   virtual bool forgets() const { return false; }
-  // A line that may change or drop bytes, and needs framing for that (a tty).
+  // A line that may change or drop bytes: everything travels in frames, and what is lost is sent again (a tty).
   virtual bool lossy() const = 0;
   // Bytes a second that it carries, 0: unknown.
   virtual uint32_t rate() const = 0;

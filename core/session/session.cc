@@ -104,6 +104,7 @@ void Session::attach(Link& link, Time now) {
   start.attempt = (process_random_ & 0xffffffff) << 32 | ++attempts_;
   start.rate = link.rate();
   start.search = !link.clean_start();
+  start.lossy = link.lossy();
   start.asks = start.search ? mux_.held() : dialer_ != nullptr;
   start.repeat = link.forgets();
   mux_.link_up(start, now);

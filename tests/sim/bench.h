@@ -134,6 +134,7 @@ class Bench : public smx::MuxEvents {
   uint64_t numbered = 0;             // bytes of whole numbered packets that the mux has written to this link
   uint32_t rate = 0;                 // of the next link
   bool is_line = false;              // and is it a line that forgets
+  bool is_lossy = false;             // which needs frames
   bool refuse_at_once = false;
   bool accept_at_once = false;
   bool search = false;               // links on which HELLO must be searched for
@@ -154,6 +155,7 @@ class Bench : public smx::MuxEvents {
     s.rate = rate;
     s.repeat = is_line;
     s.search = search || is_line;
+    s.lossy = is_lossy;
     mux.link_up(s, now);
     unread_.clear();
     numbered = 0;

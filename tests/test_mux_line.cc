@@ -1,0 +1,431 @@
+// Lossy lines: whatever a line does to the bytes, they arrive once, whole and in order. Rules: sockmux(7), "Lossy lines".
+// Read next: core/mux/mux_line.cc; test_line.cc for the frames alone.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "core/mux/line.h"
+#include "tests/sim/noisy.h"
+
+using namespace smx;
+using namespace bench;
+
+namespace {
+
+MuxConfig config(const char* host) {
+  MuxConfig c;
+  c.hold = seconds(60);
+  c.opens = c.accepts = 20;
+  c.memory_bytes = 2u << 20;
+  c.tx_ring = c.rx_ring = 64 * 1024;
+  strcpy(c.host, host);
+  return c;
+}
+
+Data pattern(uint64_t stream, size_t size) {
+  Data d(size, '\0');
+  for (size_t i = 0; i < size; ++i) d[i] = static_cast<char>(sim::pattern(stream, i));
+  return d;
+}
+
+struct Two : NoisyLine {
+  explicit Two(uint32_t rate = 11520, uint64_t seed = 1) : NoisyLine(seed, rate, config("a"), config("b")) {}
+  Bench& a() { return (*this)[0]; }
+  Bench& b() { return (*this)[1]; }
+  bool up() { return a().mux.up() && b().mux.up(); }
+  bool come_up(Duration limit = seconds(20)) {
+    return run(limit, [&] { return up(); });
+  }
+  // A channel of A that both ends know.
+  ChannelId open() {
+    const ChannelId id = a().open("?");
+    REQUIRE(run(seconds(60), [&] { return b().log.find("open") != std::string::npos && b().at(b().opened).in == "?"; }));
+    b().at(b().opened).in.clear();
+    return id;
+  }
+};
+
+// One frame of a hand-made peer.
+Data frame(uint64_t off, uint64_t ack, const Data& unnumbered, const Data& numbered = "") {
+  uint8_t out[kLineFrame];
+  LineFrame f;
+  f.off = static_cast<uint16_t>(off);
+  f.ack = static_cast<uint16_t>(ack);
+  f.unnumbered = {reinterpret_cast<const uint8_t*>(unnumbered.data()), unnumbered.size()};
+  f.numbered = {reinterpret_cast<const uint8_t*>(numbered.data()), numbered.size()};
+  return Data(reinterpret_cast<char*>(out), encode_line(f, out));
+}
+
+struct Heard {
+  uint16_t off, ack;
+  Data unnumbered, numbered;
+};
+std::vector<Heard> frames(const Data& line) {
+  LineDecoder d;
+  std::vector<Heard> out;
+  Bytes in{reinterpret_cast<const uint8_t*>(line.data()), line.size()};
+  for (;;) {
+    const LineDecoder::Got got = d.take(&in);
+    if (got == LineDecoder::Got::nothing) return out;
+    REQUIRE(got == LineDecoder::Got::frame);
+    const LineFrame& f = d.frame();
+    out.push_back({f.off, f.ack, Data(reinterpret_cast<const char*>(f.unnumbered.data), f.unnumbered.size),
+                   Data(reinterpret_cast<const char*>(f.numbered.data), f.numbered.size)});
+  }
+}
+
+Data hello(const char* word = " smx/1:00000001", const char* stamp = "20261123-085921.114471") {
+  return packet(kVersion03, Type::hello, kNone, kNone, std::string(stamp) + " peer" + word + std::string(1, '\0'));
+}
+
+// A mux on a line whose other end is made by hand: it answers.
+struct Alone {
+  Alone() : e(config("a")) {
+    e.is_line = e.is_lossy = e.accept_at_once = true;
+    e.rate = 960;
+    e.up();
+  }
+  void up() {
+    const std::vector<Heard> first = frames(e.write_all());
+    REQUIRE(first.size() == 1);
+    const HelloWord word = parse_hello_word({reinterpret_cast<const uint8_t*>(first[0].unnumbered.data()) + kHeader, first[0].unnumbered.size() - kHeader});
+    REQUIRE(word.present);
+    nonce = word.nonce;
+    CHECK(e.feed(frame(0, 0, hello())) == Err::none);
+    CHECK(types(frames(e.write_all()).back().unnumbered) == "10");
+    CHECK(e.feed(frame(0, 0, settings())) == Err::none);
+    REQUIRE(e.mux.up());
+    (void)e.write_all();
+  }
+  Data settings() const {
+    Settings s;
+    s.answered_nonce = nonce;
+    memset(s.session, 7, sizeof s.session);
+    s.credit = 4096;
+    s.channels = 100;
+    s.hold_s = 60;
+    s.has_attempt = nonce < 1;
+    uint8_t payload[230];
+    const size_t n = make_settings(s, payload, sizeof payload);
+    return packet(kUnnumbered, Type::settings, kNone, kNone, Data(reinterpret_cast<char*>(payload), n));
+  }
+  Bench e;
+  uint32_t nonce = 0;
+};
+
+}  // namespace
+
+TEST_SUITE_BEGIN("lossy");
+
+TEST_CASE("lossy: two sides come up, data go both ways, and an end of each") {
+  Two t;
+  t.both();
+  REQUIRE(t.come_up());
+  const ChannelId id = t.a().open(pattern(1, 5000), true);
+  REQUIRE(t.run(seconds(30), [&] { return t.b().at(t.b().opened).in.size() == 5000; }));
+  CHECK(t.b().at(t.b().opened).in == pattern(1, 5000));
+  t.b().send(t.b().opened, pattern(2, 3000), true);
+  REQUIRE(t.run(seconds(30), [&] { return t.a().log.find("done") != std::string::npos && t.b().log.find("done") != std::string::npos; }));
+  CHECK(t.a().at(id).in == pattern(2, 3000));
+  CHECK(t.run(seconds(5), [&] { return t.a().mux.channels() + t.b().mux.channels() == 0; }));
+  CHECK(t.a().mux.stats().bad_frames == 0);
+  CHECK(t.a().mux.stats().frames_again == 0);
+}
+
+TEST_CASE("lossy: bit errors of 1e-4 and 0.1 % of the bytes lost: 1 MB each way arrives whole, at every speed") {
+  for (const uint32_t rate : {960u, 11520u, 100000u, 300000u}) {
+    CAPTURE(rate);
+    Two t(rate, rate);
+    t.flips = 1e-4;
+    t.drops = 1e-3;
+    t.both();
+    REQUIRE(t.come_up(seconds(60)));
+    const size_t size = rate == 960 ? 100000 : 1000000;
+    const ChannelId id = t.open();
+    t.a().send(id, pattern(1, size), true);
+    t.b().send(t.b().opened, pattern(2, size), true);
+    const Time start = t.now();
+    const bool done = t.run(seconds(5000), [&] { return t.a().at(id).in.size() >= size && t.b().at(t.b().opened).in.size() >= size; });
+    CHECK(done);
+    CHECK(t.a().at(id).in == pattern(2, size));
+    CHECK(t.b().at(t.b().opened).in == pattern(1, size));
+    const double share = static_cast<double>(size) * 1e6 / static_cast<double>((t.now() - start).us) / rate;
+    MESSAGE(rate, " bytes/s: ", share * 100, " % of the line for data; bad frames ", t.a().mux.stats().bad_frames, ", sent again ", t.a().mux.stats().frames_again);
+    CHECK(share > (rate <= 11520 ? 0.2 : 0.04));
+    CHECK(t.error[0] == Err::none);
+    CHECK(t.error[1] == Err::none);
+  }
+}
+
+TEST_CASE("lossy: at 9600 baud with bulk both ways a key press takes at most 500 ms in 95 of 100, and bulk keeps 85 % of the line") {
+  Two t(960);
+  t.both();
+  REQUIRE(t.come_up());
+  const size_t size = 200000;
+  const ChannelId bulk = t.open();
+  const ChannelId far_bulk = t.b().opened;
+  t.a().send(bulk, pattern(1, size));
+  t.b().send(far_bulk, pattern(2, size));
+  const ChannelId keys = t.open();
+  const ChannelId far_keys = t.b().opened;
+  t.run(seconds(10));
+  const Time start = t.now();
+  const size_t before = t.b().at(far_bulk).in.size();
+  std::vector<int64_t> times;
+  for (size_t i = 1; i <= 60; ++i) {
+    const Time press = t.now();
+    t.a().send(keys, "k");
+    REQUIRE(t.run(seconds(10), [&] { return t.b().at(far_keys).in.size() == i; }));
+    t.b().send(far_keys, "K");
+    REQUIRE(t.run(seconds(10), [&] { return t.a().at(keys).in.size() == i; }));
+    times.push_back((t.now() - press).us / 1000);
+    t.run(millis(static_cast<int64_t>(i * 379 % 2000)));  // a second, on average
+  }
+  std::sort(times.begin(), times.end());
+  const double share = static_cast<double>(t.b().at(far_bulk).in.size() - before) * 1e6 / static_cast<double>((t.now() - start).us) / 960;
+  MESSAGE("key press ms: median ", times[30], ", p95 ", times[56], ", longest ", times.back(), "; bulk has ", share * 100, " % of the line");
+  CHECK(times[56] <= 500);
+  CHECK(share >= 0.85);
+}
+
+TEST_CASE("lossy: HELLO is said every second, later every 5 s, until somebody is there, however long that takes") {
+  Two t;
+  t.start(0);
+  t.dead = true;
+  t.run(seconds(30));
+  const uint64_t often = t.carried[0];
+  CHECK(t.error[0] == Err::none);
+  t.run(seconds(300));
+  const uint64_t seldom = t.carried[0] - often;
+  CHECK(seldom < often * 3);
+  CHECK(seldom > often);
+  CHECK(t.error[0] == Err::none);
+  t.dead = false;
+  t.start(1);
+  CHECK(t.come_up(seconds(7)));
+}
+
+TEST_CASE("lossy: a HELLO or SETTINGS that is lost comes again; the same ask gets the same answer") {
+  // Everything of one side is lost for a while, at each moment of the handshake.
+  for (int from_ms = 0; from_ms < 60; from_ms += 2) {
+    for (int side = 0; side < 2; ++side) {
+      CAPTURE(from_ms);
+      CAPTURE(side);
+      Two t;
+      const Time begin = t.now();
+      t.spoil = [&](int i, std::string& bytes) {
+        const int64_t ms = (t.now() - begin).us / 1000;
+        if (i == side && ms >= from_ms && ms < from_ms + 40) bytes.clear();
+      };
+      t.both();
+      REQUIRE(t.come_up(seconds(10)));
+      const ChannelId id = t.a().open(pattern(1, 100), true);
+      REQUIRE(t.run(seconds(30), [&] { return t.b().at(t.b().opened).in.size() == 100; }));
+      t.b().send(t.b().opened, "", true);
+      CHECK(t.run(seconds(30), [&] { return t.a().log.find("done") != std::string::npos; }));
+      (void)id;
+      CHECK(t.error[0] == Err::none);
+      CHECK(t.error[1] == Err::none);
+    }
+  }
+}
+
+TEST_CASE("lossy: what was lost at the very end of a burst is asked for, too") {
+  for (int lose_ms = 0; lose_ms < 40; ++lose_ms) {
+    CAPTURE(lose_ms);
+    Two t;
+    t.both();
+    REQUIRE(t.come_up());
+    const ChannelId id = t.open();
+    t.run(seconds(2));
+    const Time begin = t.now();
+    t.spoil = [&](int i, std::string& bytes) {
+      const int64_t us = (t.now() - begin).us;
+      if (i == 0 && us >= lose_ms * 1000 && us < (lose_ms + 3) * 1000) bytes.clear();
+    };
+    t.a().send(id, pattern(3, 150));
+    REQUIRE(t.run(seconds(10), [&] { return t.b().at(t.b().opened).in.size() == 150; }));
+    CHECK(t.b().at(t.b().opened).in == pattern(3, 150));
+    CHECK(t.error[0] == Err::none);
+  }
+}
+
+TEST_CASE("lossy: a spoilt byte costs two frames at most") {
+  Two t;
+  t.both();
+  REQUIRE(t.come_up());
+  const ChannelId id = t.open();
+  t.a().send(id, pattern(1, 100000));
+  for (int i = 0; i < 20; ++i) {
+    t.run(millis(97));
+    bool done = false;
+    t.spoil = [&](int side, std::string& bytes) {
+      if (side != 0 || done || bytes.empty()) return;
+      done = true;
+      switch (i % 3) {
+        case 0: bytes[0] = static_cast<char>(bytes[0] ^ 0x10); break;
+        case 1: bytes.erase(0, 1); break;
+        default: bytes.insert(0, 1, '\0'); break;
+      }
+    };
+    const uint64_t before = t.b().mux.stats().bad_frames;
+    t.run(millis(200));
+    CHECK(done);
+    CHECK(t.b().mux.stats().bad_frames - before >= 1);
+    CHECK(t.b().mux.stats().bad_frames - before <= 2);
+  }
+  t.spoil = nullptr;
+  REQUIRE(t.run(seconds(30), [&] { return t.b().at(t.b().opened).in.size() == 100000; }));
+  CHECK(t.b().at(t.b().opened).in == pattern(1, 100000));
+}
+
+TEST_CASE("lossy: a line that falls silent is given up, and the session goes on when it is back") {
+  Two t;
+  t.both();
+  REQUIRE(t.come_up());
+  const ChannelId id = t.open();
+  t.a().send(id, pattern(1, 20000));
+  t.run(millis(300));
+  t.dead = true;
+  const Time begin = t.now();
+  REQUIRE(t.run(seconds(30), [&] { return t.error[0] != Err::none; }));
+  CHECK(t.error[0] == Err::silent);
+  CHECK((t.now() - begin).us / 1000000 <= 17);
+  CHECK(t.a().mux.held());
+  t.dead = false;
+  t.start(0);  // the other side is told by its HELLO
+  REQUIRE(t.run(seconds(10), [&] { return t.error[1] != Err::none; }));
+  CHECK(t.error[1] == Err::restarted);
+  t.start(1);
+  REQUIRE(t.come_up());
+  CHECK(t.a().mux.resumed());
+  CHECK(t.b().mux.resumed());
+  REQUIRE(t.run(seconds(30), [&] { return t.b().at(t.b().opened).in.size() == 20000; }));
+  CHECK(t.b().at(t.b().opened).in == pattern(1, 20000));
+}
+
+TEST_CASE("lossy: our own bytes that come back, a login prompt and noise are no HELLO") {
+  Alone one;
+  const Data mine = one.e.write_all();
+  CHECK(one.e.feed(mine) == Err::none);
+  CHECK(one.e.feed("\r\nrouter login: ") == Err::none);
+  CHECK(one.e.feed(pattern(9, 5000)) == Err::none);
+  CHECK(one.e.mux.state() == Mux::State::hello);
+  CHECK(one.e.wait(seconds(100)) == Err::none);
+}
+
+TEST_CASE("lossy: a peer that makes no frames is told from noise, and the user what to do") {
+  Alone one;
+  (void)one.e.write_all();
+  CHECK(one.e.feed(Data(1, '\0') + hello("")) == Err::none);
+  CHECK(one.e.wait(seconds(30)) == Err::unframed);
+  // But not if frames come, too: that was of an earlier run.
+  Alone other;
+  CHECK(other.e.feed(Data(1, '\0') + hello("")) == Err::none);
+  other.up();
+  CHECK(other.e.wait(seconds(9)) == Err::none);
+}
+
+TEST_CASE("lossy: a HELLO without the word does not lead to 0.3") {
+  Alone one;
+  CHECK(one.e.feed(frame(0, 0, hello(""))) == Err::none);
+  CHECK(one.e.mux.dialect() == Dialect::unknown);
+  one.up();
+}
+
+TEST_CASE("lossy: frames that break the rules: the link ends") {
+  const auto unnumbered = [](Type t, const Data& payload) { return packet(kUnnumbered, t, kNone, kNone, payload); };
+  const struct {
+    const char* what;
+    Data line;
+    Err e;
+  } kCases[] = {
+      {"REPEAT of what was never sent", frame(0, 0, unnumbered(Type::repeat, be64(1))), Err::bad_ack},
+      {"ack of what was never sent", frame(0, 1, ""), Err::bad_ack},
+      {"ACK, which frames do not need", frame(0, 0, unnumbered(Type::ack, be64(0))), Err::bad_type},
+      {"an unnumbered packet in the stream", frame(0, 0, "", unnumbered(Type::echo, be64(0))), Err::bad_version},
+      {"a numbered packet among the others", frame(0, 0, packet(kNumbered, Type::fin, 0, kNone, "")), Err::bad_version},
+      {"half a packet", frame(0, 0, unnumbered(Type::echo, be64(0)).substr(0, 12)), Err::bad_length},
+      {"half a header", frame(0, 0, Data("\x10\x09", 2)), Err::bad_length},
+      {"a type that is none", frame(0, 0, unnumbered(static_cast<Type>(0x92), "")), Err::bad_type},
+  };
+  for (const auto& k : kCases) {
+    CAPTURE(std::string(k.what));
+    Alone one;
+    one.up();
+    CHECK(one.e.feed(k.line) == k.e);
+  }
+  Alone good;
+  good.up();
+  CHECK(good.e.feed(frame(0, 0, unnumbered(Type::repeat, be64(0)))) == Err::none);
+  CHECK(good.e.feed(frame(0, 0, unnumbered(Type::echo, be64(3)))) == Err::none);
+  const std::vector<Heard> answer = frames(good.e.write_all());
+  REQUIRE(answer.size() == 1);
+  CHECK(types(answer[0].unnumbered) == "49");
+}
+
+TEST_CASE("lossy: a gap is asked for once in a while, and again when something came and more is missing") {
+  Alone one;
+  one.up();
+  (void)one.e.wait(seconds(1));
+  (void)one.e.write_all();
+  const Data connect = manual(3, 'C')[0];
+  const Data send = packet(kNumbered, Type::send, 5, kNone, "hello");
+  const auto asked = [&] {
+    std::string out;
+    for (const Heard& h : frames(one.e.write_all()))
+      for (const Packet& p : split(h.unnumbered))
+        if (p.is(Type::repeat)) out += to_hex(p.payload) + " ";
+    return out;
+  };
+  CHECK(one.e.feed(frame(connect.size(), 0, "", send)) == Err::none);
+  CHECK(asked() == "0000000000000000 ");
+  CHECK(one.e.feed(frame(connect.size(), 0, "", send)) == Err::none);
+  CHECK(one.e.feed(frame(connect.size(), 0, "")) == Err::none);
+  CHECK(one.e.feed(Data("noise\0", 6)) == Err::none);
+  CHECK(asked() == "");
+  // It came, in two pieces; what is behind it is missing now.
+  CHECK(one.e.feed(frame(0, 0, "", connect.substr(0, 10))) == Err::none);
+  CHECK(one.e.feed(frame(10, 0, "", connect.substr(10))) == Err::none);
+  CHECK(one.e.log.find("open") != std::string::npos);
+  CHECK(one.e.feed(frame(connect.size() + 5, 0, "")) == Err::none);
+  CHECK(asked() == to_hex(be64(connect.size())) + " ");
+  CHECK(one.e.feed(frame(connect.size() - 3, 0, "", connect.substr(connect.size() - 3) + send)) == Err::none);  // part of it again
+  CHECK(one.e.at(one.e.opened).in == "hello");
+}
+
+TEST_CASE("lossy: numbers go on beyond 16 bits, and no more than 32,767 bytes are on their way") {
+  Alone one;
+  one.up();
+  const ChannelId id = one.e.open(pattern(1, 200000));
+  uint64_t stream = 0, acked = 0;
+  Data got;
+  for (int i = 0; i < 3000 && got.size() < 150000; ++i) {
+    for (const Heard& h : frames(one.e.write_all())) {
+      CHECK(h.off == static_cast<uint16_t>(stream));
+      stream += h.numbered.size();
+      got += h.numbered;
+    }
+    CHECK(stream - acked <= 32767);
+    if (stream == 0) continue;
+    // All of it is acknowledged, at the end of its last whole packet.
+    size_t at = static_cast<size_t>(acked);
+    while (got.size() - at >= kHeader) {
+      const size_t n = kHeader + decode_header(reinterpret_cast<const uint8_t*>(got.data()) + at).length;
+      if (got.size() - at < n) break;
+      at += n;
+    }
+    if (i == 0) {
+      Data answer = packet(kNumbered, Type::connected, kNone, 0, "") + packet(kNumbered, Type::credit, kNone, 0, be32(1000000));
+      CHECK(one.e.feed(frame(0, 0, "", answer)) == Err::none);
+      continue;
+    }
+    if (stream - acked < 30000) continue;
+    acked = at;
+    CHECK(one.e.feed(frame(28, acked, "")) == Err::none);
+  }
+  CHECK(got.size() >= 150000);
+  (void)id;
+}
+
+TEST_SUITE_END();
