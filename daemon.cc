@@ -45,6 +45,12 @@ int exit_code(int error) {
   }
 }
 
+// A serial line is taken for lossy, everything else only if asked for; 0.3 has no frames, and TCP needs none.
+bool is_lossy(const Config& config, const LinkSpec& link) {
+  if (link.kind == LinkSpec::Kind::accept_tcp || link.kind == LinkSpec::Kind::connect_tcp || config.proto == Config::Proto::v03) return false;
+  return config.line == Config::Line::lossy || (config.line == Config::Line::automatic && link.kind == LinkSpec::Kind::device);
+}
+
 // The muxes' sizes from the options; false: they do not fit, and the user was told the sum.
 bool size_muxes(const Config& config, uint32_t links, MuxConfig* m) {
   m->proto = static_cast<MuxConfig::Proto>(config.proto);
@@ -56,6 +62,8 @@ bool size_muxes(const Config& config, uint32_t links, MuxConfig* m) {
   for (const LinkSpec& l : config.links)
     if (l.kind == LinkSpec::Kind::stdio) m->hold = seconds(0);  // the process ends with its link
   m->linger = or_never(config.linger_timeout);
+  m->lines = false;
+  for (const LinkSpec& l : config.links) m->lines = m->lines || is_lossy(config, l);
   const uint64_t least = Mux::guaranteed_bytes(*m);
   m->memory_bytes = config.memory_bytes / links;
   if (config.memory_bytes == 0) m->memory_bytes = least / 5 * 8 > (8u << 20) ? least / 5 * 8 : 8u << 20;
@@ -414,17 +422,19 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
       }
       if (same_file(l.in_path.data(), l.out_path.data())) return fail(l.in_path, "the same FIFO for both ways", kExitNoInput);
       FifoDialer* fifo = made(tables_.create<FifoDialer>(reactor_, l.in_path, l.out_path));
+      fifo->set_lossy(is_lossy(config_, l));
       const int error = is_root() ? fifo->keep() : 0;
       return error == 0 ? 0 : fail(l.in_path, strerror(error), exit_code(error));
     }
     case LinkSpec::Kind::program:
-      (void)made(tables_.create<ProgramDialer>(reactor_, children_, l.path, environment_, static_cast<int>(config_.env.count)));
+      made(tables_.create<ProgramDialer>(reactor_, children_, l.path, environment_, static_cast<int>(config_.env.count)))->set_lossy(is_lossy(config_, l));
       return 0;
     case LinkSpec::Kind::device: {
       Text<kDevicePath> path;
       if (!find_device(l.path, &path)) return fail(l.path, "the path is too long", kExitNoInput);
       // Opened while we may; one that is not there (a USB plug) is tried again like any lost link.
       line_[lines_] = made(tables_.create<TtyLine>(reactor_, path.text(), l.serial));
+      line_[lines_]->set_lossy(is_lossy(config_, l));
       Text<300> why;
       const TtyLine::Start start = line_[lines_++]->start(why);
       if (start == TtyLine::Start::wrong) return fail(path.text(), why.text(), kExitNoInput);
@@ -435,6 +445,7 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
     case LinkSpec::Kind::stdio: {
       foreground_ = true;
       stdio_ = made(tables_.create<StdioDialer>(reactor_, static_cast<StdioOwner&>(*this)));
+      stdio_->set_lossy(is_lossy(config_, l));
       Text<200> why;
       return stdio_->take(why) ? 0 : fail("", why.text(), kExitNoInput);
     }
@@ -546,6 +557,8 @@ void Daemon::write_statistics() {
         .kv("rx", m.rx_bytes)
         .kv("tx", m.tx_bytes)
         .kv("blocks", s.mux().blocks_used())
+        .kv("bad_frames", m.bad_frames)
+        .kv("frames_again", m.frames_again)
         .kv("rtt_us", static_cast<uint64_t>(s.mux().round_trip().us));
   }
   write_udp_statistics();

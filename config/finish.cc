@@ -201,6 +201,9 @@ void Parser::check_main() {
   if (main_.kind == LinkSpec::Kind::fifo && (main_.in_path.empty() || main_.out_path.empty())) {
     report_->error(kExitConfig, whole, {main_word_.text, ": commin and commout are both needed, one FIFO each way"});
   }
+  if (config_->line == Config::Line::lossy && config_->proto == Config::Proto::v03) {
+    report_->error(kExitConfig, whole, {"SOXCONF=line:lossy needs SockMux 1; proto:0.3 has no frames that could be repaired"});
+  }
   check_ports();
 }
 

@@ -28,6 +28,7 @@ class FifoDialer final : public Dialer, private FdLinkUser, private FdHandler, p
   FifoDialer(Reactor& reactor, std::string_view in_path, std::string_view out_path);
   // Before privileges are dropped: opens what may not be opened later. 0 or errno.
   int keep();
+  void set_lossy(bool lossy) { link_.set_lossy(lossy); }
   void dial(DialOwner& owner, Time now) override;
   void cancel() override;
   std::string_view target() const override { return name_.text(); }

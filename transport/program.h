@@ -16,6 +16,7 @@ class ProgramDialer final : public Dialer, private FdLinkUser, private ChildOwne
  public:
   // `command` ends with NUL and outlives it; `environment`: -eNAME=value.
   ProgramDialer(Reactor& reactor, Children& children, std::string_view command, const char* const* environment, int environment_size);
+  void set_lossy(bool lossy) { link_.set_lossy(lossy); }
   void dial(DialOwner& owner, Time now) override;
   void cancel() override {}
   std::string_view target() const override { return name_.text(); }

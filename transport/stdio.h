@@ -25,6 +25,7 @@ class StdioDialer final : public Dialer, private FdLinkUser, private Task {
   // Takes fd 0 and 1 away: 0 is /dev/null, and 1 standard error from then on, so that nothing but the protocol is written
   // there. False: `why` says why not.
   bool take(TextBase& why);
+  void set_lossy(bool lossy) { link_.set_lossy(lossy); }
   // Gives O_NONBLOCK back. At the end of the process, if the link has not come to its own.
   void restore();
   void dial(DialOwner& owner, Time now) override;

@@ -6,7 +6,7 @@
 //     closed --dial()--> open --(modem: carrier)--> linked --close()--> open, or closed if the device is gone
 //
 // Invariants: what waits in the driver is bounded by the line's own time, since all of it is ahead of a key press;
-// nothing blocks; end() puts the device back as it was. The line is taken for clean: a byte that it changes ends the link.
+// nothing blocks; end() puts the device back as it was. Unless it is known to be clean, a line is lossy: see core/mux/mux_line.cc.
 // Owner: Daemon. Read next: core/io/serial.h, core/io/line_lock.h, core/session/link.h. Source: sockmux.conf(5).
 #ifndef SOCKMUX_TRANSPORT_TTY_H
 #define SOCKMUX_TRANSPORT_TTY_H
@@ -35,6 +35,8 @@ class TtyLine final : public Dialer, public Link, private FdHandler, private Tim
   // The user that the daemon becomes; after the fork.
   void give_to(uint32_t uid, uint32_t gid) { lock_.give_to(uid, gid); }
   void forked() { lock_.write_pid(); }
+  // The line may change or drop bytes. Before start().
+  void set_lossy(bool lossy) { lossy_ = lossy; }
   // For good: settings put back, lock file removed. No link over it may be in use.
   void end();
 
@@ -51,7 +53,7 @@ class TtyLine final : public Dialer, public Link, private FdHandler, private Tim
   void close(bool gently) override;
   bool clean_start() const override { return false; }
   bool forgets() const override { return true; }
-  bool lossy() const override { return false; }
+  bool lossy() const override { return lossy_; }
   uint32_t rate() const override { return rate_; }
   size_t frame_hint() const override { return 0; }
   Address peer() const override { return {}; }
@@ -85,6 +87,7 @@ class TtyLine final : public Dialer, public Link, private FdHandler, private Tim
   size_t last_waiting_ = 0;
   Duration pause_;
   State state_ = State::idle;
+  bool lossy_ = false;
   bool broken_ = false;       // the device failed, or is gone
   bool driver_full_ = false;  // its own buffer is, so it can say when it is not
   bool announced_ = false;

@@ -130,7 +130,7 @@ void Mux::link_up(const LinkStart& start, Time now) {
   last_rx_ = waits_since_ = now;
   if (start.lossy) begin_line(now);
   begin_handshake(now);
-  if (start.repeat) hello_again_at_ = now + kHelloRepeat + pace_.patience;
+  if (start.repeat || start.lossy) hello_again_at_ = now + kHelloRepeat + pace_.patience;
   if (next_hello_size_ > 0 && start.search) {
     const Bytes hello{next_hello_, next_hello_size_};
     next_hello_size_ = 0;

@@ -101,6 +101,20 @@ void Line::ready(const pollfd*, size_t) {
   carry(1, passed);
 }
 
+std::string Line::spoilt(const char* bytes, size_t n) {
+  if (flips <= 0 && drops <= 0) return std::string(bytes, n);
+  std::uniform_real_distribution<double> chance(0, 1);
+  std::string out;
+  for (size_t i = 0; i < n; ++i) {
+    if (chance(random_) < drops) continue;
+    char c = bytes[i];
+    for (int bit = 0; bit < 8; ++bit)
+      if (chance(random_) < flips) c = static_cast<char>(c ^ 1 << bit);
+    out.push_back(c);
+  }
+  return out;
+}
+
 void Line::carry(int from, double passed) {
   Way& way = way_[from];
   char bytes[4096];
@@ -112,7 +126,7 @@ void Line::carry(int from, double passed) {
   if (way.held.empty() && most > 0 && master_[from] >= 0) {
     const ssize_t n = read(master_[from], bytes, most);
     if (n > 0) {
-      way.held.assign(bytes, static_cast<size_t>(n));
+      way.held = spoilt(bytes, static_cast<size_t>(n));
       way.allowed -= static_cast<double>(n);
     }
   }

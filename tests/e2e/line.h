@@ -1,12 +1,13 @@
 // A serial line between two daemons: two pseudo terminals, and between them bytes at the speed of a line.
 //
 // Invariant: what a daemon has written waits in its own terminal until the line has carried it, as in a real driver; the
-// line neither changes nor drops a byte unless it is told to. Read next: tty.cc.
+// line neither changes nor drops a byte unless it is told to, and then the same ones each time. Read next: tty.cc.
 #ifndef SOCKMUX_TESTS_E2E_LINE_H
 #define SOCKMUX_TESTS_E2E_LINE_H
 
 #include <termios.h>
 
+#include <random>
 #include <string>
 
 #include "tests/e2e/harness.h"
@@ -32,6 +33,8 @@ class Line final : public Actor {
   void plug(int end);
   // Carries nothing, and drops what comes.
   bool dead = false;
+  // Flips bits, drops bytes: how likely it does.
+  double flips = 0, drops = 0;
   uint64_t carried(int from) const { return way_[from].carried; }
   // What is written into the end that the line reads, as if a daemon had sent it.
   void inject(int to, const std::string& bytes) { way_[1 - to].held += bytes; }
@@ -46,12 +49,14 @@ class Line final : public Actor {
     uint64_t carried = 0;
   };
   void carry(int from, double passed);
+  std::string spoilt(const char* bytes, size_t n);
 
   std::string name_[2], device_[2];
   int master_[2] = {-1, -1}, slave_[2] = {-1, -1};
   int ticks_ = -1;
   double rate_, last_;
   Way way_[2];
+  std::mt19937 random_{1};
 };
 
 }  // namespace e2e

@@ -31,7 +31,7 @@ struct Ends {
   std::unique_ptr<Daemon> a, b;
 };
 
-const char* const kProtos[] = {"SOXCONF=proto:1", "SOXCONF=proto:0.3"};
+const char* const kProtos[] = {"SOXCONF=proto:1", "SOXCONF=proto:1,line:clean", "SOXCONF=proto:0.3"};
 
 bool same(const termios& a, const termios& b) {
   return a.c_iflag == b.c_iflag && a.c_oflag == b.c_oflag && a.c_cflag == b.c_cflag && a.c_lflag == b.c_lflag &&
@@ -235,11 +235,52 @@ TEST_CASE("tty: what is no line is refused, with the reason") {
   refused("sockmux:comm@/dev/ttyS0,9600,fast", 64, "expected a speed as 9600, a format as 8n1, rtscts or none, local or modem");
 }
 
-TEST_CASE("tty: garbage on the line ends the link, and the next one comes up") {
+TEST_CASE("tty: 1 MB arrives whole over a line that flips one bit in 10,000 and drops one byte in 1,000") {
+  TempFolder folder;
+  Line line(folder, 400000);
+  line.flips = 1e-4;
+  line.drops = 1e-3;
+  Server echo(echoes);
+  Ends ends(line, ",4000000", {"PORT=127.0.0.1:0"}, {"DEST=" + local(echo.port())});
+  REQUIRE(ends.up(10));
+  const double began = now();
+  check_echo(ends.a->port(), 11, 1000000, 120);
+  MESSAGE("there and back in ", now() - began, " s; the line has carried ", line.carried(0), " and ", line.carried(1), " bytes");
+  CHECK((*ends.a)->count(" link-up ") == 1);
+  CHECK((*ends.b)->count(" link-up ") == 1);
+}
+
+TEST_CASE("tty: garbage on a lossy line is repaired, and nobody notices") {
   TempFolder folder;
   Line line(folder);
   Server echo(echoes);
   Ends ends(line, "", {"PORT=127.0.0.1:0"}, {"DEST=" + local(echo.port())});
+  REQUIRE(ends.up(5));
+  Conn open(ends.a->port());
+  open.expect_pattern(7).send_pattern(7, 100000);
+  for (int i = 0; i < 20; ++i) {
+    REQUIRE(wait_for([&] { return open.received() >= static_cast<uint64_t>(i) * 5000; }, 20));
+    line.inject(i % 2, pattern(static_cast<uint64_t>(i) + 1, 100 + static_cast<size_t>(i) * 50));
+  }
+  CHECK(wait_for([&] { return open.received() == 100000; }, 20));
+  CHECK_FALSE(open.wrong());
+  CHECK((*ends.a)->count(" link-up ") == 1);
+  CHECK((*ends.b)->count(" link-up ") == 1);
+}
+
+TEST_CASE("tty: a peer that takes the line for clean is told from a bad line") {
+  TempFolder folder;
+  Line line(folder);
+  Ends ends(line, "", {"TIMEOUT=hello:2"}, {"SOXCONF=line:clean", "TIMEOUT=hello:2"});
+  CHECK((*ends.a)->wait_log("the peer makes no frames for a lossy line (set SOXCONF=line:clean on both sides or on none)", 20));
+  CHECK((*ends.b)->wait_log(" link-failed ", 20));
+}
+
+TEST_CASE("tty: garbage on a line that is taken for clean ends the link, and the next one comes up") {
+  TempFolder folder;
+  Line line(folder);
+  Server echo(echoes);
+  Ends ends(line, "", {"PORT=127.0.0.1:0", "SOXCONF=line:clean"}, {"DEST=" + local(echo.port()), "SOXCONF=line:clean"});
   REQUIRE(ends.up(5));
   for (int i = 0; i < 3; ++i) {
     const size_t from = (*ends.a)->log().size(), b_from = (*ends.b)->log().size();
