@@ -44,6 +44,7 @@ BASE_SRCS = \
 
 MUX_SRCS = \
 	core/mux/channel.cc \
+	core/mux/gaps.cc \
 	core/mux/line.cc \
 	core/mux/mux.cc \
 	core/mux/mux_bind.cc \
@@ -155,6 +156,7 @@ TEST_SRCS = \
 	tests/test_connect.cc \
 	tests/test_datagram.cc \
 	tests/test_ftp.cc \
+	tests/test_gaps.cc \
 	tests/test_hostlist.cc \
 	tests/test_line.cc \
 	tests/test_log.cc \

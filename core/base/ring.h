@@ -29,12 +29,13 @@ class Ring {
   size_t used() const { return static_cast<size_t>(tail_ - head_); }
   size_t room() const { return capacity() - used(); }
 
-  // Bytes up to `position` are no longer needed. head() <= position <= tail().
-  void release(uint64_t position) {
+  // Bytes up to `position` are no longer needed. head() <= position <= tail(). `stays`: something was written behind tail(),
+  // so its place must not change.
+  void release(uint64_t position, bool stays = false) {
     SMX_CHECK(position >= head_);
     SMX_CHECK(position <= tail_);
     head_ = position;
-    if (head_ == tail_) base_ = tail_;
+    if (head_ == tail_ && !stays) base_ = tail_;
   }
   // `n` bytes behind tail() have been filled in. n <= room().
   void append(size_t n) {

@@ -145,7 +145,7 @@ void Mux::begin_handshake(Time now) {
 
 void Mux::go_up(Time now) {
   state_ = State::up;
-  if (start_.lossy) line_->high = sent_;
+  if (start_.lossy) line_->gaps.reset(rx_numbered_);
   handshake_deadline_ = hello_again_at_ = kNever;
   last_rx_ = now;
   ring_open_ = true;
@@ -280,7 +280,7 @@ Err Mux::parse(Time now) {
     run.parts = parts;
     e = take_packet(payload, known, run, now);
     if (e == Err::none && dialect_ == Dialect::v1 && header_.version == kNumbered) rx_numbered_ += total;
-    rx_.release(rx_.head() + total);
+    rx_.release(rx_.head() + total, start_.lossy && !line_->gaps.none());
   }
   flush(run, now);
   if (ring_open_ && dialect_ == Dialect::v1 && rx_numbered_ > rx_acked_) {

@@ -424,11 +424,11 @@ class Mux final : private TimerHandler {
   Err received_line(size_t n, Time now);
   Err take_frame(const LineFrame& frame, Time now);
   Err take_unnumbered(Bytes packets, Time now);
-  void ask_again(Time now);
-  Err send_again(uint64_t from);
+  Err send_again(uint64_t from, uint64_t to);
+  void ask_for_gaps(Time now);
   void make_frames(Time now);
   size_t line_target() const { return pace_.frames * (line_->frame - kLineOverhead); }
-  size_t numbered_for(size_t room) const;
+  size_t numbered_for(size_t room, uint64_t* from);
   Duration line_turn() const;
   void ack_moved(Time now);
   Time line_deadline() const;

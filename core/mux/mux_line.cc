@@ -41,16 +41,15 @@ void Mux::begin_line(Time now) {
   SMX_CHECK(line_ != nullptr);
   LineLink& l = *line_;
   l.out_size = l.out_sent = 0;
-  l.decoder.reset();
   l.frame = pace_.frame;
-  l.high = sent_;
-  l.judged = l.again = 0;
+  l.agains = 0;
+  l.judged = l.repeated = l.shorts = 0;
+  l.short_one = l.ack_due = l.asks_for_tail = l.asks_again = false;
   l.idle = true;
-  l.ack_due = l.repeat_due = l.asked = l.came_back = l.short_one = false;
-  l.last_off = 0;
-  l.shorts = 0;
+  l.decoder.reset();
+  l.gaps.reset(rx_numbered_);
   l.up_since = now;
-  l.stuck_at = l.echo_again_at = kNever;
+  l.tail_at = l.stuck_at = l.echo_again_at = kNever;
 }
 
 // What the answer to something takes, with what may be on the line before it, both ways.
@@ -69,7 +68,7 @@ Err Mux::received_line(size_t n, Time now) {
       case LineDecoder::Got::bad:
         ++stats_.bad_frames;
         if (ring_open_) {
-          ask_again(now);
+          line_->tail_at = now + Duration{line_turn().us / 4};
         } else if (line_->decoder.was_bare_hello() && handshake_deadline_ == kNever) {
           handshake_deadline_ = now + config_.hello_timeout + pace_.patience;  // or what an earlier run has left
         }
@@ -101,19 +100,18 @@ Err Mux::take_frame(const LineFrame& f, Time now) {
   const Err e = take_unnumbered(f.unnumbered, now);
   if (e != Err::none) return e;
   if (begins || !ring_open_) return Err::none;
-  const uint64_t mine = rx_numbered_ + rx_.used();
-  const int64_t ahead = nearest(mine, f.off) - static_cast<int64_t>(mine);
-  const uint64_t off = mine + static_cast<uint64_t>(ahead);
-  if (off < line_->last_off) line_->came_back = true;
-  line_->last_off = off;
-  if (ahead > 0) {
-    ask_again(now);
-    return Err::none;
-  }
-  if (static_cast<int64_t>(f.numbered.size) + ahead <= 0) return Err::none;  // all of it is here
-  const size_t known = static_cast<size_t>(-ahead);
-  rx_.copy_in(rx_.tail(), f.numbered.data + known, f.numbered.size - known);
-  rx_.append(f.numbered.size - known);
+  Gaps& gaps = line_->gaps;
+  const uint64_t mine = gaps.mine();
+  const int64_t at = nearest(mine, f.off);
+  if (at < 0) return Err::none;
+  const uint64_t off = static_cast<uint64_t>(at);
+  if (off >= gaps.seen()) line_->tail_at = kNever;  // if something was lost before it, that is a gap now
+  const size_t known = off >= mine ? 0 : mine - off < f.numbered.size ? static_cast<size_t>(mine - off) : f.numbered.size;
+  const uint64_t place = rx_.tail() + (off + known > mine ? off + known - mine : 0);
+  rx_.copy_in(place, f.numbered.data + known, f.numbered.size - known);
+  gaps.add(off, f.numbered.size, now);
+  if (gaps.mine() == mine) return Err::none;
+  rx_.append(static_cast<size_t>(gaps.mine() - mine));
   return parse(now);
 }
 
@@ -138,33 +136,52 @@ Err Mux::take_unnumbered(Bytes packets, Time now) {
   return Err::none;
 }
 
-// Something is missing here, or may be. Once in line_turn() for the same byte, since the answer takes that long; but at once
-// where what comes shows that there was an answer.
-void Mux::ask_again(Time now) {
+// REPEAT: [from, to), or all that was sent.
+Err Mux::send_again(uint64_t from, uint64_t to) {
+  if (from > sent_ || to > sent_ || (to != 0 && to < from)) return Err::bad_ack;
+  if (to == 0) to = sent_;
+  if (from < tx_.head()) from = tx_.head();  // it has come since
+  if (from >= to) return Err::none;
   LineLink& l = *line_;
-  const uint64_t mine = rx_numbered_ + rx_.used();
-  if (l.asked && l.asked_for == mine && now < l.ask_again && !l.came_back) return;
-  l.came_back = false;
-  l.asked = l.repeat_due = true;
-  l.asked_for = mine;
-  l.ask_again = now + line_turn();
-}
-
-// REPEAT: the send position goes back.
-Err Mux::send_again(uint64_t from) {
-  if (from > line_->high) return Err::bad_ack;
-  if (from < tx_.head() || from >= sent_) return Err::none;  // it has come since, or will
-  sent_ = from;
-  frame_end_ = tx_.head();
-  find_frame_end();
+  int at = 0;
+  while (at < l.agains && l.again[at].to < from) ++at;
+  if (at < l.agains && l.again[at].from <= to) {
+    Gaps::Gap& g = l.again[at];
+    if (from < g.from) g.from = from;
+    if (to > g.to) g.to = to;
+    while (at + 1 < l.agains && l.again[at + 1].from <= l.again[at].to) {
+      if (l.again[at + 1].to > l.again[at].to) l.again[at].to = l.again[at + 1].to;
+      --l.agains;
+      for (int i = at + 1; i < l.agains; ++i) l.again[i] = l.again[i + 1];
+    }
+    return Err::none;
+  }
+  if (l.agains == LineLink::kMostAgain) return Err::none;  // it will be asked for once more
+  for (int i = l.agains++; i > at; --i) l.again[i] = l.again[i - 1];
+  l.again[at] = {from, to};
   return Err::none;
 }
 
 // ---- out
 
-// How many numbered bytes go into `room`: whole packets, if that fills more than half of it.
-size_t Mux::numbered_for(size_t room) const {
+// The numbered bytes that go into `room`, from `*from` on: what must be sent again first, then what is new: whole packets, if
+// that fills more than half of it.
+size_t Mux::numbered_for(size_t room, uint64_t* from) {
+  *from = sent_;
   if (!ring_open_) return 0;
+  LineLink& l = *line_;
+  while (l.agains > 0) {
+    Gaps::Gap& g = l.again[0];
+    if (g.from < tx_.head()) g.from = tx_.head();
+    if (g.from < g.to) {
+      const size_t n = g.to - g.from < room ? static_cast<size_t>(g.to - g.from) : room;
+      *from = g.from;
+      g.from += n;
+      return n;
+    }
+    --l.agains;
+    for (int i = 0; i < l.agains; ++i) l.again[i] = l.again[i + 1];
+  }
   const uint64_t limit = tx_.tail() - tx_.head() > LineLink::kWindow ? tx_.head() + LineLink::kWindow : tx_.tail();
   if (sent_ >= limit) return 0;
   if (limit - sent_ <= room) return static_cast<size_t>(limit - sent_);
@@ -195,15 +212,16 @@ void Mux::make_frames(Time now) {
       begins = begins_link(ctl + unnumbered);
       unnumbered += n;  // one that is too large for a frame of this size may have a larger one
     }
-    const size_t numbered = begins || unnumbered >= most ? 0 : numbered_for(most - unnumbered);
+    uint64_t from = sent_;
+    const size_t numbered = begins || unnumbered >= most ? 0 : numbered_for(most - unnumbered, &from);
     if (unnumbered == 0 && numbered == 0 && !l.ack_due) break;
     uint8_t stream[kLinePayload];
-    tx_.copy_out(sent_, stream, numbered);
+    tx_.copy_out(from, stream, numbered);
     LineFrame f;
     f.unnumbered = {ctl, unnumbered};
     f.numbered = {stream, numbered};
     if (!begins) {
-      f.off = static_cast<uint16_t>(sent_);
+      f.off = static_cast<uint16_t>(from);
       f.ack = static_cast<uint16_t>(rx_numbered_);
       l.ack_due = false;
       rx_acked_ = rx_numbered_;
@@ -215,14 +233,13 @@ void Mux::make_frames(Time now) {
     if (numbered == 0) continue;
     // A line on which more than one in four must be sent again may do better with short ones.
     ++l.judged;
-    if (sent_ < l.high) ++l.again, ++stats_.frames_again;
+    if (from < sent_) ++l.repeated, ++stats_.frames_again;
     if (l.judged == LineLink::kJudged) {
       const size_t half = pace_.frame / 2 > kLeastFrame ? pace_.frame / 2 : kLeastFrame;
-      l.frame = l.again > LineLink::kJudged / 4 ? half : pace_.frame;
-      l.judged = l.again = 0;
+      l.frame = l.repeated > LineLink::kJudged / 4 ? half : pace_.frame;
+      l.judged = l.repeated = 0;
     }
-    sent_ += numbered;
-    if (sent_ > l.high) l.high = sent_;
+    if (from == sent_) sent_ += numbered;
     find_frame_end();
     ack_moved(now);
   }
@@ -234,13 +251,35 @@ void Mux::make_frames(Time now) {
 // All is sent, and if ack does not move now, some of it or of the acks was lost.
 void Mux::ack_moved(Time now) {
   const Duration turn = line_turn();
-  line_->stuck_at = tx_.head() == line_->high ? kNever : now + (turn > kStuck ? turn : kStuck) + pace_.patience;
+  line_->stuck_at = tx_.head() == sent_ ? kNever : now + (turn > kStuck ? turn : kStuck) + pace_.patience;
 }
 
 // ---- time
 
 Time Mux::line_deadline() const {
-  return state_ == State::up ? earlier(line_->stuck_at, line_->echo_again_at) : kNever;
+  if (state_ != State::up) return kNever;
+  const Time missed = line_->asks_again ? kNever : line_->gaps.deadline(line_turn());
+  return earlier(earlier(line_->tail_at, missed), earlier(line_->stuck_at, line_->echo_again_at));
+}
+
+// Puts REPEAT into ctl_ for what is missing here and was not asked for, or long ago.
+void Mux::ask_for_gaps(Time now) {
+  LineLink& l = *line_;
+  uint8_t payload[16];
+  const auto ask = [&](uint64_t from, uint64_t to) {
+    store64(payload, from);
+    store64(payload + 8, to);
+    put_ctl(kUnnumbered, Type::repeat, kNone, payload, sizeof payload);
+  };
+  Gaps::Gap gap;
+  int asked = 0;
+  while (asked < LineLink::kMostAsked && l.gaps.next_due(now, line_turn(), &gap)) {
+    ask(gap.from, gap.to);
+    ++asked;
+  }
+  l.asks_again = asked == LineLink::kMostAsked;
+  if (l.asks_for_tail) ask(l.gaps.seen(), 0);
+  l.asks_for_tail = false;
 }
 
 void Mux::tick_line(Time now) {
@@ -251,6 +290,11 @@ void Mux::tick_line(Time now) {
     hello_again_at_ = now + (now - l.up_since < kHelloOften ? kHelloAgain : kHelloSeldom) + pace_.patience;
   }
   if (state_ != State::up) return;
+  if (l.tail_at <= now) {
+    l.tail_at = kNever;
+    l.asks_for_tail = true;
+  }
+  if (l.gaps.deadline(line_turn()) <= now) l.asks_again = true;
   if (l.stuck_at <= now || l.echo_again_at <= now) echo_due_ = true;
   if (l.stuck_at <= now) ack_moved(now);
   if (l.echo_again_at <= now) l.echo_again_at = kNever;

@@ -102,7 +102,10 @@ void Mux::gather_data(Time now) {
     Channel* c = full || start_.lossy ? scheduler_.next_sparse() : scheduler_.next();
     const bool sparse = c != nullptr;
     // A frame arrives as a whole: one that holds something quiet is not made longer by bulk, but now and then.
-    if (!full && start_.lossy && !sparse && line_->may_grow()) c = scheduler_.next();
+    if (!full && start_.lossy && !sparse) {
+      line_->short_one = line_->hurries();
+      if (!line_->short_one || line_->shorts >= LineLink::kMostShort) c = scheduler_.next();
+    }
     if (c == nullptr) return;
     if (!may_send(*c) || send_room(*c) == 0) {
       scheduler_.remove(*c);
@@ -248,12 +251,7 @@ void Mux::fill_ctl(Time now) {
   }
   if (start_.lossy) {
     if (ack_due_ && ring_open_) line_->ack_due = true;  // each frame has an ack
-    if (line_->repeat_due) {
-      line_->repeat_due = false;
-      uint8_t payload[8];
-      store64(payload, rx_numbered_ + rx_.used());
-      put_ctl(kUnnumbered, Type::repeat, kNone, payload, sizeof payload);
-    }
+    if (state_ == State::up) ask_for_gaps(now);
   } else if (ack_due_ && rx_numbered_ > rx_acked_) {
     uint8_t payload[8];
     store64(payload, rx_numbered_);

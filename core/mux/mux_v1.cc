@@ -24,8 +24,7 @@ void Mux::up_v1(Time now) {
 // ACK frees the ring. It always falls on a packet's end.
 Err Mux::ack_v1(uint64_t position) {
   if (position < tx_.head()) return Err::none;
-  const uint64_t high = start_.lossy && ring_open_ ? line_->high : sent_;
-  if (position > high) return Err::bad_ack;
+  if (position > sent_) return Err::bad_ack;
   uint64_t at = tx_.head();
   while (at < position) {
     uint8_t raw[kHeader];
@@ -33,9 +32,6 @@ Err Mux::ack_v1(uint64_t position) {
     at += kHeader + load16(raw + 6);
   }
   if (at != position) return Err::bad_ack;
-  // What was to be sent again may have arrived all the same.
-  if (sent_ < position) sent_ = position;
-  if (frame_end_ < position) frame_end_ = position;
   tx_.release(position);
   return Err::none;
 }
@@ -52,7 +48,7 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
       case Type::ack:
         if (start_.lossy) return Err::bad_type;  // each frame has one
         return state_ == State::up || state_ == State::closing ? ack_v1(load64(payload.data)) : Err::bad_state;
-      case Type::repeat: return start_.lossy && ring_open_ ? send_again(load64(payload.data)) : Err::bad_type;
+      case Type::repeat: return start_.lossy && ring_open_ ? send_again(load64(payload.data), load64(payload.data + 8)) : Err::bad_type;
       case Type::echo:
         if (state_ != State::up && state_ != State::closing) return Err::bad_state;
         memcpy(echook_, payload.data, 8);

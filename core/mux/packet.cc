@@ -51,7 +51,7 @@ constexpr Limit kLimits1[] = {
     {Type::hellook, kVersion03, Ids::either, 0, kMaxPayload},  // before UP only; ignored
     {Type::settings, kUnnumbered, Ids::none, 12, 230},
     {Type::ack, kUnnumbered, Ids::none, 8, 8},
-    {Type::repeat, kUnnumbered, Ids::none, 8, 8},
+    {Type::repeat, kUnnumbered, Ids::none, 16, 16},
     {Type::echo, kUnnumbered, Ids::none, 8, 8},
     {Type::echook, kUnnumbered, Ids::none, 8, 8},
     {Type::bye, kUnnumbered, Ids::none, 1, 201},
