@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <string.h>
 
+#include <fstream>
 #include <random>
 #include <string>
 #include <vector>
@@ -94,10 +95,23 @@ TEST_CASE("line: CRC-32C of the known text") {
   CHECK(crc32c(nullptr, 0) == 0);
 }
 
+// Each is two lines: "C " or "A " and the content, then the same on the line.
 TEST_CASE("line: the examples of sockmux(7)") {
-  CHECK(encoded(0x1170, 0x04d2, {}, hex("11060005ffff0001 6c")) == hex("05 117004d2 03 1106 04 05ffff 07 016c86531bf0 00"));
-  CHECK(encoded(0x04d2, 0x1170, hex("1012ffffffff0008 0000000000011170"), {}) ==
-        hex("0c 04d21170101012ffffffff 02 08 01 01 01 01 08 011170845397c6 00"));
+  std::ifstream file("man/sockmux.7");
+  bool here = false;
+  int examples = 0;
+  for (std::string text; std::getline(file, text);) {
+    if (text.compare(0, 3, ".Ss") == 0) here = text.compare(4, 11, "Example 10:") == 0;
+    if (!here || (text.compare(0, 2, "C ") != 0 && text.compare(0, 2, "A ") != 0)) continue;
+    const Line content = hex(text.c_str() + 2);
+    REQUIRE(std::getline(file, text));
+    REQUIRE(content.size() > 9);
+    const size_t first = 5, middle = first + content[4], end = content.size() - 4;
+    CHECK(encoded(load16(&content[0]), load16(&content[2]), Line(&content[first], &content[middle]), Line(&content[middle], &content[end])) == hex(text.c_str()));
+    CHECK(crc32c(content.data(), end) == load32(&content[end]));
+    ++examples;
+  }
+  CHECK(examples == 2);
 }
 
 TEST_CASE("line: every size of payload, without and with zeros, in pieces of any size; never more than one byte longer") {

@@ -497,7 +497,7 @@ TEST_CASE("packets that a channel must not get") {
       {"a datagram on a TCP channel", numbered(Type::dgram, 3, kNo, "x"), Err::bad_state},
       {"CREDIT of nothing", numbered(Type::credit, 3, kNo, be32(0)), Err::credit_overrun},
       {"REFUND of nothing", numbered(Type::refund, 3, kNo, be32(0)), Err::credit_overrun},
-      {"REPEAT, which is for lossy lines", packet(kUnnumbered, Type::repeat, kNo, kNo, be64(0)), Err::bad_type},
+      {"REPEAT, which is for lossy lines", packet(kUnnumbered, Type::repeat, kNo, kNo, be64(0) + be64(0)), Err::bad_type},
   };
   for (const Bad& b : kBad) {
     CAPTURE(b.what);
