@@ -2,6 +2,9 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 
+#include <algorithm>
+
+#include "tests/e2e/datagrams.h"
 #include "tests/e2e/sockets.h"
 
 using namespace e2e;
@@ -27,32 +30,48 @@ struct Line {
 
 }  // namespace
 
-TEST_CASE("resume: the link is cut 100 times during a copy of 10 MB each way and a dialogue: nobody notices, nothing is lost") {
+TEST_CASE("resume: the link is cut 100 times during a copy of more than 20 MB each way, a dialogue and a UDP flow: no pause is long, nothing is lost") {
   Server server([](Conn& c) { c.echo = true; });
-  Line line(server.port());
-  constexpr uint64_t kSize = 10 * 1000 * 1000;
-  Conn copy(line.a->port());
+  UdpServer udp_server(same);
+  Line line(server.port(), {"PORT=127.0.0.1:0/udp"}, {"DEST=" + local(udp_server.port()) + "/udp"});
+  constexpr uint64_t kSize = 60 * 1000 * 1000;
+  Conn copy(line.a->port(0));
   copy.expect_pattern(7).send_pattern(7, kSize).shut();
-  Conn talk(line.a->port());
+  Conn talk(line.a->port(0));
+  Udp flow(line.a->port(1));
   size_t asked = 0;
+  uint64_t datagrams = 0;
   unsigned cuts = 0;
+  double cut_at = 0, last_datagram = 0;
+  std::vector<double> pauses;
   const double start = now();
   const bool done = wait_for(
       [&] {
         if (talk.text().size() == asked) {
+          if (cut_at > 0) pauses.push_back(now() - cut_at);
+          cut_at = 0;
           talk.send("k");
           ++asked;
         }
-        if (cuts < 100 && copy.received() >= (cuts + 1) * (kSize / 102) && line.wire->connections() > 0) {
+        if (now() - last_datagram > 0.005) {
+          flow.send(text(datagrams++));
+          last_datagram = now();
+        }
+        if (cuts < 100 && cut_at == 0 && copy.received() >= (cuts + 1) * (kSize / 102) && line.wire->connections() > 0) {
           ++cuts;
           line.wire->cut();
+          cut_at = now();
         }
         return copy.over() && copy.received() == kSize;
       },
-      60);
+      120);
   CHECK(done);
-  MESSAGE(cuts, " cuts in ", now() - start, " s, ", asked, " questions");
+  REQUIRE(pauses.size() > 50);
+  std::sort(pauses.begin(), pauses.end());
+  MESSAGE(cuts, " cuts in ", now() - start, " s, ", asked, " questions; pauses behind a cut, ms: median ", pauses[pauses.size() / 2] * 1000, ", longest ", pauses.back() * 1000,
+          "; of ", datagrams, " datagrams ", flow.got().size(), " came back");
   CHECK(cuts == 100);
+  CHECK(pauses.back() < 0.3 * slowness());
   CHECK(copy.error() == 0);
   CHECK_FALSE(copy.wrong());
   CHECK(copy.received() == kSize);
@@ -61,8 +80,20 @@ TEST_CASE("resume: the link is cut 100 times during a copy of 10 MB each way and
   CHECK((*line.c)->says("resumed=yes"));
   CHECK_FALSE((*line.c)->says("held=no"));
   talk.shut();
-  CHECK(line.a->wait_channels(0, 5));
-  CHECK(line.c->wait_channels(0, 5));
+  // One flow all the time: whole, in order, none twice; most of them arrived.
+  CHECK(udp_server.clients() == 1);
+  int64_t last = -1;
+  bool in_order = true;
+  for (const std::string& d : flow.got()) {
+    const int64_t n = atoll(d.c_str());
+    in_order = in_order && n > last && d == text(static_cast<uint64_t>(n));
+    last = n;
+  }
+  CHECK(in_order);
+  CHECK(flow.got().size() > datagrams / 10);
+  CHECK(flow.ask("the end", 5) == "the end");
+  CHECK(line.a->wait_channels(1, 5));  // the flow
+  CHECK(line.c->wait_channels(1, 5));
 }
 
 TEST_CASE("resume: a link that hangs at the acceptor is taken over within 1 s, with its channels") {
