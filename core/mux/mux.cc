@@ -140,7 +140,7 @@ void Mux::link_up(const LinkStart& start, Time now) {
 
 // The peer's next packet is due. Nobody knows when somebody comes to the other end of a line: there is no limit.
 void Mux::begin_handshake(Time now) {
-  if (!start_.lossy) handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
+  handshake_deadline_ = start_.lossy ? kNever : now + config_.hello_timeout + pace_.patience;
 }
 
 void Mux::go_up(Time now) {

@@ -426,6 +426,7 @@ class Mux final : private TimerHandler {
   Err take_unnumbered(Bytes packets, Time now);
   Err send_again(uint64_t from, uint64_t to);
   void ask_for_gaps(Time now);
+  bool frame_may_grow();
   void make_frames(Time now);
   size_t line_target() const { return pace_.frames * (line_->frame - kLineOverhead); }
   size_t numbered_for(size_t room, uint64_t* from);

@@ -19,7 +19,7 @@ constexpr uint64_t kLongestLineSeconds = 2;
 // A flow that has been silent for less is not ended for a newcomer's sake: an answer may be on its way.
 constexpr Duration kFreshFlow = seconds(1);
 // A piece is smaller only if it is the last: so a nearly full ring makes no crumbs. On a slow line it is what the line's
-// pace says, so that a key press need not wait for the whole.
+// pace says, so that a key press need not wait for the whole; and on a lossy one what fits into the frame.
 constexpr size_t kSmallestPiece = 128;
 
 }  // namespace
@@ -91,7 +91,7 @@ void Mux::put_pieces(size_t space) {
   const size_t rest = tx_pieces_size_ - tx_pieces_at_;
   size_t n = rest < kMaxPayload ? rest : kMaxPayload;
   if (n > space - kHeader) n = space - kHeader;
-  SMX_CHECK(n == rest || n >= kSmallestPiece);  // who calls has looked for room
+  SMX_CHECK(n == rest || start_.lossy || n >= kSmallestPiece);  // who calls has looked for room
   put_packet(send_header(c, n < rest ? Type::part : Type::dgram, n), tx_datagram_ + tx_pieces_at_);
   tx_pieces_at_ += static_cast<uint32_t>(n);
   if (n == rest) tx_pieces_size_ = tx_pieces_at_ = 0;

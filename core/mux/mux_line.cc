@@ -195,6 +195,12 @@ size_t Mux::numbered_for(size_t room, uint64_t* from) {
   return whole > room / 2 ? whole : room;
 }
 
+// A frame arrives as a whole: one that holds something quiet is not made longer by bulk, but now and then.
+bool Mux::frame_may_grow() {
+  line_->short_one = line_->hurries();
+  return !line_->short_one || line_->shorts >= LineLink::kMostShort;
+}
+
 // Makes the next frames of what waits in ctl_ and in the ring, when the last ones are written.
 void Mux::make_frames(Time now) {
   LineLink& l = *line_;

@@ -95,30 +95,28 @@ void Mux::gather_data(Time now) {
     if (start_.lossy) bulk = full ? kHeader + pace_.largest : target - unsent;
     else if (slow) bulk = kHeader + pace_.largest;
     else if (!full) bulk = kUnsent - unsent < most - tx_.used() ? kUnsent - unsent : most - tx_.used();
-    if (tx_pieces_size_ > 0 && !full) {
+    Channel* const sparse = full || start_.lossy ? scheduler_.next_sparse() : nullptr;
+    if (start_.lossy && sparse == nullptr && !frame_may_grow()) return;
+    if (tx_pieces_size_ > 0 && !full && sparse == nullptr) {
       put_pieces(bulk);
       continue;
     }
-    Channel* c = full || start_.lossy ? scheduler_.next_sparse() : scheduler_.next();
-    const bool sparse = c != nullptr;
-    // A frame arrives as a whole: one that holds something quiet is not made longer by bulk, but now and then.
-    if (!full && start_.lossy && !sparse) {
-      line_->short_one = line_->hurries();
-      if (!line_->short_one || line_->shorts >= LineLink::kMostShort) c = scheduler_.next();
-    }
+    Channel* c = full || sparse != nullptr ? sparse : scheduler_.next();
     if (c == nullptr) return;
     if (!may_send(*c) || send_room(*c) == 0) {
       scheduler_.remove(*c);
       continue;
     }
     if (c->udp) {
+      const uint64_t before = tx_.tail();
       if (pull_datagram(*c, bulk, now)) ++grants;
+      if (start_.lossy && sparse != nullptr && tx_.tail() != before && tx_pieces_size_ == 0) line_->short_one = true;
       continue;
     }
     Pulled::State state = Pulled::State::more;
     const size_t n = pull(*c, bulk, now, &state);
     if (n > 0) ++grants;
-    if (start_.lossy && sparse && n > 0 && n < pace_.largest) line_->short_one = true;
+    if (start_.lossy && sparse != nullptr && n > 0 && n < pace_.largest) line_->short_one = true;
     if (n == 0 && state == Pulled::State::more) state = Pulled::State::empty;
     if (state == Pulled::State::error) {
       detach(*c);

@@ -30,6 +30,18 @@ bool echoed(uint16_t port) {
 
 }  // namespace
 
+TEST_CASE("program: line:lossy makes frames on a link over a program, too") {
+  Server echo(echoes);
+  const std::string other = daemon_path() + " SERVER=sockmux:comm@- SOXCONF=line:lossy DEST=" + local(echo.port());
+  Daemon c({"SERVER=sockmux:proc@" + other, "PORT=127.0.0.1:0", "SOXCONF=line:lossy"});
+  REQUIRE(c->wait_log(" link-up ", 5));
+  Conn client(c.port());
+  client.expect_pattern(5).send_pattern(5, 3000000).shut();
+  CHECK(wait_for([&] { return client.over(); }, 30));
+  CHECK(client.received() == 3000000);
+  CHECK_FALSE(client.wrong());
+}
+
 TEST_CASE("program: a link over socat, in both dialects; killed under traffic it comes again") {
   Server left(echoes), right(echoes);
   for (const char* proto : {"SOXCONF=proto:auto", "SOXCONF=proto:0.3"}) {
