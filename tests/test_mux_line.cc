@@ -444,6 +444,48 @@ TEST_CASE("lossy: noise with nothing behind it: was it the last frame?") {
   CHECK(one.e.write_all().empty());
 }
 
+TEST_CASE("lossy: good frames with anything in them: an error or going on, and nothing is left behind") {
+  unsigned errors = 0, opened = 0;
+  for (uint64_t seed = 1; seed <= 300; ++seed) {
+    CAPTURE(seed);
+    sim::Rng rng(seed);
+    Alone one;
+    one.up();
+    static constexpr uint8_t kTypes[] = {0x01, 0x10, 0x11, 0x12, 0x09, 0x49, 0x13, 0x30, 0x92};
+    static constexpr uint8_t kNumberedTypes[] = {0x02, 0x42, 0x06, 0x06, 0x20, 0x21, 0x22, 0x23, 0x08, 0x24};
+    Data stream = manual(3, 'C')[0];
+    uint64_t sent = 0;
+    Err e = Err::none;
+    for (int i = 0; i < 40 && e == Err::none; ++i) {
+      Data unnumbered;
+      if (rng.one_in(3)) {
+        Data payload(rng.one_in(2) ? 8 : rng.one_in(2) ? 16 : rng.log(60), '\0');
+        for (char& c : payload) c = static_cast<char>(rng.one_in(4) ? rng.next() : 0);
+        unnumbered = packet(kUnnumbered, static_cast<Type>(rng.pick(kTypes)), kNone, kNone, payload);
+      }
+      if (rng.one_in(2)) {
+        Data payload(rng.one_in(2) ? 4 : rng.log(40), static_cast<char>(rng.below(3)));
+        stream += packet(kNumbered, static_cast<Type>(rng.pick(kNumberedTypes)), 5, kNone, payload);
+      }
+      // From somewhere: new, sent before, or behind a gap.
+      const uint64_t from = rng.one_in(3) ? rng.below(stream.size() + 1) : sent < stream.size() ? sent : stream.size();
+      const size_t most = kLinePayload - unnumbered.size();
+      const Data piece = stream.substr(static_cast<size_t>(from), rng.below(most));
+      if (from + piece.size() > sent) sent = from + piece.size();
+      e = one.e.feed(frame(rng.one_in(50) ? rng.next() : from, rng.one_in(30) ? rng.next() : 0, unnumbered, piece));
+      if (e == Err::none && rng.one_in(2)) (void)one.e.write_all();
+      if (e == Err::none && rng.one_in(4)) e = one.e.wait(millis(static_cast<int64_t>(rng.below(500))));
+    }
+    if (e != Err::none) ++errors;
+    if (one.e.log.find("open") != std::string::npos) ++opened;
+    one.e.mux.link_down(one.e.now, false);
+    one.e.mux.verify();
+    CHECK(one.e.mux.blocks_used() == 0);
+  }
+  CHECK(errors > 100);
+  CHECK(opened > 50);
+}
+
 TEST_CASE("lossy: numbers go on beyond 16 bits, and no more than 32,767 bytes are on their way") {
   Alone one;
   one.up();
