@@ -74,6 +74,9 @@ struct ListenSpec {
 };
 
 // One way to make links (SERVER=sockmux...), or to accept them (SERVER=sockmux with -P).
+//
+// Those that are made are one link in order of preference: a lesser one is used while the better ones have none. But where
+// links are accepted, a line (fifo, device) is one more way in, beside all others: whoever is at its other end calls.
 struct LinkSpec {
   enum class Kind : uint8_t { accept_tcp, connect_tcp, fifo, device, program, stdio };
   Kind kind = Kind::accept_tcp;
@@ -122,7 +125,7 @@ struct Config {
   Log log_level = Log::usual;
   bool log_stderr = false;
 
-  View<LinkSpec> links;
+  View<LinkSpec> links;  // those that accept; then the others, the best first
   View<ListenSpec> listens;
   View<ServerSpec> servers;  // in the order in which they are tried
 
@@ -179,6 +182,13 @@ struct Config {
   View<std::string_view> names;  // every name in a list of hosts that must be resolved ahead; each once
   View<Setting> settings;        // what else is obeyed, in the order of the words
 };
+
+// Does `link` only wait for who calls, as those that accept do?
+inline bool is_way_in(const Config& config, const LinkSpec& link) {
+  if (link.kind == LinkSpec::Kind::accept_tcp) return true;
+  const bool accepts = !config.links.empty() && config.links[0].kind == LinkSpec::Kind::accept_tcp;
+  return accepts && (link.kind == LinkSpec::Kind::fifo || link.kind == LinkSpec::Kind::device);
+}
 
 }  // namespace smx
 

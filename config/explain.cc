@@ -39,7 +39,8 @@ void add_clients(TextBase& to, const Config& config) {
   }
 }
 
-void explain_link(const Config& config, const LinkSpec& link, LineSink& to) {
+// `lesser`: there are better ones, in the lines above.
+void explain_link(const Config& config, const LinkSpec& link, bool lesser, LineSink& to) {
   ExplainLine line;
   const std::string_view kind = link.secure ? "secure links" : "links";
   switch (link.kind) {
@@ -64,6 +65,7 @@ void explain_link(const Config& config, const LinkSpec& link, LineSink& to) {
     case LinkSpec::Kind::stdio: line.add("runs ").add(kind).add(" over its own standard input and output"); break;
   }
   if (!link.peer.empty()) line.add("; the peer must be ").add(link.peer);
+  if (lesser) line.add("; only while there is none of those above");
   to.line(line.text());
 }
 
@@ -136,7 +138,12 @@ void warn_open(const Config& config, const HostPort& at, std::string_view kind, 
 }  // namespace
 
 void explain(const Config& config, LineSink& to) {
-  for (const LinkSpec& link : config.links) explain_link(config, link, to);
+  bool is_first = true;
+  for (const LinkSpec& link : config.links) {
+    const bool in_turn = !is_way_in(config, link);
+    explain_link(config, link, in_turn && !is_first, to);
+    is_first = is_first && !in_turn;
+  }
   for (const ListenSpec& listen : config.listens) {
     ExplainLine line;
     line.add("listens at ");

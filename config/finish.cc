@@ -30,7 +30,7 @@ bool Parser::finish() {
   for (size_t i = 0; i < servers_.count() && !no_memory_; ++i) {
     if (servers_[i].run) read_options(&servers_[i], server_words_[i]);
   }
-  if (outer_ == nullptr && report_->error_count() == 0 && !no_memory_) check_main();
+  if (outer_ == nullptr && report_->error_count() == 0 && !no_memory_) check_links();
   if (no_memory_ && outer_ != nullptr) outer_->no_memory_ = true;
   if (no_memory_ && outer_ == nullptr) report_->error(kExitConfig, Origin{}, {"not enough memory for the options"});
   if (no_memory_ || report_->error_count() > 0) return false;
@@ -180,14 +180,17 @@ void Parser::read_options(ServerSpec* server, const Word& w) {
   }
 }
 
-// The link: is there one, and is it whole?
-void Parser::check_main() {
+// The links: is there one, and are they whole?
+void Parser::check_links() {
   const Origin whole;
-  if (!has_main_ && !is_function_) {
-    return report_->error(kExitConfig, whole, {"no link: SERVER=sockmux with -Pport, or SERVER=sockmux://host:port"});
+  if (!accepts_links_ && links_.count() == 0) {
+    if (!is_function_) {
+      return report_->error(kExitConfig, whole, {"no link: SERVER=sockmux with -Pport, or SERVER=sockmux://host:port"});
+    }
+    accepts_links_ = true;
+    accept_.kind = LinkSpec::Kind::accept_tcp;
   }
-  if (!has_main_) main_.kind = LinkSpec::Kind::accept_tcp;
-  if (main_.kind == LinkSpec::Kind::accept_tcp) {
+  if (accepts_links_) {
     if (accepts_.count() == 0) {
       report_->error(kExitConfig, whole, {"SERVER=sockmux needs -Pport, where links are accepted"});
     }
@@ -195,11 +198,17 @@ void Parser::check_main() {
     for (size_t i = 0; i < accepts_.count(); ++i) {
       const Word& w = accepts_[i].word;
       const bool is_new = i == 0 || accepts_[i - 1].word.text.data() != w.text.data();
-      if (is_new) warn(w, {"is not opened, since ", main_word_.text, " makes its link itself"});
+      if (is_new) warn(w, {"is not opened, since ", link_words_[0].text, " makes its link itself; SERVER=sockmux opens it, too"});
     }
   }
-  if (main_.kind == LinkSpec::Kind::fifo && (main_.in_path.empty() || main_.out_path.empty())) {
-    report_->error(kExitConfig, whole, {main_word_.text, ": commin and commout are both needed, one FIFO each way"});
+  for (size_t i = 0; i < links_.count(); ++i) {
+    const LinkSpec& link = links_[i];
+    if (link.kind == LinkSpec::Kind::fifo && (link.in_path.empty() || link.out_path.empty())) {
+      report_->error(kExitConfig, whole, {link_words_[i].text, ": commin and commout are both needed, one FIFO each way"});
+    }
+    if (link.kind == LinkSpec::Kind::stdio && (accepts_links_ || links_.count() > 1)) {
+      report_->error(kExitConfig, whole, {link_words_[i].text, ": the daemon ends with this link, so there can be no other"});
+    }
   }
   if (config_->line == Config::Line::lossy && config_->proto == Config::Proto::v03) {
     report_->error(kExitConfig, whole, {"SOXCONF=line:lossy needs SockMux 1; proto:0.3 has no frames that could be repaired"});
@@ -208,7 +217,7 @@ void Parser::check_main() {
 }
 
 void Parser::check_ports() {
-  if (main_.kind != LinkSpec::Kind::accept_tcp) return;
+  if (!accepts_links_) return;
   for (const ListenSpec& listen : listens_) {
     if (listen.transport != Transport::tcp || listen.at.port == 0) continue;
     for (const Accept& accept : accepts_) {
@@ -226,17 +235,14 @@ void Parser::check_ports() {
 
 // The Config, from what was collected.
 void Parser::fill() {
-  GrowList<LinkSpec> links(kMaxAccepts);
-  if (outer_ == nullptr && main_.kind == LinkSpec::Kind::accept_tcp) {
-    for (const Accept& accept : accepts_) {
-      LinkSpec link = main_;
-      link.at = accept.at;
-      link.origin = accept.word.origin;
-      if (!links.add(arena_, link)) no_memory_ = true;
-    }
-  } else if (outer_ == nullptr && !links.add(arena_, main_)) {
-    no_memory_ = true;
+  GrowList<LinkSpec> links(kMaxAccepts + kMaxLinks);
+  for (size_t i = 0; outer_ == nullptr && accepts_links_ && i < accepts_.count(); ++i) {
+    LinkSpec link = accept_;
+    link.at = accepts_[i].at;
+    link.origin = accepts_[i].word.origin;
+    no_memory_ = !links.add(arena_, link) || no_memory_;
   }
+  for (const LinkSpec& link : links_) no_memory_ = !links.add(arena_, link) || no_memory_;
   GrowList<ServerSpec> servers(2 * kMaxServers);
   for (const ServerSpec& s : servers_) no_memory_ = !servers.add(arena_, s) || no_memory_;
   for (const ServerSpec& s : dests_) no_memory_ = !servers.add(arena_, s) || no_memory_;

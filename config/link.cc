@@ -12,6 +12,13 @@ bool is_same(const HostPort& a, const HostPort& b) {
   return a.port == b.port && equal_fold(a.host.empty() ? any : a.host, b.host.empty() ? any : b.host);
 }
 
+// Do both lead to the same place by the same way?
+bool is_same(const LinkSpec& a, const LinkSpec& b) {
+  if (a.kind != b.kind) return false;
+  if (a.kind == LinkSpec::Kind::connect_tcp) return is_same(a.at, b.at);
+  return a.in_path == b.in_path && a.out_path == b.out_path && a.path == b.path;
+}
+
 constexpr size_t kPeerNameText = 32;  // of a line in the peers file
 
 }  // namespace
@@ -114,7 +121,7 @@ void Parser::link_server(const Word& w, Value value) {
   } else if (!link_device(w, skip(rest, 1), &link)) {
     return;
   }
-  set_main(w, link);
+  add_link(w, link);
 }
 
 // [NAME@]host[:port][/]
@@ -194,27 +201,45 @@ bool Parser::link_device(const Word& w, std::string_view rest, LinkSpec* link) {
 }
 
 // The last main protocol wins; commin and commout are halves of one.
-void Parser::set_main(const Word& w, const LinkSpec& link) {
-  const bool is_half = has_main_ && main_.kind == LinkSpec::Kind::fifo && link.kind == LinkSpec::Kind::fifo;
-  if (is_half) {
-    if (main_.secure != link.secure || (!main_.peer.empty() && !link.peer.empty() && main_.peer != link.peer)) {
-      return fail(w, {"differs from ", main_word_.text, "; both FIFOs must be of one link"});
-    }
-    if (!link.peer.empty()) main_.peer = link.peer;
-    std::string_view& path = link.in_path.empty() ? main_.out_path : main_.in_path;
-    const std::string_view now = link.in_path.empty() ? link.out_path : link.in_path;
-    if (!path.empty() && path != now) {
-      warn(w, {"replaces ", (link.in_path.empty() ? out_word_ : in_word_).text});
-    }
-    path = now;
-  } else {
-    if (has_main_ && main_word_.text != w.text) warn(w, {"replaces ", main_word_.text});
-    main_ = link;
+// SERVER=sockmux accepts, beside all others; of these each is one more way, less preferred than those before it. What is
+// said twice is one.
+void Parser::add_link(const Word& w, const LinkSpec& link) {
+  if (link.kind == LinkSpec::Kind::accept_tcp) {
+    if (accepts_links_ && accept_word_.text != w.text) warn(w, {"replaces ", accept_word_.text});
+    accept_ = link;
+    accept_word_ = w;
+    accepts_links_ = true;
+    return;
   }
-  if (!link.in_path.empty()) in_word_ = w;
-  if (!link.out_path.empty()) out_word_ = w;
-  has_main_ = true;
-  main_word_ = w;
+  if (link.kind == LinkSpec::Kind::fifo && add_half(w, link)) return;
+  for (size_t i = 0; i < links_.count(); ++i) {
+    LinkSpec& old = links_[i];
+    if (!is_same(old, link)) continue;
+    if (link_words_[i].text != w.text) warn(w, {"replaces ", link_words_[i].text});
+    old = link;
+    return;
+  }
+  if (add(links_, link, w, "links (more than 8)")) (void)add(link_words_, w, w, "links (more than 8)");
+}
+
+// One FIFO of a link over two: joins the first link that lacks it. False: begins a new one.
+bool Parser::add_half(const Word& w, const LinkSpec& half) {
+  const bool is_in = !half.in_path.empty();
+  for (size_t i = 0; i < links_.count(); ++i) {
+    LinkSpec& link = links_[i];
+    if (link.kind != LinkSpec::Kind::fifo) continue;
+    std::string_view& path = is_in ? link.in_path : link.out_path;
+    if (path == (is_in ? half.in_path : half.out_path)) return true;
+    if (!path.empty()) continue;
+    if (link.secure != half.secure || (!link.peer.empty() && !half.peer.empty() && link.peer != half.peer)) {
+      fail(w, {"differs from ", link_words_[i].text, "; both FIFOs must be of one link"});
+      return true;
+    }
+    if (!half.peer.empty()) link.peer = half.peer;
+    path = is_in ? half.in_path : half.out_path;
+    return true;
+  }
+  return false;
 }
 
 }  // namespace smx

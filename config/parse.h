@@ -23,6 +23,7 @@ constexpr size_t kMaxFilesRead = 256;         // "+=" that are followed in all
 constexpr size_t kMaxFileBytes = 256 * 1024;  // of one file
 constexpr size_t kMaxListens = 1024;          // ports of PORT
 constexpr size_t kMaxAccepts = 64;            // ports of -P and -Q
+constexpr size_t kMaxLinks = 8;               // links that are made, in order of preference
 constexpr size_t kMaxServers = 1024;          // SERVER with ,-in; and as many DEST
 constexpr size_t kMaxRules = 256;             // PERMIT; and as many REJECT
 constexpr size_t kMaxHostLists = 256;         // HOSTLIST

@@ -128,7 +128,8 @@ class Parser {
   void link_server(const Word& w, Value value);
   bool link_address(const Word& w, std::string_view rest, LinkSpec* link);
   bool link_device(const Word& w, std::string_view rest, LinkSpec* link);
-  void set_main(const Word& w, const LinkSpec& link);
+  void add_link(const Word& w, const LinkSpec& link);
+  bool add_half(const Word& w, const LinkSpec& half);
 
   // server.cc
   void on_server(const Word& w, Value value);
@@ -183,7 +184,6 @@ class Parser {
   const HostEntry* find_host(std::string_view name);
   void add_name(std::string_view name);
   void read_options(ServerSpec* server, const Word& w);
-  void check_main();
   void check_links();
   void check_ports();
   void fill();
@@ -201,11 +201,13 @@ class Parser {
 
   bool swallows_bare_ = false;  // "-P 9000": the error is told once, for -P
 
-  bool has_main_ = false;
-  bool is_function_ = false;  // -Fsockmux
-  LinkSpec main_;
-  Word main_word_;
-  Word in_word_, out_word_;  // commin, commout
+  bool accepts_links_ = false;  // SERVER=sockmux: at -P
+  bool is_function_ = false;    // -Fsockmux
+  LinkSpec accept_;
+  Word accept_word_;
+  // Links that are made, the best first; a FIFO link may lack one half until the end.
+  GrowList<LinkSpec> links_{kMaxLinks};
+  GrowList<Word> link_words_{kMaxLinks};  // beside links_: the first word of each
   GrowList<Accept> accepts_{kMaxAccepts};
   GrowList<ListenSpec> listens_{kMaxListens};
   GrowList<ServerSpec> servers_{kMaxServers};

@@ -409,22 +409,49 @@ TEST_CASE("secure links, peers by name, and our own standard input and output") 
   CHECK(status({"SERVER=sockmux:commin@/a", "SERVER=sockmuxs:commout@/b"}) == 64);
 }
 
-TEST_CASE("one main protocol: the last one, with a warning") {
-  Run run;
-  run.parse({"SERVER=sockmux://a", "SERVER=sockmux://b:1"});
-  REQUIRE(run.good);
-  CHECK(run.config.links[0].at.host == "b");
-  CHECK(has(run.warning(), "SERVER=sockmux://a"));
-  Run fifo;
-  fifo.parse({"SERVER=sockmux:commin@/a", "SERVER=sockmux:commout@/b", "SERVER=sockmux:commin@/c"});
-  REQUIRE(fifo.good);
-  CHECK(fifo.config.links[0].in_path == "/c");
-  CHECK(has(fifo.warning(), "commin@/a"));
-  Run same;
-  same.parse({"SERVER=sockmux", "SERVER=sockmux", "-P9000", "-Q9001"});
-  CHECK(same.good);
-  CHECK(same.config.links.count == 2);
-  CHECK(same.report.warning_count() == 0);
+TEST_CASE("several links: the first is the best, each place counts once, FIFOs join in pairs") {
+  const auto links = [](const Strings& words, const Strings& wanted) {
+    Run run;
+    run.parse(words);
+    INFO(run.error());
+    REQUIRE(run.good);
+    Strings got;
+    for (const smx::LinkSpec& l : run.config.links)
+      got.push_back(text_of(l.at.host) + text_of(l.path) + text_of(l.in_path) + text_of(l.out_path));
+    CHECK(got == wanted);
+    return run.report.warning_count();
+  };
+  CHECK(links({"SERVER=sockmux://a", "SERVER=sockmux://b:1", "SERVER=sockmux:comm@/dev/x"}, {"a", "b", "/dev/x"}) == 0);
+  // The same place, written the same or not: it stays where it was.
+  CHECK(links({"SERVER=sockmux://a", "SERVER=sockmux://b", "SERVER=sockmux://a"}, {"a", "b"}) == 0);
+  CHECK(links({"SERVER=sockmux://a", "SERVER=sockmux://b", "SERVER=sockmux://A:8707/"}, {"A", "b"}) == 1);
+  CHECK(links({"SERVER=sockmux:comm@/dev/x,9600", "SERVER=sockmux:comm@/dev/x,115200"}, {"/dev/x"}) == 1);
+  CHECK(links({"SERVER=sockmux:commin@/a", "SERVER=sockmux://h", "SERVER=sockmux:commout@/b", "SERVER=sockmux:commin@/a"}, {"/a/b", "h"}) == 0);
+  CHECK(links({"SERVER=sockmux:commin@/a", "SERVER=sockmux:commin@/c", "SERVER=sockmux:commout@/b", "SERVER=sockmux:commout@/d"}, {"/a/b", "/c/d"}) == 0);
+  CHECK(links({"SERVER=sockmux", "SERVER=sockmux", "-P9000", "-Q9001"}, {"", ""}) == 0);
+  // Accepted ones stand first, wherever they were written.
+  CHECK(links({"SERVER=sockmux:comm@/dev/x", "SERVER=sockmux", "-Ph:9000"}, {"h", "/dev/x"}) == 0);
+
+  Strings many;
+  for (size_t i = 0; i < smx::kMaxLinks; ++i) many.push_back("SERVER=sockmux://h" + std::to_string(i));
+  CHECK(status(many) == 0);
+  many.push_back("SERVER=sockmux://more");
+  CHECK(status(many) == 64);
+  CHECK(has(error(many), "8"));
+  CHECK(status({"SERVER=sockmux:commin@/a", "SERVER=sockmux:commout@/b", "SERVER=sockmux:commin@/c"}) == 78);
+  // It ends with its link, so that it can be no choice.
+  for (const Strings& words : {Strings{"SERVER=sockmux:comm@-", "SERVER=sockmux://h"}, Strings{"SERVER=sockmux:comm@-", "SERVER=sockmux", "-P9000"},
+                               Strings{"SERVER=sockmux://h", "SERVER=sockmux"}}) {  // the last: no -P
+    Run run;
+    run.parse(words);
+    CHECK(run.report.status() == 78);
+  }
+  // To accept beside is said by SERVER=sockmux, not by -P alone.
+  Run alone;
+  alone.parse({"SERVER=sockmux://h", "-P9000"});
+  REQUIRE(alone.good);
+  CHECK(alone.config.links.count == 1);
+  CHECK(has(alone.warning(), "-P9000"));
 }
 
 TEST_CASE("-P and PORT that stand in each other's way") {
@@ -667,6 +694,18 @@ TEST_CASE("-t says in words what would be done") {
   CHECK(has_line(lines, "connects for the peer only as permitted: telnet:*:.localnet"));
   CHECK(has_line(lines, "connects for the peer never to: *:bad:*"));
   CHECK(has_line(lines, "with TIMEOUT=con:5"));
+  Run several;
+  several.parse({"SERVER=sockmux", "-P9000", "SERVER=sockmux:comm@/dev/x", "SERVER=sockmux://a", "SERVER=sockmux:proc@x"});
+  REQUIRE(several.good);
+  const Strings ways = explained(several.config);
+  CHECK(has_line(ways, "runs links over the device /dev/x"));
+  CHECK(has_line(ways, "makes links to a:8707"));
+  CHECK(has_line(ways, "runs links over the program: x; only while there is none of those above"));
+  Run turns;
+  turns.parse({"SERVER=sockmux://a", "SERVER=sockmux:comm@/dev/x"});
+  REQUIRE(turns.good);
+  CHECK(has_line(explained(turns.config), "makes links to a:8707"));
+  CHECK(has_line(explained(turns.config), "runs links over the device /dev/x; only while there is none of those above"));
   Run open;
   open.parse({"SERVER=sockmux://h", "PORT=9023,127.0.0.1:9024", "RELIABLE=*"});
   REQUIRE(open.good);
