@@ -81,7 +81,10 @@ IO_SRCS = \
 
 SESSION_SRCS = \
 	core/session/session.cc \
-	core/session/sessions.cc
+	core/session/sessions.cc \
+	core/session/trial.cc \
+	core/session/way_in.cc \
+	core/session/ways.cc
 
 TRANSPORT_SRCS = \
 	transport/fd_link.cc \

@@ -128,7 +128,7 @@ uint64_t Daemon::arena_bytes() const {
          DataPorts::arena_bytes(data_ports_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * sizeof(Dialer*)) + sizeof(Rules) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
-         Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
+         trials() * (Ways::arena_bytes(mux_) + sizeof(WayIn) + 2 * sizeof(Dialer*)) + sizeof(Ways) + Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
 }
 
 // A link's program may run while the one before it comes to its end.
@@ -145,17 +145,24 @@ uint32_t Daemon::exec_programs() const {
   return 0;
 }
 
+// Links that have to prove themselves before a session takes them.
+uint32_t Daemon::trials() const {
+  uint32_t made = 0, lines = 0;
+  for (const LinkSpec& l : config_.links)
+    if (l.kind != LinkSpec::Kind::accept_tcp) ++(is_way_in(config_, l) ? lines : made);
+  return made > 1 ? made + lines : lines;
+}
+
 uint32_t Daemon::timers() const {
-  return max_fds_ * 2 + links_count_ * 4 + proxies_count() * 3 + data_ports_count() + programs() + Execs::timers(exec_programs()) + 256;
+  return max_fds_ * 2 + trials() * 2 + links_count_ * 4 + proxies_count() * 3 + data_ports_count() + programs() + Execs::timers(exec_programs()) + 256;
 }
 
 // Everything that can fail and that a user must hear of, while standard error is still there.
 int Daemon::prepare() {
-  uint32_t connectors = 0;
-  for (const LinkSpec& l : config_.links) connectors += l.kind != LinkSpec::Kind::accept_tcp ? 1u : 0u;
-  const bool accepts = connectors < config_.links.count;
+  bool accepts = false, connects = false;
+  for (const LinkSpec& l : config_.links) (is_way_in(config_, l) ? accepts : connects) = true;
   links_count_ = config_.max_links != 0 ? config_.max_links : accepts ? 16 : 1;
-  if (links_count_ < connectors) links_count_ = connectors;
+  if (accepts && connects) ++links_count_;
   if (links_count_ > Sessions::kMost) links_count_ = Sessions::kMost;
   if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
   const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + data_ports_count() +
@@ -393,13 +400,34 @@ void Daemon::start_log() {
 int Daemon::make_dialers() {
   foreground_ = config_.foreground;
   dialer_ = tables_.raw<Dialer*>(config_.links.count + 1);
+  line_dialer_ = tables_.raw<Dialer*>(config_.links.count + 1);
   line_ = tables_.raw<TtyLine*>(config_.links.count + 1);
   for (const LinkSpec& l : config_.links) {
     if (l.kind == LinkSpec::Kind::accept_tcp) continue;
-    const int code = make_dialer(l, &dialer_[dialers_++]);
+    const int code = make_dialer(l, is_way_in(config_, l) ? &line_dialer_[ways_in_++] : &dialer_[dialers_++]);
     if (code != 0) return code;
   }
+  SMX_CHECK(make_ways());  // arena_bytes() has counted them
   return 0;
+}
+
+// One way to make the link is the session's own; several have an order.
+bool Daemon::make_ways() {
+  static_assert(kMaxLinks <= Ways::kMost);
+  static_assert(kMaxLinks <= Sessions::kWatchers);
+  if (dialers_ > 1) {
+    ways_ = tables_.create<Ways>(reactor_, sessions_.at(0));
+    if (ways_ == nullptr) return false;
+    for (uint32_t i = 0; i < dialers_; ++i)
+      if (!ways_->add(*dialer_[i], longest_pause(), mux_, tables_)) return false;
+  }
+  way_in_ = tables_.raw<WayIn*>(ways_in_ + 1);
+  if (way_in_ == nullptr) return false;
+  for (uint32_t i = 0; i < ways_in_; ++i) {
+    way_in_[i] = tables_.create<WayIn>(reactor_, sessions_, *line_dialer_[i]);
+    if (way_in_[i] == nullptr || !way_in_[i]->init(mux_, tables_)) return false;
+  }
+  return true;
 }
 
 int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
@@ -457,8 +485,10 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
 }
 
 void Daemon::start_links() {
-  const Duration longest_pause = config_.retry_max < millis(50) ? millis(50) : config_.retry_max;
-  for (uint32_t i = 0; i < dialers_; ++i) sessions_.at(i).start(*dialer_[i], longest_pause, reactor_.now());
+  const Time now = reactor_.now();
+  if (ways_ != nullptr) sessions_.at(0).start(*ways_, now);
+  else if (dialers_ > 0) sessions_.at(0).start(*dialer_[0], longest_pause(), now);
+  for (uint32_t i = 0; i < ways_in_; ++i) way_in_[i]->start(longest_pause(), now);
 }
 
 int Daemon::run() {
@@ -485,6 +515,7 @@ void Daemon::on_signal(int signal, Time now) {
       resolver_.forget();
       names_.refresh(now);
       sessions_.retry_now(now);
+      for (uint32_t i = 0; i < ways_in_; ++i) way_in_[i]->retry_now(now);
       break;
     case SIGUSR1: write_statistics(); break;
     case SIGCHLD:
@@ -520,6 +551,7 @@ void Daemon::begin_shutdown(const char* why, Time now) {
   for (size_t i = 0; i < listeners_; ++i) listener_[i]->stop();
   stop_udp();
   for (size_t i = 0; i < acceptors_; ++i) acceptor_[i]->stop();
+  for (uint32_t i = 0; i < ways_in_; ++i) way_in_[i]->stop(now);
   reactor_.timers().start(end_, now);
   drain_until_ = now + kDrain;
 }

@@ -17,6 +17,8 @@
 #include "core/io/resolver.h"
 #include "core/io/signals.h"
 #include "core/session/sessions.h"
+#include "core/session/way_in.h"
+#include "core/session/ways.h"
 #include "relay/data_port.h"
 #include "relay/exec.h"
 #include "relay/exit.h"
@@ -58,7 +60,10 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   uint32_t programs() const;
   uint32_t exec_programs() const;
   uint32_t timers() const;
+  uint32_t trials() const;
+  Duration longest_pause() const { return config_.retry_max < millis(50) ? millis(50) : config_.retry_max; }
   int make_dialers();
+  bool make_ways();
   int make_dialer(const LinkSpec& link, Dialer** out);
   void start_links();
   void on_signal(int signal, Time now) override;
@@ -78,7 +83,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   uint32_t proxies_count() const;
   // Ports for data connections of FTP: peers may ask for them where clients come in.
   uint32_t data_ports_count() const { return config_.listens.empty() ? 0 : DataPorts::kMost; }
-  uint32_t tcp_links_count() const { return 2 * links_count_ + 1; }
+  uint32_t tcp_links_count() const { return 2 * links_count_ + 1 + static_cast<uint32_t>(config_.links.count); }
 
   const Config& config_;
   MuxConfig mux_;
@@ -100,8 +105,12 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   DataPorts data_ports_{reactor_, streams_};
   TcpLinks tcp_links_{reactor_};
   Sessions sessions_{reactor_};
+  // Of the links that are made, and of the lines at which peers call
   Dialer** dialer_ = nullptr;
-  uint32_t dialers_ = 0;
+  Dialer** line_dialer_ = nullptr;
+  Ways* ways_ = nullptr;  // if there are several of the first kind
+  WayIn** way_in_ = nullptr;
+  uint32_t dialers_ = 0, ways_in_ = 0;
   StdioDialer* stdio_ = nullptr;
   bool foreground_ = false;
   ExitDoor* exit_ = nullptr;

@@ -104,7 +104,7 @@ void Mux::shrink(Channel& c) {
 void Mux::reset_link() {
   if (!session_live_) dialect_ = Dialect::unknown;
   hello_due_ = settings_due_ = setopt_due_ = echo_due_ = ack_due_ = echook_due_ = bye_due_ = bye_gathered_ = hellook_seen_ =
-      hello_out_ = wrong_dialect_ = false;
+      hello_out_ = heard_ = wrong_dialect_ = false;
   hellook_due_ = 0;
   ctl_size_ = ctl_sent_ = 0;
   rx_.reset(0);
@@ -195,11 +195,14 @@ Err Mux::on_hello(Bytes payload, Time now) {
   if (start_.repeat && !word.present && text.substr(0, kHelloText) != std::string_view(peer_hello_, peer_hello_size_)) hello_due_ = true;
   peer_hello_size_ = text.size() < kHelloText ? text.size() : kHelloText;
   memcpy(peer_hello_, text.data(), peer_hello_size_);
+  // Of a peer that may be gone: if it lives, it answers ours, whose nonce it has not seen yet.
+  if (start_.trial && start_.search && word.present && !hello_out_) return Err::none;
   if (word.present && config_.proto != MuxConfig::Proto::v03) {
     dialect_ = Dialect::v1;
     peer_nonce_ = word.nonce;
     state_ = nonce_ > peer_nonce_ ? State::ask : State::wait;
-    settings_due_ = state_ == State::ask;
+    heard_ = start_.trial && state_ == State::ask;
+    settings_due_ = state_ == State::ask && !start_.trial;
     if (!start_.lossy) hello_again_at_ = kNever;
     begin_handshake(now);
     return Err::none;
@@ -212,7 +215,8 @@ Err Mux::on_hello(Bytes payload, Time now) {
   end_session(now);  // what was held belongs to a peer that could do more
   dialect_ = Dialect::v03;
   state_ = State::hellook;
-  hellook_due_ = 1;  // however many came
+  heard_ = start_.trial;
+  hellook_due_ = start_.trial ? 0 : 1;  // however many came
   begin_handshake(now);
   if (start_.search) hello_again_at_ = now + kHelloAgain + pace_.patience;
   return Err::none;
@@ -247,7 +251,7 @@ Err Mux::take_packet(Bytes payload, bool known, Run& run, Time now) {
 Err Mux::parse(Time now) {
   Run run;
   Err e = Err::none;
-  while (e == Err::none && rx_.used() >= kHeader) {
+  while (e == Err::none && !heard_ && rx_.used() >= kHeader) {
     if (start_.search && !ring_open_ && state_ != State::closing) {
       const Found found = find_start();
       if (found == Found::part) break;

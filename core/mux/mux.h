@@ -163,11 +163,15 @@ struct LinkStart {
   bool repeat = false;   // with search: HELLO is said each second until the peer's has come, and once more in answer to it
   bool search = false;   // bytes that are none of the peer's may come before its HELLO, and between it and SETTINGS
   bool lossy = false;    // a line that flips and drops bytes: frames. With search; never 0.3
+  bool trial = false;    // HELLO only: as soon as the link is proven(), another mux is to take it
 };
 
-// A link whose ask belongs to the session of another mux, on its way there.
+// A link on its way to another mux: its ask belongs to that one's session, or it was on trial.
 struct LinkHandover {
   LinkStart start;
+  bool asked = false;     // the peer has asked for a session: `ask`
+  MutBytes rest[2];       // what came behind that; in the giver's memory, until its next link
+  int rest_pieces = 0;
   uint32_t nonce = 0, peer_nonce = 0;
   char peer_hello[kHelloText + 1] = {};
   size_t peer_hello_size = 0;
@@ -238,9 +242,15 @@ class Mux final : private TimerHandler {
   bool resumed() const { return resumed_; }
   // The peer knows of the session: it would be held.
   bool confirmed() const { return session_live_ && confirmed_; }
-  // received() has returned Err::moved: gives the link away, ...
+  // A lost link would be held().
+  bool resumes() const { return confirmed() && hold_.us > 0; }
+  // LinkStart::trial: the peer's HELLO has come, and is no leftover of an earlier run; with heard() nothing more is parsed.
+  // It is proven when all of ours is written, too.
+  bool heard() const { return heard_; }
+  bool proven() const { return heard_ && !hello_due_ && tx_idle(); }
+  // received() has returned Err::moved, or the link is proven(): gives it away, ...
   void give_link(LinkHandover* out, Time now);
-  // ... and another mux, which has no link, answers the ask. Not none: as from received().
+  // ... and another mux, which has no link, answers the ask, or goes on behind HELLO. Not none: as from received().
   Err take_link(const LinkHandover& link, Time now);
   State state() const { return state_; }
   Dialect dialect() const { return dialect_; }
@@ -519,6 +529,7 @@ class Mux final : private TimerHandler {
   uint16_t echook_said_ = kNone, echook_raid_ = kNone;
   bool hellook_seen_ = false;
   bool hello_out_ = false;         // our HELLO is written: what answers it can come
+  bool heard_ = false;
   bool wrong_dialect_ = false;     // a HELLO came that proto:1 does not take
   Time hello_again_at_ = kNever;   // LinkStart::repeat; and 0.3, search: the peer may not have had ours
 

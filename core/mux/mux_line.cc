@@ -292,7 +292,7 @@ void Mux::tick_line(Time now) {
   LineLink& l = *line_;
   if (hello_again_at_ <= now) {
     hello_due_ = true;
-    if (state_ == State::ask) settings_due_ = true;
+    if (state_ == State::ask && !start_.trial) settings_due_ = true;
     hello_again_at_ = now + (now - l.up_since < kHelloOften ? kHelloAgain : kHelloSeldom) + pace_.patience;
   }
   if (state_ != State::up) return;

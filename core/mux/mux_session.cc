@@ -144,25 +144,41 @@ Err Mux::answer_ask(const Settings& ask, Time now) {
 
 void Mux::give_link(LinkHandover* out, Time now) {
   out->start = start_;
+  out->start.trial = false;
+  out->asked = state_ == State::wait;
   out->nonce = nonce_;
   out->peer_nonce = peer_nonce_;
   memcpy(out->peer_hello, peer_hello_, sizeof peer_hello_);
   out->peer_hello_size = peer_hello_size_;
   out->ask = ask_;
+  out->rest_pieces = rx_.view(rx_.head(), rx_.used(), out->rest);
   link_down(now);
 }
 
 Err Mux::take_link(const LinkHandover& link, Time now) {
   SMX_CHECK(state_ == State::down);
+  next_hello_size_ = 0;  // of another link
   link_up(link.start, now);
-  hello_due_ = false;
   nonce_ = link.nonce;
-  peer_nonce_ = link.peer_nonce;
-  memcpy(peer_hello_, link.peer_hello, sizeof peer_hello_);
-  peer_hello_size_ = link.peer_hello_size;
-  dialect_ = Dialect::v1;
-  state_ = State::wait;
-  return answer_ask(link.ask, now);
+  Err e = Err::none;
+  if (link.asked) {
+    peer_nonce_ = link.peer_nonce;
+    memcpy(peer_hello_, link.peer_hello, sizeof peer_hello_);
+    peer_hello_size_ = link.peer_hello_size;
+    dialect_ = Dialect::v1;
+    state_ = State::wait;
+    e = answer_ask(link.ask, now);
+  } else {
+    e = on_hello({reinterpret_cast<const uint8_t*>(link.peer_hello), link.peer_hello_size}, now);
+  }
+  hello_due_ = false;
+  hello_out_ = true;
+  if (e != Err::none) return e;
+  for (int i = 0; i < link.rest_pieces; ++i) {
+    rx_.copy_in(rx_.tail(), link.rest[i].data, link.rest[i].size);
+    rx_.append(link.rest[i].size);
+  }
+  return parse(now);
 }
 
 }  // namespace smx

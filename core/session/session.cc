@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/io/clock.h"
 #include "core/io/log.h"
+#include "core/session/trial.h"
 
 namespace smx {
 
@@ -19,6 +20,13 @@ constexpr uint64_t kUseful = 4096;
 // A session whose peer may have started anew is held for no longer.
 constexpr Duration kBriefly = seconds(5);
 }  // namespace
+
+std::string_view hello_host(std::string_view hello) {
+  const size_t blank = hello.find(' ');
+  if (blank == std::string_view::npos) return {};
+  const std::string_view rest = hello.substr(blank + 1);
+  return rest.substr(0, rest.find(' '));
+}
 
 uint64_t Session::arena_bytes(const MuxConfig& config) {
   const uint64_t slots = (config.opens < 255u ? 255u : config.opens) + uint64_t{config.accepts} + Mux::kOrphans;
@@ -50,6 +58,12 @@ void Session::start(Dialer& dialer, Duration longest_pause, Time now) {
   wait_and_dial(now);
 }
 
+void Session::start(LinkSource& source, Time now) {
+  source_ = &source;
+  set_state(State::dialing);
+  source.on_link_wanted(now);
+}
+
 void Session::wait_and_dial(Time now) {
   uint32_t random = 0;
   fill_random(&random, sizeof random);
@@ -66,6 +80,7 @@ void Session::dial(Time now) {
 }
 
 void Session::retry_now(Time now) {
+  if (source_ != nullptr) source_->retry_now(now);
   if (up()) return probe(seconds(5), now);
   if (dialer_ == nullptr || (state_ != State::waiting && state_ != State::dialing)) return;
   if (state_ == State::dialing) dialer_->cancel();
@@ -98,15 +113,9 @@ void Session::begin_link(Link& link, Time now) {
 
 void Session::attach(Link& link, Time now) {
   begin_link(link, now);
-  LinkStart start;
-  write_stamp(start.stamp);
-  fill_random(start.random, sizeof start.random);
-  start.attempt = (process_random_ & 0xffffffff) << 32 | ++attempts_;
-  start.rate = link.rate();
-  start.search = !link.clean_start();
-  start.lossy = link.lossy();
+  LinkStart start = new_start(link);
+  start.attempt = next_attempt();
   start.asks = start.search ? mux_.held() : dialer_ != nullptr;
-  start.repeat = link.forgets();
   mux_.link_up(start, now);
   LogLine(LogLevel::debug, "link-open").kv("session", number_).kv("peer", link.peer_name());
   if (start.search && !read_old(now)) return;
@@ -130,25 +139,34 @@ bool Session::read_old(Time now) {
   return true;
 }
 
-void Session::take_over(Session& from, Time now) {
+void Session::take(Link& link, LinkHandover& handover, Time now) {
+  taking_ = true;
+  if (state_ == State::dialing && dialer_ != nullptr) dialer_->cancel();
   if (link_ != nullptr) {
     mux_.bye(ByeCode::replaced);
     write_link(now);
     lose(Err::none, "replaced by a newer link", now);
   }
-  SMX_CHECK(link_ == nullptr);
+  taking_ = false;
+  wake_ = kNever;
+  begin_link(link, now);
+  link.want(kRead);
+  handover.start.attempt = next_attempt();
+  const Err e = mux_.take_link(handover, now);
+  if (e == Err::none) return kick();
+  if (e == Err::moved) return owner_.on_session_moved(*this, now);
+  write_link(now);
+  lose(e, "", now);
+}
+
+void Session::take_over(Session& from, Time now) {
   LinkHandover handover;
   from.mux_.give_link(&handover, now);
   Link& link = *from.link_;
   from.link_ = nullptr;
   from.set_state(State::idle);
   from.set_timer(now);
-  begin_link(link, now);
-  link.want(kRead);
-  const Err e = mux_.take_link(handover, now);
-  if (e == Err::none) return kick();
-  write_link(now);
-  lose(e, "", now);
+  take(link, handover, now);
 }
 
 void Session::hold_until(Time until) {
@@ -157,6 +175,10 @@ void Session::hold_until(Time until) {
 }
 
 void Session::shut(ByeCode code, Time now) {
+  if (source_ != nullptr) {
+    source_->stop(now);
+    source_ = nullptr;
+  }
   if (dialer_ != nullptr) {
     dialer_->cancel();
     dialer_ = nullptr;
@@ -196,7 +218,7 @@ void Session::lose(Err e, std::string_view why, Time now) {
     reason.add_hex(h.raid, 4).add(" length ").add_u(h.length).add(')');
   }
   // Where nobody is there to call, or whoever is called goes at once, that is news once.
-  const bool again = !was_up_ && dialer_ != nullptr && !fault && ++failures_ > 1;
+  const bool again = !was_up_ && dials() && !fault && ++failures_ > 1;
   const LogLevel level = was_up_ && !fault ? LogLevel::info : again ? LogLevel::debug : LogLevel::warning;
   LogLine line(level, was_up_ ? "link-down" : "link-failed");
   line.kv("session", number_).kv("peer", link_->peer_name()).kv("reason", reason.text());
@@ -219,9 +241,13 @@ void Session::lose(Err e, std::string_view why, Time now) {
   }
   set_state(State::idle);
   wake_ = kNever;
-  if (dialer_ != nullptr && !over) wait_and_dial(now);
+  if (dialer_ != nullptr && !over && !taking_) wait_and_dial(now);
+  if (source_ != nullptr && !over && !taking_) {
+    set_state(State::dialing);
+    source_->on_link_wanted(now);
+  }
   set_timer(now);
-  owner_.on_session_lost(*this, now);
+  owner_.on_session_lost(*this, *link, now);
 }
 
 void Session::on_link_ready(uint8_t ready, Time now) {
@@ -336,6 +362,7 @@ void Session::on_up() {
       .kv("resumed", mux_.resumed() ? "yes" : "no")
       .kv("hello", mux_.peer_hello());
   progress_ = mux_.progress();
+  if (source_ != nullptr) source_->on_link_up(reactor_.now());
   owner_.on_session_up(*this, reactor_.now());
   room_due_ = true;
   kick();

@@ -1,7 +1,8 @@
 // One mux, its link of the moment, and the endpoints of its channels. What outlives the link is here.
 //
 //   connector:  idle --start()--> dialing --link--> up --lost--> waiting --pause over, or retry_now()--> dialing
-//   acceptor:   idle --attach()--> up --lost--> idle
+//   by ways:    idle --start()--> dialing --take()--> up --lost--> dialing;  up --take() of a better one--> up
+//   acceptor:   idle --attach(), take()--> up --lost--> idle
 //   both:       up --shut()--> closing (BYE; at most 1 s) --> as lost
 //
 // Where the mux holds its session over the loss (held()), its channels go on with the next link: the one that this
@@ -28,11 +29,28 @@ namespace smx {
 
 class Session;
 
+// The second word of a HELLO's text, the name of its host; empty: there is none.
+std::string_view hello_host(std::string_view hello);
+
+// Where a session gets its links from that has several ways to make them: ways.h.
+class LinkSource {
+ public:
+  // Starts, or has lost its link: take() is to follow.
+  virtual void on_link_wanted(Time now) = 0;
+  virtual void on_link_up(Time now) = 0;
+  virtual void retry_now(Time now) = 0;
+  virtual void stop(Time now) = 0;
+
+ protected:
+  ~LinkSource() = default;
+};
+
 // Who is told of a session's life.
 class SessionOwner {
  public:
   virtual void on_session_up(Session& session, Time now) = 0;
-  virtual void on_session_lost(Session& session, Time now) = 0;
+  // Its link is closed; by now it may have another one.
+  virtual void on_session_lost(Session& session, const Link& link, Time now) = 0;
   virtual void on_session_room(Session& session, Time now) = 0;
   // The peer asks for a session at the link of `session`. elsewhere: on_session_moved() follows, which takes the link.
   virtual AskAnswer on_session_ask(Session& session, const Settings& ask) = 0;
@@ -56,9 +74,12 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   // ---- the link
   // Connector: dials from now on, for ever. `longest_pause` between two attempts.
   void start(Dialer& dialer, Duration longest_pause, Time now);
+  void start(LinkSource& source, Time now);
   // Acceptor: a link has come. The session is idle.
   void attach(Link& link, Time now);
-  // A link that another session of ours has got, whose peer has asked for this one. An older link of this session ends.
+  // A link whose handshake was begun by somebody else (a trial). An older link of this session ends.
+  void take(Link& link, LinkHandover& handover, Time now);
+  // The same, of another session of ours, whose peer has asked for this one.
   void take_over(Session& from, Time now);
   // HUP: does not wait for the end of the pause, or of an attempt; a link that is up is asked for a sign of life.
   void retry_now(Time now);
@@ -73,6 +94,8 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   bool up() const { return state_ == State::up && mux_.up(); }
   bool probed() const { return probed_ && up() && mux_.asked(); }
   bool held() const { return link_ == nullptr && mux_.held(); }
+  // It makes its links itself, so that others are only for its peer.
+  bool dials() const { return dialer_ != nullptr || source_ != nullptr; }
   // Held, and maybe never asked for again: not for longer than that.
   void hold_until(Time until);
   bool has_link() const { return link_ != nullptr; }
@@ -146,6 +169,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void lose(Err e, std::string_view why, Time now);
   void set_timer(Time now);
   void begin_link(Link& link, Time now);
+  uint64_t next_attempt() { return (process_random_ & 0xffffffff) << 32 | ++attempts_; }
   Endpoint* take(ChannelId id);
 
   Mux mux_;
@@ -153,6 +177,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   SessionOwner& owner_;
   Exit& exit_;
   Dialer* dialer_ = nullptr;
+  LinkSource* source_ = nullptr;  // in place of dialer_
   Link* link_ = nullptr;
   Address peer_;
   Endpoint** endpoints_ = nullptr;
@@ -171,6 +196,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   bool probed_ = false;
   bool room_due_ = false;
   bool shut_write_ = false;
+  bool taking_ = false;      // the link is lost to another one, which is here already
 };
 
 }  // namespace smx

@@ -17,14 +17,7 @@ bool less_missed(const Session& a, const Session& b, const Address& peer) {
   return a.link_since() < b.link_since();
 }
 
-// The second word of a HELLO; empty: there is none.
-std::string_view host_of(const Session& s) {
-  const std::string_view text = s.mux().peer_hello();
-  const size_t blank = text.find(' ');
-  if (blank == std::string_view::npos) return {};
-  const std::string_view rest = text.substr(blank + 1);
-  return rest.substr(0, rest.find(' '));
-}
+std::string_view host_of(const Session& s) { return hello_host(s.mux().peer_hello()); }
 
 }  // namespace
 
@@ -44,14 +37,16 @@ bool Sessions::init(const MuxConfig& config, uint32_t count, Exit& exit, Arena& 
   return true;
 }
 
-bool Sessions::attach(Link& link, Time now) {
+// Where a link from `peer` can go; nullptr: nowhere.
+Session* Sessions::place_for(const Address& peer, Time now) {
   Session* idle = nullptr;
   Session* oldest = nullptr;
   Session* held = nullptr;
   for (uint32_t i = 0; i < count_ && idle == nullptr; ++i) {
     Session& s = *session_[i];
+    if (s.dials()) continue;
     if (s.held()) {
-      if (held == nullptr || less_missed(s, *held, link.peer())) held = &s;
+      if (held == nullptr || less_missed(s, *held, peer)) held = &s;
       continue;
     }
     if (s.state() == Session::State::idle && !s.has_link()) idle = &s;
@@ -63,13 +58,36 @@ bool Sessions::attach(Link& link, Time now) {
     oldest->drop("no handshake yet, and a newer link needs its place", now);
     idle = oldest;
   }
-  if (idle == nullptr) {
+  return idle;
+}
+
+bool Sessions::attach(Link& link, Time now) {
+  Session* place = place_for(link.peer(), now);
+  if (place == nullptr) {
     LogLine(LogLevel::warning, "link-refused").kv("peer", link.peer_name()).kv("reason", "MAXIMA=links reached").kv("links", count_);
     ask_older(link.peer(), nullptr, now);  // if one of them is dead, the peer's next attempt finds its place
     link.close(false);
     return false;
   }
-  idle->attach(link, now);
+  place->attach(link, now);
+  return true;
+}
+
+bool Sessions::take(Trial& trial, Time now) {
+  const Settings* ask = trial.ask();
+  Session* place = nullptr;
+  for (uint32_t i = 0; i < count_ && ask != nullptr && place == nullptr; ++i) {
+    if (session_[i]->mux().is_stale(ask->attempt)) return false;
+    if (session_[i]->mux().has_session(ask->session)) place = session_[i];
+  }
+  if (place == nullptr) place = place_for({}, now);
+  if (place == nullptr) {
+    LogLine(LogLevel::warning, "link-refused").kv("peer", trial.target()).kv("reason", "MAXIMA=links reached").kv("links", count_);
+    return false;
+  }
+  LinkHandover handover;
+  Link& link = trial.take(&handover, now);
+  place->take(link, handover, now);
   return true;
 }
 
@@ -137,9 +155,14 @@ void Sessions::ask_older(const Address& peer, const Session* but, Time now) {
   }
 }
 
-void Sessions::on_session_lost(Session& session, Time now) {
+void Sessions::add_watcher(LinkWatcher& watcher) {
+  SMX_CHECK(watchers_ < kWatchers);
+  watcher_[watchers_++] = &watcher;
+}
+
+void Sessions::on_session_lost(Session& session, const Link& link, Time now) {
   (void)session;
-  (void)now;
+  for (int i = 0; i < watchers_; ++i) watcher_[i]->on_link_closed(link, now);
 }
 
 void Sessions::on_session_room(Session& session, Time now) {

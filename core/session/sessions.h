@@ -8,12 +8,23 @@
 #include <stdint.h>
 
 #include "core/session/session.h"
+#include "core/session/trial.h"
 
 namespace smx {
+
+// Who is told that a link that it has given away is closed.
+class LinkWatcher {
+ public:
+  virtual void on_link_closed(const Link& link, Time now) = 0;
+
+ protected:
+  ~LinkWatcher() = default;
+};
 
 class Sessions final : private SessionOwner, private Task {
  public:
   static constexpr uint32_t kMost = 2048;
+  static constexpr int kWatchers = 8;
 
   explicit Sessions(Reactor& reactor) : reactor_(reactor) {}
   static uint64_t arena_bytes(const MuxConfig& config, uint32_t count);
@@ -26,6 +37,9 @@ class Sessions final : private SessionOwner, private Task {
   // A link has been accepted: an idle session takes it, or the oldest one that is still shaking hands makes room, or one
   // that is held, which ends only if the peer asks for another one. False: all are in use, and the link was closed.
   bool attach(Link& link, Time now);
+  // The same for a link that has proven itself: the session that its peer asks for takes it, if there is one.
+  bool take(Trial& trial, Time now);
+  void add_watcher(LinkWatcher& watcher);
 
   // A session that can open a channel now, by turns; nullptr: none (on_room() will be called when there is). It is the
   // same one until used() says that it got a client.
@@ -43,11 +57,12 @@ class Sessions final : private SessionOwner, private Task {
   static constexpr int kOpeners = 4;
 
   void on_session_up(Session& session, Time now) override;
-  void on_session_lost(Session& session, Time now) override;
+  void on_session_lost(Session& session, const Link& link, Time now) override;
   void on_session_room(Session& session, Time now) override;
   AskAnswer on_session_ask(Session& session, const Settings& ask) override;
   void on_session_moved(Session& session, Time now) override;
   void on_task(Time now) override;
+  Session* place_for(const Address& peer, Time now);
   void ask_older(const Address& peer, const Session* but, Time now);
 
   Reactor& reactor_;
@@ -57,6 +72,8 @@ class Sessions final : private SessionOwner, private Task {
   Session* moves_to_ = nullptr;  // the session that the ask at hand names
   Opener* opener_[kOpeners] = {};
   int openers_ = 0;
+  LinkWatcher* watcher_[kWatchers] = {};
+  int watchers_ = 0;
 };
 
 }  // namespace smx

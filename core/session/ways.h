@@ -1,0 +1,81 @@
+// Several ways to make one session's link, in order of preference (SERVER=sockmux... more than once).
+//
+//   no link:     trials of all ways, the best first; each next one starts when those before it have failed, or have had a
+//                head start. The first that proves itself gives the session its link.
+//   link over w: ways behind w rest; those before it are tried again and again, and the first that proves itself takes the
+//                session over. What fails is tried after 5 s, then after pauses that double to 60 s.
+//
+// The link that works is given up only for one whose peer has answered (trial.h), and not while that would end channels:
+// where sessions do not resume (0.3, TIMEOUT=resume:0), or another host answers, channels must be none.
+// A way whose link has not stood for 10 s counts as flaky: tried behind all others, and later each time.
+//
+// Owner: Daemon. Invariants: the link of the session, if there is one, is over way current_; no way behind it is tried.
+// Read next: trial.h, session.h (LinkSource). Source: sockmuxd(8), "Several links".
+#ifndef SOCKMUX_CORE_SESSION_WAYS_H
+#define SOCKMUX_CORE_SESSION_WAYS_H
+
+#include "core/session/backoff.h"
+#include "core/session/session.h"
+#include "core/session/trial.h"
+
+namespace smx {
+
+class Ways final : public LinkSource, private TrialOwner, private TimerHandler {
+ public:
+  static constexpr uint32_t kMost = 8;
+  // Before the next way is tried as well; before a better one is tried again, at first and at most; for a link to prove
+  // that it lasts.
+  static constexpr Duration kHeadStart = seconds(2);
+  static constexpr Duration kSoon = seconds(5), kLate = seconds(60);
+  static constexpr Duration kLasting = seconds(10);
+
+  Ways(Reactor& reactor, Session& session) : reactor_(reactor), session_(session), timer_(*this) {}
+  static uint64_t arena_bytes(const MuxConfig& config) { return sizeof(Way) + Trial::arena_bytes(config) + 64; }
+  // The next less preferred way. False: the arena is too small.
+  [[nodiscard]] bool add(Dialer& dialer, Duration longest_pause, const MuxConfig& config, Arena& arena);
+  uint32_t count() const { return count_; }
+
+  // LinkSource
+  void on_link_wanted(Time now) override;
+  void on_link_up(Time now) override;
+  void retry_now(Time now) override;
+  void stop(Time now) override;
+
+ private:
+  struct Way {
+    Way(Reactor& reactor, TrialOwner& owner, Dialer& dialer) : trial(reactor, owner, dialer) {}
+    Trial trial;
+    Backoff backoff;           // while there is no link
+    Duration pause = kSoon;    // while there is a worse one
+    Time due;                  // it is not tried before
+    Time start;                // and neither before this, for the sake of better ones: plan()
+    Time since;                // of the trial
+    uint32_t failures = 0;     // in a row
+    bool flaky = false;
+  };
+  void on_proven(Trial& trial, Time now) override;
+  void on_trial_failed(Trial& trial, std::string_view why, Time now) override;
+  void on_timer(Timer& timer, Time now) override;
+  uint32_t index_of(const Trial& trial) const;
+  uint32_t better() const { return current_ < 0 ? count_ : static_cast<uint32_t>(current_); }
+  bool may_move() const;
+  bool is_good(const Trial& trial) const;
+  void put_off(Way& way, Time now);
+  void plan(Time now);
+  void begin(Way& way, Time now);
+
+  Reactor& reactor_;
+  Session& session_;
+  Way* way_[kMost] = {};
+  uint32_t count_ = 0;
+  int current_ = -1;  // of the session's link
+  int last_ = -1;     // of its last one that was up
+  bool up_ = false;   // that over current_ is
+  bool stopped_ = true;
+  Time up_since_;
+  Timer timer_;
+};
+
+}  // namespace smx
+
+#endif
