@@ -186,6 +186,7 @@ E2E_SRCS = \
 	tests/e2e/dialect03.cc \
 	tests/e2e/examples.cc \
 	tests/e2e/exec.cc \
+	tests/e2e/failover.cc \
 	tests/e2e/failures.cc \
 	tests/e2e/fifo.cc \
 	tests/e2e/ftp.cc \

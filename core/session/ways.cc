@@ -87,8 +87,16 @@ void Ways::on_proven(Trial& trial, Time now) {
     put_off(w, now);
     return plan(now);
   }
-  for (uint32_t k = i + 1; k < count_; ++k) way_[k]->trial.cancel(now);
   current_ = static_cast<int>(i);
+  for (uint32_t k = 0; k < i; ++k) {
+    Way& better = *way_[k];
+    if (!better.flaky) better.pause = kSoon;
+    if (!better.trial.running()) put_off(better, now);
+  }
+  for (uint32_t k = i + 1; k < count_; ++k) {
+    way_[k]->trial.cancel(now);
+    way_[k]->failures = 0;
+  }
   up_ = false;
   LinkHandover handover;
   Link& link = trial.take(&handover, now);
@@ -129,12 +137,6 @@ void Ways::on_link_up(Time now) {
         .kv("reason", current_ < last_ ? "a better link is there again" : "the better links are down");
   }
   last_ = current_;
-  for (uint32_t i = 0; i < better(); ++i) {
-    Way& b = *way_[i];
-    if (!b.flaky) b.pause = kSoon;
-    if (!b.trial.running()) put_off(b, now);
-  }
-  for (uint32_t i = better() + 1; i < count_; ++i) way_[i]->failures = 0;
 }
 
 void Ways::on_link_wanted(Time now) {

@@ -387,6 +387,12 @@ size_t Wire::connections() const { return lines_.size(); }
 void Wire::accept_one() {
   const int client = accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (client < 0) return;
+  if (refuses) {
+    const linger hard{1, 0};
+    setsockopt(client, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    close(client);
+    return;
+  }
   const Endpoint to = endpoint("127.0.0.1", target_);
   const int server = open_socket(to);
   // On the loopback interface this is done at once, or refused.

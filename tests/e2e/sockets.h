@@ -157,6 +157,8 @@ class Wire final : public Actor {
   // Who has made the connections sees them reset; for who has accepted them they only hang, for ever.
   void cut_makers();
   size_t connections() const;
+  // New connections are reset at once.
+  bool refuses = false;
 
   void want(std::vector<pollfd>& list) override;
   void ready(const pollfd* list, size_t count) override;

@@ -1,0 +1,289 @@
+// Several links in order of preference: fail-over, the return to the better one, and channels that notice nothing.
+// Read next: core/session/ways.h; sockmuxd(8), "Several links".
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include "tests/e2e/line.h"
+#include "tests/e2e/peer.h"
+#include "tests/e2e/pipes.h"
+
+using namespace e2e;
+
+namespace {
+
+std::string to(const Wire& wire) { return "SERVER=sockmux://" + local(wire.port()); }
+std::string moved(const std::string& from, const std::string& target) { return " link-moved session=1 from=\"" + from + "\" to=\"" + target + "\""; }
+std::string name_of(const Wire& wire) { return "tcp " + local(wire.port()); }
+
+Words with(Words words, const Words& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+// Moves that the log tells.
+size_t moves(Daemon& d) { return d->count(" link-moved "); }
+
+// An acceptor, a line to its port that can be cut, and then a connector that prefers that line.
+struct Net {
+  explicit Net(const Words& more_a = {}) : server(echoes) {
+    a = std::make_unique<Daemon>(with({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0"}, more_a));
+    one = std::make_unique<Wire>(a->link_port());
+  }
+  void connect(const Words& lesser, const Words& more = {}) {
+    c = std::make_unique<Daemon>(with(with({to(*one)}, lesser), with({"DEST=" + local(server.port())}, more)));
+    REQUIRE((*c)->wait_log("link-up session=1 peer=\"" + name_of(*one), 5));
+    REQUIRE((*a)->wait_log(" link-up ", 5));
+  }
+  void lose_one() {
+    one->refuses = true;
+    one->cut();
+  }
+  Server server;
+  std::unique_ptr<Daemon> a, c;
+  std::unique_ptr<Wire> one;
+};
+
+// A copy of `size` bytes through an echo server, slow enough to be there until it is let go, and a dialogue.
+struct Traffic {
+  explicit Traffic(uint16_t port, uint64_t bytes, double rate) : size(bytes), copy(port), talk(port) {
+    copy.rate = rate;
+    copy.expect_pattern(7).send_pattern(7, size).shut();
+  }
+  // A question is answered.
+  bool answers(double seconds) {
+    talk.send("k");
+    ++asked;
+    return wait_for([&] { return talk.text().size() == asked; }, seconds);
+  }
+  void finish(double seconds) {
+    CHECK(copy.received() < size);
+    copy.rate = 0;
+    CHECK(wait_for([&] { return copy.over() && copy.received() == size; }, seconds));
+    CHECK(copy.received() == size);
+    CHECK_FALSE(copy.wrong());
+    CHECK(copy.error() == 0);
+    CHECK(talk.text() == std::string(asked, 'k'));
+    CHECK(talk.alive());
+  }
+  uint64_t size;
+  Conn copy, talk;
+  size_t asked = 0;
+};
+
+// Loses the better link and comes back to it, by itself and by HUP; channels go on.
+void check_there_and_back(Net& net, const std::string& lesser, uint64_t size, double rate) {
+  const std::string better = name_of(*net.one);
+  Traffic traffic(net.a->port(), size, rate);
+  REQUIRE(traffic.answers(5));
+  for (const bool hup : {false, true}) {
+    CAPTURE(hup);
+    const size_t from = (*net.c)->log().size();
+    net.lose_one();
+    REQUIRE((*net.c)->wait_log(moved(better, lesser), 10, from));
+    CHECK(traffic.answers(10));
+    net.one->refuses = false;
+    if (hup) (*net.c)->signal(SIGHUP);
+    REQUIRE((*net.c)->wait_log(moved(lesser, better), hup ? 3 : 20, from));
+    CHECK(traffic.answers(10));
+  }
+  traffic.finish(60);
+  CHECK(moves(*net.c) == 4);
+  CHECK((*net.c)->count("resumed=no") == 1);
+  CHECK_FALSE((*net.c)->says("held=no"));
+  CHECK_FALSE((*net.a)->says("held=no"));
+}
+
+}  // namespace
+
+TEST_CASE("failover: a link that is lost is made by the next way, and comes back to the better one; no channel notices") {
+  Net net;
+  Wire two(net.a->link_port());
+  net.connect({to(two)});
+  check_there_and_back(net, name_of(two), 30'000'000, 1'000'000);
+  CHECK(wait_for([&] { return two.connections() == 0; }, 5));  // the lesser one is not kept
+}
+
+TEST_CASE("failover: ways where nobody listens cost no time, and the log names each once") {
+  std::vector<DeadPort> dead(7);
+  Server server(echoes);
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0"});
+  Words words;
+  for (const DeadPort& d : dead) words.push_back("SERVER=sockmux://" + local(d.port()));
+  const uint16_t port = a.link_port();
+  const double start = now();
+  Daemon c(with(words, {"SERVER=sockmux://" + local(port), "DEST=" + local(server.port())}));
+  REQUIRE(c->wait_log(" link-up ", 10));
+  CHECK(now() - start < 7 * slowness());  // 7 head starts are 14 s
+  CHECK(c->count(" connect-failed ") == 7);
+  CHECK(serves(a.port(), 3));
+  CHECK(moves(c) == 0);
+}
+
+TEST_CASE("failover: a better way that accepts and never answers neither holds the link up nor disturbs it") {
+  Net net;
+  Server silent(reads_nothing);
+  const double start = now();
+  Daemon c({"SERVER=sockmux://" + local(silent.port()), to(*net.one), "DEST=" + local(net.server.port()), "TIMEOUT=hello:1"});
+  REQUIRE(c->wait_log(" link-up ", 5));
+  CHECK(now() - start < 4 * slowness());
+  Traffic traffic(net.a->port(), 30'000'000, 1'000'000);
+  REQUIRE(traffic.answers(5));
+  // It is tried again and again, and every time for as long as it likes.
+  REQUIRE(wait_for([&] { return silent.accepted() >= 3; }, 40));
+  CHECK(traffic.answers(5));
+  traffic.finish(30);
+  CHECK(c->count(" link-up ") == 1);
+  CHECK_FALSE(c->says(" link-down "));
+  CHECK(c->count(" connect-failed ") == 1);
+}
+
+TEST_CASE("failover: from TCP to FIFOs and back; the acceptor waits at both") {
+  Fifos fifos;
+  Net net(fifos.two());
+  net.connect(fifos.one());
+  check_there_and_back(net, "fifo " + fifos.com0() + " " + fifos.com1(), 30'000'000, 1'000'000);
+  // And once more, by the acceptor's end of the connection only: the other one finds out first.
+  const size_t from = (*net.c)->log().size();
+  net.one->refuses = true;
+  net.one->cut_makers();
+  CHECK((*net.c)->wait_log(" link-moved ", 10, from));
+  CHECK(serves(net.a->port(), 5));
+}
+
+TEST_CASE("failover: from TCP to a serial line and back") {
+  TempFolder folder;
+  Line line(folder, 92160);  // fast enough that what waits in the rings has passed within seconds
+  Net net({"SERVER=sockmux:comm@" + line.name(1) + ",921600"});
+  net.connect({"SERVER=sockmux:comm@" + line.name(0) + ",921600"});
+  check_there_and_back(net, "tty " + line.name(0), 30'000'000, 1'000'000);
+  CHECK(serves(net.a->port(), 5));
+}
+
+TEST_CASE("failover: a session that began on the lesser way, a line, goes on over TCP when that comes, and back") {
+  TempFolder folder;
+  Line line(folder);
+  Net net({"SERVER=sockmux:comm@" + line.name(1)});
+  net.one->refuses = true;
+  net.c = std::make_unique<Daemon>(Words{to(*net.one), "SERVER=sockmux:comm@" + line.name(0), "DEST=" + local(net.server.port())});
+  REQUIRE((*net.c)->wait_log("link-up session=1 peer=\"tty", 10));
+  Traffic traffic(net.a->port(), 30'000'000, 1'000'000);
+  REQUIRE(traffic.answers(10));
+  net.one->refuses = false;
+  REQUIRE((*net.c)->wait_log(moved("tty " + line.name(0), name_of(*net.one)), 20));
+  REQUIRE(traffic.answers(10));
+  const size_t from = (*net.c)->log().size();
+  net.lose_one();
+  REQUIRE((*net.c)->wait_log(" link-up ", 10, from));
+  REQUIRE(traffic.answers(10));
+  traffic.finish(60);
+  CHECK((*net.c)->count("resumed=no") == 1);
+}
+
+TEST_CASE("failover: a serial line is preferred, and may be plugged out and in again") {
+  TempFolder folder;
+  Line line(folder);
+  Server server(echoes);
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "SERVER=sockmux:comm@" + line.name(1)});
+  Daemon c({"SERVER=sockmux:comm@" + line.name(0), "SERVER=sockmux://" + local(a.link_port()), "DEST=" + local(server.port())});
+  REQUIRE(c->wait_log("link-up session=1 peer=\"tty", 5));
+  Traffic traffic(a.port(), 30'000'000, 1'000'000);
+  REQUIRE(traffic.answers(5));
+  line.unplug(0);
+  REQUIRE(c->wait_log(" link-moved ", 10));
+  CHECK(traffic.answers(10));
+  line.plug(0);
+  REQUIRE(wait_for([&] { return moves(c) == 2; }, 20));
+  CHECK(traffic.answers(10));
+  traffic.finish(60);
+  CHECK(c->count("resumed=no") == 1);
+}
+
+TEST_CASE("failover: both sides have the same two lines and none accepts: they meet again on the one that is left") {
+  TempFolder folder, other;
+  Line best(folder), second(other);
+  Server server(echoes);
+  const auto words = [&](int end, const std::string& more) {
+    return Words{"SERVER=sockmux:comm@" + best.name(end), "SERVER=sockmux:comm@" + second.name(end), more, "TIMEOUT=ping:1"};
+  };
+  Daemon a(words(0, "PORT=127.0.0.1:0")), c(words(1, "DEST=" + local(server.port())));
+  REQUIRE(c->wait_log(" link-up ", 5));
+  REQUIRE(a->wait_log("link-up session=1 peer=\"tty " + best.name(0), 5));
+  Conn talk(a.port());
+  talk.send("1");
+  REQUIRE(wait_for([&] { return talk.text() == "1"; }, 5));
+  best.dead = true;
+  talk.send("2");
+  REQUIRE(wait_for([&] { return talk.text() == "12"; }, 50));
+  CHECK(moves(a) == 1);
+  CHECK(moves(c) == 1);
+  best.dead = false;
+  REQUIRE(wait_for([&] { return moves(a) == 2 && moves(c) == 2; }, 90));
+  talk.send("3");
+  REQUIRE(wait_for([&] { return talk.text() == "123"; }, 10));
+  CHECK(a->count("resumed=no") == 1);
+}
+
+TEST_CASE("failover: 0.3 does not resume: back to the better link only when no channel is open") {
+  Net net({"TIMEOUT=lin:0.2"});
+  Server server(echoes);
+  Wire two(net.a->link_port());
+  net.connect({to(two)}, {"SOXCONF=proto:0.3"});
+  net.lose_one();
+  REQUIRE((*net.c)->wait_log(" link-moved ", 10));
+  Conn open(net.a->port());
+  open.send("x");
+  REQUIRE(wait_for([&] { return open.text() == "x"; }, 5));
+  net.one->refuses = false;
+  (*net.c)->signal(SIGHUP);
+  const double later = now() + 6;
+  CHECK(wait_for([&] { return now() > later; }, 7));
+  CHECK(moves(*net.c) == 1);
+  CHECK(open.alive());
+  open.shut();
+  CHECK(wait_for([&] { return open.over(); }, 5));
+  CHECK(wait_for([&] { return moves(*net.c) == 2; }, 15));
+  CHECK(serves(net.a->port(), 5));
+}
+
+TEST_CASE("failover: a better link that comes and goes is tried later each time, and channels live") {
+  Net net;
+  Wire two(net.a->link_port());
+  net.connect({to(two)});
+  Conn talk(net.a->port());
+  size_t asked = 0;
+  const auto answers = [&] {
+    talk.send("k");
+    ++asked;
+    return wait_for([&] { return talk.text().size() == asked; }, 10);
+  };
+  REQUIRE(answers());
+  double back[2] = {};
+  for (size_t round = 0; round < 3; ++round) {
+    net.one->cut();  // at once accepted again
+    REQUIRE(wait_for([&] { return moves(*net.c) == 2 * round + 1; }, 10));
+    CHECK(answers());
+    if (round == 2) break;
+    const double start = now();
+    REQUIRE(wait_for([&] { return moves(*net.c) == 2 * round + 2; }, 30));
+    back[round] = now() - start;
+    CHECK(answers());
+  }
+  CHECK(back[0] > 4);
+  CHECK(back[1] > 9);
+  CHECK((*net.c)->count("resumed=no") == 1);
+}
+
+TEST_CASE("failover: the end of the daemon ends trials, links and lines, whatever they do") {
+  Fifos fifos;
+  TempFolder folder;
+  Line line(folder);
+  Net net(with(fifos.two(), {"SERVER=sockmux:comm@" + line.name(1)}));
+  net.connect(with(fifos.one(), {"SERVER=sockmux:comm@" + line.name(0), "SERVER=sockmux:proc@sleep 1000"}));
+  net.lose_one();
+  REQUIRE((*net.c)->wait_log(" link-moved ", 10));
+  for (Daemon* d : {net.c.get(), net.a.get()}) {
+    (*d)->signal(SIGTERM);
+    CHECK((*d)->wait_end(8));
+    CHECK((*d)->status() == 0);
+  }
+}
