@@ -159,10 +159,14 @@ uint32_t Daemon::timers() const {
 
 // Everything that can fail and that a user must hear of, while standard error is still there.
 int Daemon::prepare() {
-  bool accepts = false, connects = false;
-  for (const LinkSpec& l : config_.links) (is_way_in(config_, l) ? accepts : connects) = true;
+  bool accepts = false, connects = false, lines = false;
+  for (const LinkSpec& l : config_.links) {
+    (is_way_in(config_, l) ? accepts : connects) = true;
+    lines = lines || (is_way_in(config_, l) && l.kind != LinkSpec::Kind::accept_tcp);
+  }
   links_count_ = config_.max_links != 0 ? config_.max_links : accepts ? 16 : 1;
   if (accepts && connects) ++links_count_;
+  if (lines) ++links_count_;  // for a link that comes beside the line, to take its session over
   if (links_count_ > Sessions::kMost) links_count_ = Sessions::kMost;
   if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
   const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + data_ports_count() +

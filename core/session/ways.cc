@@ -44,12 +44,17 @@ void Ways::plan(Time now) {
       if (w.failures == 0 && enough > from) from = enough;
     }
   }
+  if (current_ >= 0 && !up_) next = earlier(next, since_ + kAnswer);
   reactor_.timers().stop(timer_);
   if (next != kNever) reactor_.timers().start(timer_, next);
 }
 
 void Ways::on_timer(Timer& timer, Time now) {
   (void)timer;
+  if (current_ >= 0 && !up_ && since_ + kAnswer <= now) {
+    session_.drop("HELLO was answered, and the ask for a session was not", now);
+    return plan(now);
+  }
   for (uint32_t i = 0; i < better(); ++i) {
     Way& w = *way_[i];
     if (w.trial.running() || w.start > now) continue;
@@ -98,6 +103,7 @@ void Ways::on_proven(Trial& trial, Time now) {
     way_[k]->failures = 0;
   }
   up_ = false;
+  since_ = now;
   LinkHandover handover;
   Link& link = trial.take(&handover, now);
   session_.take(link, handover, now);  // which may end at once, or be up at once
@@ -127,7 +133,7 @@ void Ways::on_link_up(Time now) {
   if (current_ < 0) return;  // the peer has called in, and asked for this session
   Way& w = *way_[current_];
   up_ = true;
-  up_since_ = now;
+  since_ = now;
   w.failures = 0;
   if (last_ >= 0 && last_ != current_) {
     LogLine(LogLevel::info, "link-moved")
@@ -137,13 +143,14 @@ void Ways::on_link_up(Time now) {
         .kv("reason", current_ < last_ ? "a better link is there again" : "the better links are down");
   }
   last_ = current_;
+  plan(now);
 }
 
 void Ways::on_link_wanted(Time now) {
   stopped_ = false;
   if (current_ >= 0) {
     Way& w = *way_[current_];
-    w.flaky = !up_ || now - up_since_ < kLasting;
+    w.flaky = !up_ || now - since_ < kLasting;
     if (!w.flaky) {
       w.backoff.reset();
       w.pause = kSoon;

@@ -28,6 +28,8 @@ class Ways final : public LinkSource, private TrialOwner, private TimerHandler {
   static constexpr Duration kHeadStart = seconds(2);
   static constexpr Duration kSoon = seconds(5), kLate = seconds(60);
   static constexpr Duration kLasting = seconds(10);
+  // For a peer that has said HELLO to answer the ask as well.
+  static constexpr Duration kAnswer = seconds(5);
 
   Ways(Reactor& reactor, Session& session) : reactor_(reactor), session_(session), timer_(*this) {}
   static uint64_t arena_bytes(const MuxConfig& config) { return sizeof(Way) + Trial::arena_bytes(config) + 64; }
@@ -72,7 +74,7 @@ class Ways final : public LinkSource, private TrialOwner, private TimerHandler {
   int last_ = -1;     // of its last one that was up
   bool up_ = false;   // that over current_ is
   bool stopped_ = true;
-  Time up_since_;
+  Time since_;        // that it is up; before: that it was taken
   Timer timer_;
 };
 

@@ -245,6 +245,41 @@ TEST_CASE("failover: 0.3 does not resume: back to the better link only when no c
   CHECK(serves(net.a->port(), 5));
 }
 
+TEST_CASE("failover: a better way to another host waits until no channel is open, since that host knows of none") {
+  Net net;
+  const std::string hello = "20261123-085921.114471 another smx/1:21d40e58";
+  bool talks = false;
+  Server other([&](Conn& c) {
+    if (!talks) return c.close();
+    c.send(packet(3, kHello, 0xffff, 0xffff, hello + std::string(1, '\0')));
+  });
+  Daemon c({"SERVER=sockmux://" + local(other.port()), to(*net.one), "DEST=" + local(net.server.port())});
+  REQUIRE(c->wait_log(" link-up ", 10));
+  talks = true;
+  Conn open(net.a->port());
+  open.send("x");
+  REQUIRE(wait_for([&] { return open.text() == "x"; }, 5));
+  const auto asked = [&] {  // for a session, behind our HELLO
+    return other.last().text().find("\x10\x10\xff\xff\xff\xff") != std::string::npos;
+  };
+  for (int i = 0; i < 3; ++i) {
+    const size_t before = other.accepted();
+    c->signal(SIGHUP);
+    REQUIRE(wait_for([&] { return other.accepted() > before && other.last().over(); }, 5));
+  }
+  CHECK(open.alive());
+  CHECK_FALSE(c->says(" link-down "));
+  open.shut();
+  REQUIRE(wait_for([&] { return open.over(); }, 5));
+  REQUIRE(net.a->wait_channels(0, 5));
+  c->signal(SIGHUP);
+  CHECK(wait_for(asked, 5));
+  // It says no more: back to the link that works.
+  const size_t from = c->log().size();
+  CHECK(c->wait_log("link-up session=1 peer=\"" + name_of(*net.one), 15, from));
+  CHECK(serves(net.a->port(), 5));
+}
+
 TEST_CASE("failover: a better link that comes and goes is tried later each time, and channels live") {
   Net net;
   Wire two(net.a->link_port());
@@ -271,6 +306,46 @@ TEST_CASE("failover: a better link that comes and goes is tried later each time,
   CHECK(back[0] > 4);
   CHECK(back[1] > 9);
   CHECK((*net.c)->count("resumed=no") == 1);
+}
+
+TEST_CASE("failover: an acceptor's line serves a peer that has only that line, of either dialect, and others at its port") {
+  Fifos fifos;
+  TempFolder folder;
+  Line line(folder);
+  Server server(echoes);
+  const std::string dest = "DEST=" + local(server.port());
+  Daemon a(with(fifos.two(), {"SERVER=sockmux", "-P127.0.0.1:0", "SERVER=sockmux:comm@" + line.name(1), dest}));
+  a.await_start();
+  Daemon at_tty({"SERVER=sockmux:comm@" + line.name(0), "PORT=127.0.0.1:0"});
+  Daemon at_fifo(fifos.one({"PORT=127.0.0.1:0", "SOXCONF=proto:0.3", "TIMEOUT=lin:0.2"}));
+  Daemon at_port({"SERVER=sockmux://" + local(a.link_port()), "PORT=127.0.0.1:0"});
+  const uint16_t ports[] = {at_tty.port(), at_fifo.port(), at_port.port()};
+  for (int round = 0; round < 3; ++round) {
+    CAPTURE(round);
+    for (const uint16_t port : ports) CHECK(serves(port, 15));
+    for (Daemon* d : {&at_tty, &at_fifo}) (void)d->restart();
+  }
+}
+
+TEST_CASE("failover: MAXIMA=links:1 of an acceptor is no obstacle to the way back") {
+  Fifos fifos;
+  Net net(with(fifos.two(), {"MAXIMA=links:1"}));
+  net.connect(fifos.one());
+  net.lose_one();
+  REQUIRE((*net.c)->wait_log(" link-moved ", 10));
+  net.one->refuses = false;
+  (*net.c)->signal(SIGHUP);
+  CHECK(wait_for([&] { return moves(*net.c) == 2; }, 5));
+}
+
+TEST_CASE("failover: a daemon accepts links, and makes one itself, at the same time") {
+  Server server(echoes);
+  Daemon up({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0"});
+  Daemon middle({"SERVER=sockmux", "-P127.0.0.1:0", "SERVER=sockmux://" + local(up.link_port()), "DEST=" + local(server.port())});
+  Daemon down({"SERVER=sockmux://" + local(middle.link_port()), "PORT=127.0.0.1:0"});
+  CHECK(serves(up.port(), 5));
+  CHECK(serves(down.port(), 5));
+  CHECK(wait_for([&] { return middle->count(" link-up ") == 2; }, 5));
 }
 
 TEST_CASE("failover: the end of the daemon ends trials, links and lines, whatever they do") {
