@@ -138,6 +138,7 @@ class Bench : public smx::MuxEvents {
   bool refuse_at_once = false;
   bool accept_at_once = false;
   bool search = false;               // links on which HELLO must be searched for
+  bool trial = false;                // on which there is to be HELLO alone
 
   Local& at(smx::ChannelId id) { return locals[id.slot]; }
   std::string take_log() {
@@ -156,6 +157,7 @@ class Bench : public smx::MuxEvents {
     s.repeat = is_line;
     s.search = search || is_line;
     s.lossy = is_lossy;
+    s.trial = trial;
     mux.link_up(s, now);
     unread_.clear();
     numbered = 0;
