@@ -139,6 +139,7 @@ CONFIG_SRCS = \
 
 MAIN_SRCS = \
 	daemon.cc \
+	daemon_links.cc \
 	daemon_udp.cc \
 	sockmuxd.cc
 

@@ -60,11 +60,13 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   uint32_t programs() const;
   uint32_t exec_programs() const;
   uint32_t timers() const;
-  uint32_t trials() const;
+  uint32_t trials() const;  // daemon_links.cc
   Duration longest_pause() const { return config_.retry_max < millis(50) ? millis(50) : config_.retry_max; }
   int make_dialers();
-  bool make_ways();
   int make_dialer(const LinkSpec& link, Dialer** out);
+  // daemon_links.cc
+  void count_links();
+  bool make_ways();
   void start_links();
   void on_signal(int signal, Time now) override;
   void on_timer(Timer& timer, Time now) override;
