@@ -347,6 +347,7 @@ void Session::on_timer(Timer& timer, Time now) {
         .kv("channels", channels);
   }
   if (e != Err::none) return lose(e, "", now);
+  if (source_ != nullptr && up() && mux_.asked()) source_->on_link_silent(now);
   kick();
 }
 

@@ -34,9 +34,9 @@ void Ways::put_off(Way& way, Time now) {
 void Ways::plan(Time now) {
   Time next = kNever, from = now;
   for (const bool flaky : {false, true}) {  // the flaky ones behind all others
-    for (uint32_t i = 0; i < better(); ++i) {
+    for (uint32_t i = 0; i < count_; ++i) {
       Way& w = *way_[i];
-      if (w.flaky != flaky) continue;
+      if (w.flaky != flaky || !is_tried(i)) continue;
       const bool running = w.trial.running();
       w.start = current_ >= 0 || w.due > from ? w.due : from;
       if (!running) next = earlier(next, w.start);
@@ -45,6 +45,7 @@ void Ways::plan(Time now) {
     }
   }
   if (current_ >= 0 && !up_) next = earlier(next, since_ + kAnswer);
+  if (current_ >= 0) next = earlier(next, doubtful_ ? now + kDoubt : doubt_at_);
   reactor_.timers().stop(timer_);
   if (next != kNever) reactor_.timers().start(timer_, next);
 }
@@ -55,9 +56,10 @@ void Ways::on_timer(Timer& timer, Time now) {
     session_.drop("HELLO was answered, and the ask for a session was not", now);
     return plan(now);
   }
-  for (uint32_t i = 0; i < better(); ++i) {
+  look_at_doubt(now);
+  for (uint32_t i = 0; i < count_; ++i) {
     Way& w = *way_[i];
-    if (w.trial.running() || w.start > now) continue;
+    if (!is_tried(i) || w.trial.running() || w.start > now) continue;
     if (current_ >= 0 && !may_move()) {  // channels are open that would end
       w.due = now + kSoon;
       continue;
@@ -65,6 +67,28 @@ void Ways::on_timer(Timer& timer, Time now) {
     w.since = now;
     w.trial.start(true, now);
   }
+  plan(now);
+}
+
+// The link in doubt has come to life again, or it is time to look for another one.
+void Ways::look_at_doubt(Time now) {
+  const bool silent = current_ >= 0 && up_ && session_.mux().asked();
+  if (doubtful_ && !silent) {
+    doubtful_ = false;
+    for (uint32_t i = 0; i < count_; ++i)
+      if (!is_tried(i)) way_[i]->trial.cancel(now);
+  }
+  if (doubt_at_ > now) return;
+  doubt_at_ = kNever;
+  if (!silent) return;
+  doubtful_ = true;
+  for (uint32_t i = static_cast<uint32_t>(current_) + 1; i < count_; ++i) way_[i]->due = now;
+  plan(now);  // says when each of them starts
+}
+
+void Ways::on_link_silent(Time now) {
+  if (stopped_ || doubtful_ || doubt_at_ != kNever) return;
+  doubt_at_ = now + kDoubt + session_.mux().pace().patience;
   plan(now);
 }
 
@@ -85,14 +109,19 @@ bool Ways::is_good(const Trial& trial) const {
 
 void Ways::on_proven(Trial& trial, Time now) {
   const uint32_t i = index_of(trial);
-  SMX_CHECK(i < better());
   Way& w = *way_[i];
+  look_at_doubt(now);
+  if (!trial.running()) return plan(now);  // the link in doubt has come to life again
+  SMX_CHECK(is_tried(i));
   if (!is_good(trial)) {
     trial.cancel(now);
     put_off(w, now);
     return plan(now);
   }
+  if (is_behind(i)) way_[current_]->flaky = now - since_ < kLasting;
   current_ = static_cast<int>(i);
+  doubtful_ = false;
+  doubt_at_ = kNever;
   for (uint32_t k = 0; k < i; ++k) {
     Way& better = *way_[k];
     if (!better.flaky) better.pause = kSoon;
@@ -157,7 +186,8 @@ void Ways::on_link_wanted(Time now) {
     }
   }
   current_ = -1;
-  up_ = false;
+  up_ = doubtful_ = false;
+  doubt_at_ = kNever;
   for (uint32_t i = 0; i < count_; ++i) {
     Way& w = *way_[i];
     uint32_t random = 0;
@@ -170,7 +200,8 @@ void Ways::on_link_wanted(Time now) {
 // HUP: nothing is too early, and nothing that takes long is waited for.
 void Ways::retry_now(Time now) {
   if (stopped_) return;
-  for (uint32_t i = 0; i < better(); ++i) {
+  for (uint32_t i = 0; i < count_; ++i) {
+    if (!is_tried(i)) continue;
     Way& w = *way_[i];
     w.trial.cancel(now);
     w.backoff.reset();

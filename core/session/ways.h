@@ -5,6 +5,9 @@
 //   link over w: ways behind w rest; those before it are tried again and again, and the first that proves itself takes the
 //                session over. What fails is tried after 5 s, then after pauses that double to 60 s.
 //
+//   doubt:       the peer was asked for a sign of life, and 2 s later there is none: the ways behind w are tried, too, and one
+//                that proves itself meanwhile takes over. Else the session loses its link only when its own time is over.
+//
 // The link that works is given up only for one whose peer has answered (trial.h), and not while that would end channels:
 // where sessions do not resume (0.3, TIMEOUT=resume:0), or another host answers, channels must be none.
 // A way whose link has not stood for 10 s counts as flaky: tried behind all others, and later each time.
@@ -30,6 +33,8 @@ class Ways final : public LinkSource, private TrialOwner, private TimerHandler {
   static constexpr Duration kLasting = seconds(10);
   // For a peer that has said HELLO to answer the ask as well.
   static constexpr Duration kAnswer = seconds(5);
+  // For a peer that was asked for a sign of life to give one.
+  static constexpr Duration kDoubt = seconds(2);
 
   Ways(Reactor& reactor, Session& session) : reactor_(reactor), session_(session), timer_(*this) {}
   static uint64_t arena_bytes(const MuxConfig& config) { return sizeof(Way) + Trial::arena_bytes(config) + 64; }
@@ -40,6 +45,7 @@ class Ways final : public LinkSource, private TrialOwner, private TimerHandler {
   // LinkSource
   void on_link_wanted(Time now) override;
   void on_link_up(Time now) override;
+  void on_link_silent(Time now) override;
   void retry_now(Time now) override;
   void stop(Time now) override;
 
@@ -59,7 +65,9 @@ class Ways final : public LinkSource, private TrialOwner, private TimerHandler {
   void on_trial_failed(Trial& trial, std::string_view why, Time now) override;
   void on_timer(Timer& timer, Time now) override;
   uint32_t index_of(const Trial& trial) const;
-  uint32_t better() const { return current_ < 0 ? count_ : static_cast<uint32_t>(current_); }
+  bool is_behind(uint32_t i) const { return current_ >= 0 && i > static_cast<uint32_t>(current_); }
+  bool is_tried(uint32_t i) const { return current_ < 0 || i < static_cast<uint32_t>(current_) || (doubtful_ && is_behind(i)); }
+  void look_at_doubt(Time now);
   bool may_move() const;
   bool is_good(const Trial& trial) const;
   void put_off(Way& way, Time now);
@@ -73,6 +81,8 @@ class Ways final : public LinkSource, private TrialOwner, private TimerHandler {
   int current_ = -1;  // of the session's link
   int last_ = -1;     // of its last one that was up
   bool up_ = false;   // that over current_ is
+  bool doubtful_ = false;   // so are the ways behind it
+  Time doubt_at_ = kNever;  // and if nothing comes until then
   bool stopped_ = true;
   Time since_;        // that it is up; before: that it was taken
   Timer timer_;

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 
+#include <random>
+
 #include "tests/e2e/line.h"
 #include "tests/e2e/peer.h"
 #include "tests/e2e/pipes.h"
@@ -135,6 +137,80 @@ TEST_CASE("failover: a better way that accepts and never answers neither holds t
   CHECK(c->count(" link-up ") == 1);
   CHECK_FALSE(c->says(" link-down "));
   CHECK(c->count(" connect-failed ") == 1);
+}
+
+TEST_CASE("failover: a link that says nothing any more is left before its time is over; one that only pauses is kept") {
+  Net net;
+  Wire two(net.a->link_port());
+  net.connect({to(two)}, {"TIMEOUT=ping:1"});
+  Conn talk(net.a->port());
+  talk.send("1");
+  REQUIRE(wait_for([&] { return talk.text() == "1"; }, 5));
+  // Silent for longer than until the question, and not until the doubt.
+  const auto pause = [&](double seconds) {
+    net.one->freeze();
+    const double until = now() + seconds;
+    (void)wait_for([&] { return now() > until; }, seconds + 1);
+    net.one->thaw();
+  };
+  pause(1.5);
+  talk.send("2");
+  REQUIRE(wait_for([&] { return talk.text() == "12"; }, 5));
+  CHECK(moves(*net.c) == 0);
+  net.one->freeze();
+  talk.send("3");
+  CHECK(wait_for([&] { return talk.text() == "123"; }, 30));
+  CHECK(moves(*net.c) == 1);
+  CHECK_FALSE((*net.c)->says("peer is silent"));  // that would be after 10 s
+  net.one->thaw();
+  CHECK(wait_for([&] { return moves(*net.c) == 2; }, 20));
+  talk.send("4");
+  CHECK(wait_for([&] { return talk.text() == "1234"; }, 5));
+  CHECK((*net.c)->count("resumed=no") == 1);
+}
+
+TEST_CASE("failover: ways that fail and come back at random, during a copy and a dialogue: nothing is lost or repeated") {
+  constexpr uint64_t kSize = 10'000'000;
+  Fifos fifos;
+  Net net(fifos.two());
+  Wire two(net.a->link_port());
+  net.connect(with({to(two)}, fifos.one()));
+  Traffic traffic(net.a->port(), kSize, 1'000'000);
+  REQUIRE(traffic.answers(5));
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  double next = 0;
+  unsigned events = 0;
+  const bool done = wait_for(
+      [&] {
+        if (traffic.talk.text().size() == traffic.asked) {
+          traffic.talk.send("k");
+          ++traffic.asked;
+        }
+        if (now() > next && !traffic.copy.over()) {
+          next = now() + 0.001 * static_cast<double>(random() % 400);
+          ++events;
+          Wire& wire = random() % 3 > 0 ? *net.one : two;
+          switch (random() % 6) {
+            case 0: wire.cut_makers(); break;
+            case 1:
+            case 2: wire.refuses = true; wire.cut(); break;
+            case 3: wire.refuses = false; break;
+            case 4: wire.freeze(random() % 2 == 0); break;
+            default: wire.thaw(); break;
+          }
+          if (random() % 4 == 0) (*net.c)->signal(SIGHUP);
+        }
+        return traffic.copy.over() && traffic.copy.received() == kSize;
+      },
+      60);
+  CHECK(done);
+  MESSAGE(events, " events, ", moves(*net.c), " moves, ", traffic.asked, " questions");
+  CHECK(moves(*net.c) > 2);
+  CHECK_FALSE(traffic.copy.wrong());
+  CHECK(wait_for([&] { return traffic.talk.text() == std::string(traffic.asked, 'k'); }, 20));
+  CHECK((*net.c)->count("resumed=no") == 1);
 }
 
 TEST_CASE("failover: from TCP to FIFOs and back; the acceptor waits at both") {
