@@ -176,6 +176,7 @@ TEST_CASE("trial: of a 0.3 peer; what it says behind HELLO goes over with the li
     CHECK(types(theirs).substr(0, 5) == "01 41");
     CHECK(trial.feed(theirs) == Err::none);
     REQUIRE(trial.mux.proven());
+    CHECK(trial.log == "");  // it is not up here
     CHECK(trial.mux.dialect() == Dialect::v03);
     REQUIRE(trial.give(taker) == Err::none);
     talk(taker, peer);

@@ -315,6 +315,7 @@ TEST_CASE("failover: 0.3 does not resume: back to the better link only when no c
   CHECK(wait_for([&] { return now() > later; }, 7));
   CHECK(moves(*net.c) == 1);
   CHECK(open.alive());
+  CHECK_FALSE((*net.a)->says(" link-failed "));  // it does not even knock
   open.shut();
   CHECK(wait_for([&] { return open.over(); }, 5));
   CHECK(wait_for([&] { return moves(*net.c) == 2; }, 15));
