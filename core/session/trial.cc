@@ -55,6 +55,7 @@ void Trial::cancel(Time now) {
 }
 
 void Trial::fail(Err e, std::string_view why, Time now) {
+  error_ = e;
   why_.clear();
   why_.add(why);
   if (e != Err::none) why_.add(name(e));
@@ -138,7 +139,7 @@ void Trial::on_task(Time now) {
   if (state_ == State::shaking) write_link(now);
   if (state_ == State::failed) {
     state_ = State::idle;
-    return owner_.on_trial_failed(*this, why_.text(), now);
+    return owner_.on_trial_failed(*this, error_, why_.text(), now);
   }
   if (state_ != State::shaking) return;
   if (asked_ || mux_.proven()) return owner_.on_proven(*this, now);

@@ -24,8 +24,8 @@ class TrialOwner {
  public:
   // take() or cancel() it, now.
   virtual void on_proven(Trial& trial, Time now) = 0;
-  // `why` is for the log and valid within the call.
-  virtual void on_trial_failed(Trial& trial, std::string_view why, Time now) = 0;
+  // `why` is for the log and valid within the call. handshake_timeout: nobody has answered; none: see `why`.
+  virtual void on_trial_failed(Trial& trial, Err e, std::string_view why, Time now) = 0;
 
  protected:
   ~TrialOwner() = default;
@@ -95,6 +95,7 @@ class Trial final : private MuxEvents, private LinkOwner, private DialOwner, pri
   Link* link_ = nullptr;
   Timer timer_;
   Text<160> why_;
+  Err error_ = Err::none;  // beside it
   Settings ask_;
   State state_ = State::idle;
   bool asks_ = false;

@@ -51,13 +51,14 @@ void WayIn::on_proven(Trial& trial, Time now) {
   try_again(true, now);
 }
 
-void WayIn::on_trial_failed(Trial& trial, std::string_view why, Time now) {
-  // Nobody is there: that is no news. That there is no line is, once.
-  const bool silent = now - since_ > kLasted;
-  if (!silent) ++failures_;
-  LogLine(!silent && failures_ == 1 ? LogLevel::warning : LogLevel::debug, "connect-failed").kv("to", trial.target()).kv("reason", why).kv("tries", failures_);
-  if (silent) backoff_.reset();
-  try_again(!silent, now);
+void WayIn::on_trial_failed(Trial& trial, Err e, std::string_view why, Time now) {
+  // Nobody is there: that is no news. Anything else is, once.
+  const bool nobody = e == Err::handshake_timeout;
+  if (!nobody) ++failures_;
+  LogLine(!nobody && failures_ == 1 ? LogLevel::warning : LogLevel::debug, "connect-failed").kv("to", trial.target()).kv("reason", why).kv("tries", failures_);
+  const bool lasted = now - since_ > kLasted;
+  if (lasted) backoff_.reset();
+  try_again(!lasted, now);
 }
 
 void WayIn::on_link_closed(const Link& link, Time now) {

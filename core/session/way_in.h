@@ -25,7 +25,7 @@ class WayIn final : private TrialOwner, private LinkWatcher, private TimerHandle
 
  private:
   void on_proven(Trial& trial, Time now) override;
-  void on_trial_failed(Trial& trial, std::string_view why, Time now) override;
+  void on_trial_failed(Trial& trial, Err e, std::string_view why, Time now) override;
   void on_link_closed(const Link& link, Time now) override;
   void on_timer(Timer& timer, Time now) override;
   void try_again(bool later, Time now);

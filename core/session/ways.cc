@@ -139,7 +139,8 @@ void Ways::on_proven(Trial& trial, Time now) {
   plan(now);
 }
 
-void Ways::on_trial_failed(Trial& trial, std::string_view why, Time now) {
+void Ways::on_trial_failed(Trial& trial, Err e, std::string_view why, Time now) {
+  (void)e;
   Way& w = *way_[index_of(trial)];
   // The first failure of an outage is news; the rest is not.
   ++w.failures;

@@ -62,7 +62,7 @@ class Ways final : public LinkSource, private TrialOwner, private TimerHandler {
     bool flaky = false;
   };
   void on_proven(Trial& trial, Time now) override;
-  void on_trial_failed(Trial& trial, std::string_view why, Time now) override;
+  void on_trial_failed(Trial& trial, Err e, std::string_view why, Time now) override;
   void on_timer(Timer& timer, Time now) override;
   uint32_t index_of(const Trial& trial) const;
   bool is_behind(uint32_t i) const { return current_ >= 0 && i > static_cast<uint32_t>(current_); }
