@@ -191,6 +191,33 @@ TEST_CASE("trial: of a 0.3 peer; what it says behind HELLO goes over with the li
   }
 }
 
+TEST_CASE("trial: over a lossy line HELLO is said again, without end, and nothing but HELLO until another mux has the link") {
+  MuxConfig asks = config(true), waits = config(false);
+  Trial trial(true);
+  Bench taker(asks), peer(waits);
+  for (Bench* b : {static_cast<Bench*>(&trial), &taker, &peer}) b->search = b->is_lossy = true;
+  trial.up(be32(0x1f3c0009) + Data(20, 'c'), kStampC);
+  size_t hellos = 0;
+  for (int i = 0; i < 60; ++i) {
+    hellos += trial.write_all().empty() ? 0 : 1;
+    CHECK(trial.wait(seconds(1)) == Err::none);
+  }
+  CHECK(hellos > 30);
+  peer.up(be32(0x21d40009) + Data(20, 'a'), kStampA);
+  CHECK(trial.feed(peer.write_all()) == Err::none);
+  CHECK(trial.mux.heard());
+  // Time passes before ours is out: still no ask. The peer would be up with a session that is none of anybody's.
+  CHECK(trial.wait(seconds(10)) == Err::none);
+  CHECK(peer.feed(trial.write_all()) == Err::none);
+  REQUIRE(trial.mux.proven());
+  CHECK(peer.mux.state() == Mux::State::wait);
+  taker.now = peer.now = trial.now;
+  REQUIRE(trial.give(taker) == Err::none);
+  talk(taker, peer);
+  CHECK(taker.mux.up());
+  CHECK(peer.mux.up());
+}
+
 TEST_CASE("trial: our own HELLO that comes back is no peer") {
   Trial trial(true);
   trial.up();

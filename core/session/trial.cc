@@ -9,7 +9,8 @@
 namespace smx {
 
 namespace {
-constexpr int kReads = 2;  // of the link in one turn
+constexpr int kReads = 2;      // of the link in one turn
+constexpr int kOldReads = 64;  // and before HELLO, of what a line has kept: no more than a terminal does
 }  // namespace
 
 LinkStart new_start(const Link& link) {
@@ -108,7 +109,7 @@ void Trial::on_link_ready(uint8_t ready, Time now) {
 // `old`: what was there before our HELLO; an end or an error waits for the next time, since a FIFO that nobody has written
 // to yet looks like an ended one. Behind what proves the link nothing is read: it is for the session.
 void Trial::read_link(bool old, Time now) {
-  for (int i = 0; i < kReads && link_ != nullptr && !heard(); ++i) {
+  for (int i = 0; i < (old ? kOldReads : kReads) && link_ != nullptr && !heard(); ++i) {
     MutBytes space[2];
     const IoResult r = link_->readv(space, mux_.rx_space(space));
     if (r.again || (old && r.size == 0)) return;

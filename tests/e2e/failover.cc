@@ -226,11 +226,14 @@ TEST_CASE("failover: from TCP to FIFOs and back; the acceptor waits at both") {
   CHECK(serves(net.a->port(), 5));
 }
 
-TEST_CASE("failover: from TCP to a serial line and back") {
+TEST_CASE("failover: from TCP to a serial line that spoils bytes, and back") {
   TempFolder folder;
   Line line(folder, 92160);  // fast enough that what waits in the rings has passed within seconds
   Net net({"SERVER=sockmux:comm@" + line.name(1) + ",921600"});
   net.connect({"SERVER=sockmux:comm@" + line.name(0) + ",921600"});
+  line.flips = 1e-5;
+  line.drops = 1e-4;
+  line.inject(0, pattern(1, 20000));  // which nobody reads while the line is not used
   check_there_and_back(net, "tty " + line.name(0), 30'000'000, 1'000'000);
   CHECK(serves(net.a->port(), 5));
 }
