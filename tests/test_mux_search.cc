@@ -363,6 +363,27 @@ TEST_CASE("search: 0.3: HELLO is said once more after 2 s without an answer: the
   CHECK(t.a.write_all().empty());
 }
 
+// Seed 726 of the simulation: who speaks 0.3 alone opened its line first, and answered only HELLOs without the word with its
+// own; each repeated HELLO put off the moment at which it would have been said again.
+TEST_CASE("search: a line: a side that speaks 0.3 alone says HELLO once more to a peer that knows SockMux 1 and came later") {
+  Two t(MuxConfig::Proto::v03);
+  t.a.is_line = t.b.is_line = true;
+  t.start_a(7);
+  const Data lost = t.a.write_all();
+  t.start_b(5);
+  const Data hello = t.b.write_all();
+  CHECK(t.a.feed(hello) == Err::none);
+  CHECK(t.a.write_types() == "01 41");  // lost, too
+  CHECK(t.a.wait(millis(1500)) == Err::none);
+  CHECK(t.a.feed(hello) == Err::none);  // it is repeated each second
+  CHECK(t.a.write_types() == "41");
+  CHECK(t.a.wait(millis(700)) == Err::none);
+  CHECK(t.a.write_types() == "01 41");
+  CHECK(t.b.feed(lost) == Err::none);
+  t.talk();
+  t.check_up(Dialect::v03);
+}
+
 TEST_CASE("search: a thousand HELLOs at once owe one answer") {
   Data many;
   for (int i = 0; i < 1000; ++i) many += hello_of("");

@@ -192,12 +192,14 @@ Err Mux::on_hello(Bytes payload, Time now) {
   // Ours may have gone out before the peer was there to hear it.
   const bool other = dialect_ != Dialect::v1 || state_ == State::hello || word.nonce != peer_nonce_;
   if (start_.search && word.present && config_.proto != MuxConfig::Proto::v03 && other) hello_due_ = true;
-  if (start_.repeat && !word.present && text.substr(0, kHelloText) != std::string_view(peer_hello_, peer_hello_size_)) hello_due_ = true;
+  const bool v1 = word.present && config_.proto != MuxConfig::Proto::v03;
+  const bool again = state_ == State::hellook && text.substr(0, kHelloText) == std::string_view(peer_hello_, peer_hello_size_);
+  if (start_.repeat && !v1 && !again) hello_due_ = true;
   peer_hello_size_ = text.size() < kHelloText ? text.size() : kHelloText;
   memcpy(peer_hello_, text.data(), peer_hello_size_);
   // Of a peer that may be gone: if it lives, it answers ours, whose nonce it has not seen yet.
   if (start_.trial && start_.search && word.present && !hello_out_) return Err::none;
-  if (word.present && config_.proto != MuxConfig::Proto::v03) {
+  if (v1) {
     dialect_ = Dialect::v1;
     peer_nonce_ = word.nonce;
     state_ = nonce_ > peer_nonce_ ? State::ask : State::wait;
@@ -218,7 +220,7 @@ Err Mux::on_hello(Bytes payload, Time now) {
   heard_ = start_.trial;
   hellook_due_ = start_.trial ? 0 : 1;  // however many came
   begin_handshake(now);
-  if (start_.search) hello_again_at_ = now + kHelloAgain + pace_.patience;
+  if (start_.search && !again) hello_again_at_ = now + kHelloAgain + pace_.patience;
   return Err::none;
 }
 
