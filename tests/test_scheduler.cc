@@ -87,6 +87,40 @@ TEST_CASE("scheduler: sparse are those that have sent nothing since they became 
   s.remove(bulk);
 }
 
+// A nearly full ring is for sparse ones alone, and they can keep it nearly full.
+TEST_CASE("scheduler: sparse channels without end do not starve an old one") {
+  NoTimer none;
+  Channel old(none), quick(none);
+  Scheduler s;
+  s.ready(old);
+  s.served(old, kQuantum);
+  for (int round = 0; round < 3; ++round) {
+    int turns = 0;
+    for (; turns < 10000; ++turns) {
+      s.ready(quick);
+      if (s.next_sparse() == nullptr) break;
+      s.remove(quick);
+    }
+    CHECK(turns == Scheduler::kSparseBurst);
+    // It waits for its turn among all, where the old one gets one soon.
+    int waited = 0;
+    for (; waited < 100 && s.next() != &old; ++waited) {
+      s.remove(quick);
+      s.ready(quick);
+    }
+    CHECK(waited <= Scheduler::kNewBurst);
+    s.served(old, kQuantum);
+    s.remove(quick);
+  }
+  // With nobody old there, there is no one to wait for.
+  s.remove(old);
+  for (int turns = 0; turns < 1000; ++turns) {
+    s.ready(quick);
+    CHECK(s.next_sparse() == &quick);
+    s.remove(quick);
+  }
+}
+
 TEST_CASE("scheduler: old channels share alike") {
   NoTimer none;
   Channel a(none), b(none), c(none);

@@ -11,7 +11,7 @@ void Scheduler::ready(Channel& c) {
 
 Channel* Scheduler::next() {
   if (new_.empty() || (burst_ >= kNewBurst && !old_.empty())) {
-    burst_ = 0;
+    burst_ = sparse_ = 0;
     return old_.front();
   }
   ++burst_;
@@ -19,8 +19,12 @@ Channel* Scheduler::next() {
 }
 
 Channel* Scheduler::next_sparse() {
+  if (sparse_ >= kSparseBurst && !old_.empty()) return nullptr;
   while (Channel* c = new_.front()) {
-    if (c->deficit == quantum_) return c;
+    if (c->deficit == quantum_) {
+      ++sparse_;
+      return c;
+    }
     served(*c, static_cast<size_t>(c->deficit));
   }
   return nullptr;

@@ -1,7 +1,8 @@
 // Who sends next: deficit round robin over two lists, as in fq_codel (RFC 8290 4.2): a channel that was quiet joins the
 // new list and goes first; one that has spent its quantum joins the old list.
 //
-// Invariant: a channel is in at most one list; every kNewBurst grants the old list gets one, so that nobody starves.
+// Invariant: a channel is in at most one list; every kNewBurst or kSparseBurst grants the old list gets one, so that
+// nobody starves.
 // Owner: the mux. Pure. Read next: mux_tx.cc, gather_data().
 #ifndef SOCKMUX_CORE_MUX_SCHEDULER_H
 #define SOCKMUX_CORE_MUX_SCHEDULER_H
@@ -15,6 +16,9 @@ class Scheduler {
   // Bytes that a channel may send before it is another's turn: four full packets.
   static constexpr int32_t kQuantum = 4 * static_cast<int32_t>(kMaxPayload);
   static constexpr int kNewBurst = 8;
+  // Grants of sparse ones between two of the old list, which waits while the ring is nearly full: many that say little
+  // could keep it so for ever.
+  static constexpr int kSparseBurst = 256;
 
   // Fewer on a slow line, 1..kQuantum. While nobody is listed.
   void set_quantum(int32_t bytes) { quantum_ = bytes; }
@@ -24,7 +28,7 @@ class Scheduler {
   // Who is next, or nullptr. It stays listed until one of the two calls below.
   Channel* next();
   // Who is next of those that have sent nothing since they became ready, or nullptr; the others of the new list join
-  // the old one.
+  // the old one. None either when it is the old list's turn.
   Channel* next_sparse();
   // It sent `n` bytes and may have more.
   void served(Channel& c, size_t n);
@@ -36,6 +40,7 @@ class Scheduler {
   List<Channel, &Channel::sched> old_;
   int32_t quantum_ = kQuantum;
   int burst_ = 0;
+  int sparse_ = 0;
 };
 
 }  // namespace smx
