@@ -146,12 +146,14 @@ MAIN_SRCS = \
 TEST_SRCS = \
 	tests/main.cc \
 	tests/sim/node.cc \
+	tests/sim/node_udp.cc \
 	tests/sim/peer03.cc \
 	tests/sim/sim.cc \
 	tests/sim/sim_links.cc \
 	tests/sim/sim_peer03.cc \
 	tests/sim/sim_world.cc \
 	tests/sim/world.cc \
+	tests/sim/world_links.cc \
 	tests/test_backoff.cc \
 	tests/test_base.cc \
 	tests/test_base_queues.cc \

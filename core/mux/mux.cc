@@ -423,6 +423,7 @@ void Mux::verify() const {
     SMX_CHECK(c.due_node.listed() == (c.due != 0));
     SMX_CHECK(c.tx_credit < 0x80000000u);
     SMX_CHECK(!c.sched.listed() || c.attached);
+    SMX_CHECK(!c.readable || !may_send(c) || send_room(c) == 0 || c.sched.listed());  // no turn is missed
     SMX_CHECK(!c.udp || c.queue.empty() || c.life == Life::opening);  // 0.3: what came in CONNECT
     SMX_CHECK(!c.udp || c.rx_window == 0);
     const uint32_t base = dialect_ == Dialect::v1 ? blocks_for(config_.first_credit) : 0;

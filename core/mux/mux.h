@@ -331,6 +331,11 @@ class Mux final : private TimerHandler {
   uint32_t orphans() const { return orphans_count_; }
   // For tests: the sums that must hold after each step. CHECKs.
   void verify() const;
+  // For tests: it waits for its turn to send.
+  bool is_listed(ChannelId id) const {
+    const Channel* c = find(id);
+    return c != nullptr && c->sched.listed();
+  }
 
  private:
   struct Run;  // consecutive SENDs of one channel, delivered by one on_data()

@@ -1,6 +1,8 @@
 // Read next: node.h.
 #include "tests/sim/node.h"
 
+#include <stdlib.h>
+
 namespace sim {
 
 using namespace smx;
@@ -27,6 +29,11 @@ bool Sock::may_begin() const {
   return true;
 }
 
+bool Sock::readable() const {
+  if (conn->udp) return !flow.queue.empty();
+  return may_begin() && (given < made || at_end());
+}
+
 bool Sock::at_end() const {
   if (gave_end || given < habit.sends) return false;
   const uint64_t expected = server ? conn->to_server : conn->to_client;
@@ -40,14 +47,31 @@ bool Sock::at_end() const {
 
 Node::Node(Clock& clock, Rng& rng, Fault& fault, const MuxConfig& c, std::string name)
     : config(c), clock_(clock), rng_(rng), fault_(fault), name_(std::move(name)) {
-  memory_.resize(Mux::arena_bytes(c));
-  arena_ = std::make_unique<Arena>(memory_.data(), memory_.size());
+  const size_t size = Mux::arena_bytes(c);
+  memory_.reset(static_cast<char*>(calloc(size, 1)));
+  arena_ = std::make_unique<Arena>(memory_.get(), size);
   const bool ready = mux.init(c, *arena_);
   SIM_EXPECT(fault_, ready, "init");
   by_slot_.resize(mux.slots());
+  turns_ = Turns(mux.slots());
 }
 
-void Node::checked() { mux.verify(); }
+// After each step. The sums of the mux take long where there are many channels.
+void Node::checked() {
+  if (++steps_ % 4 == 0 || mux.channels() < 12) mux.verify();
+  for_each_live([this](Sock& s) { turns_.look(s.turn, mux.is_listed(s.id)); });
+  if (stepped) stepped(*this);
+}
+
+void Node::served(Sock& s, size_t n) {
+  turns_.served(s.turn, s.id.slot, n);
+  const size_t quantum = Scheduler::kQuantum;
+  for_each_live([&](Sock& other) {
+    if (&other == &s) return;
+    const std::string what = turns_.judge(other.turn, s.turn, s.id.slot, quantum);
+    SIM_EXPECT(fault_, what.empty(), name_ + ": " + text(other) + " " + what);
+  });
+}
 
 Sock* Node::find(ChannelId id) {
   Sock* s = id.slot < by_slot_.size() ? by_slot_[id.slot] : nullptr;
@@ -63,45 +87,83 @@ void Node::attach(Sock& s, ChannelId id) {
   s.live = true;
   s.node = this;
   s.room = s.habit.in_buffer;
+  s.turn = Turn{};
   by_slot_[id.slot] = &s;
+  s.place = live_.size();
+  live_.push_back(&s);
   if (s.habit.stalls) stalled_.push_back(&s);
 }
 
 void Node::forget(Sock& s) {
   by_slot_[s.id.slot] = nullptr;
   s.live = false;
+  live_[s.place] = live_.back();
+  live_[s.place]->place = s.place;
+  live_.pop_back();
 }
 
 void Node::start(const LinkStart& start) {
   ++link_;
   linked_ = true;
+  since = clock_.now();
+  probed = kNever;
   mux.link_up(start, clock_.now());
   checked();
+  // As core/session does it: what is there before our HELLO goes out is no answer to it.
+  if (start.search) read_link();
   soon();
 }
 
-void Node::stop() {
+void Node::stop(bool keep) {
   if (!linked_) return;
+  if (ending) ending(*this);
   linked_ = false;
   ++link_;
-  mux.link_down(clock_.now());
+  mux.link_down(clock_.now(), keep);
   checked();
   watch_deadline();
 }
 
+void Node::give(LinkHandover* out) {
+  linked_ = false;
+  ++link_;
+  mux.give_link(out, clock_.now());
+  checked();
+  watch_deadline();
+}
+
+Err Node::take(const LinkHandover& link) {
+  ++link_;
+  linked_ = true;
+  since = clock_.now();
+  probed = kNever;
+  const Err e = mux.take_link(link, clock_.now());
+  checked();
+  soon();
+  return e;
+}
+
+void Node::probe(Duration patience) {
+  if (!mux.up()) return;
+  probed = clock_.now();
+  mux.probe(clock_.now(), patience);
+  soon();
+}
+
 void Node::client(Conn& c) {
   c.client.node = this;
-  waiting_.push_back(&c.client);
+  queue->push_back(&c.client);
   open_waiting();
-  if (!waiting_.empty()) (void)mux.make_room(clock_.now());
+  if (!queue->empty()) (void)mux.make_room(clock_.now());
   soon();
 }
 
 void Node::open_waiting() {
-  while (!waiting_.empty() && mux.can_open()) {
-    Sock& s = *waiting_.front();
-    waiting_.pop_front();
-    attach(s, mux.open(clock_.now()));
+  while (!queue->empty() && mux.can_open() && !fault_.any()) {
+    Sock& s = *queue->front();
+    queue->pop_front();
+    s.node = this;
+    attach(s, mux.open(clock_.now(), s.conn->udp));
     if (fault_.any()) return;
     produce(s);
     const int64_t leaves = s.conn->leaves_us;
@@ -147,9 +209,12 @@ void Node::read_link() {
     const size_t n = rx->read(space[0].data, space[0].size);
     const Err e = mux.received(n, clock_.now());
     checked();
+    if (e == Err::moved) return moved(*this);
     if (e != Err::none) return broken(*this, e);
   }
+  if (!linked_ || link != link_ || fault_.any()) return;
   pump();
+  if (linked_ && link == link_ && rx->at_end() != 0) broken(*this, Err::none);
 }
 
 void Node::pump() {
@@ -170,6 +235,7 @@ void Node::pump() {
     checked();
   }
   watch_deadline();
+  if (pumped) pumped(*this);
 }
 
 void Node::watch_deadline() {
@@ -229,6 +295,7 @@ void Node::poke(Sock& s) {
 
 // More of what it will send has come.
 void Node::produce(Sock& s) {
+  if (s.conn->udp) return produce_datagrams(s);
   if (s.made >= s.habit.sends) return;
   if (!s.habit.trickles) {
     s.made = s.habit.sends;
@@ -264,6 +331,7 @@ Pulled Node::on_pull(ChannelId id, const MutBytes* piece, int pieces) {
     for (size_t j = 0; j < piece[i].size && p.size < have; ++j) piece[i].data[j] = pattern(s->out_stream(), s->given + p.size++);
   }
   s->given += p.size;
+  if (p.size > 0) served(*s, p.size);
   if (s->may_begin() && s->given < s->made) {
     p.state = Pulled::State::more;
   } else if (s->may_begin() && s->at_end() && (p.size == 0 || rng_.one_in(2))) {
@@ -343,10 +411,13 @@ void Node::on_abort(ChannelId id, CloseCode code) {
   if (s == nullptr) return;
   s->aborted = true;
   s->code = code;
+  // A flow that makes room for others, or one of 0.3 whose peer has let it go.
+  if (s->conn->udp && code == CloseCode::idle && !s->conn->ending) s->conn->whole = false;
   forget(*s);
 }
 
 void Node::on_up() {
+  if (came_up) came_up(*this);
   open_waiting();
   soon();
 }
@@ -362,6 +433,8 @@ void Node::on_room() {
 void Node::on_open(ChannelId id, const OpenInfo& info) {
   Conn* c = lookup(info);
   if (c == nullptr) return mux.refuse(id, CloseCode::no_server);
+  if (c->udp && !info.udp) mux.serve_datagrams(id);
+  SIM_EXPECT(fault_, info.udp == c->udp || mux.dialect() == Dialect::v03 || !checks_data, name_ + ": kind of channel");
   SIM_EXPECT(fault_, !c->reached || !checks_data, name_ + ": a connection is opened twice");
   if (c->reached) return mux.refuse(id, CloseCode::no_server);
   c->reached = true;
@@ -405,6 +478,9 @@ void Node::describe(ChannelId id, OpenInfo* info) {
 }
 
 void Node::wake() {
+  for_each_live([this](Sock& s) {
+    if (s.conn->udp && !s.server) stalled_.push_back(&s);
+  });
   for (Sock* s : stalled_) {
     if (!s->live) continue;
     forget(*s);

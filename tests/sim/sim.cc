@@ -26,35 +26,56 @@ size_t Pipe::write(const uint8_t* data, size_t n) {
       writable();
     }
   });
+  if (tap) tap(data, n);
   std::vector<uint8_t> bytes(data, data + n);
   if (spoil) spoil(bytes);
-  clock_.at(busy_until_ + smx::micros(shape_.delay_us), [this, bytes = std::move(bytes), epoch] {
-    if (epoch != epoch_) return;
-    if (at_ == inbox_.size()) {
-      inbox_.clear();
-      at_ = 0;
-    }
-    inbox_.insert(inbox_.end(), bytes.begin(), bytes.end());
-    if (readable) readable();
-  });
+  send({std::move(bytes), 0}, busy_until_);
   return n;
+}
+
+void Pipe::end(uint64_t mark) { send({{}, mark}, busy_until_ < clock_.now() ? clock_.now() : busy_until_); }
+
+void Pipe::send(Chunk chunk, Time when) {
+  way_.push_back(std::move(chunk));
+  const uint64_t epoch = epoch_;
+  clock_.at(when + smx::micros(shape_.delay_us), [this, epoch] { arrive(epoch); });
+}
+
+void Pipe::arrive(uint64_t epoch) {
+  if (epoch != epoch_) return;
+  if (clock_.now() < late_until_) return clock_.at(late_until_, [this, epoch] { arrive(epoch); });
+  inbox_.push_back(std::move(way_.front()));
+  way_.pop_front();
+  if (readable) readable();
 }
 
 size_t Pipe::read(uint8_t* to, size_t n) {
   if (n > shape_.read_most) n = shape_.read_most;
-  if (n > inbox_.size() - at_) n = inbox_.size() - at_;
-  if (n > 0) memcpy(to, inbox_.data() + at_, n);
-  at_ += n;
-  return n;
+  size_t done = 0;
+  while (done < n && has_input()) {
+    const std::vector<uint8_t>& bytes = inbox_.front().bytes;
+    const size_t k = n - done < bytes.size() - at_ ? n - done : bytes.size() - at_;
+    if (k > 0) memcpy(to + done, bytes.data() + at_, k);
+    done += k;
+    at_ += k;
+    if (at_ < bytes.size()) break;
+    inbox_.pop_front();
+    at_ = 0;
+  }
+  return done;
 }
 
 void Pipe::cut() {
   ++epoch_;
-  inbox_.clear();
-  at_ = 0;
+  way_.clear();
+  discard();
   unsent_ = 0;
   full_ = false;
-  busy_until_ = clock_.now();
+  busy_until_ = late_until_ = clock_.now();
+}
+
+void Pipe::put(std::vector<uint8_t> bytes) {
+  if (!bytes.empty()) inbox_.push_back({std::move(bytes), 0});
 }
 
 unsigned seeds(unsigned usual) {

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <deque>
 #include <functional>
 #include <queue>
 #include <string>
@@ -92,34 +93,57 @@ struct PipeShape {
   size_t read_most = SIZE_MAX;   // in one read
 };
 
-// One direction of a link.
+// One direction of a link. Bytes and ends arrive in the order in which they were written, whatever holds them up.
 class Pipe {
  public:
   Pipe(Clock& clock, const PipeShape& shape) : clock_(clock), shape_(shape) {}
 
   // How many of `n` bytes were taken; 0: full, and `writable` is called when that changes.
   size_t write(const uint8_t* data, size_t n);
+  // Up to an end, if there is one.
   size_t read(uint8_t* to, size_t n);
-  bool has_input() const { return at_ < inbox_.size(); }
+  bool has_input() const { return !inbox_.empty() && inbox_.front().end == 0; }
+  // The writer has closed it behind what was written before; `mark` is not 0, and says which time it was.
+  void end(uint64_t mark);
+  // The mark of the end that is next, or 0; take_end() goes past it.
+  uint64_t at_end() const { return inbox_.empty() ? 0 : inbox_.front().end; }
+  void take_end() { inbox_.pop_front(); }
   // Nothing leaves before `when`.
   void stall(Time when) {
     if (busy_until_ < when) busy_until_ = when;
   }
+  // Nothing arrives before `when`.
+  void late(Time when) {
+    if (late_until_ < when) late_until_ = when;
+  }
   // All that is on its way is lost.
   void cut();
+  // Bytes that were there before.
+  void put(std::vector<uint8_t> bytes);
+  // Nobody reads: what has arrived is lost.
+  void discard() { inbox_.clear(), at_ = 0; }
   // Changes bytes on their way: tests of garbage.
   std::function<void(std::vector<uint8_t>&)> spoil;
+  // Sees what was written.
+  std::function<void(const uint8_t* data, size_t n)> tap;
 
   std::function<void()> readable, writable;
 
  private:
+  struct Chunk {
+    std::vector<uint8_t> bytes;
+    uint64_t end = 0;
+  };
+  void arrive(uint64_t epoch);
+  void send(Chunk chunk, Time when);
+
   Clock& clock_;
   PipeShape shape_;
-  std::vector<uint8_t> inbox_;
-  size_t at_ = 0;
+  std::deque<Chunk> way_, inbox_;
+  size_t at_ = 0;  // of the first chunk of inbox_
   size_t unsent_ = 0;
   bool full_ = false;
-  Time busy_until_;
+  Time busy_until_, late_until_;
   uint64_t epoch_ = 0;
 };
 

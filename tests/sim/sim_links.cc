@@ -208,13 +208,12 @@ TEST_CASE("a link with changed bytes: an error or going on, and all channels end
     WorldShape w;
     for (int i = 0; i < 2; ++i) {
       w.config[i] = small(rng);
-      w.config[i].asks = i == 0;
       w.config[i].memory_bytes += 500000;
-      w.pipe[i].write_most = 2000;
+      w.links[0].pipe[i].write_most = 2000;
     }
     if (rng.one_in(2)) w.config[rng.below(2)].proto = MuxConfig::Proto::v03;
     w.clients[0] = w.clients[1] = 10;
-    w.spoil_one_in = static_cast<unsigned>(rng.pick({3, 10, 50}));
+    w.links[0].spoil_one_in = static_cast<unsigned>(rng.pick({3, 10, 50}));
     const std::string fault = World(seed, w).run();
     CHECK_MESSAGE(fault.empty(), "seed " << seed << ": " << fault);
   }
