@@ -61,7 +61,17 @@ WorldShape random_shape(uint64_t seed) {
       w.links.push_back(random_link(rng));
       w.links.back().search = !rng.one_in(3);
     }
-    for (LinkShape& l : w.links) l.repeat = l.search && rng.one_in(2);
+    for (LinkShape& l : w.links) {
+      l.repeat = l.search && rng.one_in(2);
+      if (!l.repeat || rng.one_in(2)) continue;
+      // A serial line of a known rate.
+      l.rate = rng.pick({960u, 1920u, 11520u, 92160u});
+      for (PipeShape& p : l.pipe) {
+        p.bytes_per_second = l.rate;
+        p.delay_us = static_cast<int64_t>(rng.log(20000));
+        p.buffer = rng.pick({32u, 100u});
+      }
+    }
   } else if (!rng.one_in(4)) {
     w.seats = static_cast<unsigned>(rng.between(2, 4));
     w.late = !rng.one_in(3);
@@ -72,10 +82,21 @@ WorldShape random_shape(uint64_t seed) {
     w.flows[0] = static_cast<unsigned>(rng.log(10));
     w.flows[1] = static_cast<unsigned>(rng.log(10));
     w.most_datagram = rng.pick({100u, 1500u, 20000u, 65507u});
+    if (rng.one_in(3)) {
+      // Many large ones into a small ring: pieces wait while others want to begin.
+      w.flows[0] = static_cast<unsigned>(rng.between(5, 12));
+      w.flows[1] = static_cast<unsigned>(rng.between(0, 12));
+      w.most_datagram = 65507;
+      for (MuxConfig& c : w.config) c.tx_ring = 65536;
+    }
   }
   w.most_bytes = rng.pick({100u, 2000u, 20000u, 100000u});
   for (const LinkShape& l : w.links) {
     for (const PipeShape& p : l.pipe) {
+      if (p.bytes_per_second < 10000) {
+        w.most_bytes = std::min<uint64_t>(w.most_bytes, 500);
+        w.most_datagram = std::min<size_t>(w.most_datagram, 3000);
+      }
       if (p.buffer >= 100 && p.write_most >= 10 && p.read_most >= 10) continue;
       w.most_bytes = std::min<uint64_t>(w.most_bytes, 3000);
       w.most_datagram = std::min<size_t>(w.most_datagram, 3000);
@@ -97,6 +118,7 @@ struct Met {
     sum.stale += c.stale;
     sum.late_asks += c.late_asks;
     sum.lost_answers += c.lost_answers;
+    sum.deaths += c.deaths;
     sum.restarted += c.restarted;
     sum.refused += c.refused;
     sum.leftovers += c.leftovers;
@@ -141,12 +163,12 @@ TEST_CASE("two muxes: whatever link and sockets do, every byte arrives once and 
     const World::Counts& m = met.sum;
     MESSAGE(count << " seeds: " << m.links << " links, " << m.resumed << " resumed, " << m.new_sessions << " sessions, " << m.moved
                   << " moved, " << m.replaced << " replaced, " << m.stale << " stale, " << m.late_asks << " late asks, " << m.lost_answers
-                  << " lost answers, " << m.restarted << " restarted, " << m.refused << " refused, " << m.leftovers << " leftovers, "
+                  << " lost answers, " << m.restarted << " restarted, " << m.deaths << " deaths, " << m.refused << " refused, " << m.leftovers << " leftovers, "
                   << m.late_openers << " late openers, " << m.mixed << " other kinds, asked by " << m.asked_by[0] << " and "
                   << m.asked_by[1] << "; " << m.datagrams << " datagrams, " << m.lost_datagrams << " lost");
     if (count >= 1000) {
       // Nothing of what is meant to befall them is missing.
-      for (const unsigned n : {m.resumed, m.new_sessions, m.moved, m.replaced, m.stale, m.late_asks, m.lost_answers, m.restarted, m.leftovers,
+      for (const unsigned n : {m.resumed, m.new_sessions, m.moved, m.replaced, m.stale, m.late_asks, m.lost_answers, m.restarted, m.deaths, m.leftovers,
                                m.late_openers, m.mixed, m.asked_by[0], m.asked_by[1]})
         CHECK(n >= count / 50);
       CHECK(m.refused > 0);
@@ -156,29 +178,49 @@ TEST_CASE("two muxes: whatever link and sockets do, every byte arrives once and 
   signal(SIGABRT, before);
 }
 
-// Many that say little, more than the link can carry; one that has much to say. Node::served() judges.
-TEST_CASE("two muxes: a download goes on while sparse channels could fill the ring for ever") {
-  WorldShape w;
-  for (MuxConfig& c : w.config) {
-    c.memory_bytes = 8u << 20;
-    c.tx_ring = c.rx_ring = 262144;
-  }
-  w.links[0].pipe[0].bytes_per_second = 30000;
-  w.links[0].pipe[0].buffer = 4096;
-  w.busy_us = 1000;
-  w.clients[0] = 400;
-  w.clients[1] = 0;
-  w.trouble = false;
-  World world(1, w);
+namespace {
+
+// Clients of side 0 that send `bytes(number)` each, all at once.
+std::string run_senders(const WorldShape& shape, uint64_t (*bytes)(uint32_t number), bool trickles) {
+  World world(1, shape);
   for (const std::unique_ptr<Conn>& c : world.conns()) {
     c->client.habit = c->server.habit = Habit{};
     c->answer = Conn::Answer::accept;
-    c->client.habit.sends = c->to_server = c->number == 0 ? 1000000 : 5000;
-    c->client.habit.trickles = c->number > 0;
+    c->client.habit.sends = c->to_server = bytes(c->number);
+    c->client.habit.trickles = trickles && c->number > 0;
     c->to_client = 0;
     c->server.habit.end = Habit::End::peer_end;
   }
-  const std::string fault = world.run();
+  return world.run();
+}
+
+WorldShape senders(unsigned count, int64_t bytes_per_second) {
+  WorldShape w;
+  for (MuxConfig& c : w.config) {
+    c.memory_bytes = 32u << 20;
+    c.tx_ring = c.rx_ring = 262144;
+  }
+  w.links[0].pipe[0].bytes_per_second = bytes_per_second;
+  w.links[0].pipe[0].buffer = 4096;
+  w.busy_us = 1000;
+  w.clients[0] = count;
+  w.clients[1] = 0;
+  w.trouble = false;
+  return w;
+}
+
+}  // namespace
+
+// Node::served() judges. Many that say little, more than the link can carry, and one that has much to say.
+TEST_CASE("two muxes: a download goes on while sparse channels could fill the ring for ever") {
+  const std::string fault = run_senders(senders(400, 30000), [](uint32_t n) -> uint64_t { return n == 0 ? 1000000 : 5000; }, true);
+  CHECK_MESSAGE(fault.empty(), fault);
+}
+
+TEST_CASE("two muxes: downloads share alike") {
+  WorldShape w = senders(6, 10000000);
+  for (PipeShape& p : w.links[0].pipe) p.delay_us = 50000;  // so that their windows grow, and the link is what they share
+  const std::string fault = run_senders(w, [](uint32_t) -> uint64_t { return 5000000; }, false);
   CHECK_MESSAGE(fault.empty(), fault);
 }
 

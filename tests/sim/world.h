@@ -69,7 +69,7 @@ class World {
   // What has happened, so that a test can see that it is not about nothing.
   struct Counts {
     unsigned links = 0, resumed = 0, new_sessions = 0, moved = 0, replaced = 0, stale = 0, late_asks = 0, lost_answers = 0;
-    unsigned restarted = 0, refused = 0, leftovers = 0, late_openers = 0, mixed = 0, asked_by[2] = {};
+    unsigned deaths = 0, restarted = 0, refused = 0, leftovers = 0, late_openers = 0, mixed = 0, asked_by[2] = {};
     uint64_t datagrams = 0, lost_datagrams = 0;
   };
   const Counts& counts() const { return counts_; }
@@ -112,6 +112,8 @@ class World {
   void close(Node& n, bool keep, bool again = true);
   void cut(Wire& w);
   void give_up(Wire& w);
+  void die(Wire& w);
+  void forget(uint64_t session);
   void disconnect();
 
   WorldShape shape_;

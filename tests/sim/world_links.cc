@@ -226,6 +226,7 @@ void World::ask_older(const Node* but) {
     if (n.get() == but) continue;
     if (n->mux.held()) {
       n->mux.hold_until(clock_.now() + seconds(5));
+      forget(n->session);
     } else {
       n->probe(n->mux.dialect() == Dialect::v1 ? seconds(1) : seconds(10));
     }
@@ -360,7 +361,11 @@ void World::close(Node& n, bool keep, bool again) {
   if (side == 0 && (n.mux.up() || down_since_ > clock_.now())) down_since_ = clock_.now();
   n.stop(keep);
   SIM_EXPECT(fault_, !held || !keep || n.mux.held(), "a session that both know is not held");
-  if (n.probed != kNever) n.mux.hold_until(clock_.now() + seconds(5));
+  if (n.probed != kNever) {
+    // Its peer may have started anew: it is held briefly.
+    n.mux.hold_until(clock_.now() + seconds(5));
+    forget(n.session);
+  }
   n.wire = nullptr;
   n.tx = n.rx = nullptr;
   w.at[side] = nullptr;
@@ -412,6 +417,24 @@ void World::give_up(Wire& w) {
   close(*w.at[0], true);
 }
 
+// The connector's process dies, and another one comes. What the old one has said may still arrive.
+void World::die(Wire& w) {
+  Node& n = *w.at[0];
+  ++counts_.deaths;
+  forget(n.session);
+  attempts_[&n] = 0;
+  close(n, false);
+}
+
+// Nobody is to keep this session.
+void World::forget(uint64_t session) {
+  if (session == 0) return;
+  known_.erase(session);
+  for (const auto& side : nodes_)
+    for (const std::unique_ptr<Node>& n : side)
+      if (n->session == session) n->for_each_live([](Sock& s) { s.conn->whole = false; });
+}
+
 // Something happens to the link of the moment.
 void World::disconnect() {
   if (current_ == nullptr || (current_->at[0] == nullptr && current_->at[1] == nullptr)) return;
@@ -422,6 +445,7 @@ void World::disconnect() {
     if (w.at[side] != nullptr && (!w.shape.repeat || w.at[side]->mux.tx_idle())) close(*w.at[side], true);
     return;
   }
+  if (!w.shape.search && w.at[0] != nullptr && rng_.one_in(8)) return die(w);
   if (!w.shape.search && rng_.one_in(3)) return give_up(w);
   if (!w.shape.search && shape_.late && !(shape_.config[0].hold < seconds(300)) && !(shape_.config[1].hold < seconds(300)) && rng_.one_in(4)) {
     // Nobody hears of it.
