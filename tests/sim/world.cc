@@ -47,7 +47,7 @@ World::World(uint64_t seed, const WorldShape& shape) : shape_(shape), rng_(seed)
     clock_.in(rng_.one_in(3) ? static_cast<int64_t>(rng_.below(30000000)) : some_time(), [this] { disconnect(); });
   for (unsigned i = 0; i < shape_.stalls; ++i) {
     clock_.in(some_time(), [this] {
-      current_->troubled = true;
+      current_->troubled = current_->stalled = true;
       current_->pipe[rng_.below(2)]->stall(clock_.now() + micros(static_cast<int64_t>(rng_.below(3000000))));
     });
   }

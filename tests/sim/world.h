@@ -52,6 +52,7 @@ struct Wire {
   uint64_t closes[2] = {};        // how often that side has closed it
   bool troubled = false;          // it may well be given up
   bool dead = false;              // it was cut
+  bool stalled = false;
   enum class Trap : uint8_t { none, ask_is_late, answer_is_lost, given_up, left_at_once } trap = Trap::none;
 };
 

@@ -184,6 +184,13 @@ void World::begin(Node& n, Wire& w, int side) {
   start.repeat = w.shape.repeat;
   start.asks = start.search ? n.mux.held() : side == 0;
   n.start(start);
+  if (w.at[0] == nullptr || w.at[1] == nullptr || !w.shape.search || v03()) return;
+  // Both have it open now: whatever was in it, they find each other long before the handshake's time is over.
+  const uint64_t closes = w.closes[0] + w.closes[1];
+  clock_.in(10000000, [this, &w, closes] {
+    if (w.closes[0] + w.closes[1] != closes || w.stalled || spoils()) return;
+    SIM_EXPECT(fault_, w.at[0]->mux.up() && w.at[1]->mux.up(), "link " + std::to_string(w.number) + " is open at both ends, and not up");
+  });
 }
 
 // Which of two held sessions takes the link, and may end by it.
