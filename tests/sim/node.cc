@@ -88,6 +88,7 @@ void Node::attach(Sock& s, ChannelId id) {
   s.node = this;
   s.room = s.habit.in_buffer;
   s.turn = Turn{};
+  s.session = session;
   by_slot_[id.slot] = &s;
   s.place = live_.size();
   live_.push_back(&s);

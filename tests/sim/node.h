@@ -59,6 +59,7 @@ struct Sock {
   smx::ChannelId id;
   bool live = false;  // the mux knows it
   size_t place = 0;   // in its node's list of these
+  uint64_t session = 0;
   bool done = false, aborted = false, saw_end = false, gave_end = false;
   smx::CloseCode code = smx::CloseCode::done;
   uint64_t given = 0, made = 0;  // taken by the mux; there to be taken
@@ -106,6 +107,8 @@ class Node final : public smx::MuxEvents {
   bool checks_data = true;                            // false: garbage may come
   Pipe* tx = nullptr;
   Pipe* rx = nullptr;
+  int side = 0;
+  unsigned caller = 0;       // which connector it is, or serves
   Wire* wire = nullptr;      // tx and rx belong to it
   uint64_t session = 0;      // names the mux's session, or its last one
   smx::Time since, probed = smx::kNever;  // the link; when it was asked for a sign of life

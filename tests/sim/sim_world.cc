@@ -75,6 +75,10 @@ WorldShape random_shape(uint64_t seed) {
   } else if (!rng.one_in(4)) {
     w.seats = static_cast<unsigned>(rng.between(2, 4));
     w.late = !rng.one_in(3);
+    if (rng.one_in(3)) {
+      w.callers = static_cast<unsigned>(rng.between(2, 3));
+      w.seats = w.callers + static_cast<unsigned>(rng.between(1, 2));
+    }
   }
   w.clients[0] = static_cast<unsigned>(rng.log(30));
   w.clients[1] = static_cast<unsigned>(rng.log(30));
@@ -118,6 +122,7 @@ struct Met {
     sum.stale += c.stale;
     sum.late_asks += c.late_asks;
     sum.lost_answers += c.lost_answers;
+    sum.displaced += c.displaced;
     sum.deaths += c.deaths;
     sum.restarted += c.restarted;
     sum.refused += c.refused;
@@ -163,7 +168,7 @@ TEST_CASE("two muxes: whatever link and sockets do, every byte arrives once and 
     const World::Counts& m = met.sum;
     MESSAGE(count << " seeds: " << m.links << " links, " << m.resumed << " resumed, " << m.new_sessions << " sessions, " << m.moved
                   << " moved, " << m.replaced << " replaced, " << m.stale << " stale, " << m.late_asks << " late asks, " << m.lost_answers
-                  << " lost answers, " << m.restarted << " restarted, " << m.deaths << " deaths, " << m.refused << " refused, " << m.leftovers << " leftovers, "
+                  << " lost answers, " << m.restarted << " restarted, " << m.deaths << " deaths, " << m.displaced << " displaced, " << m.refused << " refused, " << m.leftovers << " leftovers, "
                   << m.late_openers << " late openers, " << m.mixed << " other kinds, asked by " << m.asked_by[0] << " and "
                   << m.asked_by[1] << "; " << m.datagrams << " datagrams, " << m.lost_datagrams << " lost");
     if (count >= 1000) {

@@ -16,10 +16,12 @@ bool World::v03() const {
 
 World::World(uint64_t seed, const WorldShape& shape) : shape_(shape), rng_(seed) {
   for (int side = 0; side < 2; ++side) {
-    const unsigned count = side == 0 ? 1 : shape_.seats;
+    const unsigned count = side == 0 ? shape_.callers : shape_.seats;
     for (unsigned i = 0; i < count; ++i) {
-      nodes_[side].push_back(std::make_unique<Node>(clock_, rng_, fault_, shape_.config[side], side == 0 ? "C" : "A" + std::to_string(i)));
+      nodes_[side].push_back(std::make_unique<Node>(clock_, rng_, fault_, shape_.config[side], (side == 0 ? "C" : "A") + std::to_string(i)));
       Node& n = *nodes_[side].back();
+      n.side = side;
+      n.caller = side == 0 ? i : 0;
       n.queue = &queue_[side];
       n.lookup = [this](const OpenInfo& info) -> Conn* {
         const uint32_t number = load32(info.client.ip) - 0x0a000000u;
@@ -37,18 +39,20 @@ World::World(uint64_t seed, const WorldShape& shape) : shape_(shape), rng_(seed)
       n.checks_data = !spoils();
     }
   }
-  dial();
+  callers_.resize(shape_.callers);
+  for (unsigned i = 0; i < shape_.callers; ++i) dial(i);
   for (int side = 0; side < 2; ++side) {
     for (unsigned i = 0; i < shape_.clients[side]; ++i) add_client(side);
     for (unsigned i = 0; i < shape_.flows[side]; ++i) add_flow(side);
   }
   const auto some_time = [this] { return static_cast<int64_t>(rng_.below(static_cast<uint64_t>(shape_.busy_us))); };
   for (unsigned i = 0; i < shape_.cuts; ++i)
-    clock_.in(rng_.one_in(3) ? static_cast<int64_t>(rng_.below(30000000)) : some_time(), [this] { disconnect(); });
+    clock_.in(rng_.one_in(3) ? static_cast<int64_t>(rng_.below(30000000)) : some_time(), [this] { disconnect(static_cast<unsigned>(rng_.below(shape_.callers))); });
   for (unsigned i = 0; i < shape_.stalls; ++i) {
     clock_.in(some_time(), [this] {
-      current_->troubled = current_->stalled = true;
-      current_->pipe[rng_.below(2)]->stall(clock_.now() + micros(static_cast<int64_t>(rng_.below(3000000))));
+      Wire& w = *callers_[rng_.below(shape_.callers)].current;
+      w.troubled = w.stalled = true;
+      w.pipe[rng_.below(2)]->stall(clock_.now() + micros(static_cast<int64_t>(rng_.below(3000000))));
     });
   }
 }
@@ -266,7 +270,7 @@ std::string World::run() {
   if (spoils()) {
     // A changed number may have left a channel that one side alone knows; it ends with its link.
     shape_.links[0].spoil_one_in = 1000000000;
-    cut(*current_);
+    for (const Caller& c : callers_) cut(*c.current);
   }
   const auto for_each_node = [this](const std::function<void(Node&)>& f) {
     for (int side = 0; side < 2; ++side)
@@ -284,10 +288,12 @@ std::string World::run() {
   };
   const uint64_t before = ticks();
   until(seconds(600));
-  SIM_EXPECT(fault_, ticks() - before < 100, "an idle link keeps the processor busy");
-  for (const Node* n : current_->at) SIM_EXPECT(fault_, n != nullptr && n->mux.up(), "the link is gone after idle time");
-  if (fault_.any() || nodes_[0][0]->mux.dialect() == Dialect::v03) return fault_.text();
-  SIM_EXPECT(fault_, current_->at[0]->session == current_->at[1]->session, "two sessions on one link");
+  SIM_EXPECT(fault_, ticks() - before < 100 * shape_.callers, "an idle link keeps the processor busy");
+  for (const Caller& c : callers_) {
+    for (const Node* n : c.current->at) SIM_EXPECT(fault_, n != nullptr && n->mux.up(), "the link is gone after idle time");
+    if (fault_.any() || v03()) return fault_.text();
+    SIM_EXPECT(fault_, c.current->at[0]->session == c.current->at[1]->session, "two sessions on one link");
+  }
   return fault_.text();
 }
 

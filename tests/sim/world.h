@@ -1,4 +1,4 @@
-// A connector, an acceptor of one or several muxes, the links between them, and the connections that they forward.
+// Connectors, an acceptor of one or several muxes, the links between them, and the connections that they forward.
 //
 // What core/session does with links stands in world_links.cc: a link that comes gets a mux that has none, and goes over to
 // the one whose session its peer asks for. Over a stream (TCP) side 0 calls side 1; a FIFO or a line is opened by both, and
@@ -31,6 +31,7 @@ struct LinkShape {
 struct WorldShape {
   smx::MuxConfig config[2];  // [0] connects; [1] accepts
   std::vector<LinkShape> links = std::vector<LinkShape>(1);  // each new link is one of them
+  unsigned callers = 1;         // connectors; more than one: streams alone
   unsigned seats = 1;           // muxes of the acceptor
   bool late = false;            // links that deliver late, lose answers, or are given up; seats > 1
   unsigned cuts = 0;            // and other ends of links
@@ -46,6 +47,7 @@ struct WorldShape {
 // A link, of the moment or of before.
 struct Wire {
   uint64_t number = 0;
+  unsigned caller = 0;
   LinkShape shape;
   std::unique_ptr<Pipe> pipe[2];  // [0]: from 0 to 1
   Node* at[2] = {};               // who has it open
@@ -70,7 +72,7 @@ class World {
   // What has happened, so that a test can see that it is not about nothing.
   struct Counts {
     unsigned links = 0, resumed = 0, new_sessions = 0, moved = 0, replaced = 0, stale = 0, late_asks = 0, lost_answers = 0;
-    unsigned deaths = 0, restarted = 0, refused = 0, leftovers = 0, late_openers = 0, mixed = 0, asked_by[2] = {};
+    unsigned displaced = 0, deaths = 0, restarted = 0, refused = 0, leftovers = 0, late_openers = 0, mixed = 0, asked_by[2] = {};
     uint64_t datagrams = 0, lost_datagrams = 0;
   };
   const Counts& counts() const { return counts_; }
@@ -89,21 +91,27 @@ class World {
 
   // world_links.cc
   void say(const Node& n, const std::string& what) const;
-  int side_of(const Node& n) const { return nodes_[0][0].get() == &n ? 0 : 1; }
+  // A connector, and its link of the moment.
+  struct Caller {
+    Wire* current = nullptr;
+    bool dials = false;
+    smx::Time down_since;
+  };
+  int side_of(const Node& n) const { return n.side; }
   bool spoils() const;
   bool survives(const Node& n) const;
-  bool hurries() const { return clock_.now() - down_since_ > smx::seconds(12); }
-  Wire& new_wire();
+  bool hurries(unsigned caller) const { return clock_.now() - callers_[caller].down_since > smx::seconds(12); }
+  Wire& new_wire(unsigned caller);
   void leave_rest(Wire& w);
-  void dial();
-  void dial_soon();
+  void dial(unsigned caller);
+  void dial_soon(unsigned caller);
   void open_soon(Wire& w, int side, int64_t us);
   void open(Wire& w, int side);
   void place(Node& n, Wire& w, int side);
   void begin(Node& n, Wire& w, int side);
   void accept(Wire& w);
   void take_over(Node& to, Node& from);
-  void ask_older(const Node* but);
+  void ask_older(unsigned caller, const Node* but);
   smx::AskAnswer on_ask(Node& n, const smx::Settings& ask);
   void came_up(Node& n);
   void pumped(Node& n);
@@ -115,7 +123,7 @@ class World {
   void give_up(Wire& w);
   void die(Wire& w);
   void forget(uint64_t session);
-  void disconnect();
+  void disconnect(unsigned caller);
 
   WorldShape shape_;
   Rng rng_;
@@ -129,14 +137,14 @@ class World {
   Counts counts_;
 
   std::vector<std::unique_ptr<Wire>> wires_;
-  Wire* current_ = nullptr;
-  bool dials_ = false;
+  std::vector<Caller> callers_;
   unsigned fails_[2] = {};
-  smx::Time down_since_;
   uint64_t starts_ = 0;
   std::vector<std::array<uint8_t, 16>> ids_;  // which a session can get, by its number - 1
+  static constexpr unsigned kBoth = 3, kForgotten = 7;
   std::map<uint64_t, unsigned> known_;        // session -> who knows that both have it, a bit each
   std::map<uint64_t, uint64_t> newest_;       // session -> the newest link that has served it
+  std::map<uint64_t, unsigned> owners_;       // session -> whose it is
   std::map<const Node*, uint64_t> attempts_;
   Node* moves_to_ = nullptr;
   std::string first_[2], last_[2];            // of what a side has written to links of before

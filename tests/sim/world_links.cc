@@ -27,7 +27,7 @@ bool World::survives(const Node& n) const {
   for (const MuxConfig& c : shape_.config)
     if (c.hold < seconds(60)) return false;
   const auto it = known_.find(n.session);
-  return !spoils() && n.mux.dialect() == Dialect::v1 && it != known_.end() && it->second == 3;
+  return !spoils() && n.mux.dialect() == Dialect::v1 && it != known_.end() && it->second == kBoth;
 }
 
 // SMX_SIM_TRACE=1: the story of the links.
@@ -40,13 +40,15 @@ void World::say(const Node& n, const std::string& what) const {
 
 // ---- links begin
 
-Wire& World::new_wire() {
+Wire& World::new_wire(unsigned caller) {
   wires_.push_back(std::make_unique<Wire>());
   Wire& w = *wires_.back();
   w.number = wires_.size();
+  w.caller = caller;
   w.shape = shape_.links[rng_.below(shape_.links.size())];
   ++counts_.links;
-  if (current_ != nullptr && current_->shape.search != w.shape.search) ++counts_.mixed;
+  const Wire* before = callers_[caller].current;
+  if (before != nullptr && before->shape.search != w.shape.search) ++counts_.mixed;
   for (int i = 0; i < 2; ++i) {
     w.pipe[i] = std::make_unique<Pipe>(clock_, w.shape.pipe[i]);
     Pipe& p = *w.pipe[i];
@@ -103,27 +105,27 @@ void World::leave_rest(Wire& w) {
   }
 }
 
-void World::dial_soon() {
-  if (dials_) return;
-  dials_ = true;
-  const int64_t pause = static_cast<int64_t>(rng_.below(rng_.one_in(8) && !hurries() ? 2000000 : 100000));
-  clock_.in(pause, [this] {
-    dials_ = false;
-    Node& n = *nodes_[0][0];
+void World::dial_soon(unsigned caller) {
+  if (callers_[caller].dials) return;
+  callers_[caller].dials = true;
+  const int64_t pause = static_cast<int64_t>(rng_.below(rng_.one_in(8) && !hurries(caller) ? 2000000 : 100000));
+  clock_.in(pause, [this, caller] {
+    callers_[caller].dials = false;
+    Node& n = *nodes_[0][caller];
     if (n.linked() && n.wire->shape.search) close(n, true, false);
-    if (!n.linked()) dial();
+    if (!n.linked()) dial(caller);
   });
 }
 
 // The connector's next link.
-void World::dial() {
-  Wire& w = new_wire();
-  current_ = &w;
-  const bool troubles = shape_.late && !hurries() && rng_.one_in(2);
+void World::dial(unsigned caller) {
+  Wire& w = new_wire(caller);
+  callers_[caller].current = &w;
+  const bool troubles = shape_.late && !hurries(caller) && rng_.one_in(2);
   if (w.shape.search) {
     leave_rest(w);
     const int late = static_cast<int>(rng_.below(2));
-    const bool far = rng_.one_in(3) && !hurries();
+    const bool far = rng_.one_in(3) && !hurries(caller);
     if (far) ++counts_.late_openers;
     open_soon(w, 1 - late, 0);
     open_soon(w, late, static_cast<int64_t>(rng_.below(static_cast<uint64_t>(far ? kLateOpener : 100000))));
@@ -134,7 +136,7 @@ void World::dial() {
     w.trap = rng_.pick({Wire::Trap::ask_is_late, Wire::Trap::answer_is_lost, Wire::Trap::given_up, Wire::Trap::left_at_once});
     w.troubled = true;
   }
-  begin(*nodes_[0][0], w, 0);
+  begin(*nodes_[0][caller], w, 0);
   const bool late = troubles && rng_.one_in(3);
   const int64_t takes = late ? static_cast<int64_t>(rng_.below(kLatest)) : w.shape.pipe[0].delay_us;
   clock_.in(takes, [this, &w] { accept(w); });
@@ -151,7 +153,7 @@ void World::open_soon(Wire& w, int side, int64_t us) {
 // Of a FIFO or a line.
 void World::open(Wire& w, int side) {
   Node& n = *nodes_[side][0];
-  if (&w != current_ || w.at[side] != nullptr) return;
+  if (&w != callers_[0].current || w.at[side] != nullptr) return;
   if (n.linked()) {
     // The older one: a stream's end will be seen by itself.
     if (n.wire->shape.search) close(n, true, false);
@@ -163,6 +165,7 @@ void World::open(Wire& w, int side) {
 void World::place(Node& n, Wire& w, int side) {
   w.at[side] = &n;
   n.wire = &w;
+  n.caller = w.caller;
   n.tx = w.pipe[side].get();
   n.rx = w.pipe[1 - side].get();
 }
@@ -194,7 +197,8 @@ void World::begin(Node& n, Wire& w, int side) {
 }
 
 // Which of two held sessions takes the link, and may end by it.
-static bool less_missed(const Node& a, const Node& b) {
+static bool less_missed(const Node& a, const Node& b, unsigned caller) {
+  if ((a.caller == caller) != (b.caller == caller)) return a.caller == caller;
   if ((a.mux.channels() == 0) != (b.mux.channels() == 0)) return a.mux.channels() == 0;
   return a.since < b.since;
 }
@@ -207,7 +211,7 @@ void World::accept(Wire& w) {
   Node* held = nullptr;
   for (const std::unique_ptr<Node>& n : nodes_[1]) {
     if (!n->linked() && n->mux.held()) {
-      if (held == nullptr || less_missed(*n, *held)) held = n.get();
+      if (held == nullptr || less_missed(*n, *held, w.caller)) held = n.get();
     } else if (!n->linked()) {
       if (idle == nullptr) idle = n.get();
     } else if (!n->mux.up() && (oldest == nullptr || n->since < oldest->since)) {
@@ -224,13 +228,13 @@ void World::accept(Wire& w) {
     return idle->read_link();
   }
   ++counts_.refused;
-  ask_older(nullptr);
+  ask_older(w.caller, nullptr);
   w.pipe[1]->end(++w.closes[1]);
 }
 
-void World::ask_older(const Node* but) {
+void World::ask_older(unsigned caller, const Node* but) {
   for (const std::unique_ptr<Node>& n : nodes_[1]) {
-    if (n.get() == but) continue;
+    if (n.get() == but || n->caller != caller) continue;
     if (n->mux.held()) {
       n->mux.hold_until(clock_.now() + seconds(5));
       forget(n->session);
@@ -278,16 +282,22 @@ void World::came_up(Node& n) {
   Wire& w = *n.wire;
   const int side = side_of(n);
   say(n, n.mux.resumed() ? "resumes" : "begins a session");
-  if (side == 0) down_since_ = clock_.now() + seconds(1000000);
+  if (side == 0) callers_[w.caller].down_since = clock_.now() + seconds(1000000);
   if (n.mux.resumed()) {
     ++counts_.resumed;
   } else {
     ++counts_.new_sessions;
+    if (owners_[n.session] != w.caller) {
+      // All muxes were in use but this one, which was held for another connector.
+      if (survives(n)) ++counts_.displaced;
+      forget(n.session);
+    }
     SIM_EXPECT(fault_, n.session == 0 || !survives(n), "a session that both know is replaced by a new one, link " + std::to_string(w.number));
     n.session = 0;
     for (size_t i = ids_.size(); i > 0 && n.session == 0; --i)
       if (n.mux.has_session(ids_[i - 1].data())) n.session = i;
-    if (side == 1) ask_older(&n);
+    owners_[n.session] = w.caller;
+    if (side == 1) ask_older(w.caller, &n);
   }
   SIM_EXPECT(fault_, n.mux.dialect() == Dialect::v03 || n.session != 0 || spoils(), "a session from nowhere");
   if (side == 1 && n.session != 0) {
@@ -365,7 +375,8 @@ void World::close(Node& n, bool keep, bool again) {
   Wire& w = *n.wire;
   const int side = side_of(n);
   const bool held = survives(n) && n.mux.confirmed();
-  if (side == 0 && (n.mux.up() || down_since_ > clock_.now())) down_since_ = clock_.now();
+  Time& down_since = callers_[w.caller].down_since;
+  if (side == 0 && (n.mux.up() || down_since > clock_.now())) down_since = clock_.now();
   n.stop(keep);
   SIM_EXPECT(fault_, !held || !keep || n.mux.held(), "a session that both know is not held");
   if (n.probed != kNever) {
@@ -386,9 +397,10 @@ void World::close(Node& n, bool keep, bool again) {
   // As Backoff does it, where a link has come and gone at once.
   fails_[side] = clock_.now() - n.since > seconds(1) ? 0 : std::min(fails_[side] + 1, 6u);
   if (!again) return;
-  if (current_->shape.search && (current_ == &w || side == 1))
-    return open_soon(*current_, side, static_cast<int64_t>(rng_.below(uint64_t{100000} << fails_[side])));
-  if (side == 0) dial_soon();
+  Wire& current = *callers_[w.caller].current;
+  if (current.shape.search && (&current == &w || side == 1))
+    return open_soon(current, side, static_cast<int64_t>(rng_.below(uint64_t{100000} << fails_[side])));
+  if (side == 0) dial_soon(w.caller);
 }
 
 // Both sides lose it, each at its time, and all that is on its way is lost.
@@ -400,8 +412,8 @@ void World::cut(Wire& w) {
     // Both see it, and open it or the next one again.
     for (int side : {first, 1 - first})
       if (w.at[side] != nullptr) close(*w.at[side], true, false);
-    if (&w != current_) return;
-    if (rng_.one_in(2)) return dial_soon();
+    if (&w != callers_[w.caller].current) return;
+    if (rng_.one_in(2)) return dial_soon(w.caller);
     for (int side = 0; side < 2; ++side) open_soon(w, side, static_cast<int64_t>(rng_.below(100000)));
     return;
   }
@@ -436,16 +448,15 @@ void World::die(Wire& w) {
 // Nobody is to keep this session.
 void World::forget(uint64_t session) {
   if (session == 0) return;
-  known_.erase(session);
-  for (const auto& side : nodes_)
-    for (const std::unique_ptr<Node>& n : side)
-      if (n->session == session) n->for_each_live([](Sock& s) { s.conn->whole = false; });
+  known_[session] = kForgotten;
+  for (const std::unique_ptr<Conn>& c : conns_)
+    if (c->client.session == session || c->server.session == session) c->whole = c->whole && c->client.done && c->server.done;
 }
 
 // Something happens to the link of the moment.
-void World::disconnect() {
-  if (current_ == nullptr || (current_->at[0] == nullptr && current_->at[1] == nullptr)) return;
-  Wire& w = *current_;
+void World::disconnect(unsigned caller) {
+  Wire& w = *callers_[caller].current;
+  if (w.at[0] == nullptr && w.at[1] == nullptr) return;
   if (w.shape.search && rng_.one_in(3)) {
     // One side starts anew alone. On a line without frames that is safe only between two packets.
     const int side = static_cast<int>(rng_.below(2));
