@@ -363,6 +363,36 @@ TEST_CASE("search: 0.3: HELLO is said once more after 2 s without an answer: the
   CHECK(t.a.write_all().empty());
 }
 
+// Found by the simulation: while the last HELLO was on its way out the ask came, and what the ring held from before the cut
+// went out between that HELLO and the answer. The asker skips what comes there, and went on behind the gap.
+TEST_CASE("search: the answerer of a resumed session sends nothing numbered before its answer") {
+  Two t;
+  t.start_a(9);
+  t.start_b(1);
+  t.talk();
+  const ChannelId id = t.a.open("question");
+  t.talk();
+  t.b.send(t.b.opened, "first ");
+  t.b.mux.gather(t.b.now);
+  t.a.mux.link_down(t.a.now);
+  t.b.mux.link_down(t.b.now);
+  t.start_b(2);
+  const Data hello = t.b.write_all();
+  t.start_a(10);
+  CHECK(t.b.feed(t.a.write_all()) == Err::none);
+  CHECK(t.a.feed(hello) == Err::none);
+  const Data again = t.b.write(10);
+  REQUIRE(again.size() == 10);  // of its second HELLO
+  CHECK(t.b.feed(t.a.write_all()) == Err::none);
+  REQUIRE(t.b.mux.resumed());
+  const Data rest = again + t.b.write_all();
+  CHECK(types(rest) == "01 10 09 06");  // HELLO, SETTINGS, ECHO, SEND
+  CHECK(t.a.feed(rest) == Err::none);
+  t.b.send(t.b.opened, "second");
+  t.talk();
+  CHECK(t.a.at(id).in == "first second");
+}
+
 // Seed 726 of the simulation: who speaks 0.3 alone opened its line first, and answered only HELLOs without the word with its
 // own; each repeated HELLO put off the moment at which it would have been said again.
 TEST_CASE("search: a line: a side that speaks 0.3 alone says HELLO once more to a peer that knows SockMux 1 and came later") {

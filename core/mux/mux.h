@@ -367,6 +367,8 @@ class Mux final : private TimerHandler {
   void end_of_local(Channel& c, Time now);
   bool may_send(const Channel& c) const;
   uint32_t send_room(const Channel& c) const;
+  // Numbered packets may go out: not before the answer that the asker waits for.
+  bool ring_goes() const { return ring_open_ && !settings_due_; }
   bool handshake_due() const { return hello_due_ || hellook_due_ > 0 || settings_due_ || setopt_due_; }
   void gather_control(Time now);
   void gather_data(Time now);

@@ -310,13 +310,13 @@ int Mux::tx_pending(Bytes out[kTxPieces]) const {
   };
   uint64_t from = sent_;
   if (ctl_sent_ < ctl_size_) {
-    if (ring_open_ && ctl_sent_ == 0 && sent_ < frame_end_) {
+    if (ring_goes() && ctl_sent_ == 0 && sent_ < frame_end_) {
       add_ring(sent_, frame_end_);
       from = frame_end_;
     }
     out[pieces++] = {ctl_ + ctl_sent_, ctl_size_ - ctl_sent_};
   }
-  if (ring_open_) add_ring(from, tx_.tail());
+  if (ring_goes()) add_ring(from, tx_.tail());
   return pieces;
 }
 
@@ -333,12 +333,12 @@ void Mux::sent(size_t n) {
     n -= k;
   };
   if (ctl_sent_ < ctl_size_) {
-    if (ring_open_ && ctl_sent_ == 0 && sent_ < frame_end_) take_ring(frame_end_);
+    if (ring_goes() && ctl_sent_ == 0 && sent_ < frame_end_) take_ring(frame_end_);
     const size_t k = n < ctl_size_ - ctl_sent_ ? n : ctl_size_ - ctl_sent_;
     ctl_sent_ += k;
     n -= k;
   }
-  if (ring_open_) take_ring(tx_.tail());
+  if (ring_goes()) take_ring(tx_.tail());
   SMX_CHECK(n == 0);
   find_frame_end();
   // 0.3 keeps nothing once it is written; 1 keeps numbered packets until ACK.
