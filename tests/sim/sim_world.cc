@@ -91,7 +91,12 @@ WorldShape random_shape(uint64_t seed) {
       w.flows[0] = static_cast<unsigned>(rng.between(5, 12));
       w.flows[1] = static_cast<unsigned>(rng.between(0, 12));
       w.most_datagram = 65507;
-      for (MuxConfig& c : w.config) c.tx_ring = 65536;
+      for (MuxConfig& c : w.config) {
+        c.tx_ring = 65536;
+        c.hold = seconds(60);
+      }
+      w.cuts += static_cast<unsigned>(rng.between(5, 20));
+      w.busy_us += 2000000;
     }
   }
   w.most_bytes = rng.pick({100u, 2000u, 20000u, 100000u});
@@ -148,7 +153,7 @@ void run_seed(uint64_t seed, Met* met = nullptr) {
   snprintf(now_running, sizeof now_running, "SMX_SIM_SEED=%llu\n", static_cast<unsigned long long>(seed));
   World world(seed, random_shape(seed));
   const std::string fault = world.run();
-  CHECK_MESSAGE(fault.empty(), "SMX_SIM_SEED=" << seed << ": " << fault);
+  CHECK_MESSAGE(fault.empty(), "SMX_SIM_SEED=" << seed << " (build/unit -tc='two muxes: what*'): " << fault);
   if (met != nullptr) met->add(world.counts());
 }
 

@@ -70,11 +70,15 @@ Conn& World::new_conn() {
 void World::come(int side, Conn& c) {
   clock_.in(static_cast<int64_t>(rng_.below(static_cast<uint64_t>(shape_.busy_us))), [this, side, &c] {
     const size_t count = nodes_[side].size();
-    Node* node = nullptr;
+    Node* node = nodes_[side][next_seat_ % count].get();
+    Node* doubtful = nullptr;
     for (size_t k = 0; k < count; ++k) {
       Node& n = *nodes_[side][(next_seat_ + k) % count];
-      if (node == nullptr || (n.mux.can_open() && n.probed == kNever)) node = &n;
+      if (!n.mux.can_open()) continue;
+      doubtful = &n;
+      if (n.probed == kNever) node = &n;
     }
+    if (!node->mux.can_open() && doubtful != nullptr) node = doubtful;
     ++next_seat_;
     node->client(c);
   });

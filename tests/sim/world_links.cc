@@ -342,6 +342,8 @@ void World::judge(const Node& n, Err e) {
     case Err::silent:
     case Err::handshake_timeout: fine = w.troubled || w.at[1 - side] == nullptr || n.probed != kNever; break;
     case Err::restarted: fine = w.shape.search; break;
+    // It sat on a mux that was held for another connector, who has come again.
+    case Err::said_bye: fine = side == 0 && shape_.callers > 1 && !n.mux.up() && n.mux.peer_bye() == static_cast<uint8_t>(ByeCode::replaced); break;
     case Err::stale: fine = side == 1 && w.at[0] == nullptr && !w.shape.search; break;
     default: break;
   }
