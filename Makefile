@@ -26,7 +26,7 @@ POLLER ?= $(SYSTEM_POLLER)
 SANITIZE =
 STATIC =
 WERROR =
-SEEDS ?= 1000
+SEEDS ?= 2000
 V =
 
 # Each kind of build has a folder of its own
@@ -146,6 +146,7 @@ MAIN_SRCS = \
 TEST_SRCS = \
 	tests/main.cc \
 	tests/sim/node.cc \
+	tests/sim/node_sockets.cc \
 	tests/sim/node_udp.cc \
 	tests/sim/peer03.cc \
 	tests/sim/sim.cc \
@@ -153,6 +154,7 @@ TEST_SRCS = \
 	tests/sim/sim_peer03.cc \
 	tests/sim/sim_world.cc \
 	tests/sim/world.cc \
+	tests/sim/world_ends.cc \
 	tests/sim/world_links.cc \
 	tests/test_backoff.cc \
 	tests/test_base.cc \

@@ -1,6 +1,6 @@
 // Connectors, an acceptor of one or several muxes, the links between them, and the connections that they forward.
 //
-// What core/session does with links stands in world_links.cc: a link that comes gets a mux that has none, and goes over to
+// What core/session does with links stands in world_links.cc and world_ends.cc: a link that comes gets a mux that has none, and goes over to
 // the one whose session its peer asks for. Over a stream (TCP) side 0 calls side 1; a FIFO or a line is opened by both, and
 // may hold what an earlier run has left. A link that the connector has given up may still bring what it said there.
 //
@@ -89,7 +89,8 @@ class World {
   void finish_counts();
   std::string story(const Conn& c) const;
 
-  // world_links.cc
+  // world_links.cc, world_ends.cc
+  static constexpr int64_t kLatest = 20000000;  // us that a link may deliver late
   void say(const Node& n, const std::string& what) const;
   // A connector, and its link of the moment.
   struct Caller {
