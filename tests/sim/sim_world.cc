@@ -63,7 +63,7 @@ WorldShape random_shape(uint64_t seed) {
     }
     for (LinkShape& l : w.links) {
       l.repeat = l.search && rng.one_in(2);
-      if (!l.repeat || rng.one_in(2)) continue;
+      if (!l.repeat || rng.one_in(3)) continue;
       // A serial line of a known rate.
       l.rate = rng.pick({960u, 1920u, 11520u, 92160u});
       for (PipeShape& p : l.pipe) {
@@ -71,6 +71,9 @@ WorldShape random_shape(uint64_t seed) {
         p.delay_us = static_cast<int64_t>(rng.log(20000));
         p.buffer = rng.pick({32u, 100u});
       }
+      // One that changes and drops bytes, which frames repair.
+      l.lossy = (dialects == 0 || dialects > 3) && !rng.one_in(3);
+      if (l.lossy && !rng.one_in(4)) l.noise_one_in = rng.pick({500u, 2000u, 20000u});
     }
   } else if (!rng.one_in(4)) {
     w.seats = static_cast<unsigned>(rng.between(2, 4));
@@ -134,6 +137,8 @@ struct Met {
     sum.leftovers += c.leftovers;
     sum.late_openers += c.late_openers;
     sum.mixed += c.mixed;
+    sum.noise += c.noise;
+    sum.lossy += c.lossy;
     for (int i = 0; i < 2; ++i) sum.asked_by[i] += c.asked_by[i];
     sum.datagrams += c.datagrams;
     sum.lost_datagrams += c.lost_datagrams;
@@ -174,12 +179,12 @@ TEST_CASE("two muxes: whatever link and sockets do, every byte arrives once and 
     MESSAGE(count << " seeds: " << m.links << " links, " << m.resumed << " resumed, " << m.new_sessions << " sessions, " << m.moved
                   << " moved, " << m.replaced << " replaced, " << m.stale << " stale, " << m.late_asks << " late asks, " << m.lost_answers
                   << " lost answers, " << m.restarted << " restarted, " << m.deaths << " deaths, " << m.displaced << " displaced, " << m.refused << " refused, " << m.leftovers << " leftovers, "
-                  << m.late_openers << " late openers, " << m.mixed << " other kinds, asked by " << m.asked_by[0] << " and "
+                  << m.late_openers << " late openers, " << m.mixed << " other kinds, " << m.lossy << " lossy lines with " << m.noise << " bytes spoiled, asked by " << m.asked_by[0] << " and "
                   << m.asked_by[1] << "; " << m.datagrams << " datagrams, " << m.lost_datagrams << " lost");
     if (count >= 1000) {
       // Nothing of what is meant to befall them is missing.
       for (const unsigned n : {m.resumed, m.new_sessions, m.moved, m.replaced, m.stale, m.late_asks, m.lost_answers, m.restarted, m.deaths, m.leftovers,
-                               m.late_openers, m.mixed, m.asked_by[0], m.asked_by[1]})
+                               m.late_openers, m.mixed, m.lossy, m.noise, m.asked_by[0], m.asked_by[1]})
         CHECK(n >= count / 50);
       CHECK(m.refused > 0);
       CHECK(m.datagrams > count);

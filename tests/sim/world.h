@@ -26,6 +26,8 @@ struct LinkShape {
   bool repeat = false;  // what is written before the other side is there is lost; it has no end (a line)
   uint32_t rate = 0;    // for LinkStart
   unsigned spoil_one_in = 0;  // garbage: one of so many writes is changed on its way
+  bool lossy = false;         // with search: frames, which repair what the line does to one of so many bytes
+  unsigned noise_one_in = 0;
 };
 
 struct WorldShape {
@@ -72,7 +74,7 @@ class World {
   // What has happened, so that a test can see that it is not about nothing.
   struct Counts {
     unsigned links = 0, resumed = 0, new_sessions = 0, moved = 0, replaced = 0, stale = 0, late_asks = 0, lost_answers = 0;
-    unsigned displaced = 0, deaths = 0, restarted = 0, refused = 0, leftovers = 0, late_openers = 0, mixed = 0, asked_by[2] = {};
+    unsigned displaced = 0, deaths = 0, restarted = 0, refused = 0, leftovers = 0, late_openers = 0, mixed = 0, lossy = 0, noise = 0, asked_by[2] = {};
     uint64_t datagrams = 0, lost_datagrams = 0;
   };
   const Counts& counts() const { return counts_; }
@@ -103,6 +105,7 @@ class World {
   bool survives(const Node& n) const;
   bool hurries(unsigned caller) const { return clock_.now() - callers_[caller].down_since > smx::seconds(12); }
   Wire& new_wire(unsigned caller);
+  void make_noise(std::vector<uint8_t>& bytes, unsigned one_in);
   void leave_rest(Wire& w);
   void dial(unsigned caller);
   void dial_soon(unsigned caller);

@@ -27,8 +27,8 @@ void World::judge(const Node& n, Err e) {
     case Err::silent:
     case Err::handshake_timeout: fine = w.troubled || w.at[1 - side] == nullptr || n.probed != kNever; break;
     case Err::restarted: fine = w.shape.search; break;
-    // It sat on a mux that was held for another connector, who has come again.
-    case Err::said_bye: fine = side == 0 && shape_.callers > 1 && !n.mux.up() && n.mux.peer_bye() == static_cast<uint8_t>(ByeCode::replaced); break;
+    // All other muxes were in use, so it sat on one that was held, and a link that had come before asked for that session.
+    case Err::said_bye: fine = side == 0 && !w.shape.search && shape_.seats > 1 && !n.mux.up() && n.mux.peer_bye() == static_cast<uint8_t>(ByeCode::replaced); break;
     case Err::stale: fine = side == 1 && w.at[0] == nullptr && !w.shape.search; break;
     default: break;
   }
@@ -147,7 +147,7 @@ void World::disconnect(unsigned caller) {
   if (w.shape.search && rng_.one_in(3)) {
     // One side starts anew alone. On a line without frames that is safe only between two packets.
     const int side = static_cast<int>(rng_.below(2));
-    if (w.at[side] != nullptr && (!w.shape.repeat || w.at[side]->mux.tx_idle())) close(*w.at[side], true);
+    if (w.at[side] != nullptr && (!w.shape.repeat || w.shape.lossy || w.at[side]->mux.tx_idle())) close(*w.at[side], true);
     return;
   }
   if (!w.shape.search && w.at[0] != nullptr && rng_.one_in(8)) return die(w);

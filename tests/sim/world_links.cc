@@ -45,6 +45,7 @@ Wire& World::new_wire(unsigned caller) {
   w.caller = caller;
   w.shape = shape_.links[rng_.below(shape_.links.size())];
   ++counts_.links;
+  if (w.shape.lossy) ++counts_.lossy;
   const Wire* before = callers_[caller].current;
   if (before != nullptr && before->shape.search != w.shape.search) ++counts_.mixed;
   for (int i = 0; i < 2; ++i) {
@@ -64,6 +65,7 @@ Wire& World::new_wire(unsigned caller) {
       last_[i].append(text, n);
       if (last_[i].size() > 4 * kRemembered) last_[i].erase(0, last_[i].size() - kRemembered);
     };
+    if (w.shape.noise_one_in > 0) p.spoil = [this, &w](std::vector<uint8_t>& bytes) { make_noise(bytes, w.shape.noise_one_in); };
     if (w.shape.spoil_one_in == 0) continue;
     p.spoil = [this](std::vector<uint8_t>& bytes) {
       if (!rng_.one_in(shape_.links[0].spoil_one_in)) return;
@@ -77,6 +79,20 @@ Wire& World::new_wire(unsigned caller) {
     };
   }
   return w;
+}
+
+// A bit is flipped, or a byte is lost, or there is one too many.
+void World::make_noise(std::vector<uint8_t>& bytes, unsigned one_in) {
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    if (!rng_.one_in(one_in)) continue;
+    ++counts_.noise;
+    const auto at = bytes.begin() + static_cast<long>(i);
+    switch (rng_.below(6)) {
+      case 0: bytes.erase(at); break;
+      case 1: bytes.insert(at, static_cast<uint8_t>(rng_.next())); break;
+      default: bytes[i] = static_cast<uint8_t>(bytes[i] ^ 1u << rng_.below(8));
+    }
+  }
 }
 
 // The rest of an earlier run, cut anywhere; noise; messages of a machine that boots.
@@ -172,7 +188,7 @@ void World::begin(Node& n, Wire& w, int side) {
   place(n, w, side);
   LinkStart start;
   ++starts_;
-  say(n, w.shape.repeat ? "opens line" : w.shape.search ? "opens FIFO" : side == 0 ? "calls" : "accepts");
+  say(n, w.shape.lossy ? "opens lossy line" : w.shape.repeat ? "opens line" : w.shape.search ? "opens FIFO" : side == 0 ? "calls" : "accepts");
   snprintf(start.stamp, sizeof start.stamp, "20261123-%06u.%06u", static_cast<unsigned>(starts_ % 1000000), static_cast<unsigned>(rng_.below(1000000)));
   for (uint8_t& b : start.random) b = static_cast<uint8_t>(rng_.next());
   ids_.emplace_back();
@@ -183,9 +199,10 @@ void World::begin(Node& n, Wire& w, int side) {
   start.rate = w.shape.rate;
   start.search = w.shape.search;
   start.repeat = w.shape.repeat;
+  start.lossy = w.shape.lossy;
   start.asks = start.search ? n.mux.held() : side == 0;
   n.start(start);
-  if (w.at[0] == nullptr || w.at[1] == nullptr || !w.shape.search || v03()) return;
+  if (w.at[0] == nullptr || w.at[1] == nullptr || !w.shape.search || v03() || w.shape.noise_one_in > 0) return;
   // Both have it open now: whatever was in it, they find each other long before the handshake's time is over.
   const uint64_t closes = w.closes[0] + w.closes[1];
   clock_.in(10000000, [this, &w, closes] {
