@@ -48,7 +48,11 @@ Mux::Found Mux::find_start() {
     }
   }
   if (!good) return Found::no;
-  return rx_.used() < kHeader + h.length ? Found::part : Found::whole;
+  if (rx_.used() < kHeader + h.length) return Found::part;
+  // Cut short, it may have swallowed the HELLO with which the peer has started anew.
+  Settings s;
+  if (h.version == kUnnumbered && parse_settings({payload, h.length}, &s) != Err::none) return Found::no;
+  return Found::whole;
 }
 
 // A second HELLO: before the link is up it replaces the first one; behind that the peer has started anew, and the next link
