@@ -56,13 +56,13 @@ WorldShape random_shape(uint64_t seed) {
   // One mux on each side, over streams alone or over all kinds of links; or an acceptor that has several.
   w.links[0] = random_link(rng);
   if (rng.one_in(3)) {
-    w.links[0].search = rng.one_in(2);
+    w.links[0].search = !rng.one_in(3);
     while (w.links.size() < 4 && rng.one_in(2)) {
       w.links.push_back(random_link(rng));
       w.links.back().search = !rng.one_in(3);
     }
     for (LinkShape& l : w.links) {
-      l.repeat = l.search && rng.one_in(2);
+      l.repeat = l.search && !rng.one_in(3);
       if (!l.repeat || rng.one_in(3)) continue;
       // A serial line of a known rate.
       l.rate = rng.pick({960u, 1920u, 11520u, 92160u});
@@ -73,7 +73,7 @@ WorldShape random_shape(uint64_t seed) {
       }
       // One that changes and drops bytes, which frames repair.
       l.lossy = (dialects == 0 || dialects > 3) && !rng.one_in(3);
-      if (l.lossy && !rng.one_in(4)) l.noise_one_in = rng.pick({500u, 2000u, 20000u});
+      if (l.lossy && !rng.one_in(4)) l.noise_one_in = rng.pick({200u, 500u, 2000u, 20000u});
     }
   } else if (!rng.one_in(4)) {
     w.seats = static_cast<unsigned>(rng.between(2, 4));
