@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/base/bytes.h"
 #include "core/base/check.h"
 #include "core/io/clock.h"
 
@@ -17,6 +18,10 @@ LinkStart new_start(const Link& link) {
   LinkStart start;
   write_stamp(start.stamp);
   fill_random(start.random, sizeof start.random);
+  // Two daemons of one host that begin in the same microsecond would take each other's HELLO for an echo of their own, where
+  // it has no nonce (0.3): the last three digits are chance.
+  uint32_t digits = load32(start.random + 20) % 1000;
+  for (size_t i = 0; i < 3; ++i, digits /= 10) start.stamp[sizeof start.stamp - 2 - i] = static_cast<char>('0' + digits % 10);
   start.rate = link.rate();
   start.search = !link.clean_start();
   start.lossy = link.lossy();
