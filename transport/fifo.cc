@@ -120,8 +120,17 @@ void FifoDialer::look(Time now) {
   Fd out(kept ? fcntl(kept_out_.get(), F_DUPFD_CLOEXEC, 3) : ::open(out_path_.data(), O_WRONLY | kFlags));
   if (!out.valid() && errno != ENXIO) return fail("cannot write ", out_path_.data(), errno, now);
   if (out.valid() && !is_fifo(out.get())) return fail("not a FIFO any more: ", out_path_.data(), EINVAL, now);
-  const bool in_left = is_left(in_.get(), POLLIN);
-  if (!out.valid() || is_left(out.get(), POLLOUT) || in_left) return wait(now, !in_left);
+  bool in_left = is_left(in_.get(), POLLIN);
+  const bool there = out.valid() && !is_left(out.get(), POLLOUT);
+  if (there && in_left && !kept_in_.valid() && pause_ > kFirstLook) {
+    // Who reads there may have left our end only behind such a look as this one, and see the same of us: two would wait for
+    // ever. An end that is opened anew has been left by nobody.
+    leave();
+    in_.reset();
+    if (!open_in(now)) return;
+    in_left = false;
+  }
+  if (!there || in_left) return wait(now, !in_left);
   leave();
   told_ = false;
   const int error = link_.open(static_cast<Fd&&>(in_), static_cast<Fd&&>(out), name_.text());

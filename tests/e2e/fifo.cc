@@ -1,6 +1,7 @@
 // Links over FIFOs: any order of starts, either side killed, leftovers, FIFOs that are removed or were none, both dialects.
 // Read next: pipes.h; stdio.cc.
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -101,6 +102,21 @@ TEST_CASE("FIFOs: either daemon first, with a pause or without one; the second f
       }
     }
   }
+}
+
+TEST_CASE("FIFOs: who has looked for us and gone on looking is met: two that wait for each other must not wait for ever") {
+  Fifos fifos(true);
+  Daemon one(fifos.one());
+  REQUIRE(one->wait_log(" waiting ", 5));
+  // As another daemon looks: it has its own end to read open all the time, and ours only for a moment.
+  const int looks = open(fifos.com0().c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+  REQUIRE(looks >= 0);
+  const int reads = open(fifos.com1().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  REQUIRE(reads >= 0);
+  close(looks);
+  char hello[64];
+  CHECK(wait_for([&] { return read(reads, hello, sizeof hello) > 8; }, 5));
+  close(reads);
 }
 
 TEST_CASE("FIFOs: kill -9 of either side ten times under traffic: the link is back soon, and all that is served is right") {
