@@ -105,6 +105,7 @@ class Node final : public smx::MuxEvents {
   std::function<void(Node&)> came_up, pumped, stepped, ending;  // ending: the link is about to be down
   std::deque<Sock*>* queue = &waiting_;               // accepted clients
   bool checks_data = true;                            // false: garbage may come
+  bool garbles = false;  // 0.3 over FIFOs or lines: it can't tell half a CONNECT from the HELLO behind it
   Pipe* tx = nullptr;
   Pipe* rx = nullptr;
   int side = 0;

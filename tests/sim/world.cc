@@ -37,6 +37,7 @@ World::World(uint64_t seed, const WorldShape& shape) : shape_(shape), rng_(seed)
         if (node.mux.confirmed() && node.session != 0) known_[node.session] |= 1u << side;
       };
       n.checks_data = !spoils();
+      for (const LinkShape& l : shape_.links) n.garbles = n.garbles || (v03() && l.search);
     }
   }
   callers_.resize(shape_.callers);
