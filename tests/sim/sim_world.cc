@@ -209,10 +209,10 @@ std::string run_senders(const WorldShape& shape, uint64_t (*bytes)(uint32_t numb
   return world.run();
 }
 
-WorldShape senders(unsigned count, int64_t bytes_per_second) {
+WorldShape senders(unsigned count, int64_t bytes_per_second, uint64_t memory) {
   WorldShape w;
   for (MuxConfig& c : w.config) {
-    c.memory_bytes = 32u << 20;
+    c.memory_bytes = memory;
     c.tx_ring = c.rx_ring = 262144;
   }
   w.links[0].pipe[0].bytes_per_second = bytes_per_second;
@@ -228,12 +228,12 @@ WorldShape senders(unsigned count, int64_t bytes_per_second) {
 
 // Node::served() judges. Many that say little, more than the link can carry, and one that has much to say.
 TEST_CASE("two muxes: a download goes on while sparse channels could fill the ring for ever") {
-  const std::string fault = run_senders(senders(400, 30000), [](uint32_t n) -> uint64_t { return n == 0 ? 1000000 : 5000; }, true);
+  const std::string fault = run_senders(senders(400, 30000, 8u << 20), [](uint32_t n) -> uint64_t { return n == 0 ? 1000000 : 5000; }, true);
   CHECK_MESSAGE(fault.empty(), fault);
 }
 
 TEST_CASE("two muxes: downloads share alike") {
-  WorldShape w = senders(6, 10000000);
+  WorldShape w = senders(6, 10000000, 32u << 20);
   for (PipeShape& p : w.links[0].pipe) p.delay_us = 50000;  // so that their windows grow, and the link is what they share
   const std::string fault = run_senders(w, [](uint32_t) -> uint64_t { return 5000000; }, false);
   CHECK_MESSAGE(fault.empty(), fault);
