@@ -193,6 +193,7 @@ E2E_SRCS = \
 	tests/e2e/exec.cc \
 	tests/e2e/failover.cc \
 	tests/e2e/failures.cc \
+	tests/e2e/far.cc \
 	tests/e2e/fifo.cc \
 	tests/e2e/ftp.cc \
 	tests/e2e/ftp_hand.cc \
