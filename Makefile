@@ -57,7 +57,8 @@ MUX_SRCS = \
 	core/mux/mux_v03.cc \
 	core/mux/mux_v1.cc \
 	core/mux/packet.cc \
-	core/mux/scheduler.cc
+	core/mux/scheduler.cc \
+	core/mux/window.cc
 
 # rt.cc belongs to the daemon alone: what the C++ library would bring, without the library
 RT_SRCS = core/io/rt.cc
@@ -150,6 +151,7 @@ TEST_SRCS = \
 	tests/sim/node_udp.cc \
 	tests/sim/peer03.cc \
 	tests/sim/sim.cc \
+	tests/sim/sim_far.cc \
 	tests/sim/sim_links.cc \
 	tests/sim/sim_peer03.cc \
 	tests/sim/sim_world.cc \
@@ -182,6 +184,7 @@ TEST_SRCS = \
 	tests/test_reactor.cc \
 	tests/test_scheduler.cc \
 	tests/test_tty.cc \
+	tests/test_window.cc \
 	tests/test_words.cc
 
 VECTOR_SRCS = tests/option_vectors.cc
@@ -194,6 +197,7 @@ E2E_SRCS = \
 	tests/e2e/exec.cc \
 	tests/e2e/failover.cc \
 	tests/e2e/failures.cc \
+	tests/e2e/far.cc \
 	tests/e2e/fifo.cc \
 	tests/e2e/ftp.cc \
 	tests/e2e/ftp_hand.cc \

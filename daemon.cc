@@ -29,6 +29,7 @@ void say(const char* kind, std::string_view text) {
 namespace {
 
 constexpr uint32_t kSpareFds = 64;
+constexpr uint32_t kLargestRing = 16u << 20;
 constexpr Duration kDrain = millis(3500);  // with the goodbye less than the 5 s that init systems give
 constexpr Duration kGoodbye = seconds(1);
 
@@ -67,6 +68,9 @@ bool size_muxes(const Config& config, uint32_t links, MuxConfig* m) {
   const uint64_t least = Mux::guaranteed_bytes(*m);
   m->memory_bytes = config.memory_bytes / links;
   if (config.memory_bytes == 0) m->memory_bytes = least / 5 * 8 > (8u << 20) ? least / 5 * 8 : 8u << 20;
+  // What a far line needs under way: of as much memory as there is for what comes from it.
+  while (m->tx_ring_most < kLargestRing && m->tx_ring_most * 2 <= m->memory_bytes / 4)
+    m->tx_ring_most = m->tx_ring_most == 0 ? m->tx_ring : m->tx_ring_most * 2;
   Text<25> host;
   append_host_name(host);
   memcpy(m->host, host.c_str(), host.size() + 1);

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <stdint.h>
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
@@ -93,6 +94,30 @@ TEST_CASE("list: order, and an item in two lists through two nodes") {
   a.first.leave();
   CHECK(one.empty());
   CHECK(numbers(two) == "2");
+}
+
+TEST_CASE("ring: one that grows keeps its bytes, wherever they stand, and is small again when it is empty") {
+  Chance chance(5);
+  std::vector<uint8_t> memory(256);
+  Ring ring(memory.data(), 64, 256);
+  ring.reset(UINT64_C(0xffffffff) - 100);
+  std::deque<uint8_t> model;
+  for (int step = 0; step < 20000; ++step) {
+    if (chance.below(8) == 0 && ring.capacity() < ring.largest()) ring.grow();
+    const std::vector<uint8_t> in = chance.bytes(chance.below(ring.room() / 2 + 1));
+    ring.copy_in(ring.tail(), in.data(), in.size());
+    ring.append(in.size());
+    model.insert(model.end(), in.begin(), in.end());
+    const size_t n = chance.below(4) == 0 ? ring.used() : chance.below(ring.used() + 1);
+    ring.release(ring.head() + n);
+    model.erase(model.begin(), model.begin() + static_cast<long>(n));
+    REQUIRE(ring.used() == model.size());
+    std::vector<uint8_t> out(ring.used());
+    ring.copy_out(ring.head(), out.data(), out.size());
+    REQUIRE(std::equal(out.begin(), out.end(), model.begin(), model.end()));
+    if (ring.used() == 0) REQUIRE(ring.capacity() == 64);
+  }
+  CHECK(ring.largest() == 256);
 }
 
 TEST_CASE("ring: against a deque, over thousands of wraps") {

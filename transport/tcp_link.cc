@@ -7,9 +7,20 @@ namespace smx {
 
 namespace {
 constexpr uint32_t kUnsentInKernel = 128 * 1024;
+// Less would let a line wait for a process that is not scheduled at once.
+constexpr uint32_t kLeastUnsent = 16 * 1024;
 constexpr Duration kGentle = seconds(1);
 constexpr size_t kDropATurn = 65536;
 }  // namespace
+
+// A system call, so only where it makes a difference.
+void TcpLink::keep_unsent(size_t bytes) {
+  uint32_t n = bytes < kUnsentInKernel ? static_cast<uint32_t>(bytes) : kUnsentInKernel;
+  if (n < kLeastUnsent) n = kLeastUnsent;
+  if (n <= unsent_ / 4 * 7 && n >= unsent_ / 2) return;
+  unsent_ = n;
+  set_notsent_lowat(fd_.get(), n);
+}
 
 void TcpLink::shut_write() { shutdown_write(fd_.get()); }
 
@@ -60,6 +71,7 @@ TcpLink* TcpLinks::make(Fd fd, const Address& peer) {
   free_ = link->next_free_;
   set_nodelay(fd.get());
   set_notsent_lowat(fd.get(), kUnsentInKernel);
+  link->unsent_ = kUnsentInKernel;
   link->fd_ = static_cast<Fd&&>(fd);
   link->peer_ = peer;
   link->name_.clear();

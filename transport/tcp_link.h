@@ -29,6 +29,7 @@ class TcpLink final : public Link, private FdHandler, private TimerHandler {
   bool lossy() const override { return false; }
   uint32_t rate() const override { return 0; }
   size_t frame_hint() const override { return 0; }
+  void keep_unsent(size_t bytes) override;
   Address peer() const override { return peer_; }
   std::string_view peer_name() const override { return name_.text(); }
 
@@ -43,6 +44,7 @@ class TcpLink final : public Link, private FdHandler, private TimerHandler {
   LinkOwner* owner_ = nullptr;  // none: gently closed, what comes is dropped
   Timer timer_;
   Fd fd_;
+  uint32_t unsent_ = 0;  // what the kernel was told
   Address peer_;
   Text<kAddressText + 8> name_;
 };

@@ -1,7 +1,8 @@
 // A ring of bytes addressed by positions that only grow: byte number n of a stream stands at n, whatever the wrap.
 //
 // Owner: the mux; the memory is somebody else's. Invariant: head() <= tail() <= head() + capacity(). An empty ring starts
-// again at the first byte of its memory, so that light traffic stays within one page. Pure.
+// again at the first byte of its memory, so that light traffic stays within one page; and one that may grow() is as small
+// then as it was at first, so that most of its memory is touched only where it is needed. Pure.
 // Read next: core/mux/mux.h (its tx ring keeps bytes until they are released, its rx ring until they are parsed).
 #ifndef SOCKMUX_CORE_BASE_RING_H
 #define SOCKMUX_CORE_BASE_RING_H
@@ -19,11 +20,16 @@ class Ring {
  public:
   Ring() = default;
   // `capacity` is a power of two.
-  Ring(uint8_t* memory, size_t capacity) : memory_(memory), mask_(capacity - 1) {
+  Ring(uint8_t* memory, size_t capacity) : Ring(memory, capacity, capacity) {}
+  // It begins with `capacity` bytes and may grow() to `most`, a power of two as well; the memory is there for all of them.
+  Ring(uint8_t* memory, size_t capacity, size_t most)
+      : memory_(memory), mask_(capacity - 1), first_mask_(capacity - 1), last_mask_(most - 1) {
     SMX_CHECK(capacity > 0 && (capacity & (capacity - 1)) == 0);
+    SMX_CHECK(most >= capacity && (most & (most - 1)) == 0);
   }
 
   size_t capacity() const { return mask_ + 1; }
+  size_t largest() const { return last_mask_ + 1; }
   uint64_t head() const { return head_; }
   uint64_t tail() const { return tail_; }
   size_t used() const { return static_cast<size_t>(tail_ - head_); }
@@ -35,7 +41,17 @@ class Ring {
     SMX_CHECK(position >= head_);
     SMX_CHECK(position <= tail_);
     head_ = position;
-    if (head_ == tail_ && !stays) base_ = tail_;
+    if (head_ == tail_ && !stays) restart();
+  }
+  // Twice the capacity. capacity() < largest(). Views of before are void.
+  void grow() {
+    SMX_CHECK(mask_ < last_mask_);
+    const size_t at = static_cast<size_t>(head_ - base_) & mask_;
+    const size_t end = at + used();
+    // What stands at the front of the memory moves behind the old end.
+    if (end > capacity()) memcpy(memory_ + capacity(), memory_, end - capacity());
+    base_ = head_ - at;
+    mask_ = 2 * mask_ + 1;
   }
   // `n` bytes behind tail() have been filled in. n <= room().
   void append(size_t n) {
@@ -43,7 +59,10 @@ class Ring {
     tail_ += n;
   }
   // Forgets everything and counts from `position`.
-  void reset(uint64_t position) { head_ = tail_ = base_ = position; }
+  void reset(uint64_t position) {
+    head_ = tail_ = position;
+    restart();
+  }
 
   // The memory of `n` bytes from `position` in one or two pieces; returns how many. The range is within
   // [head, head + capacity), used or not.
@@ -76,8 +95,14 @@ class Ring {
   }
 
  private:
+  void restart() {
+    base_ = tail_;
+    mask_ = first_mask_;
+  }
+
   uint8_t* memory_ = nullptr;
   size_t mask_ = 0;
+  size_t first_mask_ = 0, last_mask_ = 0;
   uint64_t base_ = 0;  // position that stands at memory_[0]
   uint64_t head_ = 0;
   uint64_t tail_ = 0;

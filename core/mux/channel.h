@@ -57,8 +57,8 @@ struct Channel : Timer {
   uint32_t rx_credit = 0;     // bytes that the peer may still send
   uint32_t rx_window = 0;     // rx_credit and queue together grow up to this
   uint32_t blocks = 0;        // committed for this channel alone
-  uint32_t rx_taken = 0;      // bytes taken by the local socket and not yet told to the peer
-  Time window_at;             // when credit was given last; zero: not since the window was the first credit
+  uint32_t rx_taken = 0;      // bytes taken by the local socket: v1: since window_at; 0.3: not yet told to the peer
+  Time window_at;             // v1: since when rx_taken counts; zero: no credit given since the window was the first credit
   Time sent_at;               // v1: when it sent data last; UDP: when a datagram passed last, either way
   uint16_t number = kNone;    // v1: the opener's number; 0.3: our id
   uint16_t peer_number = kNone;  // 0.3: the peer's id

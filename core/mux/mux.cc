@@ -10,6 +10,7 @@ namespace smx {
 
 namespace {
 constexpr int kTimersATurn = 256;
+constexpr Duration kAckPause = millis(4);
 constexpr Duration kHelloRepeat = seconds(1);  // LinkStart::repeat
 // A 0.3 peer may have taken our HELLO for the end of the run before, and wait for another one.
 constexpr Duration kHelloAgain = seconds(2);
@@ -22,6 +23,8 @@ uint32_t blocks_for(uint64_t credit_bytes) {
   return credit_bytes == 0 ? 0 : static_cast<uint32_t>((credit_bytes + kBlock - 2) / kBlock + 1);
 }
 
+static uint32_t largest_tx_ring(const MuxConfig& c) { return c.tx_ring_most > c.tx_ring ? c.tx_ring_most : c.tx_ring; }
+
 uint64_t Mux::guaranteed_bytes(const MuxConfig& c) {
   return (uint64_t{c.opens} + c.accepts + kOrphans) * blocks_for(c.first_credit) * kBlock;
 }
@@ -30,8 +33,8 @@ uint64_t Mux::arena_bytes(const MuxConfig& c) {
   const uint64_t slots = (c.opens < 255u ? 255u : c.opens) + uint64_t{c.accepts} + kOrphans;
   const uint64_t blocks = c.memory_bytes / kBlock;
   const uint64_t map = c.accepts < 256u ? 256u : c.accepts;
-  return slots * (sizeof(Channel) + sizeof(Timer*)) + map * sizeof(uint16_t) + blocks * (kBlock + sizeof(uint32_t)) + c.tx_ring +
-         c.rx_ring + kMaxPayload + 2 * kMaxDatagram + (c.lines ? sizeof(LineLink) : 0) + 1024;
+  return slots * (sizeof(Channel) + sizeof(Timer*)) + map * sizeof(uint16_t) + blocks * (kBlock + sizeof(uint32_t)) +
+         largest_tx_ring(c) + c.rx_ring + kMaxPayload + 2 * kMaxDatagram + (c.lines ? sizeof(LineLink) : 0) + 1024;
 }
 
 bool Mux::init(const MuxConfig& config, Arena& arena) {
@@ -49,7 +52,7 @@ bool Mux::init(const MuxConfig& config, Arena& arena) {
   theirs_ = arena.raw<uint16_t>(config.accepts < 256u ? 256u : config.accepts);
   uint8_t* data = arena.raw<uint8_t>(size_t{blocks} * kBlock);
   uint32_t* next = arena.raw<uint32_t>(blocks);
-  uint8_t* tx = arena.raw<uint8_t>(config.tx_ring);
+  uint8_t* tx = arena.raw<uint8_t>(largest_tx_ring(config));
   uint8_t* rx = arena.raw<uint8_t>(config.rx_ring);
   scratch_ = arena.raw<uint8_t>(kMaxPayload);
   tx_datagram_ = arena.raw<uint8_t>(kMaxDatagram);
@@ -64,7 +67,7 @@ bool Mux::init(const MuxConfig& config, Arena& arena) {
   if (guaranteed_bytes(config) > config.memory_bytes) return false;
   timers_.set_memory(timers_memory_, opens_ + theirs_slots_);
   pool_ = BlockPool(data, next, blocks);
-  tx_ = Ring(tx, config.tx_ring);
+  tx_ = Ring(tx, config.tx_ring, largest_tx_ring(config));
   rx_ = Ring(rx, config.rx_ring);
   return true;
 }
@@ -149,6 +152,9 @@ void Mux::go_up(Time now) {
   handshake_deadline_ = hello_again_at_ = kNever;
   last_rx_ = now;
   ring_open_ = true;
+  window_.reset(tx_.largest() / 8 * 7, tx_.head());
+  turn_ = 0;
+  arrivals_.reset(rx_numbered_);
   hold_deadline_ = kNever;
   echo_due_ = dialect_ == Dialect::v1;  // measures the round trip, and confirms the session to the answerer
   room_wanted_ = !can_open();
@@ -290,7 +296,10 @@ Err Mux::parse(Time now) {
   }
   flush(run, now);
   if (ring_open_ && dialect_ == Dialect::v1 && rx_numbered_ > rx_acked_) {
-    if (rx_numbered_ - rx_acked_ >= 8192) {
+    // The second for the sender's window: on a slow line 8,192 bytes are much of what is under way.
+    arrivals_.add(rx_numbered_, now, Duration{rtt_.us / 2 > 10000 ? rtt_.us / 2 : 10000});
+    const uint64_t owed = rx_numbered_ - rx_acked_;
+    if (owed >= SendWindow::kAckBytes || (owed >= SendWindow::kSoonBytes && !(now - rx_acked_at_ < kAckPause))) {
       ack_due_ = true;
     } else if (ack_deadline_ == kNever) {
       ack_deadline_ = now + millis(500);

@@ -42,6 +42,7 @@
 #include "core/mux/line_link.h"
 #include "core/mux/packet.h"
 #include "core/mux/scheduler.h"
+#include "core/mux/window.h"
 
 namespace smx {
 
@@ -142,6 +143,7 @@ struct MuxConfig {
   uint32_t first_credit = 2048;  // 512..1 MiB: bytes toward us, each channel, guaranteed
   uint64_t memory_bytes = 8u << 20;  // blocks for received data
   uint32_t tx_ring = 256 * 1024;     // power of two, at least 64 KiB
+  uint32_t tx_ring_most = 0;         // power of two: what it may grow to where a far line needs it; 0: it does not
   uint32_t rx_ring = 256 * 1024;     // power of two, at least 64 KiB
   uint16_t packet_size = 16384;      // 0.3: the largest PACKSIZE we announce, 129..16384
   char host[26] = "localhost";       // for HELLO, cut to 25
@@ -285,6 +287,7 @@ class Mux final : private TimerHandler {
   // Err::silent or Err::handshake_timeout: the link must end.
   Err tick(Time now);
   Duration round_trip() const { return rtt_; }
+  const SendWindow& window() const { return window_; }
   const Pace& pace() const { return pace_; }
   // An ECHO is out and nothing has come since.
   bool asked() const { return echo_deadline_ != kNever; }
@@ -372,6 +375,8 @@ class Mux final : private TimerHandler {
   bool handshake_due() const { return hello_due_ || hellook_due_ > 0 || settings_due_ || setopt_due_; }
   void gather_control(Time now);
   void gather_data(Time now);
+  size_t bulk_limit();
+  bool windowed() const { return dialect_ == Dialect::v1 && start_.rate == 0 && !start_.lossy; }
   size_t pull(Channel& c, size_t limit, Time now, Pulled::State* state);
   Header send_header(const Channel& c, Type type, size_t length) const;
   void put_packet(const Header& h, const uint8_t* payload);
@@ -433,6 +438,7 @@ class Mux final : private TimerHandler {
   Err ack_v1(uint64_t position);
   void emit_v1(Channel& c, Time now);
   uint32_t credit_to_give(Channel& c, Time now);
+  void ask_round_trip(Time now, Duration again);
   void timer_v1(Channel& c, Time now);
   void up_v1(Time now);
 
@@ -548,8 +554,12 @@ class Mux final : private TimerHandler {
   uint64_t sent_ = 0;
   uint64_t frame_end_ = 0;  // smallest packet end >= sent_
   Ring rx_;
+  SendWindow window_;       // v1, a link of unknown rate: how much bulk may be in it
+  size_t turn_ = 0;         // the quantum that follows from its rate
   uint64_t rx_numbered_ = 0;  // bytes of numbered packets processed
   uint64_t rx_acked_ = 0;     // of these, told to the peer
+  Time rx_acked_at_;
+  Train arrivals_;            // v1: how fast numbered bytes come
   Time ack_deadline_ = kNever;
 
   Time handshake_deadline_ = kNever;
@@ -559,6 +569,7 @@ class Mux final : private TimerHandler {
   Time echo_deadline_ = kNever;
   Duration probe_patience_;
   Duration rtt_ = millis(100);
+  Time rtt_at_;                 // when it was measured, or asked for
 };
 
 }  // namespace smx

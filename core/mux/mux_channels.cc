@@ -8,6 +8,10 @@
 
 namespace smx {
 
+namespace {
+constexpr uint32_t kLargeCredit = 64 * 1024;
+}  // namespace
+
 // ---- slots
 
 Channel* Mux::find(ChannelId id) {
@@ -288,7 +292,8 @@ bool Mux::wants_write(ChannelId id) const {
 
 // ---- toward the local socket
 
-// The local socket took `n` bytes: the peer hears of it, at once in 0.3, at half of the window in 1.
+// The local socket took `n` bytes: the peer hears of it, at once in 0.3, at half of the window in 1. Of a large window 1/8 is
+// enough, else a far line would need one that is twice what is under way.
 void Mux::taken(Channel& c, size_t n) {
   if (n == 0 || c.life == Life::orphan) return;
   if (dialect_ == Dialect::v03) {
@@ -299,8 +304,10 @@ void Mux::taken(Channel& c, size_t n) {
     return;
   }
   if (c.rx != Rx::data || c.life != Life::open) return;
+  c.rx_taken += static_cast<uint32_t>(n < UINT32_MAX - c.rx_taken ? n : UINT32_MAX - c.rx_taken);
   const uint32_t out = c.rx_credit + static_cast<uint32_t>(c.queue.size());
-  if (out <= c.rx_window / 2) set_due(c, kDueCredit);
+  const uint32_t part = c.rx_window / 8 > kLargeCredit ? c.rx_window / 8 : kLargeCredit;
+  if (out <= c.rx_window / 2 || (out < c.rx_window && c.rx_window - out >= part)) set_due(c, kDueCredit);
 }
 
 bool Mux::drain(ChannelId id, Time now) {

@@ -12,6 +12,8 @@ namespace {
 
 // Bytes that may wait unsent in the ring: all of it is ahead of a key press.
 constexpr size_t kUnsent = 128 * 1024;
+constexpr Duration kTurn = millis(5);
+constexpr Duration kAskEach = millis(50);  // ECHO, while bulk goes both ways
 constexpr size_t kLeastSlowPayload = 128;
 constexpr size_t kSlowUnsent = 32;
 constexpr size_t kLeastPackSize = 129;  // 128 and less are ignored by the peer
@@ -63,6 +65,8 @@ void Mux::gather(Time now) {
     }
   }
   if (was_idle && tx_.used() > 0) waits_since_ = now;
+  window_.put(tx_.tail(), now);
+  if (state_ == State::up && windowed() && window_.should_ask()) ask_round_trip(now, kAskEach);
   fill_ctl(now);
   if (start_.lossy) make_frames(now);
 }
@@ -79,22 +83,40 @@ void Mux::gather_control(Time now) {
   }
 }
 
-// Bulk may fill 7/8 of the ring; the rest is for control and for sparse channels, so that a ring full of one download
-// never keeps a key press out.
+// Bytes that bulk may have in the ring: 7/8 of it, since the rest is for control and for sparse channels, so that a ring
+// full of one download never keeps a key press out. Where nobody has said the link's rate, what its window says; and the
+// measured rate is the pace.
+size_t Mux::bulk_limit() {
+  if (!windowed()) return tx_.capacity() / 8 * 7;
+  const size_t turn = window_.worth(kTurn, kLeastSlowPayload, Scheduler::kQuantum);
+  if (turn > turn_ + turn_ / 8 || turn < turn_ - turn_ / 8) {
+    turn_ = turn;
+    scheduler_.set_quantum(static_cast<int32_t>(turn));
+    pace_.largest = window_.worth(Duration{kTurn.us / 2}, kLeastSlowPayload, kMaxPayload);
+    pace_.unsent = window_.worth(kTurn * 2, turn < kPullRoom ? 2 * kPullRoom : 2 * turn, kUnsent);
+  }
+  const size_t window = window_.bytes();
+  while (tx_.capacity() / 8 * 7 < window && tx_.capacity() < tx_.largest()) tx_.grow();
+  return window;
+}
+
 void Mux::gather_data(Time now) {
-  const size_t most = tx_.capacity() / 8 * 7;
+  const size_t most = bulk_limit();
   const bool slow = start_.rate != 0;
   constexpr size_t kFrameRoom = kHeader + 32;  // less is not worth a packet
   const size_t target = start_.lossy ? line_target() : 0;
   for (int grants = 0; grants < kGrants;) {
     const size_t unsent = static_cast<size_t>(tx_.tail() - sent_);
-    const bool enough = start_.lossy ? unsent + kFrameRoom > target : slow ? unsent > pace_.unsent : unsent + kPullRoom > kUnsent;
-    const bool full = enough || tx_.used() + kPullRoom > most;
-    if (full && tx_.room() < kPullRoom + kSparseLeaves) return;
+    const bool no_window = tx_.used() + kPullRoom > most;
+    const bool many = slow ? unsent > pace_.unsent : unsent + kPullRoom > pace_.unsent;
+    const bool enough = start_.lossy ? unsent + kFrameRoom > target : many;
+    const bool full = enough || no_window;
+    if (no_window && !scheduler_.empty()) window_.hold();
+    if (full && (tx_.room() < kPullRoom + kSparseLeaves || (windowed() && tx_.used() > most + most / 8))) return;
     size_t bulk = kPullRoom;
     if (start_.lossy) bulk = full ? kHeader + pace_.largest : target - unsent;
     else if (slow) bulk = kHeader + pace_.largest;
-    else if (!full) bulk = kUnsent - unsent < most - tx_.used() ? kUnsent - unsent : most - tx_.used();
+    else if (!full) bulk = pace_.unsent - unsent < most - tx_.used() ? pace_.unsent - unsent : most - tx_.used();
     Channel* const sparse = full || start_.lossy ? scheduler_.next_sparse() : nullptr;
     if (start_.lossy && sparse == nullptr && !frame_may_grow()) return;
     if (tx_pieces_size_ > 0 && !full && sparse == nullptr) {
@@ -255,6 +277,7 @@ void Mux::fill_ctl(Time now) {
     store64(payload, rx_numbered_);
     put_ctl(kUnnumbered, Type::ack, kNone, payload, sizeof payload);
     rx_acked_ = rx_numbered_;
+    rx_acked_at_ = now;
     ack_deadline_ = kNever;
   }
   ack_due_ = false;

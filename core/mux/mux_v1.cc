@@ -9,8 +9,9 @@ namespace smx {
 namespace {
 
 constexpr uint32_t kBoost = 64 * 1024;          // window given at once while memory is plenty
-constexpr uint32_t kLargestWindow = 1024 * 1024;
+constexpr uint32_t kLargestWindow = 16 * 1024 * 1024;
 constexpr Duration kRefundAfter = seconds(5);
+constexpr Duration kAskAgain = seconds(5);
 
 }  // namespace
 
@@ -45,20 +46,30 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
         if (parse_hello_word(payload).nonce == peer_nonce_) return Err::none;
         return hello_again(payload, now);
       case Type::settings: return settings_v1(payload, now);
-      case Type::ack:
+      case Type::ack: {
         if (start_.lossy) return Err::bad_type;  // each frame has one
-        return state_ == State::up || state_ == State::closing ? ack_v1(load64(payload.data)) : Err::bad_state;
-      case Type::repeat: return start_.lossy && ring_open_ ? send_again(load64(payload.data), load64(payload.data + 8)) : Err::bad_type;
+        if (state_ != State::up && state_ != State::closing) return Err::bad_state;
+        const Err e = ack_v1(load64(payload.data));
+        if (e == Err::none) window_.acked(tx_.head(), rx_numbered_, now);
+        return e;
+      }
+      case Type::repeat:
+        return start_.lossy && ring_open_ ? send_again(load64(payload.data), load64(payload.data + 8)) : Err::bad_type;
       case Type::echo:
         if (state_ != State::up && state_ != State::closing) return Err::bad_state;
         memcpy(echook_, payload.data, 8);
+        window_.asked(load64(payload.data), now);
         echook_size_ = 8;
         echook_said_ = echook_raid_ = kNone;
         echook_due_ = true;
         return Err::none;
       case Type::echook:
         if (echo_sent_ != kNever && load64(payload.data) == static_cast<uint64_t>(echo_sent_.us)) {
-          if (now > echo_sent_) rtt_ = now - echo_sent_;
+          if (now > echo_sent_) {
+            rtt_ = now - echo_sent_;
+            rtt_at_ = now;
+            window_.echoed(rtt_, now);
+          }
           echo_sent_ = kNever;
         }
         return Err::none;
@@ -213,19 +224,36 @@ Err Mux::close_v1(Channel& c, Bytes payload) {
   return Err::none;
 }
 
+// The round trip may be another one by now, or was measured while the line was full.
+void Mux::ask_round_trip(Time now, Duration again) {
+  if (echo_sent_ != kNever || now - rtt_at_ < again) return;
+  rtt_at_ = now;
+  echo_due_ = true;
+}
+
 // How much credit CREDIT gives now; grows the window before. Source: sockmux(7), "Credit".
 uint32_t Mux::credit_to_give(Channel& c, Time now) {
   const uint32_t free_blocks = pool_.count() - committed_;
   uint32_t wanted = c.rx_window;
+  const bool half = c.rx_taken >= c.rx_window / 2;
   if (c.window_at == Time{}) {
     if (free_blocks > (pool_.count() - base_committed_) / 2) wanted = kBoost;
-  } else if (now - c.window_at < Duration{rtt_.us * 2 > 10000 ? rtt_.us * 2 : 10000}) {
+  } else if (half && now - c.window_at < Duration{rtt_.us * 2 > 10000 ? rtt_.us * 2 : 10000}) {
     wanted = c.rx_window * 2;
     if (wanted > free_blocks / 4 * kBlock) wanted = free_blocks / 4 * kBlock;
+    // Where that is not what the line brings, at once what it brings: CREDIT is 1/8 late, and the line has a queue.
+    const uint64_t line = arrivals_.rate() == 0 ? 0 : arrivals_.carries(Duration{rtt_.us / 4 * 5}) + kBoost;
+    const uint64_t share = uint64_t{(free_blocks + c.blocks) / 2} * kBlock;
+    const uint64_t far = line < share ? line : share;
+    if (far > wanted) wanted = static_cast<uint32_t>(far < kLargestWindow ? far : kLargestWindow);
   }
   if (wanted > kLargestWindow) wanted = kLargestWindow;
   if (wanted > c.rx_window && commit(c, blocks_for(wanted) - blocks_for(c.rx_window))) c.rx_window = wanted;
-  c.window_at = now;
+  if (half && windowed()) ask_round_trip(now, kAskAgain);
+  if (half || c.window_at == Time{}) {
+    c.window_at = now;
+    c.rx_taken = 0;
+  }
   const uint32_t out = c.rx_credit + static_cast<uint32_t>(c.queue.size());
   return out < c.rx_window ? c.rx_window - out : 0;
 }

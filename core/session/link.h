@@ -47,6 +47,8 @@ class Link {
   virtual uint32_t rate() const = 0;
   // The largest piece that should be written at once; 0: any.
   virtual size_t frame_hint() const = 0;
+  // Of what is written no more than so many bytes should wait in the system before they are sent, where it can say so.
+  virtual void keep_unsent(size_t bytes) { (void)bytes; }
   // Who is there; none where that is no address.
   virtual Address peer() const = 0;
   // The same for the log: "tcp 192.0.2.1:9000".

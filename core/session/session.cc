@@ -319,6 +319,7 @@ void Session::on_task(Time now) {
     shut_write_ = true;
     link_->shut_write();
   }
+  link_->keep_unsent(mux_.pace().unsent);
   link_->want(static_cast<uint8_t>(kRead | (blocked_ ? kWrite : 0)));
   set_timer(now);
 }
