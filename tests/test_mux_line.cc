@@ -324,6 +324,32 @@ TEST_CASE("lossy: a line that falls silent is given up, and the session goes on 
   CHECK(t.b().at(t.b().opened).in == pattern(1, 20000));
 }
 
+TEST_CASE("lossy: the answerer starts anew while the asker still asks: the same ask, said again, is no late one") {
+  Two t;
+  t.a().is_asker = true;
+  t.both();
+  REQUIRE(t.come_up());
+  (void)t.open();
+  t.stop(0);
+  t.stop(1);
+  REQUIRE(t.a().mux.held());
+  REQUIRE(t.b().mux.held());
+  bool lost = true;  // what the answerer says from its answer on
+  t.spoil = [&](int i, std::string& bytes) {
+    if (lost && i == 1 && t.b().mux.up()) bytes.clear();
+  };
+  t.both();
+  REQUIRE(t.run(seconds(5), [&] { return t.b().mux.up(); }));
+  t.run(millis(200));
+  REQUIRE_FALSE(t.a().mux.up());
+  t.stop(1);
+  lost = false;
+  t.start(1);
+  REQUIRE(t.come_up());
+  CHECK(t.a().mux.resumed());
+  CHECK(t.b().mux.resumed());
+}
+
 TEST_CASE("lossy: our own bytes that come back, a login prompt and noise are no HELLO") {
   Alone one;
   const Data mine = one.e.write_all();

@@ -237,10 +237,12 @@ class Mux final : private TimerHandler {
   // What the peer called itself in its first SETTINGS; empty: nothing.
   const char* peer_name() const { return peer_name_; }
   bool has_session(const uint8_t id[16]) const { return session_live_ && memcmp(session_, id, sizeof session_) == 0; }
-  // The asks of one process count up; `attempt` is not above one that this session has heard of the same process.
-  bool is_stale(uint64_t attempt) const {
-    return session_live_ && asked_ && attempt >> 32 == peer_attempt_ >> 32 && attempt <= peer_attempt_;
+  // The asks of one process count up; `attempt` is not above one that this session has heard of the same process. `again`:
+  // it came over a link on which asks are said more than once.
+  bool is_stale(uint64_t attempt, bool again) const {
+    return session_live_ && asked_ && attempt >> 32 == peer_attempt_ >> 32 && (again ? attempt < peer_attempt_ : attempt <= peer_attempt_);
   }
+  bool asks_again() const { return start_.search; }
   bool resumed() const { return resumed_; }
   // The peer knows of the session: it would be held.
   bool confirmed() const { return session_live_ && confirmed_; }

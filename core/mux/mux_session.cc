@@ -121,7 +121,7 @@ Err Mux::settings_v1(Bytes payload, Time now) {
 
 // The answerer alone decides.
 Err Mux::answer_ask(const Settings& ask, Time now) {
-  if (is_stale(ask.attempt)) {
+  if (is_stale(ask.attempt, start_.search)) {
     bye(ByeCode::stale);
     return Err::stale;
   }

@@ -77,7 +77,7 @@ bool Sessions::take(Trial& trial, Time now) {
   const Settings* ask = trial.ask();
   Session* place = nullptr;
   for (uint32_t i = 0; i < count_ && ask != nullptr && place == nullptr; ++i) {
-    if (session_[i]->mux().is_stale(ask->attempt)) return false;
+    if (session_[i]->mux().is_stale(ask->attempt, trial.asks_again())) return false;
     if (session_[i]->mux().has_session(ask->session)) place = session_[i];
   }
   if (place == nullptr) place = place_for({}, now);
@@ -95,7 +95,7 @@ AskAnswer Sessions::on_session_ask(Session& session, const Settings& ask) {
   for (uint32_t i = 0; i < count_; ++i) {
     Session& other = *session_[i];
     if (&other == &session) continue;
-    if (other.mux().is_stale(ask.attempt)) return AskAnswer::stale;
+    if (other.mux().is_stale(ask.attempt, session.mux().asks_again())) return AskAnswer::stale;
     if (!other.mux().has_session(ask.session)) continue;
     moves_to_ = &other;
     return AskAnswer::elsewhere;

@@ -53,6 +53,7 @@ class Trial final : private MuxEvents, private LinkOwner, private DialOwner, pri
   std::string_view peer_hello() const { return mux_.peer_hello(); }
   // What the peer asks for; nullptr: it waits for our ask.
   const Settings* ask() const { return asked_ ? &ask_ : nullptr; }
+  bool asks_again() const { return mux_.asks_again(); }
   const Link& link() const { return *link_; }
   // Gives the link away.
   Link& take(LinkHandover* out, Time now);

@@ -100,7 +100,7 @@ bool Ways::is_good(const Trial& trial) const {
   const Mux& mux = session_.mux();
   const Settings* ask = trial.ask();
   if (!session_.has_link()) return true;
-  if (ask != nullptr) return mux.has_session(ask->session) && !mux.is_stale(ask->attempt);
+  if (ask != nullptr) return mux.has_session(ask->session) && !mux.is_stale(ask->attempt, trial.asks_again());
   if (mux.channels() == 0) return true;
   return mux.resumes() && trial.dialect() == Dialect::v1 && hello_host(trial.peer_hello()) == hello_host(mux.peer_hello());
 }

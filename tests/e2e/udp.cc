@@ -29,13 +29,18 @@ class Dnsmasq {
  public:
   Dnsmasq() {
     const std::string program = find_program("dnsmasq");
-    {
-      UdpServer place(nullptr);
-      port_ = place.port();
+    // It takes the port for TCP as well, where somebody may have it.
+    for (int tries = 0; tries < 5; ++tries) {
+      {
+        UdpServer place(nullptr);
+        port_ = place.port();
+      }
+      process_ = std::make_unique<Process>(Words{program, "-k", "--conf-file=/dev/null", "-p", text(port_), "--listen-address=127.0.0.1", "--bind-interfaces",
+                                                 "--no-resolv", "--no-hosts", "--user=", "--pid-file=", "--log-facility=-", "--address=/x.test/192.0.2.7",
+                                                 "--txt-record=long.test," + std::string(250, 'a') + "," + std::string(250, 'b') + "," + std::string(250, 'c')});
+      (void)wait_for([&] { return process_->says("started") || process_->says("Address already in use"); }, 5);
+      if (!process_->says("Address already in use")) break;
     }
-    process_ = std::make_unique<Process>(Words{program, "-k", "--conf-file=/dev/null", "-p", text(port_), "--listen-address=127.0.0.1", "--bind-interfaces",
-                                               "--no-resolv", "--no-hosts", "--user=", "--pid-file=", "--log-facility=-", "--address=/x.test/192.0.2.7",
-                                               "--txt-record=long.test," + std::string(250, 'a') + "," + std::string(250, 'b') + "," + std::string(250, 'c')});
     REQUIRE_MESSAGE(process_->wait_log("started", 5), process_->log());
   }
   uint16_t port() const { return port_; }

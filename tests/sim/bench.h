@@ -135,6 +135,7 @@ class Bench : public smx::MuxEvents {
   uint32_t rate = 0;                 // of the next link
   bool is_line = false;              // and is it a line that forgets
   bool is_lossy = false;             // which needs frames
+  bool is_asker = false;                 // with the larger nonce
   bool refuse_at_once = false;
   bool accept_at_once = false;
   bool search = false;               // links on which HELLO must be searched for
@@ -157,6 +158,7 @@ class Bench : public smx::MuxEvents {
     s.repeat = is_line;
     s.search = search || is_line;
     s.lossy = is_lossy;
+    s.asks = is_asker;
     s.trial = trial;
     mux.link_up(s, now);
     unread_.clear();

@@ -264,7 +264,7 @@ AskAnswer World::on_ask(Node& n, const Settings& ask) {
   if (side_of(n) == 0) return AskAnswer::here;
   for (const std::unique_ptr<Node>& other : nodes_[1]) {
     if (other.get() == &n) continue;
-    if (other->mux.is_stale(ask.attempt)) return AskAnswer::stale;
+    if (other->mux.is_stale(ask.attempt, n.mux.asks_again())) return AskAnswer::stale;
     if (!other->mux.has_session(ask.session)) continue;
     moves_to_ = other.get();
     return AskAnswer::elsewhere;
