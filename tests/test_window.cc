@@ -129,6 +129,18 @@ TEST_CASE("window: the line is full, and its queue is short, whatever rate and r
   }
 }
 
+TEST_CASE("window: a moment of somebody else's at the start costs little") {
+  Path p(12500000, millis(100));
+  p.lump = 16384;
+  p.w.echoed(millis(100), p.now);
+  p.others = millis(15);
+  p.run(millis(117));
+  p.others = millis(0);
+  CHECK(p.w.bytes() < 200000);  // so far it is no more
+  p.run(millis(1100));
+  CHECK(p.w.bytes() > 1200000);
+}
+
 TEST_CASE("window: never below 16 KiB, and the peer may keep 8,191 bytes unacknowledged") {
   Path p(20000, millis(40));
   CHECK(p.share(seconds(60)) > 0.9);

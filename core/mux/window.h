@@ -152,7 +152,8 @@ class SendWindow {
   size_t kept_ = 0;        // and what it was
   Duration kept_base_;
   bool doubtful_ = false;  // the least time may hold a queue of others, which may be gone
-  uint8_t rises_ = 0;      // fits in a row that found no queue
+  // Fits in a row that found no queue. The start may have ended by chance: then all goes on as fast.
+  uint8_t rises_ = 3;
 
   Train train_;  // of ACKs
   BackQueue back_;
