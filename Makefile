@@ -184,6 +184,7 @@ TEST_SRCS = \
 	tests/test_reactor.cc \
 	tests/test_scheduler.cc \
 	tests/test_tty.cc \
+	tests/test_urgent.cc \
 	tests/test_window.cc \
 	tests/test_words.cc
 
@@ -221,7 +222,8 @@ E2E_SRCS = \
 	tests/e2e/traffic.cc \
 	tests/e2e/tty.cc \
 	tests/e2e/udp.cc \
-	tests/e2e/udp_limits.cc
+	tests/e2e/udp_limits.cc \
+	tests/e2e/urgent.cc
 
 MAN5 = man/sockmux.conf.5
 MAN7 = man/sockmux.7

@@ -85,10 +85,11 @@ void Stream::start_client(Session& session, const Address& client, const Address
   owner_ = owner;
   port_ = 0;
   bind_ = kNone;
-  end_seen_ = end_due_ = write_broken_ = false;
+  end_seen_ = end_due_ = write_broken_ = urgent_ = false;
+  fresh_ = true;
   set_nodelay(fd_.get());
-  set_oob_inline(fd_.get());
   id_ = session.open(*this);
+  update();
   LogLine(LogLevel::debug, "channel-open").kv("session", session.number()).kv("client", client).kv("at", local);
 }
 
@@ -109,7 +110,7 @@ void Stream::start_data_server(Session& session, ChannelId id, const Address& to
   rule_ = nullptr;
   host_ = {};
   port_ = to.port;
-  end_seen_ = end_due_ = write_broken_ = false;
+  end_seen_ = end_due_ = write_broken_ = urgent_ = fresh_ = false;
   session.bind(id, *this);
   connect_ = table_.take_connect();
   connect_->start_at(to, source, limit, *this);
@@ -145,7 +146,7 @@ void Stream::start_server(Session& session, ChannelId id, const RelayTarget& tar
   rule_ = target.rule;
   host_ = target.host;
   port_ = target.port;
-  end_seen_ = end_due_ = write_broken_ = false;
+  end_seen_ = end_due_ = write_broken_ = urgent_ = fresh_ = false;
   session.bind(id, *this);
   connect_ = table_.take_connect();
   connect_->start(target.host, target.port, target.source, target.connect_limit, *this);
@@ -160,7 +161,7 @@ void Stream::take_over(Session& session, ChannelId id, const Address& server, bo
   peer_ = server;
   local_ = Address{};
   bind_ = kNone;
-  end_seen_ = end_due_ = write_broken_ = false;
+  end_seen_ = end_due_ = write_broken_ = urgent_ = fresh_ = false;
   session.rebind(id, *this);
   if (client_ended) end();
   update();
@@ -238,6 +239,8 @@ void Stream::update() {
   if (state_ == State::open) {
     if (session_->wants_read(id_)) events |= kRead;
     if (session_->wants_write(id_)) events |= kWrite;
+    // Reads may go on without asking the poller in between, so an urgent byte is waited for always, until it is known.
+    if (!end_seen_ && ((events & kRead) != 0 || !urgent_)) events |= kUrgent;
   } else if (state_ == State::lingering) {
     events = kRead;
   }
@@ -248,6 +251,7 @@ void Stream::on_ready(int fd, uint8_t ready, Time now) {
   (void)fd;
   if (state_ == State::lingering) return drain_and_drop(now);
   if (state_ != State::open) return;
+  if ((ready & (kRead | kUrgent)) != 0) urgent_ = (ready & kUrgent) != 0;
   // Whoever ended the channel meanwhile, push() or done(), has set the state.
   if ((ready & kWrite) != 0) (void)session_->writable(id_);
   if (state_ != State::open) return;
@@ -259,8 +263,8 @@ void Stream::on_ready(int fd, uint8_t ready, Time now) {
 Pulled Stream::pull(const MutBytes* piece, int pieces) {
   size_t asked = 0;
   for (int i = 0; i < pieces; ++i) asked += piece[i].size;
-  const IoResult r = readv_fd(fd_.get(), piece, pieces);
   Pulled p;
+  const IoResult r = urgent_ || fresh_ ? read_urgent(piece, pieces, &p.urgent) : readv_fd(fd_.get(), piece, pieces);
   p.size = r.size;
   if (owner_ != nullptr && r.size <= piece[0].size) listen_in(as_text({piece[0].data, r.size}));
   if (r.error != 0 && !write_broken_) {
@@ -271,28 +275,48 @@ Pulled Stream::pull(const MutBytes* piece, int pieces) {
     end_seen_ = true;
     p.state = Pulled::State::end;
     if (write_broken_) table_.reactor().timers().start(timer_, table_.reactor().now() + kLinger);
-  } else if (r.size == asked) {
+  } else if (r.size == asked && !p.urgent) {
     p.state = Pulled::State::more;
   }
   return p;
+}
+
+// A read ends in front of the urgent byte, so one that begins there takes that byte alone; what follows is asked of the
+// poller, which tells of the next one. The first read of a client is made before the poller was asked at all.
+IoResult Stream::read_urgent(const MutBytes* piece, int pieces, bool* urgent) {
+  const bool first = fresh_;
+  fresh_ = false;
+  if (!at_urgent(fd_.get())) return readv_fd(fd_.get(), piece, pieces);
+  IoResult r;
+  r.again = true;
+  // 0.3: this read is for CONNECT, whose data can't be urgent.
+  if (first && session_->mux().dialect() == Dialect::v03) return r;
+  r = read_fd(fd_.get(), piece[0].data, 1);
+  *urgent = r.size == 1;
+  if (*urgent) urgent_ = false;
+  return r;
 }
 
 // A socket that takes nothing more was closed by its owner, or reset. What that one had sent before may still wait to be
 // read: writes are dropped from now on, reading goes on to the end, and kLinger later the channel is reset, if its peer
 // has not ended it.
 Taken Stream::push(const Bytes* piece, int pieces) {
+  size_t whole = 0;
+  for (int i = 0; i < pieces; ++i) whole += piece[i].size;
+  return wrote(write_broken_ ? IoResult{} : writev_fd(fd_.get(), piece, pieces), whole);
+}
+
+Taken Stream::push_urgent(uint8_t byte) { return wrote(write_broken_ ? IoResult{} : write_urgent(fd_.get(), byte), 1); }
+
+Taken Stream::wrote(const IoResult& r, size_t whole) {
   Taken t;
-  IoResult r;
-  if (!write_broken_) r = writev_fd(fd_.get(), piece, pieces);
   t.size = r.size;
   if (r.error != 0) {
     LogLine(LogLevel::debug, "stream-error").kv("session", session_->number()).kv("peer", peer_).error(r.error);
     write_broken_ = true;
     if (end_seen_) table_.reactor().timers().start(timer_, table_.reactor().now() + kLinger);
   }
-  if (!write_broken_) return t;
-  t.size = 0;
-  for (int i = 0; i < pieces; ++i) t.size += piece[i].size;
+  if (write_broken_) t.size = whole;
   return t;
 }
 

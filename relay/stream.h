@@ -67,6 +67,7 @@ class Stream final : public Endpoint, private FdHandler, private TimerHandler, p
   // Endpoint
   Pulled pull(const MutBytes* piece, int pieces) override;
   Taken push(const Bytes* piece, int pieces) override;
+  Taken push_urgent(uint8_t byte) override;
   void wants_changed() override { update(); }
   void end() override;
   void done() override;
@@ -83,6 +84,8 @@ class Stream final : public Endpoint, private FdHandler, private TimerHandler, p
   bool address_allowed(const Address& to) override;
 
   void update();
+  IoResult read_urgent(const MutBytes* piece, int pieces, bool* urgent);
+  Taken wrote(const IoResult& r, size_t whole);
   void drain_and_drop(Time now);
   void listen_in(std::string_view said);
   void channel_over();
@@ -102,6 +105,8 @@ class Stream final : public Endpoint, private FdHandler, private TimerHandler, p
   bool end_seen_ = false;        // the socket has nothing more to read
   bool end_due_ = false;         // end() came while connecting
   bool write_broken_ = false;    // the socket takes nothing more; it may still have something to read
+  bool fresh_ = false;           // nothing was read yet, and nobody has looked for an urgent byte
+  bool urgent_ = false;          // there is one in the socket, or it may be
   uint16_t port_ = 0;            // server: the target's port; a client: what its last PORT or EPRT named
   uint16_t bind_ = kNone;        // a client that was accepted for this BIND of the peer
   std::string_view host_;        // server: the target's name

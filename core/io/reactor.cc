@@ -100,7 +100,7 @@ void Reactor::apply_wishes() {
     Entry& e = table_[fd];
     e.dirty = false;
     if (e.handler == nullptr) continue;
-    arm(fd, e, static_cast<uint8_t>(e.wanted | (e.wanted != 0 ? e.armed & kRead : 0)));
+    arm(fd, e, static_cast<uint8_t>(e.wanted | (e.wanted != 0 ? e.armed & (kRead | kUrgent) : 0)));
     if ((e.wanted & ~e.armed) == 0) continue;
     e.dirty = true;
     dirty_[failed++] = fd;
@@ -153,7 +153,8 @@ void Reactor::turn(Duration longest) {
     if (ready != 0) {
       e.handler->on_ready(fd, ready, now_);
     } else if (!e.dirty) {
-      arm(fd, e, e.wanted);  // fired in vain: an unwatched hung-up descriptor leaves the set
+      // Fired in vain. Who waits for nothing, or for an urgent byte alone, and is hung up, leaves the set.
+      arm(fd, e, e.armed == e.wanted ? 0 : e.wanted);
     }
   }
   timers_.run(now_, kTimersATurn);

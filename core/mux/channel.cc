@@ -13,7 +13,7 @@ void Channel::reset() {
   deficit = 0;
   window_at = sent_at = Time{};
   number = peer_number = kNone;
-  oob_taken = first_data = 0;
+  oob_taken = urgent_at = first_data = 0;
   life = Life::free;
   tx = Tx::waiting;
   rx = Rx::data;

@@ -63,6 +63,7 @@ struct Channel : Timer {
   uint16_t number = kNone;    // v1: the opener's number; 0.3: our id
   uint16_t peer_number = kNone;  // 0.3: the peer's id
   uint32_t oob_taken = 0;     // 0.3: bytes of SENDOOB to be told by SENTOOB
+  uint32_t urgent_at = 0;     // the urgent byte is this one of `queue`, counted from 1; 0: none of them is
   uint16_t first_data = 0;    // 0.3: queued bytes that came in CONNECT or CONNECTED: SENT does not count them
   Life life = Life::free;
   Tx tx = Tx::waiting;

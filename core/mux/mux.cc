@@ -331,6 +331,29 @@ void Mux::flush(Run& run, Time now) {
   if (was_empty && wants_write(id_of(*c))) events_.on_wants(id_of(*c));
 }
 
+// One urgent byte from the peer, at its place in the stream. One that still waits is ordinary from now on.
+// Source: sockmux(7), "Urgent data".
+void Mux::urgent(Channel& c, uint8_t byte) {
+  if (!c.attached) return;
+  const bool was_empty = c.queue.empty();
+  size_t took = 0;
+  if (c.life == Life::open && was_empty) {
+    const Taken t = events_.on_urgent(id_of(c), byte);
+    if (t.error) {
+      detach(c);
+      return abort_local(c, CloseCode::reset);
+    }
+    took = t.size;
+  }
+  if (took == 0) {
+    const Bytes piece{&byte, 1};
+    keep(c, &piece, 1, 0);
+    c.urgent_at = static_cast<uint32_t>(c.queue.size());
+  }
+  taken(c, took);
+  if (was_empty && wants_write(id_of(c))) events_.on_wants(id_of(c));
+}
+
 // Queues all but the first `skip` bytes. The blocks are there: credit was given for them.
 void Mux::keep(Channel& c, const Bytes* piece, int pieces, size_t skip) {
   for (int i = 0; i < pieces; ++i) {
@@ -428,6 +451,7 @@ void Mux::verify() const {
       SMX_CHECK(c.blocks >= blocks_for(c.queue.size()));
       return;
     }
+    SMX_CHECK(c.queue.empty() ? c.life == Life::closing || c.urgent_at == 0 : c.urgent_at <= c.queue.size());
     SMX_CHECK(c.life == Life::closing || c.queue.size() + c.rx_credit <= c.rx_window + (dialect_ == Dialect::v03 ? my_packet_ : 0));
     SMX_CHECK(c.due_node.listed() == (c.due != 0));
     SMX_CHECK(c.tx_credit < 0x80000000u);

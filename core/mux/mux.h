@@ -56,6 +56,7 @@ struct Pulled {
   };
   size_t size = 0;
   State state = State::empty;
+  bool urgent = false;  // `size` is 1, and that byte is urgent
 };
 
 // What a local socket took of on_data(). error: as above.
@@ -105,6 +106,11 @@ class MuxEvents {
   virtual void describe(ChannelId id, OpenInfo* info) = 0;
   virtual Pulled on_pull(ChannelId id, const MutBytes* piece, int pieces) = 0;
   virtual Taken on_data(ChannelId id, const Bytes* piece, int pieces) = 0;
+  // The next byte of the stream, which is urgent. `size` of the answer is 0 or 1.
+  virtual Taken on_urgent(ChannelId id, uint8_t byte) {
+    const Bytes piece{&byte, 1};
+    return on_data(id, &piece, 1);
+  }
   // UDP: puts one datagram into `piece`. One longer than `largest` must be dropped, and the next one taken; one that is not,
   // but does not fit into `piece`, stays where it is (`none`).
   virtual PulledDatagram on_pull_datagram(ChannelId id, const MutBytes* piece, int pieces, size_t largest) {
@@ -356,6 +362,8 @@ class Mux final : private TimerHandler {
   Err parse(Time now);
   void flush(Run& run, Time now);
   void keep(Channel& c, const Bytes* piece, int pieces, size_t skip);
+  void urgent(Channel& c, uint8_t byte);
+  Taken deliver_queued(Channel& c);
   void taken(Channel& c, size_t n);
   void settle(Channel& c);
   void detach(Channel& c) { c.attached = false; }

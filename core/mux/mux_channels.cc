@@ -310,21 +310,36 @@ void Mux::taken(Channel& c, size_t n) {
   if (out <= c.rx_window / 2 || (out < c.rx_window && c.rx_window - out >= part)) set_due(c, kDueCredit);
 }
 
+// What comes before the urgent byte, or that byte, is one step; the socket says when it takes the next.
+Taken Mux::deliver_queued(Channel& c) {
+  constexpr int kPieces = 64;
+  Bytes piece[kPieces];
+  int pieces = c.queue.view(pool_, piece, kPieces);
+  if (c.urgent_at == 1) return events_.on_urgent(id_of(c), piece[0].data[0]);
+  size_t room = c.urgent_at > 0 ? c.urgent_at - 1 : SIZE_MAX;
+  for (int i = 0; i < pieces; ++i) {
+    if (piece[i].size >= room) {
+      piece[i].size = room;
+      pieces = i + 1;
+    }
+    room -= piece[i].size;
+  }
+  return events_.on_data(id_of(c), piece, pieces);
+}
+
 bool Mux::drain(ChannelId id, Time now) {
   Channel* c = find(id);
   if (c == nullptr || !c->attached) return false;
   if (!wants_write(id)) return true;
-  constexpr int kPieces = 64;
-  Bytes piece[kPieces];
-  const int pieces = c->queue.view(pool_, piece, kPieces);
-  if (pieces > 0) {
-    const Taken t = events_.on_data(id, piece, pieces);
+  if (!c->queue.empty()) {
+    const Taken t = deliver_queued(*c);
     if (t.error) {
       detach(*c);
       abort_local(*c, CloseCode::reset);
       return false;
     }
     c->queue.pop(pool_, t.size);
+    if (c->urgent_at > 0) c->urgent_at -= static_cast<uint32_t>(t.size);
     taken(*c, t.size);
     if (dialect_ == Dialect::v03) linger_v03(*c, now);
     if (c->rx == Rx::end) shrink(*c);

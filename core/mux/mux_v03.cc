@@ -153,6 +153,16 @@ Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
       linger_v03(*c, now);
       if (type == Type::sendoob) c->oob_taken += h.length;
       if (h.length == 0) return Err::none;
+      if (type == Type::sendoob) {  // of several, TCP can only say it of the last
+        const Bytes before{payload.data, payload.size - 1u};
+        if (before.size > 0) {
+          run.begin(*c);
+          run.add(before);
+          flush(run, now);
+        }
+        urgent(*c, payload.data[before.size]);
+        return Err::none;
+      }
       if (!run.takes(*c)) {
         flush(run, now);
         if (c->life != Life::open && c->life != Life::opening) return Err::none;
@@ -308,6 +318,7 @@ void Mux::emit_v03(Channel& c, Time now) {
       if (room > pace_.largest) room = pace_.largest;
       const int parts = tx_.view(tx_.tail() + kHeader + text, room, part);
       p = events_.on_pull(id_of(c), part, parts);
+      SMX_CHECK(!p.urgent);  // CONNECT can't say it
       c.readable = p.state == Pulled::State::more;
       if (p.state == Pulled::State::error) {
         detach(c);
@@ -330,7 +341,7 @@ void Mux::emit_v03(Channel& c, Time now) {
     if (!c.udp) c.rx_credit += count;
     c.rx_taken = 0;
     count -= oob;
-    c.oob_taken = static_cast<uint16_t>(c.oob_taken - oob);
+    c.oob_taken -= oob;
     Text<16> text;
     if (count > 0) put_text(Type::sent, c.number, text.add_u(count).text());
     text.clear();

@@ -399,6 +399,11 @@ Taken Session::on_data(ChannelId id, const Bytes* piece, int pieces) {
   if (t.error) endpoints_[id.slot] = nullptr;
   return t;
 }
+Taken Session::on_urgent(ChannelId id, uint8_t byte) {
+  const Taken t = endpoints_[id.slot]->push_urgent(byte);
+  if (t.error) endpoints_[id.slot] = nullptr;
+  return t;
+}
 PulledDatagram Session::on_pull_datagram(ChannelId id, const MutBytes* piece, int pieces, size_t largest) {
   const PulledDatagram p = endpoints_[id.slot]->pull_datagram(piece, pieces, largest);
   if (p.state == PulledDatagram::State::error) endpoints_[id.slot] = nullptr;

@@ -146,6 +146,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void describe(ChannelId id, OpenInfo* info) override;
   Pulled on_pull(ChannelId id, const MutBytes* piece, int pieces) override;
   Taken on_data(ChannelId id, const Bytes* piece, int pieces) override;
+  Taken on_urgent(ChannelId id, uint8_t byte) override;
   PulledDatagram on_pull_datagram(ChannelId id, const MutBytes* piece, int pieces, size_t largest) override;
   void on_datagram(ChannelId id, const Bytes* piece, int pieces) override;
   void on_wants(ChannelId id) override;
