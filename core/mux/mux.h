@@ -425,7 +425,7 @@ class Mux final : private TimerHandler {
   // mux_v03.cc
   Err packet_v03(const Header& h, Bytes payload, Run& run, Time now);
   Err connect_v03(const Header& h, Bytes payload, Time now);
-  Err close_v03(const Header& h, Time now);
+  Err close_v03(const Header& h, Bytes payload, Time now);
   bool commit_v03(Channel& c);
   void linger_v03(Channel& c, Time now);
   void timer_v03(Channel& c);
