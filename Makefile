@@ -178,6 +178,7 @@ TEST_SRCS = \
 	tests/test_mux_trial.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
+	tests/test_packet_table.cc \
 	tests/test_proxy_http.cc \
 	tests/test_proxy_socks.cc \
 	tests/test_proxy_telnet.cc \
@@ -191,6 +192,7 @@ TEST_SRCS = \
 VECTOR_SRCS = tests/option_vectors.cc
 
 E2E_SRCS = \
+	tests/e2e/bad_peers.cc \
 	tests/e2e/daemon.cc \
 	tests/e2e/datagrams.cc \
 	tests/e2e/dialect03.cc \

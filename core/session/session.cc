@@ -274,7 +274,8 @@ void Session::read_link(Time now) {
       // The peer is told why, as far as one write can.
       const bool anew = e == Err::restarted && !link_->clean_start();  // its next HELLO goes on from here
       if (e != Err::said_bye && !anew && mux_.dialect() == Dialect::v1) {
-        mux_.bye(ByeCode::protocol_error);
+        const bool unknown = e == Err::bad_type && (mux_.last_header().type & 0x80) != 0;
+        mux_.bye(unknown ? ByeCode::unsupported : ByeCode::protocol_error);
         write_link(now);
       }
       return lose(e, "", now);
@@ -347,9 +348,15 @@ void Session::on_timer(Timer& timer, Time now) {
         .kv("reason", "no new link within TIMEOUT=resume")
         .kv("channels", channels);
   }
-  if (e != Err::none) return lose(e, "", now);
-  if (source_ != nullptr && up() && mux_.asked()) source_->on_link_silent(now);
-  kick();
+  if (e == Err::none) {
+    if (source_ != nullptr && up() && mux_.asked()) source_->on_link_silent(now);
+    return kick();
+  }
+  if (e == Err::silent && mux_.dialect() == Dialect::v1) {
+    mux_.bye(ByeCode::timed_out);  // it may only have stopped in the middle of a packet
+    write_link(now);
+  }
+  lose(e, "", now);
 }
 
 // ---- MuxEvents
