@@ -220,6 +220,7 @@ Err Mux::on_hello(Bytes payload, Time now) {
     wrong_dialect_ = true;  // or the rest of an earlier run: the deadline decides
     return Err::none;
   }
+  if (session_live_) events_.on_session_over();
   end_session(now);  // what was held belongs to a peer that could do more
   dialect_ = Dialect::v03;
   state_ = State::hellook;
@@ -401,7 +402,10 @@ Time Mux::deadline() const {
 Err Mux::tick(Time now) {
   timers_.run(now, kTimersATurn);
   // Not between ask and answer: the two must mean the same session.
-  if (hold_deadline_ <= now && (state_ == State::down || state_ == State::hello)) end_session(now);
+  if (hold_deadline_ <= now && (state_ == State::down || state_ == State::hello)) {
+    events_.on_session_over();
+    end_session(now);
+  }
   if (state_ == State::down) return Err::none;
   if (handshake_deadline_ <= now) return start_.lossy ? Err::unframed : wrong_dialect_ ? Err::wrong_dialect : Err::handshake_timeout;
   if (start_.lossy) {

@@ -96,6 +96,8 @@ class MuxEvents {
     (void)ask;
     return AskAnswer::here;
   }
+  // A session that was held is not gone on with: its channels end right behind this call.
+  virtual void on_session_over() {}
   // can_open() has turned true after it was false while the link was up.
   virtual void on_room() = 0;
   // The peer asks for a connection: answer with accept() or refuse(), now or later.
@@ -238,6 +240,7 @@ class Mux final : private TimerHandler {
   void hold_until(Time until) {
     if (held()) hold_deadline_ = earlier(hold_deadline_, until);
   }
+  bool hold_is_over(Time now) const { return hold_deadline_ <= now; }
   // Bytes of this session that have arrived for sure, of both directions; 0.3: that went through the link.
   uint64_t progress() const { return dialect_ == Dialect::v1 ? tx_.head() + rx_numbered_ : stats_.rx_bytes + tx_.head(); }
   // What the peer called itself in its first SETTINGS; empty: nothing.

@@ -108,7 +108,7 @@ void Session::begin_link(Link& link, Time now) {
   link.set_owner(*this);
   set_state(State::up);
   link_since_ = now;
-  blocked_ = was_up_ = probed_ = shut_write_ = false;
+  blocked_ = was_up_ = probed_ = outdated_ = shut_write_ = false;
 }
 
 void Session::attach(Link& link, Time now) {
@@ -170,6 +170,7 @@ void Session::take_over(Session& from, Time now) {
 }
 
 void Session::hold_until(Time until) {
+  outdated_ = mux_.held();
   mux_.hold_until(until);
   set_timer(until);
 }
@@ -339,15 +340,7 @@ void Session::on_timer(Timer& timer, Time now) {
     if (state_ == State::closing) return lose(Err::none, "closed", now);
     wake_ = kNever;
   }
-  const bool held = mux_.held();
-  const uint32_t channels = mux_.channels();
   const Err e = mux_.tick(now);
-  if (held && !mux_.held()) {
-    LogLine(LogLevel::warning, "session-ended")
-        .kv("session", number_)
-        .kv("reason", "no new link within TIMEOUT=resume")
-        .kv("channels", channels);
-  }
   if (e == Err::none) {
     if (source_ != nullptr && up() && mux_.asked()) source_->on_link_silent(now);
     return kick();
@@ -375,6 +368,14 @@ void Session::on_up() {
   owner_.on_session_up(*this, reactor_.now());
   room_due_ = true;
   kick();
+}
+
+void Session::on_session_over() {
+  const bool waited = mux_.hold_is_over(reactor_.now()) && !outdated_;
+  LogLine(LogLevel::warning, "session-ended")
+      .kv("session", number_)
+      .kv("reason", waited ? "no new link within TIMEOUT=resume" : "the peer has started anew")
+      .kv("channels", mux_.channels());
 }
 
 void Session::on_room() {

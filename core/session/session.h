@@ -140,6 +140,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   // MuxEvents
   void on_up() override;
   AskAnswer on_ask(const Settings& ask) override { return owner_.on_session_ask(*this, ask); }
+  void on_session_over() override;
   void on_room() override;
   void on_open(ChannelId id, const OpenInfo& info) override;
   void on_opened(ChannelId id) override;
@@ -197,6 +198,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   bool blocked_ = false;     // the link took less than it was given
   bool was_up_ = false;
   bool probed_ = false;
+  bool outdated_ = false;    // held, and its peer has come with another session
   bool room_due_ = false;
   bool shut_write_ = false;
   bool taking_ = false;      // the link is lost to another one, which is here already
