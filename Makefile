@@ -152,6 +152,7 @@ TEST_SRCS = \
 	tests/sim/peer03.cc \
 	tests/sim/sim.cc \
 	tests/sim/sim_far.cc \
+	tests/sim/sim_idle.cc \
 	tests/sim/sim_links.cc \
 	tests/sim/sim_peer03.cc \
 	tests/sim/sim_world.cc \
