@@ -210,6 +210,7 @@ E2E_SRCS = \
 	tests/e2e/line.cc \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
+	tests/e2e/many.cc \
 	tests/e2e/pipes.cc \
 	tests/e2e/program.cc \
 	tests/e2e/programs.cc \
