@@ -29,63 +29,90 @@ CloseCode close_code_of(const ConnectFailure& why) {
 // ---- the table
 
 uint64_t Streams::arena_bytes(uint32_t count) {
-  return count * (sizeof(Stream) + sizeof(Connect) + sizeof(Connect*)) + 192;
+  return count * (sizeof(Stream) + sizeof(Dial) + sizeof(Dial*)) + 192;
 }
 
 bool Streams::init(uint32_t count, Arena& arena) {
   streams_ = arena.raw<Stream>(count);
-  connects_ = arena.raw<Connect>(count);
-  free_connects_ = arena.raw<Connect*>(count);
+  dials_ = arena.raw<Dial>(count);
+  free_dials_ = arena.raw<Dial*>(count);
   count_ = count;
-  return streams_ != nullptr && connects_ != nullptr && free_connects_ != nullptr;
+  return streams_ != nullptr && dials_ != nullptr && free_dials_ != nullptr;
 }
 
 Stream* Streams::make(Fd fd) {
-  Stream* s = free_;
-  if (s != nullptr) {
-    free_ = s->next_free_;
-  } else if (fresh_ < count_) {
+  Stream* s = free_.front();
+  if (s == nullptr) {
+    if (fresh_ == count_) return nullptr;
     s = new (&streams_[fresh_++]) Stream(*this);
-  } else {
-    return nullptr;
+    free_.push_front(s);
   }
-  if (fd.valid() && reactor_.watch(fd.get(), *s) != 0) {
-    give(*s);
-    return nullptr;
-  }
+  if (fd.valid() && reactor_.watch(fd.get(), *s) != 0) return nullptr;
+  s->node_.leave();
   s->fd_ = static_cast<Fd&&>(fd);
   return s;
 }
 
-void Streams::give(Stream& s) {
-  s.next_free_ = free_;
-  free_ = &s;
+Dial& Streams::take_dial() {
+  if (idle_dials_ > 0) return *free_dials_[--idle_dials_];
+  SMX_CHECK(fresh_dials_ < count_);  // there are as many as streams
+  Dial* d = new (&dials_[fresh_dials_++]) Dial(reactor_, resolver_);
+  d->connect_.leave_fds(kExitSpareFds);
+  return *d;
 }
 
-Connect* Streams::take_connect() {
-  if (idle_connects_ > 0) return free_connects_[--idle_connects_];
-  SMX_CHECK(fresh_connects_ < count_);  // there are as many as streams
-  Connect* c = new (&connects_[fresh_connects_++]) Connect(reactor_, resolver_);
-  c->leave_fds(kExitSpareFds);
-  return c;
+void Streams::give(Dial& d) { free_dials_[idle_dials_++] = &d; }
+
+// All linger for the same time, so the list is in order.
+void Streams::linger(Stream& s, Time until) {
+  s.node_.leave();
+  s.until_ = until;
+  lingers_.push_back(&s);
+  if (!timer_.running()) reactor_.timers().start(timer_, until);
 }
 
-void Streams::give(Connect& c) { free_connects_[idle_connects_++] = &c; }
+void Streams::on_timer(Timer& timer, Time now) {
+  (void)timer;
+  Stream* s = lingers_.front();
+  for (; s != nullptr && s->until_ <= now; s = lingers_.front()) {
+    s->node_.leave();
+    s->lingered();
+  }
+  if (s != nullptr) reactor_.timers().start(timer_, s->until_);
+}
+
+void Streams::bury(Stream& s) {
+  s.node_.leave();
+  if (dead_.empty()) reactor_.bury(*this);
+  dead_.push_back(&s);
+}
+
+void Streams::on_buried() {
+  while (Stream* s = dead_.front()) {
+    s->node_.leave();
+    s->state_ = Stream::State::free;
+    free_.push_front(s);
+  }
+}
 
 // ---- one stream
 
-Stream::Stream(Streams& table) : table_(table), timer_(*this) {}
+Stream::Stream(Streams& table) : table_(table) {}
 
-void Stream::start_client(Session& session, const Address& client, const Address& local, StreamOwner* owner) {
+void Stream::begin(Session& session, const Address& peer) {
   SMX_CHECK(state_ == State::free);
   state_ = State::open;
   session_ = &session;
-  peer_ = client;
-  local_ = local;
+  owner_ = nullptr;
+  peer_ = peer;
+  port_ = kNone;
+  end_seen_ = write_broken_ = urgent_ = fresh_ = false;
+}
+
+void Stream::start_client(Session& session, const Address& client, const Address& local, StreamOwner* owner) {
+  begin(session, client);
   owner_ = owner;
-  port_ = 0;
-  bind_ = kNone;
-  end_seen_ = end_due_ = write_broken_ = urgent_ = false;
+  if (owner != nullptr) port_ = 0;
   fresh_ = true;
   set_nodelay(fd_.get());
   id_ = session.open(*this);
@@ -95,25 +122,28 @@ void Stream::start_client(Session& session, const Address& client, const Address
 
 void Stream::start_data_client(Session& session, const Address& client, const Address& local, uint16_t bind) {
   start_client(session, client, local, nullptr);
-  bind_ = bind;
+  port_ = bind;
+}
+
+Dial& Stream::start_dial(Session& session, ChannelId id, const OpenInfo& info) {
+  begin(session, Address{});
+  state_ = State::connecting;
+  id_ = id;
+  session.bind(id, *this);
+  Dial& d = table_.take_dial();
+  d.stream_ = this;
+  d.client_ = info.client;
+  d.accepted_ = info.local;
+  d.rule_ = nullptr;
+  d.host_ = {};
+  d.end_due_ = false;
+  dial_ = &d;
+  return d;
 }
 
 void Stream::start_data_server(Session& session, ChannelId id, const Address& to, const Address& source, Duration limit, const OpenInfo& info) {
-  SMX_CHECK(state_ == State::free);
-  state_ = State::connecting;
-  session_ = &session;
-  id_ = id;
-  owner_ = nullptr;
-  peer_ = info.client;
-  local_ = info.local;
-  bind_ = kNone;
-  rule_ = nullptr;
-  host_ = {};
-  port_ = to.port;
-  end_seen_ = end_due_ = write_broken_ = urgent_ = fresh_ = false;
-  session.bind(id, *this);
-  connect_ = table_.take_connect();
-  connect_->start_at(to, source, limit, *this);
+  Dial& d = start_dial(session, id, info);
+  d.connect_.start_at(to, source, limit, d);
 }
 
 // A client that speaks FTP may name a port of its own, to which the peer may then ask us to connect.
@@ -135,33 +165,16 @@ void Stream::channel_over() {
 }
 
 void Stream::start_server(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
-  SMX_CHECK(state_ == State::free);
-  state_ = State::connecting;
-  session_ = &session;
-  id_ = id;
-  owner_ = nullptr;
-  peer_ = info.client;  // until the server is connected
-  local_ = info.local;
-  bind_ = kNone;
-  rule_ = target.rule;
-  host_ = target.host;
-  port_ = target.port;
-  end_seen_ = end_due_ = write_broken_ = urgent_ = fresh_ = false;
-  session.bind(id, *this);
-  connect_ = table_.take_connect();
-  connect_->start(target.host, target.port, target.source, target.connect_limit, *this);
+  Dial& d = start_dial(session, id, info);
+  d.rule_ = target.rule;
+  d.host_ = target.host;
+  d.port_ = target.port;
+  d.connect_.start(target.host, target.port, target.source, target.connect_limit, d);
 }
 
 void Stream::take_over(Session& session, ChannelId id, const Address& server, bool client_ended) {
-  SMX_CHECK(state_ == State::free);
-  state_ = State::open;
-  session_ = &session;
+  begin(session, server);
   id_ = id;
-  owner_ = nullptr;
-  peer_ = server;
-  local_ = Address{};
-  bind_ = kNone;
-  end_seen_ = end_due_ = write_broken_ = urgent_ = fresh_ = false;
   session.rebind(id, *this);
   if (client_ended) end();
   update();
@@ -174,18 +187,35 @@ bool open_tcp(Streams& streams, Session& session, ChannelId id, const RelayTarge
   return true;
 }
 
-void Stream::on_connected(Fd fd, const Address& to, Time now) {
+void Dial::on_connected(Fd fd, const Address& to, Time now) {
   (void)now;
-  table_.give(*connect_);
-  connect_ = nullptr;
+  stream_->connected(static_cast<Fd&&>(fd), to);
+}
+
+void Dial::on_connect_failed(const ConnectFailure& why, Time now) {
+  (void)now;
+  stream_->connect_failed(why);
+}
+
+bool Dial::address_allowed(const Address& to) {
+  OpenInfo info;
+  info.client = client_;
+  info.local = accepted_;
+  Router* router = stream_->table_.router_;
+  return rule_ == nullptr || router == nullptr || router->address_allowed(rule_, info, stream_->session_->mux().dialect(), to);
+}
+
+void Stream::connected(Fd fd, const Address& to) {
+  const bool ended = dial_->end_due_;
+  table_.give(*dial_);
+  owner_ = nullptr;
+  state_ = State::open;
   if (table_.reactor().watch(fd.get(), *this) != 0) {
     session_->refuse(id_, CloseCode::limit);
     return die();
   }
   fd_ = static_cast<Fd&&>(fd);
   peer_ = to;
-  local_ = Address{};
-  state_ = State::open;
   set_nodelay(fd_.get());
   set_oob_inline(fd_.get());
   set_keepalive(fd_.get());
@@ -194,40 +224,31 @@ void Stream::on_connected(Fd fd, const Address& to, Time now) {
   // What has come meanwhile goes to the server now.
   (void)session_->writable(id_);
   if (state_ != State::open) return;
-  if (end_due_) {
-    end_due_ = false;
-    end();
-  }
+  if (ended) end();
   update();
 }
 
-bool Stream::address_allowed(const Address& to) {
-  OpenInfo info;
-  info.client = peer_;
-  info.local = local_;
-  return rule_ == nullptr || table_.router_ == nullptr || table_.router_->address_allowed(rule_, info, session_->mux().dialect(), to);
-}
-
-void Stream::on_connect_failed(const ConnectFailure& why, Time now) {
-  (void)now;
-  table_.give(*connect_);
-  connect_ = nullptr;
+void Stream::connect_failed(const ConnectFailure& why) {
+  const Dial& d = *dial_;
   Text<300> server;
-  if (host_.empty()) {
+  if (d.host_.empty()) {
     append_address(server, why.tried);
   } else {
-    server.add_printable(host_).add(':').add_u(port_);
+    server.add_printable(d.host_).add(':').add_u(d.port_);
   }
   if (why.kind == ConnectFailure::Kind::forbidden) {
     LogLine(LogLevel::warning, "channel-refused")
         .kv("session", session_->number())
-        .kv("client", peer_)
-        .kv("at", local_)
+        .kv("client", d.client_)
+        .kv("at", d.accepted_)
         .kv("server", server.text())
         .kv("reason", text(why));
   } else {
     LogLine(LogLevel::warning, "server-failed").kv("session", session_->number()).kv("server", server.text()).kv("reason", text(why));
   }
+  table_.give(*dial_);
+  owner_ = nullptr;
+  state_ = State::open;
   session_->refuse(id_, close_code_of(why));
   die();
 }
@@ -274,7 +295,7 @@ Pulled Stream::pull(const MutBytes* piece, int pieces) {
   } else if (r.error != 0 || (!r.again && r.size == 0)) {
     end_seen_ = true;
     p.state = Pulled::State::end;
-    if (write_broken_) table_.reactor().timers().start(timer_, table_.reactor().now() + kLinger);
+    if (write_broken_) linger(table_.reactor().now());
   } else if (r.size == asked && !p.urgent) {
     p.state = Pulled::State::more;
   }
@@ -314,7 +335,7 @@ Taken Stream::wrote(const IoResult& r, size_t whole) {
   if (r.error != 0) {
     LogLine(LogLevel::debug, "stream-error").kv("session", session_->number()).kv("peer", peer_).error(r.error);
     write_broken_ = true;
-    if (end_seen_) table_.reactor().timers().start(timer_, table_.reactor().now() + kLinger);
+    if (end_seen_) linger(table_.reactor().now());
   }
   if (write_broken_) t.size = whole;
   return t;
@@ -322,7 +343,7 @@ Taken Stream::wrote(const IoResult& r, size_t whole) {
 
 void Stream::end() {
   if (state_ == State::connecting) {
-    end_due_ = true;
+    dial_->end_due_ = true;
     return;
   }
   shutdown_write(fd_.get());
@@ -336,12 +357,12 @@ void Stream::done() {
   session_ = nullptr;
   if (end_seen_) return die();
   state_ = State::lingering;
-  table_.reactor().timers().start(timer_, table_.reactor().now() + kLinger);
+  linger(table_.reactor().now());
   update();
 }
 
 void Stream::drain_and_drop(Time now) {
-  table_.reactor().timers().start(timer_, now + kLinger);  // as long as it says something
+  linger(now);  // as long as it says something
   uint8_t waste[4096];
   for (size_t n = 0; n < kDropATurn; n += sizeof waste) {
     const IoResult r = read_fd(fd_.get(), waste, sizeof waste);
@@ -350,9 +371,10 @@ void Stream::drain_and_drop(Time now) {
   }
 }
 
-void Stream::on_timer(Timer& timer, Time now) {
-  (void)timer;
-  (void)now;
+void Stream::linger(Time now) { table_.linger(*this, now + kLinger); }
+
+// kLinger later.
+void Stream::lingered() {
   if (state_ == State::open) {
     session_->abort(id_, CloseCode::reset);
     set_reset_on_close(fd_.get());
@@ -366,22 +388,22 @@ void Stream::abort(CloseCode code) {
       .kv("peer", peer_)
       .kv("reason", name(code));
   session_ = nullptr;
-  if (connect_ != nullptr) {
-    connect_->cancel();
-    table_.give(*connect_);
-    connect_ = nullptr;
+  if (state_ == State::connecting) {
+    dial_->connect_.cancel();
+    table_.give(*dial_);
+    owner_ = nullptr;
   }
   if (fd_.valid()) set_reset_on_close(fd_.get());
   if (owner_ != nullptr && code != CloseCode::reset) {
-    LogLine(LogLevel::info, "client-refused").kv("client", peer_).kv("at", local_).kv("reason", name(code));
+    LogLine(LogLevel::info, "client-refused").kv("client", peer_).kv("at", local_address(fd_.get())).kv("reason", name(code));
   }
   die();
 }
 
 void Stream::describe(OpenInfo* info) {
   info->client = peer_;
-  info->local = local_.family != 0 ? local_ : local_address(fd_.get());
-  info->bind = bind_;
+  info->local = local_address(fd_.get());
+  info->bind = owner_ == nullptr ? port_ : kNone;
 }
 
 // Unregisters and closes at once; the memory returns at the end of the turn, since callers up the stack may be its own.
@@ -389,18 +411,12 @@ void Stream::die() {
   if (state_ == State::dead) return;
   channel_over();
   state_ = State::dead;
-  table_.reactor().timers().stop(timer_);
   if (fd_.valid()) table_.reactor().unwatch(fd_.get());
   fd_.reset();
   if (owner_ != nullptr) owner_->on_stream_ended(peer_);
   owner_ = nullptr;
   session_ = nullptr;
-  table_.reactor().bury(*this);
-}
-
-void Stream::on_buried() {
-  state_ = State::free;
-  table_.give(*this);
+  table_.bury(*this);
 }
 
 }  // namespace smx
