@@ -112,6 +112,7 @@ RELAY_SRCS = \
 	relay/socks.cc \
 	relay/socks_udp.cc \
 	relay/stream.cc \
+	relay/streams.cc \
 	relay/telnet.cc \
 	relay/udp_exit.cc \
 	relay/udp_listener.cc

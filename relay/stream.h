@@ -12,7 +12,7 @@
 #define SOCKMUX_RELAY_STREAM_H
 
 #include "core/base/arena.h"
-#include "core/base/list.h"
+#include "core/base/near_list.h"
 #include "core/io/connect.h"
 #include "core/io/reactor.h"
 #include "core/session/session.h"
@@ -120,7 +120,7 @@ class Stream final : public Endpoint, private FdHandler {
 
   Streams& table_;
   Session* session_ = nullptr;
-  ListNode node_;                  // in one list of the table: free, lingers, dead; or in none
+  NearNode node_;                  // in one list of the table: free, lingers, dead; or in none
   Time until_;                     // while it lingers
   ChannelId id_;
   union {
@@ -156,13 +156,13 @@ class Streams final : private TimerHandler, private Mortal {
   // For relays that talk: proxy.h.
   void set_proxies(Proxies& proxies) { proxies_ = &proxies; }
   Proxies* proxies() { return proxies_; }
-  bool full() const { return free_.empty() && fresh_ == count_; }
+  bool full() const { return fresh_ == count_ && free_.empty(); }
   Reactor& reactor() { return reactor_; }
 
  private:
   friend class Stream;
   friend class Dial;
-  using StreamList = List<Stream, &Stream::node_>;
+  using StreamList = NearList<Stream, &Stream::node_>;
   void on_timer(Timer& timer, Time now) override;
   void on_buried() override;
   Dial& take_dial();

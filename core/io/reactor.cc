@@ -22,13 +22,13 @@ constexpr Duration kAwake = micros(80);
 
 uint64_t Reactor::arena_bytes(uint32_t max_fds, uint32_t max_timers) {
   // 32: the poll backend's three arrays.
-  return uint64_t{max_fds} * (sizeof(Entry) + sizeof(int) + 32) + uint64_t{max_timers} * sizeof(Timer*) + 4096;
+  return uint64_t{max_fds} * (sizeof(Entry) + sizeof(int) + 32) + uint64_t{max_timers} * sizeof(BareTimer*) + 4096;
 }
 
 int Reactor::init(Arena& arena, uint32_t max_fds, uint32_t max_timers) {
   table_ = arena.raw<Entry>(max_fds);
   dirty_ = arena.raw<int>(max_fds);
-  Timer** timers = arena.raw<Timer*>(max_timers);
+  BareTimer** timers = arena.raw<BareTimer*>(max_timers);
   if (timers == nullptr || dirty_ == nullptr || table_ == nullptr) return ENOMEM;
   max_fds_ = max_fds;
   timers_.set_memory(timers, max_timers);

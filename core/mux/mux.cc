@@ -33,7 +33,7 @@ uint64_t Mux::arena_bytes(const MuxConfig& c) {
   const uint64_t slots = (c.opens < 255u ? 255u : c.opens) + uint64_t{c.accepts} + kOrphans;
   const uint64_t blocks = c.memory_bytes / kBlock;
   const uint64_t map = c.accepts < 256u ? 256u : c.accepts;
-  return slots * (sizeof(Channel) + sizeof(Timer*)) + map * sizeof(uint16_t) + blocks * (kBlock + sizeof(uint32_t)) +
+  return slots * (sizeof(Channel) + sizeof(BareTimer*)) + map * sizeof(uint16_t) + blocks * (kBlock + sizeof(uint32_t)) +
          largest_tx_ring(c) + c.rx_ring + kMaxPayload + 2 * kMaxDatagram + (c.lines ? sizeof(LineLink) : 0) + 1024;
 }
 
@@ -47,8 +47,10 @@ bool Mux::init(const MuxConfig& config, Arena& arena) {
   theirs_slots_ = config.accepts + kOrphans;
   fresh_theirs_ = opens_;
   const uint32_t blocks = static_cast<uint32_t>(config.memory_bytes / kBlock);
+  constexpr size_t kLists = 4 + Scheduler::kLists;
+  ends_ = arena.raw<NearNode>(kLists);
   slots_ = arena.raw<Channel>(opens_ + theirs_slots_);
-  timers_memory_ = arena.raw<Timer*>(opens_ + theirs_slots_);
+  timers_memory_ = arena.raw<BareTimer*>(opens_ + theirs_slots_);
   theirs_ = arena.raw<uint16_t>(config.accepts < 256u ? 256u : config.accepts);
   uint8_t* data = arena.raw<uint8_t>(size_t{blocks} * kBlock);
   uint32_t* next = arena.raw<uint32_t>(blocks);
@@ -58,7 +60,7 @@ bool Mux::init(const MuxConfig& config, Arena& arena) {
   tx_datagram_ = arena.raw<uint8_t>(kMaxDatagram);
   rx_datagram_ = arena.raw<uint8_t>(kMaxDatagram);
   if (rx_datagram_ == nullptr || tx_datagram_ == nullptr || scratch_ == nullptr || rx == nullptr || tx == nullptr || next == nullptr || data == nullptr || theirs_ == nullptr ||
-      timers_memory_ == nullptr || slots_ == nullptr)
+      timers_memory_ == nullptr || slots_ == nullptr || ends_ == nullptr)
     return false;
   if (config.lines) {
     line_ = arena.create<LineLink>();
@@ -66,6 +68,11 @@ bool Mux::init(const MuxConfig& config, Arena& arena) {
   }
   if (guaranteed_bytes(config) > config.memory_bytes) return false;
   timers_.set_memory(timers_memory_, opens_ + theirs_slots_);
+  free_mine_.set_end(ends_[0]);
+  free_theirs_.set_end(ends_[1]);
+  due_.set_end(ends_[2]);
+  orphans_.set_end(ends_[3]);
+  scheduler_.set_ends(ends_ + 4);
   pool_ = BlockPool(data, next, blocks);
   tx_ = Ring(tx, config.tx_ring, largest_tx_ring(config));
   rx_ = Ring(rx, config.rx_ring);
@@ -400,7 +407,11 @@ Time Mux::deadline() const {
 }
 
 Err Mux::tick(Time now) {
-  timers_.run(now, kTimersATurn);
+  for (int i = 0; i < kTimersATurn; ++i) {
+    BareTimer* due = timers_.pop(now);
+    if (due == nullptr) break;
+    on_timer(static_cast<Channel&>(*due), now);
+  }
   // Not between ask and answer: the two must mean the same session.
   if (hold_deadline_ <= now && (state_ == State::down || state_ == State::hello)) {
     events_.on_session_over();
@@ -428,8 +439,7 @@ Err Mux::tick(Time now) {
   return Err::none;
 }
 
-void Mux::on_timer(Timer& timer, Time now) {
-  Channel& c = static_cast<Channel&>(timer);
+void Mux::on_timer(Channel& c, Time now) {
   if (dialect_ == Dialect::v03) {
     timer_v03(c);
   } else {

@@ -211,7 +211,7 @@ struct Pace {
 Pace pace_of(uint32_t rate);
 Pace pace_of_lossy(uint32_t rate);
 
-class Mux final : private TimerHandler {
+class Mux final {
  public:
   enum class State : uint8_t { down, hello, hellook, ask, wait, up, closing };
   static constexpr int kTxPieces = 5;   // tx_pending() fills at most so many
@@ -361,7 +361,7 @@ class Mux final : private TimerHandler {
   void release(Channel& c);
   void set_due(Channel& c, uint8_t bits);
   void clear_due(Channel& c, unsigned bits);
-  void on_timer(Timer& timer, Time now) override;
+  void on_timer(Channel& c, Time now);
   Err parse(Time now);
   void flush(Run& run, Time now);
   void keep(Channel& c, const Bytes* piece, int pieces, size_t skip);
@@ -477,11 +477,12 @@ class Mux final : private TimerHandler {
   // tables
   Channel* slots_ = nullptr;      // [0, opens_): ours; [opens_, slots()): opened by the peer. 0.3: all in [2, 255)
   uint16_t* theirs_ = nullptr;    // peer's number -> slot - opens_ + 1, or 0. 0.3: peer's id -> slot + 1
-  Timer** timers_memory_ = nullptr;
+  BareTimer** timers_memory_ = nullptr;
   TimerHeap timers_;
-  List<Channel, &Channel::sched> free_mine_, free_theirs_;
-  List<Channel, &Channel::due_node> due_;
-  List<Channel, &Channel::due_node> orphans_;  // the oldest first
+  NearNode* ends_ = nullptr;      // of the lists, near the slots
+  NearList<Channel, &Channel::sched> free_mine_, free_theirs_;
+  NearList<Channel, &Channel::due_node> due_;
+  NearList<Channel, &Channel::due_node> orphans_;  // the oldest first
   Scheduler scheduler_;
   BlockPool pool_;
   // UDP, SockMux 1: the rest of a datagram whose first pieces are in the tx ring, and the first pieces of one that comes

@@ -195,7 +195,7 @@ TEST_CASE("bad peers: packets that a channel or a link must not get, credit, ACK
       {"REFUND of more than is out", connect(1) + numbered(kRefund, 1, kNone, be32(1u << 20)), credit},
       {"ACK of what was never sent", unnumbered(kAck, be64(1u << 30)), "acknowledges what was never sent"},
       {"ACK of everything", unnumbered(kAck, std::string(8, '\xff')), "acknowledges what was never sent"},
-      {"REPEAT, on a link that loses nothing", unnumbered(kRepeat, be64(0)), "unknown packet type"},
+      {"REPEAT, on a link that loses nothing", unnumbered(kRepeat, be64(0) + be64(1)), "unknown packet type"},
       {"HELLOOK", packet(3, kHellook, kNone, kNone, std::string("x") + '\0'), state},
   };
   for (const Bad& b : bads) attack(v, b);
