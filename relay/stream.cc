@@ -43,7 +43,6 @@ void Stream::start_client(Session& session, const Address& client, const Address
   owner_ = owner;
   if (owner != nullptr) port_ = 0;
   fresh_ = true;
-  set_nodelay(fd_.get());
   id_ = session.open(*this);
   update();
   LogLine(LogLevel::debug, "channel-open").kv("session", session.number()).kv("client", client).kv("at", local);

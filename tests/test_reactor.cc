@@ -1,5 +1,7 @@
 // The event loop, on the poller that was built, with real pipes and socket pairs and no sleeps.
 #include <doctest/doctest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -55,6 +57,7 @@ struct TcpPair {
     const Fd listener = listen_tcp(at, 1, &error);
     REQUIRE(error == 0);
     set_oob_inline(listener.get());  // which who is accepted inherits
+    set_nodelay(listener.get());
     b = connect_tcp(local_address(listener.get()), Address{}, &error);
     REQUIRE(error == 0);
     pollfd wait{listener.get(), POLLIN, 0};
@@ -62,6 +65,13 @@ struct TcpPair {
     Address peer;
     a = accept_tcp(listener.get(), &peer, &error);
     REQUIRE(a.valid());
+    const int levels[] = {SOL_SOCKET, IPPROTO_TCP}, options[] = {SO_OOBINLINE, TCP_NODELAY};
+    for (int i = 0; i < 2; ++i) {
+      int on = 0;
+      socklen_t size = sizeof on;
+      REQUIRE(getsockopt(a.get(), levels[i], options[i], &on, &size) == 0);
+      CHECK(on != 0);
+    }
   }
   Fd a, b;
 };
