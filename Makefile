@@ -112,6 +112,7 @@ RELAY_SRCS = \
 	relay/socks.cc \
 	relay/socks_udp.cc \
 	relay/stream.cc \
+	relay/streams.cc \
 	relay/telnet.cc \
 	relay/udp_exit.cc \
 	relay/udp_listener.cc
@@ -152,6 +153,7 @@ TEST_SRCS = \
 	tests/sim/peer03.cc \
 	tests/sim/sim.cc \
 	tests/sim/sim_far.cc \
+	tests/sim/sim_idle.cc \
 	tests/sim/sim_links.cc \
 	tests/sim/sim_peer03.cc \
 	tests/sim/sim_world.cc \
@@ -178,18 +180,21 @@ TEST_SRCS = \
 	tests/test_mux_trial.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
+	tests/test_packet_table.cc \
 	tests/test_proxy_http.cc \
 	tests/test_proxy_socks.cc \
 	tests/test_proxy_telnet.cc \
 	tests/test_reactor.cc \
 	tests/test_scheduler.cc \
 	tests/test_tty.cc \
+	tests/test_urgent.cc \
 	tests/test_window.cc \
 	tests/test_words.cc
 
 VECTOR_SRCS = tests/option_vectors.cc
 
 E2E_SRCS = \
+	tests/e2e/bad_peers.cc \
 	tests/e2e/daemon.cc \
 	tests/e2e/datagrams.cc \
 	tests/e2e/dialect03.cc \
@@ -206,6 +211,7 @@ E2E_SRCS = \
 	tests/e2e/line.cc \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \
+	tests/e2e/many.cc \
 	tests/e2e/pipes.cc \
 	tests/e2e/program.cc \
 	tests/e2e/programs.cc \
@@ -221,7 +227,8 @@ E2E_SRCS = \
 	tests/e2e/traffic.cc \
 	tests/e2e/tty.cc \
 	tests/e2e/udp.cc \
-	tests/e2e/udp_limits.cc
+	tests/e2e/udp_limits.cc \
+	tests/e2e/urgent.cc
 
 MAN5 = man/sockmux.conf.5
 MAN7 = man/sockmux.7

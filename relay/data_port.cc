@@ -67,7 +67,9 @@ bool DataPorts::open(Session& session, ChannelId id, const OpenInfo& info, Time 
   p->id_ = id;
   p->control_ = client;
   p->client_ = who.client;
-  set_keepalive(p->fd_.get());
+  set_keepalive(p->fd_.get());  // its clients inherit all three
+  set_oob_inline(p->fd_.get());
+  set_nodelay(p->fd_.get());
   reactor_.want(p->fd_.get(), kRead);
   reactor_.timers().start(p->timer_, now + kUnused);
   session.bind(id, *p);

@@ -23,7 +23,9 @@ int Listener::start(Fd listening) {
   const Address zero;
   wildcard_ = true;
   for (int i = 0; i < 16; ++i) wildcard_ = wildcard_ && local_.ip[i] == zero.ip[i];
-  set_keepalive(fd_.get());  // its clients inherit it
+  set_keepalive(fd_.get());  // its clients inherit all three
+  set_oob_inline(fd_.get());
+  set_nodelay(fd_.get());
   reactor_.want(fd_.get(), kRead);
   return 0;
 }

@@ -1,4 +1,4 @@
-// Read next: stream.h.
+// One stream. Read next: stream.h, streams.cc.
 #include "relay/stream.h"
 
 #include <errno.h>
@@ -26,93 +26,52 @@ CloseCode close_code_of(const ConnectFailure& why) {
   return kCode[static_cast<int>(why.kind)];
 }
 
-// ---- the table
+Stream::Stream(Streams& table) : table_(table) {}
 
-uint64_t Streams::arena_bytes(uint32_t count) {
-  return count * (sizeof(Stream) + sizeof(Connect) + sizeof(Connect*)) + 192;
-}
-
-bool Streams::init(uint32_t count, Arena& arena) {
-  streams_ = arena.raw<Stream>(count);
-  connects_ = arena.raw<Connect>(count);
-  free_connects_ = arena.raw<Connect*>(count);
-  count_ = count;
-  return streams_ != nullptr && connects_ != nullptr && free_connects_ != nullptr;
-}
-
-Stream* Streams::make(Fd fd) {
-  Stream* s = free_;
-  if (s != nullptr) {
-    free_ = s->next_free_;
-  } else if (fresh_ < count_) {
-    s = new (&streams_[fresh_++]) Stream(*this);
-  } else {
-    return nullptr;
-  }
-  if (fd.valid() && reactor_.watch(fd.get(), *s) != 0) {
-    give(*s);
-    return nullptr;
-  }
-  s->fd_ = static_cast<Fd&&>(fd);
-  return s;
-}
-
-void Streams::give(Stream& s) {
-  s.next_free_ = free_;
-  free_ = &s;
-}
-
-Connect* Streams::take_connect() {
-  if (idle_connects_ > 0) return free_connects_[--idle_connects_];
-  SMX_CHECK(fresh_connects_ < count_);  // there are as many as streams
-  Connect* c = new (&connects_[fresh_connects_++]) Connect(reactor_, resolver_);
-  c->leave_fds(kExitSpareFds);
-  return c;
-}
-
-void Streams::give(Connect& c) { free_connects_[idle_connects_++] = &c; }
-
-// ---- one stream
-
-Stream::Stream(Streams& table) : table_(table), timer_(*this) {}
-
-void Stream::start_client(Session& session, const Address& client, const Address& local, StreamOwner* owner) {
+void Stream::begin(Session& session, const Address& peer) {
   SMX_CHECK(state_ == State::free);
   state_ = State::open;
   session_ = &session;
-  peer_ = client;
-  local_ = local;
+  owner_ = nullptr;
+  peer_ = peer;
+  port_ = kNone;
+  end_seen_ = write_broken_ = urgent_ = fresh_ = false;
+}
+
+void Stream::start_client(Session& session, const Address& client, const Address& local, StreamOwner* owner) {
+  begin(session, client);
   owner_ = owner;
-  port_ = 0;
-  bind_ = kNone;
-  end_seen_ = end_due_ = write_broken_ = false;
-  set_nodelay(fd_.get());
-  set_oob_inline(fd_.get());
+  if (owner != nullptr) port_ = 0;
+  fresh_ = true;
   id_ = session.open(*this);
+  update();
   LogLine(LogLevel::debug, "channel-open").kv("session", session.number()).kv("client", client).kv("at", local);
 }
 
 void Stream::start_data_client(Session& session, const Address& client, const Address& local, uint16_t bind) {
   start_client(session, client, local, nullptr);
-  bind_ = bind;
+  port_ = bind;
+}
+
+Dial& Stream::start_dial(Session& session, ChannelId id, const OpenInfo& info) {
+  begin(session, Address{});
+  state_ = State::connecting;
+  id_ = id;
+  session.bind(id, *this);
+  Dial& d = table_.take_dial();
+  d.stream_ = this;
+  d.client_ = info.client;
+  d.accepted_ = info.local;
+  d.rule_ = nullptr;
+  d.host_ = {};
+  d.end_due_ = false;
+  dial_ = &d;
+  return d;
 }
 
 void Stream::start_data_server(Session& session, ChannelId id, const Address& to, const Address& source, Duration limit, const OpenInfo& info) {
-  SMX_CHECK(state_ == State::free);
-  state_ = State::connecting;
-  session_ = &session;
-  id_ = id;
-  owner_ = nullptr;
-  peer_ = info.client;
-  local_ = info.local;
-  bind_ = kNone;
-  rule_ = nullptr;
-  host_ = {};
-  port_ = to.port;
-  end_seen_ = end_due_ = write_broken_ = false;
-  session.bind(id, *this);
-  connect_ = table_.take_connect();
-  connect_->start_at(to, source, limit, *this);
+  Dial& d = start_dial(session, id, info);
+  d.connect_.start_at(to, source, limit, d);
 }
 
 // A client that speaks FTP may name a port of its own, to which the peer may then ask us to connect.
@@ -134,33 +93,16 @@ void Stream::channel_over() {
 }
 
 void Stream::start_server(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
-  SMX_CHECK(state_ == State::free);
-  state_ = State::connecting;
-  session_ = &session;
-  id_ = id;
-  owner_ = nullptr;
-  peer_ = info.client;  // until the server is connected
-  local_ = info.local;
-  bind_ = kNone;
-  rule_ = target.rule;
-  host_ = target.host;
-  port_ = target.port;
-  end_seen_ = end_due_ = write_broken_ = false;
-  session.bind(id, *this);
-  connect_ = table_.take_connect();
-  connect_->start(target.host, target.port, target.source, target.connect_limit, *this);
+  Dial& d = start_dial(session, id, info);
+  d.rule_ = target.rule;
+  d.host_ = target.host;
+  d.port_ = target.port;
+  d.connect_.start(target.host, target.port, target.source, target.connect_limit, d);
 }
 
 void Stream::take_over(Session& session, ChannelId id, const Address& server, bool client_ended) {
-  SMX_CHECK(state_ == State::free);
-  state_ = State::open;
-  session_ = &session;
+  begin(session, server);
   id_ = id;
-  owner_ = nullptr;
-  peer_ = server;
-  local_ = Address{};
-  bind_ = kNone;
-  end_seen_ = end_due_ = write_broken_ = false;
   session.rebind(id, *this);
   if (client_ended) end();
   update();
@@ -173,18 +115,35 @@ bool open_tcp(Streams& streams, Session& session, ChannelId id, const RelayTarge
   return true;
 }
 
-void Stream::on_connected(Fd fd, const Address& to, Time now) {
+void Dial::on_connected(Fd fd, const Address& to, Time now) {
   (void)now;
-  table_.give(*connect_);
-  connect_ = nullptr;
+  stream_->connected(static_cast<Fd&&>(fd), to);
+}
+
+void Dial::on_connect_failed(const ConnectFailure& why, Time now) {
+  (void)now;
+  stream_->connect_failed(why);
+}
+
+bool Dial::address_allowed(const Address& to) {
+  OpenInfo info;
+  info.client = client_;
+  info.local = accepted_;
+  Router* router = stream_->table_.router_;
+  return rule_ == nullptr || router == nullptr || router->address_allowed(rule_, info, stream_->session_->mux().dialect(), to);
+}
+
+void Stream::connected(Fd fd, const Address& to) {
+  const bool ended = dial_->end_due_;
+  table_.give(*dial_);
+  owner_ = nullptr;
+  state_ = State::open;
   if (table_.reactor().watch(fd.get(), *this) != 0) {
     session_->refuse(id_, CloseCode::limit);
     return die();
   }
   fd_ = static_cast<Fd&&>(fd);
   peer_ = to;
-  local_ = Address{};
-  state_ = State::open;
   set_nodelay(fd_.get());
   set_oob_inline(fd_.get());
   set_keepalive(fd_.get());
@@ -193,40 +152,31 @@ void Stream::on_connected(Fd fd, const Address& to, Time now) {
   // What has come meanwhile goes to the server now.
   (void)session_->writable(id_);
   if (state_ != State::open) return;
-  if (end_due_) {
-    end_due_ = false;
-    end();
-  }
+  if (ended) end();
   update();
 }
 
-bool Stream::address_allowed(const Address& to) {
-  OpenInfo info;
-  info.client = peer_;
-  info.local = local_;
-  return rule_ == nullptr || table_.router_ == nullptr || table_.router_->address_allowed(rule_, info, session_->mux().dialect(), to);
-}
-
-void Stream::on_connect_failed(const ConnectFailure& why, Time now) {
-  (void)now;
-  table_.give(*connect_);
-  connect_ = nullptr;
+void Stream::connect_failed(const ConnectFailure& why) {
+  const Dial& d = *dial_;
   Text<300> server;
-  if (host_.empty()) {
+  if (d.host_.empty()) {
     append_address(server, why.tried);
   } else {
-    server.add_printable(host_).add(':').add_u(port_);
+    server.add_printable(d.host_).add(':').add_u(d.port_);
   }
   if (why.kind == ConnectFailure::Kind::forbidden) {
     LogLine(LogLevel::warning, "channel-refused")
         .kv("session", session_->number())
-        .kv("client", peer_)
-        .kv("at", local_)
+        .kv("client", d.client_)
+        .kv("at", d.accepted_)
         .kv("server", server.text())
         .kv("reason", text(why));
   } else {
     LogLine(LogLevel::warning, "server-failed").kv("session", session_->number()).kv("server", server.text()).kv("reason", text(why));
   }
+  table_.give(*dial_);
+  owner_ = nullptr;
+  state_ = State::open;
   session_->refuse(id_, close_code_of(why));
   die();
 }
@@ -238,6 +188,8 @@ void Stream::update() {
   if (state_ == State::open) {
     if (session_->wants_read(id_)) events |= kRead;
     if (session_->wants_write(id_)) events |= kWrite;
+    // Reads may go on without asking the poller in between, so an urgent byte is waited for always, until it is known.
+    if (!end_seen_ && ((events & kRead) != 0 || !urgent_)) events |= kUrgent;
   } else if (state_ == State::lingering) {
     events = kRead;
   }
@@ -248,6 +200,7 @@ void Stream::on_ready(int fd, uint8_t ready, Time now) {
   (void)fd;
   if (state_ == State::lingering) return drain_and_drop(now);
   if (state_ != State::open) return;
+  if ((ready & (kRead | kUrgent)) != 0) urgent_ = (ready & kUrgent) != 0;
   // Whoever ended the channel meanwhile, push() or done(), has set the state.
   if ((ready & kWrite) != 0) (void)session_->writable(id_);
   if (state_ != State::open) return;
@@ -259,8 +212,8 @@ void Stream::on_ready(int fd, uint8_t ready, Time now) {
 Pulled Stream::pull(const MutBytes* piece, int pieces) {
   size_t asked = 0;
   for (int i = 0; i < pieces; ++i) asked += piece[i].size;
-  const IoResult r = readv_fd(fd_.get(), piece, pieces);
   Pulled p;
+  const IoResult r = urgent_ || fresh_ ? read_urgent(piece, pieces, &p.urgent) : readv_fd(fd_.get(), piece, pieces);
   p.size = r.size;
   if (owner_ != nullptr && r.size <= piece[0].size) listen_in(as_text({piece[0].data, r.size}));
   if (r.error != 0 && !write_broken_) {
@@ -270,35 +223,55 @@ Pulled Stream::pull(const MutBytes* piece, int pieces) {
   } else if (r.error != 0 || (!r.again && r.size == 0)) {
     end_seen_ = true;
     p.state = Pulled::State::end;
-    if (write_broken_) table_.reactor().timers().start(timer_, table_.reactor().now() + kLinger);
-  } else if (r.size == asked) {
+    if (write_broken_) linger(table_.reactor().now());
+  } else if (r.size == asked && !p.urgent) {
     p.state = Pulled::State::more;
   }
   return p;
+}
+
+// A read ends in front of the urgent byte, so one that begins there takes that byte alone; what follows is asked of the
+// poller, which tells of the next one. The first read of a client is made before the poller was asked at all.
+IoResult Stream::read_urgent(const MutBytes* piece, int pieces, bool* urgent) {
+  const bool first = fresh_;
+  fresh_ = false;
+  if (!at_urgent(fd_.get())) return readv_fd(fd_.get(), piece, pieces);
+  IoResult r;
+  r.again = true;
+  // 0.3: this read is for CONNECT, whose data can't be urgent.
+  if (first && session_->mux().dialect() == Dialect::v03) return r;
+  r = read_fd(fd_.get(), piece[0].data, 1);
+  *urgent = r.size == 1;
+  if (*urgent) urgent_ = false;
+  return r;
 }
 
 // A socket that takes nothing more was closed by its owner, or reset. What that one had sent before may still wait to be
 // read: writes are dropped from now on, reading goes on to the end, and kLinger later the channel is reset, if its peer
 // has not ended it.
 Taken Stream::push(const Bytes* piece, int pieces) {
+  size_t whole = 0;
+  for (int i = 0; i < pieces; ++i) whole += piece[i].size;
+  return wrote(write_broken_ ? IoResult{} : writev_fd(fd_.get(), piece, pieces), whole);
+}
+
+Taken Stream::push_urgent(uint8_t byte) { return wrote(write_broken_ ? IoResult{} : write_urgent(fd_.get(), byte), 1); }
+
+Taken Stream::wrote(const IoResult& r, size_t whole) {
   Taken t;
-  IoResult r;
-  if (!write_broken_) r = writev_fd(fd_.get(), piece, pieces);
   t.size = r.size;
   if (r.error != 0) {
     LogLine(LogLevel::debug, "stream-error").kv("session", session_->number()).kv("peer", peer_).error(r.error);
     write_broken_ = true;
-    if (end_seen_) table_.reactor().timers().start(timer_, table_.reactor().now() + kLinger);
+    if (end_seen_) linger(table_.reactor().now());
   }
-  if (!write_broken_) return t;
-  t.size = 0;
-  for (int i = 0; i < pieces; ++i) t.size += piece[i].size;
+  if (write_broken_) t.size = whole;
   return t;
 }
 
 void Stream::end() {
   if (state_ == State::connecting) {
-    end_due_ = true;
+    dial_->end_due_ = true;
     return;
   }
   shutdown_write(fd_.get());
@@ -312,12 +285,12 @@ void Stream::done() {
   session_ = nullptr;
   if (end_seen_) return die();
   state_ = State::lingering;
-  table_.reactor().timers().start(timer_, table_.reactor().now() + kLinger);
+  linger(table_.reactor().now());
   update();
 }
 
 void Stream::drain_and_drop(Time now) {
-  table_.reactor().timers().start(timer_, now + kLinger);  // as long as it says something
+  linger(now);  // as long as it says something
   uint8_t waste[4096];
   for (size_t n = 0; n < kDropATurn; n += sizeof waste) {
     const IoResult r = read_fd(fd_.get(), waste, sizeof waste);
@@ -326,9 +299,10 @@ void Stream::drain_and_drop(Time now) {
   }
 }
 
-void Stream::on_timer(Timer& timer, Time now) {
-  (void)timer;
-  (void)now;
+void Stream::linger(Time now) { table_.linger(*this, now + kLinger); }
+
+// kLinger later.
+void Stream::lingered() {
   if (state_ == State::open) {
     session_->abort(id_, CloseCode::reset);
     set_reset_on_close(fd_.get());
@@ -342,22 +316,22 @@ void Stream::abort(CloseCode code) {
       .kv("peer", peer_)
       .kv("reason", name(code));
   session_ = nullptr;
-  if (connect_ != nullptr) {
-    connect_->cancel();
-    table_.give(*connect_);
-    connect_ = nullptr;
+  if (state_ == State::connecting) {
+    dial_->connect_.cancel();
+    table_.give(*dial_);
+    owner_ = nullptr;
   }
   if (fd_.valid()) set_reset_on_close(fd_.get());
   if (owner_ != nullptr && code != CloseCode::reset) {
-    LogLine(LogLevel::info, "client-refused").kv("client", peer_).kv("at", local_).kv("reason", name(code));
+    LogLine(LogLevel::info, "client-refused").kv("client", peer_).kv("at", local_address(fd_.get())).kv("reason", name(code));
   }
   die();
 }
 
 void Stream::describe(OpenInfo* info) {
   info->client = peer_;
-  info->local = local_.family != 0 ? local_ : local_address(fd_.get());
-  info->bind = bind_;
+  info->local = local_address(fd_.get());
+  info->bind = owner_ == nullptr ? port_ : kNone;
 }
 
 // Unregisters and closes at once; the memory returns at the end of the turn, since callers up the stack may be its own.
@@ -365,18 +339,12 @@ void Stream::die() {
   if (state_ == State::dead) return;
   channel_over();
   state_ = State::dead;
-  table_.reactor().timers().stop(timer_);
   if (fd_.valid()) table_.reactor().unwatch(fd_.get());
   fd_.reset();
   if (owner_ != nullptr) owner_->on_stream_ended(peer_);
   owner_ = nullptr;
   session_ = nullptr;
-  table_.reactor().bury(*this);
-}
-
-void Stream::on_buried() {
-  state_ = State::free;
-  table_.give(*this);
+  table_.bury(*this);
 }
 
 }  // namespace smx

@@ -12,6 +12,7 @@
 #define SOCKMUX_RELAY_STREAM_H
 
 #include "core/base/arena.h"
+#include "core/base/near_list.h"
 #include "core/io/connect.h"
 #include "core/io/reactor.h"
 #include "core/session/session.h"
@@ -45,7 +46,29 @@ class ChannelWatch {
 // The words for the peer.
 CloseCode close_code_of(const ConnectFailure& why);
 
-class Stream final : public Endpoint, private FdHandler, private TimerHandler, private Mortal, private ConnectOwner {
+// What a stream needs only while its server is being connected. Owner: Streams, which has one for each stream.
+class Dial final : private ConnectOwner {
+ public:
+  Dial(Reactor& reactor, Resolver& resolver) : connect_(reactor, resolver) {}
+
+ private:
+  friend class Stream;
+  friend class Streams;
+  void on_connected(Fd fd, const Address& to, Time now) override;
+  void on_connect_failed(const ConnectFailure& why, Time now) override;
+  bool address_allowed(const Address& to) override;
+
+  Connect connect_;
+  Stream* stream_ = nullptr;
+  Address client_, accepted_;     // who is to be served, and where it was accepted
+  const void* rule_ = nullptr;    // the router's word for the target
+  std::string_view host_;         // empty: an address
+  uint16_t port_ = 0;
+  bool end_due_ = false;          // end() has come already
+};
+
+// Small, since there may be 60,000 of them that have nothing to do.
+class Stream final : public Endpoint, private FdHandler {
  public:
   explicit Stream(Streams& table);
 
@@ -62,11 +85,13 @@ class Stream final : public Endpoint, private FdHandler, private TimerHandler, p
 
  private:
   friend class Streams;
+  friend class Dial;
   enum class State : uint8_t { free, connecting, open, lingering, dead };
 
   // Endpoint
   Pulled pull(const MutBytes* piece, int pieces) override;
   Taken push(const Bytes* piece, int pieces) override;
+  Taken push_urgent(uint8_t byte) override;
   void wants_changed() override { update(); }
   void end() override;
   void done() override;
@@ -74,43 +99,48 @@ class Stream final : public Endpoint, private FdHandler, private TimerHandler, p
   void describe(OpenInfo* info) override;
   bool is_client() const override { return owner_ != nullptr && state_ == State::open; }
   bool called_for(uint16_t port) override;
-  // FdHandler, TimerHandler, Mortal, ConnectOwner
+  // FdHandler
   void on_ready(int fd, uint8_t ready, Time now) override;
-  void on_timer(Timer& timer, Time now) override;
-  void on_buried() override;
-  void on_connected(Fd fd, const Address& to, Time now) override;
-  void on_connect_failed(const ConnectFailure& why, Time now) override;
-  bool address_allowed(const Address& to) override;
 
+  // From its Dial.
+  void connected(Fd fd, const Address& to);
+  void connect_failed(const ConnectFailure& why);
+
+  Dial& start_dial(Session& session, ChannelId id, const OpenInfo& info);
+  void begin(Session& session, const Address& peer);
+  void linger(Time now);
+  void lingered();
   void update();
+  IoResult read_urgent(const MutBytes* piece, int pieces, bool* urgent);
+  Taken wrote(const IoResult& r, size_t whole);
   void drain_and_drop(Time now);
   void listen_in(std::string_view said);
   void channel_over();
   void die();
 
   Streams& table_;
-  Fd fd_;
-  Timer timer_;
   Session* session_ = nullptr;
+  NearNode node_;                  // in one list of the table: free, lingers, dead; or in none
+  Time until_;                     // while it lingers
   ChannelId id_;
-  Connect* connect_ = nullptr;   // while connecting
-  StreamOwner* owner_ = nullptr;
-  Address peer_;                 // the client; the server once it is connected
-  Address local_;                // where the client was accepted; none: asked for when needed
-  Stream* next_free_ = nullptr;
+  union {
+    Dial* dial_;                   // while connecting
+    StreamOwner* owner_ = nullptr; // else
+  };
+  Fd fd_;
+  Address peer_;                   // the client; the server once it is connected
+  uint16_t port_ = 0;              // with an owner: what the client's last PORT or EPRT named; 0: nothing
+                                   // without: the BIND of the peer for which the client was accepted; kNone: not for one
   State state_ = State::free;
-  bool end_seen_ = false;        // the socket has nothing more to read
-  bool end_due_ = false;         // end() came while connecting
-  bool write_broken_ = false;    // the socket takes nothing more; it may still have something to read
-  uint16_t port_ = 0;            // server: the target's port; a client: what its last PORT or EPRT named
-  uint16_t bind_ = kNone;        // a client that was accepted for this BIND of the peer
-  std::string_view host_;        // server: the target's name
-  const void* rule_ = nullptr;   // server: the router's word for the target
+  bool end_seen_ = false;          // the socket has nothing more to read
+  bool write_broken_ = false;      // the socket takes nothing more; it may still have something to read
+  bool fresh_ = false;             // nothing was read yet, and nobody has looked for an urgent byte
+  bool urgent_ = false;            // there is one in the socket, or it may be
 };
 
-class Streams {
+class Streams final : private TimerHandler, private Mortal {
  public:
-  Streams(Reactor& reactor, Resolver& resolver) : reactor_(reactor), resolver_(resolver) {}
+  Streams(Reactor& reactor, Resolver& resolver) : reactor_(reactor), resolver_(resolver), timer_(*this) {}
   static uint64_t arena_bytes(uint32_t count);
   [[nodiscard]] bool init(uint32_t count, Arena& arena);
 
@@ -126,14 +156,19 @@ class Streams {
   // For relays that talk: proxy.h.
   void set_proxies(Proxies& proxies) { proxies_ = &proxies; }
   Proxies* proxies() { return proxies_; }
-  bool full() const { return free_ == nullptr && fresh_ == count_; }
+  bool full() const { return fresh_ == count_ && free_.empty(); }
   Reactor& reactor() { return reactor_; }
 
  private:
   friend class Stream;
-  Connect* take_connect();
-  void give(Stream& s);
-  void give(Connect& c);
+  friend class Dial;
+  using StreamList = NearList<Stream, &Stream::node_>;
+  void on_timer(Timer& timer, Time now) override;
+  void on_buried() override;
+  Dial& take_dial();
+  void give(Dial& d);
+  void linger(Stream& s, Time until);
+  void bury(Stream& s);
 
   Reactor& reactor_;
   Resolver& resolver_;
@@ -142,13 +177,16 @@ class Streams {
   Proxies* proxies_ = nullptr;
   ChannelWatch* watch_ = nullptr;
   Stream* streams_ = nullptr;
-  Stream* free_ = nullptr;
+  StreamList free_;
+  StreamList lingers_;    // whose time runs out first stands in front
+  StreamList dead_;       // until the end of the turn
+  Timer timer_;           // of the first that lingers
   uint32_t fresh_ = 0;    // streams from here on were never used
   uint32_t count_ = 0;
-  Connect* connects_ = nullptr;
-  Connect** free_connects_ = nullptr;  // a stack of those that were used
-  uint32_t fresh_connects_ = 0;
-  uint32_t idle_connects_ = 0;
+  Dial* dials_ = nullptr;
+  Dial** free_dials_ = nullptr;  // a stack of those that were used
+  uint32_t fresh_dials_ = 0;
+  uint32_t idle_dials_ = 0;
 };
 
 // The relay of every protocol: bytes to host:port, unchanged.

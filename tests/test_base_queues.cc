@@ -13,6 +13,7 @@
 #include "core/base/blocks.h"
 #include "core/base/clock.h"
 #include "core/base/list.h"
+#include "core/base/near_list.h"
 #include "core/base/ring.h"
 #include "core/base/timer.h"
 
@@ -47,10 +48,15 @@ struct Item {
   ListNode first, second;
 };
 
+struct NearItem {
+  int number = 0;
+  NearNode first, second;
+};
+
 template <typename L>
 std::string numbers(const L& list) {
   std::string out;
-  for (const Item* i = list.front(); i != nullptr; i = list.after(i)) out += std::to_string(i->number);
+  for (const auto* i = list.front(); i != nullptr; i = list.after(i)) out += std::to_string(i->number);
   return out;
 }
 
@@ -118,6 +124,63 @@ TEST_CASE("ring: one that grows keeps its bytes, wherever they stand, and is sma
     if (ring.used() == 0) REQUIRE(ring.capacity() == 64);
   }
   CHECK(ring.largest() == 256);
+}
+
+TEST_CASE("near list: against deques, items before and behind the ends, and in two lists through two nodes") {
+  constexpr int kItems = 9;
+  struct {
+    NearItem below[kItems];
+    NearNode ends[3];
+    NearItem above[kItems];
+  } memory;
+  NearList<NearItem, &NearItem::first> one, other;
+  NearList<NearItem, &NearItem::second> two;
+  one.set_end(memory.ends[0]);
+  other.set_end(memory.ends[1]);
+  two.set_end(memory.ends[2]);
+  CHECK(one.front() == nullptr);
+  std::deque<NearItem*> model[3];
+  const auto leave = [&](std::deque<NearItem*>& m, NearItem* item) { m.erase(std::remove(m.begin(), m.end(), item), m.end()); };
+  const auto text = [](const std::deque<NearItem*>& m) {
+    std::string out;
+    for (const NearItem* i : m) out += std::to_string(i->number);
+    return out;
+  };
+  for (int i = 0; i < kItems; ++i) memory.below[i].number = memory.above[i].number = i;
+  Chance chance(3);
+  for (int step = 0; step < 20000; ++step) {
+    NearItem* item = chance.below(2) == 0 ? &memory.below[chance.below(kItems)] : &memory.above[chance.below(kItems)];
+    switch (chance.below(4)) {
+      case 0:
+        item->first.leave();
+        leave(model[0], item);
+        leave(model[1], item);
+        break;
+      case 1:
+        item->second.leave();
+        leave(model[2], item);
+        break;
+      case 2:
+        if (item->first.listed()) break;
+        if (chance.below(2) == 0) {
+          one.push_back(item);
+          model[0].push_back(item);
+        } else {
+          other.push_front(item);
+          model[1].push_front(item);
+        }
+        break;
+      default:
+        if (item->second.listed()) break;
+        two.push_front(item);
+        model[2].push_front(item);
+    }
+    REQUIRE(numbers(one) == text(model[0]));
+    REQUIRE(numbers(other) == text(model[1]));
+    REQUIRE(numbers(two) == text(model[2]));
+    REQUIRE(one.empty() == model[0].empty());
+    REQUIRE(one.front() == (model[0].empty() ? nullptr : model[0].front()));
+  }
 }
 
 TEST_CASE("ring: against a deque, over thousands of wraps") {
@@ -217,7 +280,7 @@ TEST_CASE("blocks: a view has as many pieces as asked for, not more") {
 TEST_CASE("timer: against a multimap, started, moved, stopped and run at random") {
   constexpr size_t kTimers = 40;
   Chance chance(3);
-  std::vector<Timer*> memory(kTimers);
+  std::vector<BareTimer*> memory(kTimers);
   TimerHeap heap(memory.data(), kTimers);
   Recorder recorder;
   std::vector<std::unique_ptr<Timer>> timers;
@@ -269,7 +332,7 @@ TEST_CASE("timer: one that starts itself again cannot hold up a turn, and 'never
       heap->start(timer, now);
     }
   };
-  Timer* memory[1];
+  BareTimer* memory[1];
   TimerHeap heap(memory, 1);
   Again again;
   again.heap = &heap;

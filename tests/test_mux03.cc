@@ -526,7 +526,7 @@ TEST_CASE("0.3: CLOSE that crosses: no CLOSED is owed, one may come") {
   Old b;
   const ChannelId id = b.accepted(3);
   b.mux.abort(id, CloseCode::reset);
-  CHECK(to_hex(b.write_all()) == to_hex(old(Type::close, id.slot, 3, text("DO close"))));
+  CHECK(to_hex(b.write_all()) == to_hex(old(Type::close, id.slot, 3, text("reset"))));
   CHECK(b.feed(old(Type::close, 3, id.slot, text("DO close"))) == Err::none);
   CHECK(b.mux.channels() == 0);
   CHECK(b.feed(old(Type::closed, 3, id.slot, text("OK closed"))) == Err::none);
@@ -537,6 +537,26 @@ TEST_CASE("0.3: CLOSE that crosses: no CLOSED is owed, one may come") {
   CHECK(b.feed(old(Type::close, 3, other.slot, text("DO close"))) == Err::none);
   CHECK(to_hex(b.write_all()) == to_hex(old(Type::closed, other.slot, 3, text("OK closed"))));
   CHECK(b.mux.channels() == 0);
+}
+
+TEST_CASE("0.3: CLOSE with \"reset\" drops what waits and resets the socket; any other text delivers it first") {
+  for (const char* said : {"reset", "DO close", "RESET", "reset by peer", ""}) {
+    CAPTURE(std::string(said));
+    Old b;
+    const ChannelId id = b.accepted(3);
+    b.at(id).takes = 1;
+    CHECK(b.feed(old(Type::send, 3, id.slot, "abc")) == Err::none);
+    (void)b.write_all();
+    CHECK(b.feed(old(Type::close, 3, id.slot, text(said))) == Err::none);
+    b.at(id).takes = SIZE_MAX;
+    const bool reset = std::string(said) == "reset";
+    if (!reset) CHECK(b.mux.drain(id, b.now) == false);
+    CHECK(b.at(id).in == (reset ? "a" : "abc"));
+    CHECK(b.take_log() == (reset ? "abort " : "end done "));
+    CHECK(b.write_types().find("48") != std::string::npos);
+    CHECK(b.mux.channels() == 0);
+    CHECK(b.mux.blocks_used() == 0);
+  }
 }
 
 TEST_CASE("0.3: data for a channel that is closing are ignored, for one that does not exist they are an error") {

@@ -115,6 +115,108 @@ TEST_CASE("session: a cut in the middle of a packet: it is sent again whole, and
   CHECK(t.a.mux.channels() == 0);
 }
 
+// ---- sockmux(7), example 11
+
+namespace {
+
+MuxConfig config_11(bool asks) {
+  MuxConfig c = config(asks, seconds(asks ? 60 : 300));
+  if (asks) strcpy(c.name, "r1");
+  return c;
+}
+Data hello_11(const char* word) { return packet(kVersion03, Type::hello, kNone, kNone, Data("20261123-090000.000000 x smx/1:") + word + '\0'); }
+Data settings_11(uint32_t nonce, bool asks) {
+  Settings s;
+  s.answered_nonce = nonce;
+  s.has_attempt = asks;
+  s.attempt = kProcess + 1;
+  s.credit = asks ? 2048 : 4096;
+  s.channels = 1000;
+  s.hold_s = asks ? 60 : 300;
+  if (!asks) memcpy(s.session, hex("5a0f3c71b2e84d96a1c7085be43f9d20").data(), 16);
+  uint8_t out[230];
+  return packet(kUnnumbered, Type::settings, kNone, kNone, Data(reinterpret_cast<char*>(out), make_settings(s, out, sizeof out)));
+}
+// The part of `bytes` that is numbered.
+Data numbered_of(const Data& bytes) {
+  Data out;
+  for (const Packet& p : split(bytes))
+    if (p.h.version == kNumbered) out += packet(p.h.version, static_cast<Type>(p.h.type), p.h.said, p.h.raid, p.payload);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("sockmux(7), example 11: a cut in the middle of a packet, the answering side, byte by byte") {
+  const std::vector<Data> c = manual(11, 'C'), as = manual(11, 'A');
+  REQUIRE(c.size() == 2);
+  REQUIRE(as.size() == 1);
+  Bench a(config_11(false));
+  a.up(hex("21d40e58 5a0f3c71b2e84d96a1c7085be43f9d20"));
+  CHECK(a.feed(hello_11("9f3c01a7")) == Err::none);
+  (void)a.write_all();
+  CHECK(a.feed(settings_11(0x21d40e58, true)) == Err::none);
+  a.accept_at_once = true;
+  Data in = packet(kNumbered, Type::connect, 3, kNone, hex("01 0107 04c0a80114c3d6 0207 04c0a80101233f"));
+  in += packet(kNumbered, Type::credit, 3, kNone, be32(10000));
+  in += packet(kNumbered, Type::send, 3, kNone, Data(1008 - in.size() - 8, 'a'));
+  REQUIRE(in.size() == 1008);
+  CHECK(a.feed(in) == Err::none);
+  const ChannelId id = a.opened;
+  (void)a.write_all();
+  a.send(id, Data(4242 - a.numbered - 8, 'b'));
+  (void)a.write_all();
+  REQUIRE(a.numbered == 4242);
+  const Data last = c[1] + Data(492, 'c');
+  REQUIRE(last.size() == 500);
+  CHECK(a.feed(last.substr(0, 200)) == Err::none);
+  a.mux.link_down(a.now);
+  REQUIRE(a.mux.held());
+  a.up(hex("6b0211c3 00112233445566778899aabbccddeeff"));
+  CHECK(a.feed(hello_11("d81e77f0")) == Err::none);
+  (void)a.write_all();
+  CHECK(a.feed(c[0]) == Err::none);
+  CHECK(to_hex(a.write_all().substr(0, as[0].size())) == to_hex(as[0]));
+  CHECK(a.mux.resumed());
+  CHECK(a.feed(last) == Err::none);
+  CHECK(a.at(id).in == Data(1008 - 27 - 12 - 8, 'a') + Data(492, 'c'));
+}
+
+TEST_CASE("sockmux(7), example 11: a cut in the middle of a packet, the asking side, byte by byte") {
+  const std::vector<Data> cs = manual(11, 'C'), as = manual(11, 'A');
+  REQUIRE(cs.size() == 2);
+  Bench c(config_11(true));
+  c.up(hex("9f3c01a7"), "20261123-085921.086940", kProcess + 1);
+  (void)c.write_all();
+  CHECK(c.feed(hello_11("21d40e58")) == Err::none);
+  (void)c.write_all();
+  CHECK(c.feed(settings_11(0x9f3c01a7, false)) == Err::none);
+  ChannelId id;
+  for (int n = 0; n < 4; ++n) id = c.open();
+  REQUIRE(c.mux.number_of(id) == 3);
+  (void)c.write_all();
+  Data in = packet(kNumbered, Type::connected, kNone, 3, "") + packet(kNumbered, Type::credit, kNone, 3, be32(61440));
+  in += packet(kNumbered, Type::send, kNone, 3, Data(2000, 'b'));
+  CHECK(c.feed(in) == Err::none);
+  (void)c.write_all();
+  CHECK(c.feed(packet(kNumbered, Type::send, kNone, 3, Data(4242 - in.size() - 8, 'b'))) == Err::none);
+  (void)c.write_all();
+  c.send(id, Data(1008 - c.numbered - 8, 'a'));
+  (void)c.write_all();
+  REQUIRE(c.numbered == 1008);
+  c.send(id, Data(492, 'c'));
+  (void)c.write_all();
+  REQUIRE(c.numbered == 1508);
+  c.mux.link_down(c.now);
+  c.up(hex("d81e77f0"), "20261123-090000.000000", kProcess + 2);
+  (void)c.write_all();
+  CHECK(c.feed(hello_11("6b0211c3")) == Err::none);
+  CHECK(to_hex(c.write_all()) == to_hex(cs[0]));
+  CHECK(c.feed(as[0]) == Err::none);
+  CHECK(c.mux.resumed());
+  CHECK(to_hex(numbered_of(c.write_all())) == to_hex(cs[1] + Data(492, 'c')));
+}
+
 TEST_CASE("session: what happens while it is held goes out with the next link") {
   Two t;
   t.link(kProcess + 1);

@@ -1,5 +1,7 @@
 // The event loop, on the poller that was built, with real pipes and socket pairs and no sleeps.
 #include <doctest/doctest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -12,6 +14,7 @@
 #include "core/io/clock.h"
 #include "core/io/fd.h"
 #include "core/io/reactor.h"
+#include "core/io/socket.h"
 
 using namespace smx;
 
@@ -42,6 +45,33 @@ struct Pair {
     b = Fd(fd[1]);
     REQUIRE(prepare_fd(fd[0]) == 0);
     REQUIRE(prepare_fd(fd[1]) == 0);
+  }
+  Fd a, b;
+};
+
+struct TcpPair {
+  TcpPair() {
+    Address at;
+    REQUIRE(parse_ip_port("127.0.0.1:0", &at));
+    int error = 0;
+    const Fd listener = listen_tcp(at, 1, &error);
+    REQUIRE(error == 0);
+    set_oob_inline(listener.get());  // which who is accepted inherits
+    set_nodelay(listener.get());
+    b = connect_tcp(local_address(listener.get()), Address{}, &error);
+    REQUIRE(error == 0);
+    pollfd wait{listener.get(), POLLIN, 0};
+    REQUIRE(poll(&wait, 1, 5000) == 1);
+    Address peer;
+    a = accept_tcp(listener.get(), &peer, &error);
+    REQUIRE(a.valid());
+    const int levels[] = {SOL_SOCKET, IPPROTO_TCP}, options[] = {SO_OOBINLINE, TCP_NODELAY};
+    for (int i = 0; i < 2; ++i) {
+      int on = 0;
+      socklen_t size = sizeof on;
+      REQUIRE(getsockopt(a.get(), levels[i], options[i], &on, &size) == 0);
+      CHECK(on != 0);
+    }
   }
   Fd a, b;
 };
@@ -129,6 +159,46 @@ TEST_CASE("a hung-up descriptor that nobody reads leaves the set") {
   l.reactor.turn(millis(30));
   CHECK((read_clock() - before).us >= 25000);
   CHECK(c.calls == 0);
+  l.reactor.unwatch(p.a.get());
+}
+
+TEST_CASE("urgent data are told while they are not read, also to who reads nothing, and only if asked for") {
+  Loop l;
+  TcpPair p;
+  Counter c;
+  REQUIRE(l.reactor.watch(p.a.get(), c) == 0);
+  REQUIRE(write_fd(p.b.get(), "x", 1).size == 1);
+  REQUIRE(write_urgent(p.b.get(), '!').size == 1);
+  l.reactor.want(p.a.get(), kRead);
+  REQUIRE(l.until([&] { return c.calls > 0; }));
+  CHECK(c.ready == kRead);
+  c = Counter();
+  l.reactor.want(p.a.get(), kUrgent);
+  REQUIRE(l.until([&] { return c.calls > 0; }));
+  CHECK(c.ready == kUrgent);
+  char x[8];
+  CHECK_FALSE(at_urgent(p.a.get()));
+  CHECK(read_fd(p.a.get(), x, sizeof x).size == 1);  // ends in front of it
+  CHECK(at_urgent(p.a.get()));
+  CHECK(read_fd(p.a.get(), x, 1).size == 1);
+  CHECK(x[0] == '!');
+  CHECK_FALSE(at_urgent(p.a.get()));
+  // Ordinary data, an end, and a reset: it sleeps.
+  for (int step = 0; step < 3; ++step) {
+    if (step == 0) REQUIRE(write_fd(p.b.get(), "x", 1).size == 1);
+    if (step == 1) shutdown_write(p.b.get());
+    if (step == 2) {
+      set_reset_on_close(p.b.get());
+      p.b.reset();
+    }
+    l.reactor.turn(millis(20));
+    l.reactor.turn(millis(20));
+    c = Counter();
+    const Time before = read_clock();
+    l.reactor.turn(millis(30));
+    CHECK((read_clock() - before).us >= 25000);
+    CHECK(c.calls == 0);
+  }
   l.reactor.unwatch(p.a.get());
 }
 

@@ -5,13 +5,13 @@
 
 namespace smx {
 
-void TimerHeap::place(uint32_t at, Timer* timer) {
+void TimerHeap::place(uint32_t at, BareTimer* timer) {
   heap_[at] = timer;
   timer->index_ = at;
 }
 
 void TimerHeap::up(uint32_t at) {
-  Timer* timer = heap_[at];
+  BareTimer* timer = heap_[at];
   while (at > 0) {
     const uint32_t parent = (at - 1) / 2;
     if (heap_[parent]->deadline_ <= timer->deadline_) break;
@@ -22,7 +22,7 @@ void TimerHeap::up(uint32_t at) {
 }
 
 void TimerHeap::down(uint32_t at) {
-  Timer* timer = heap_[at];
+  BareTimer* timer = heap_[at];
   for (;;) {
     uint32_t child = 2 * at + 1;
     if (child >= count_) break;
@@ -34,7 +34,7 @@ void TimerHeap::down(uint32_t at) {
   place(at, timer);
 }
 
-void TimerHeap::start(Timer& timer, Time deadline) {
+void TimerHeap::start(BareTimer& timer, Time deadline) {
   if (timer.running() && timer.deadline_ == deadline) return;
   stop(timer);
   if (deadline == kNever) return;
@@ -45,12 +45,12 @@ void TimerHeap::start(Timer& timer, Time deadline) {
   up(count_ - 1);
 }
 
-void TimerHeap::stop(Timer& timer) {
+void TimerHeap::stop(BareTimer& timer) {
   if (!timer.running()) return;
   const uint32_t at = timer.index_;
   SMX_CHECK(at < count_);
   SMX_CHECK(heap_[at] == &timer);
-  timer.index_ = Timer::kIdle;
+  timer.index_ = BareTimer::kIdle;
   timer.deadline_ = kNever;
   --count_;
   if (at == count_) return;
@@ -61,12 +61,19 @@ void TimerHeap::stop(Timer& timer) {
 
 Time TimerHeap::next() const { return count_ == 0 ? kNever : heap_[0]->deadline_; }
 
+BareTimer* TimerHeap::pop(Time now) {
+  if (count_ == 0 || heap_[0]->deadline_ > now) return nullptr;
+  BareTimer* first = heap_[0];
+  stop(*first);
+  return first;
+}
+
 int TimerHeap::run(Time now, int limit) {
   int done = 0;
-  while (done < limit && count_ > 0 && heap_[0]->deadline_ <= now) {
-    Timer& timer = *heap_[0];
-    stop(timer);
-    ++done;
+  for (; done < limit; ++done) {
+    BareTimer* due = pop(now);
+    if (due == nullptr) break;
+    Timer& timer = static_cast<Timer&>(*due);
     timer.handler_->on_timer(timer, now);
   }
   return done;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -66,6 +67,14 @@ IoResult write_fd(int fd, const void* from, size_t n) {
   ssize_t put;
   do {
     put = ::write(fd, from, n);
+  } while (put < 0 && errno == EINTR);
+  return result(put);
+}
+
+IoResult write_urgent(int fd, uint8_t byte) {
+  ssize_t put;
+  do {
+    put = ::send(fd, &byte, 1, MSG_OOB);
   } while (put < 0 && errno == EINTR);
   return result(put);
 }

@@ -51,6 +51,8 @@ IoResult readv_fd(int fd, const MutBytes* piece, int pieces);
 IoResult writev_fd(int fd, const Bytes* piece, int pieces);
 IoResult read_fd(int fd, void* to, size_t n);
 IoResult write_fd(int fd, const void* from, size_t n);
+// One byte into a socket, as urgent data (MSG_OOB, tcp(7)).
+IoResult write_urgent(int fd, uint8_t byte);
 
 // CLOEXEC and NONBLOCK. 0 or errno.
 int prepare_fd(int fd);

@@ -9,7 +9,9 @@ namespace smx {
 
 namespace {
 
-uint32_t to_epoll(uint8_t events) { return ((events & kRead) != 0 ? EPOLLIN : 0u) | ((events & kWrite) != 0 ? EPOLLOUT : 0u); }
+uint32_t to_epoll(uint8_t events) {
+  return ((events & kRead) != 0 ? EPOLLIN : 0u) | ((events & kWrite) != 0 ? EPOLLOUT : 0u) | ((events & kUrgent) != 0 ? EPOLLPRI : 0u);
+}
 
 int control(int handle, int op, int fd, uint8_t events, uint32_t tag) {
   epoll_event e;
@@ -47,6 +49,7 @@ int Poller::wait(PollEvent* out, int limit, int timeout_ms) {
     out[i].ready = 0;
     if ((e[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) out[i].ready |= kRead;
     if ((e[i].events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) out[i].ready |= kWrite;
+    if ((e[i].events & EPOLLPRI) != 0) out[i].ready |= kUrgent;
   }
   return n < 0 ? 0 : n;
 }

@@ -10,7 +10,8 @@ namespace smx {
 namespace {
 
 short to_poll(uint8_t events) {
-  return static_cast<short>(((events & kRead) != 0 ? POLLIN : 0) | ((events & kWrite) != 0 ? POLLOUT : 0));
+  return static_cast<short>(((events & kRead) != 0 ? POLLIN : 0) | ((events & kWrite) != 0 ? POLLOUT : 0) |
+                            ((events & kUrgent) != 0 ? POLLPRI : 0));
 }
 
 }  // namespace
@@ -69,6 +70,7 @@ int Poller::wait(PollEvent* out, int limit, int timeout_ms) {
     out[n].ready = 0;
     if ((r & (POLLIN | POLLHUP | POLLERR | POLLNVAL)) != 0) out[n].ready |= kRead;
     if ((r & (POLLOUT | POLLHUP | POLLERR | POLLNVAL)) != 0) out[n].ready |= kWrite;
+    if ((r & POLLPRI) != 0) out[n].ready |= kUrgent;
     ++n;
   }
   s_.begin = at;

@@ -14,11 +14,14 @@ namespace smx {
 
 constexpr uint8_t kRead = 1;
 constexpr uint8_t kWrite = 2;
+// For sockets whose urgent byte stays in line: there is one, as the next byte to be read or behind it (tcp(7)). A system
+// that can't tell never says it; the byte is ordinary data then.
+constexpr uint8_t kUrgent = 4;
 
 struct PollEvent {
   int fd = -1;
   uint32_t tag = 0;    // as given to add() or change()
-  uint8_t ready = 0;   // kRead, kWrite; an error or a hang-up is both
+  uint8_t ready = 0;   // kRead, kWrite, kUrgent; an error or a hang-up is both of the first two
 };
 
 class Poller {

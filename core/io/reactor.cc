@@ -22,13 +22,13 @@ constexpr Duration kAwake = micros(80);
 
 uint64_t Reactor::arena_bytes(uint32_t max_fds, uint32_t max_timers) {
   // 32: the poll backend's three arrays.
-  return uint64_t{max_fds} * (sizeof(Entry) + sizeof(int) + 32) + uint64_t{max_timers} * sizeof(Timer*) + 4096;
+  return uint64_t{max_fds} * (sizeof(Entry) + sizeof(int) + 32) + uint64_t{max_timers} * sizeof(BareTimer*) + 4096;
 }
 
 int Reactor::init(Arena& arena, uint32_t max_fds, uint32_t max_timers) {
   table_ = arena.raw<Entry>(max_fds);
   dirty_ = arena.raw<int>(max_fds);
-  Timer** timers = arena.raw<Timer*>(max_timers);
+  BareTimer** timers = arena.raw<BareTimer*>(max_timers);
   if (timers == nullptr || dirty_ == nullptr || table_ == nullptr) return ENOMEM;
   max_fds_ = max_fds;
   timers_.set_memory(timers, max_timers);
@@ -100,7 +100,7 @@ void Reactor::apply_wishes() {
     Entry& e = table_[fd];
     e.dirty = false;
     if (e.handler == nullptr) continue;
-    arm(fd, e, static_cast<uint8_t>(e.wanted | (e.wanted != 0 ? e.armed & kRead : 0)));
+    arm(fd, e, static_cast<uint8_t>(e.wanted | (e.wanted != 0 ? e.armed & (kRead | kUrgent) : 0)));
     if ((e.wanted & ~e.armed) == 0) continue;
     e.dirty = true;
     dirty_[failed++] = fd;
@@ -153,7 +153,8 @@ void Reactor::turn(Duration longest) {
     if (ready != 0) {
       e.handler->on_ready(fd, ready, now_);
     } else if (!e.dirty) {
-      arm(fd, e, e.wanted);  // fired in vain: an unwatched hung-up descriptor leaves the set
+      // Fired in vain. Who waits for nothing, or for an urgent byte alone, and is hung up, leaves the set.
+      arm(fd, e, e.armed == e.wanted ? 0 : e.wanted);
     }
   }
   timers_.run(now_, kTimersATurn);

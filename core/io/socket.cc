@@ -104,6 +104,7 @@ void set_notsent_lowat(int fd, uint32_t bytes) {
 #endif
 }
 void set_oob_inline(int fd) { set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1); }
+bool at_urgent(int fd) { return sockatmark(fd) == 1; }
 void set_keepalive(int fd) {
   set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 #if defined(TCP_KEEPIDLE) && defined(TCP_KEEPINTVL)

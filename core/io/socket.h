@@ -30,6 +30,8 @@ void set_nodelay(int fd);
 void set_notsent_lowat(int fd, uint32_t bytes);
 // SO_OOBINLINE: an urgent byte stays at its place in the stream, so that it is not lost.
 void set_oob_inline(int fd);
+// The next byte to be read is the urgent one: sockatmark(3). Reads stop in front of it, whatever they ask for.
+bool at_urgent(int fd);
 // SO_KEEPALIVE, after a minute of silence where that can be said: a host that vanished does not hold its channel for
 // ever. Accepted sockets have it from their listener.
 void set_keepalive(int fd);

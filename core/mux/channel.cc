@@ -13,13 +13,13 @@ void Channel::reset() {
   deficit = 0;
   window_at = sent_at = Time{};
   number = peer_number = kNone;
-  oob_taken = first_data = 0;
+  urgent_at = 0;
   life = Life::free;
   tx = Tx::waiting;
   rx = Rx::data;
   due = 0;
   close = CloseCode::done;
-  mine = bind = attached = peer_closed = udp = readable = false;
+  reset_flags();
 }
 
 }  // namespace smx

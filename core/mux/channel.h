@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "core/base/blocks.h"
-#include "core/base/list.h"
+#include "core/base/near_list.h"
 #include "core/base/timer.h"
 #include "core/mux/packet.h"
 
@@ -45,11 +45,12 @@ enum Due : uint8_t {
   kDueRefund = 64,  // 1 only
 };
 
-struct Channel : Timer {
-  explicit Channel(TimerHandler& handler) : Timer(handler) {}
+// Small, since there may be 60,000 of them that have nothing to do.
+struct Channel : BareTimer {
+  Channel() { reset_flags(); }
 
-  ListNode sched;     // in the scheduler while it has something to send; in the free list while free
-  ListNode due_node;  // in the list of those that owe packets; in the list of orphans while one
+  NearNode sched;     // in the scheduler while it has something to send; in the free list while free
+  NearNode due_node;  // in the list of those that owe packets; in the list of orphans while one
   BlockQueue queue;           // received, not yet taken by the local socket
   uint32_t generation = 0;
   uint32_t tx_credit = 0;     // v1: bytes that may still be sent; 0.3: bytes sent and not acknowledged by SENT
@@ -58,26 +59,34 @@ struct Channel : Timer {
   uint32_t rx_window = 0;     // rx_credit and queue together grow up to this
   uint32_t blocks = 0;        // committed for this channel alone
   uint32_t rx_taken = 0;      // bytes taken by the local socket: v1: since window_at; 0.3: not yet told to the peer
-  Time window_at;             // v1: since when rx_taken counts; zero: no credit given since the window was the first credit
+  union {
+    Time window_at{};         // v1: since when rx_taken counts; zero: no credit given since the window was the first credit
+    struct {
+      uint32_t oob_taken;     // 0.3: of rx_taken, bytes of SENDOOB, to be told by SENTOOB
+      uint16_t first_data;    // 0.3: queued bytes that came in CONNECT or CONNECTED: SENT does not count them
+    };
+  };
   Time sent_at;               // v1: when it sent data last; UDP: when a datagram passed last, either way
   uint16_t number = kNone;    // v1: the opener's number; 0.3: our id
   uint16_t peer_number = kNone;  // 0.3: the peer's id
-  uint32_t oob_taken = 0;     // 0.3: bytes of SENDOOB to be told by SENTOOB
-  uint16_t first_data = 0;    // 0.3: queued bytes that came in CONNECT or CONNECTED: SENT does not count them
+  uint32_t urgent_at = 0;     // the urgent byte is this one of `queue`, counted from 1; 0: none of them is
   Life life = Life::free;
   Tx tx = Tx::waiting;
   Rx rx = Rx::data;
   uint8_t due = 0;
   CloseCode close = CloseCode::done;
-  bool mine = false;      // opened from this side
-  bool bind = false;      // v1: opened by BIND: no data, no credit, no FIN
-  bool attached = false;  // a local socket belongs to it and hears of it
-  bool peer_closed = false;  // v1: the peer's CLOSE has come
-  bool udp = false;       // its content is datagrams: no credit, no queue, no FIN
-  bool readable = false;  // the local socket has, or may have, something to read
+  bool mine : 1;         // opened from this side
+  bool bind : 1;         // v1: opened by BIND: no data, no credit, no FIN
+  bool attached : 1;     // a local socket belongs to it and hears of it
+  bool peer_closed : 1;  // v1: the peer's CLOSE has come
+  bool udp : 1;          // its content is datagrams: no credit, no queue, no FIN
+  bool readable : 1;     // the local socket has, or may have, something to read
 
   // Back to the state of a free slot; the generation moves on so that old ids are void.
   void reset();
+
+ private:
+  void reset_flags() { mine = bind = attached = peer_closed = udp = readable = false; }
 };
 
 }  // namespace smx

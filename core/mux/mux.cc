@@ -33,7 +33,7 @@ uint64_t Mux::arena_bytes(const MuxConfig& c) {
   const uint64_t slots = (c.opens < 255u ? 255u : c.opens) + uint64_t{c.accepts} + kOrphans;
   const uint64_t blocks = c.memory_bytes / kBlock;
   const uint64_t map = c.accepts < 256u ? 256u : c.accepts;
-  return slots * (sizeof(Channel) + sizeof(Timer*)) + map * sizeof(uint16_t) + blocks * (kBlock + sizeof(uint32_t)) +
+  return slots * (sizeof(Channel) + sizeof(BareTimer*)) + map * sizeof(uint16_t) + blocks * (kBlock + sizeof(uint32_t)) +
          largest_tx_ring(c) + c.rx_ring + kMaxPayload + 2 * kMaxDatagram + (c.lines ? sizeof(LineLink) : 0) + 1024;
 }
 
@@ -47,8 +47,10 @@ bool Mux::init(const MuxConfig& config, Arena& arena) {
   theirs_slots_ = config.accepts + kOrphans;
   fresh_theirs_ = opens_;
   const uint32_t blocks = static_cast<uint32_t>(config.memory_bytes / kBlock);
+  constexpr size_t kLists = 4 + Scheduler::kLists;
+  ends_ = arena.raw<NearNode>(kLists);
   slots_ = arena.raw<Channel>(opens_ + theirs_slots_);
-  timers_memory_ = arena.raw<Timer*>(opens_ + theirs_slots_);
+  timers_memory_ = arena.raw<BareTimer*>(opens_ + theirs_slots_);
   theirs_ = arena.raw<uint16_t>(config.accepts < 256u ? 256u : config.accepts);
   uint8_t* data = arena.raw<uint8_t>(size_t{blocks} * kBlock);
   uint32_t* next = arena.raw<uint32_t>(blocks);
@@ -58,7 +60,7 @@ bool Mux::init(const MuxConfig& config, Arena& arena) {
   tx_datagram_ = arena.raw<uint8_t>(kMaxDatagram);
   rx_datagram_ = arena.raw<uint8_t>(kMaxDatagram);
   if (rx_datagram_ == nullptr || tx_datagram_ == nullptr || scratch_ == nullptr || rx == nullptr || tx == nullptr || next == nullptr || data == nullptr || theirs_ == nullptr ||
-      timers_memory_ == nullptr || slots_ == nullptr)
+      timers_memory_ == nullptr || slots_ == nullptr || ends_ == nullptr)
     return false;
   if (config.lines) {
     line_ = arena.create<LineLink>();
@@ -66,6 +68,11 @@ bool Mux::init(const MuxConfig& config, Arena& arena) {
   }
   if (guaranteed_bytes(config) > config.memory_bytes) return false;
   timers_.set_memory(timers_memory_, opens_ + theirs_slots_);
+  free_mine_.set_end(ends_[0]);
+  free_theirs_.set_end(ends_[1]);
+  due_.set_end(ends_[2]);
+  orphans_.set_end(ends_[3]);
+  scheduler_.set_ends(ends_ + 4);
   pool_ = BlockPool(data, next, blocks);
   tx_ = Ring(tx, config.tx_ring, largest_tx_ring(config));
   rx_ = Ring(rx, config.rx_ring);
@@ -220,6 +227,7 @@ Err Mux::on_hello(Bytes payload, Time now) {
     wrong_dialect_ = true;  // or the rest of an earlier run: the deadline decides
     return Err::none;
   }
+  if (session_live_) events_.on_session_over();
   end_session(now);  // what was held belongs to a peer that could do more
   dialect_ = Dialect::v03;
   state_ = State::hellook;
@@ -331,6 +339,29 @@ void Mux::flush(Run& run, Time now) {
   if (was_empty && wants_write(id_of(*c))) events_.on_wants(id_of(*c));
 }
 
+// One urgent byte from the peer, at its place in the stream. One that still waits is ordinary from now on.
+// Source: sockmux(7), "Urgent data".
+void Mux::urgent(Channel& c, uint8_t byte) {
+  if (!c.attached) return;
+  const bool was_empty = c.queue.empty();
+  size_t took = 0;
+  if (c.life == Life::open && was_empty) {
+    const Taken t = events_.on_urgent(id_of(c), byte);
+    if (t.error) {
+      detach(c);
+      return abort_local(c, CloseCode::reset);
+    }
+    took = t.size;
+  }
+  if (took == 0) {
+    const Bytes piece{&byte, 1};
+    keep(c, &piece, 1, 0);
+    c.urgent_at = static_cast<uint32_t>(c.queue.size());
+  }
+  taken(c, took);
+  if (was_empty && wants_write(id_of(c))) events_.on_wants(id_of(c));
+}
+
 // Queues all but the first `skip` bytes. The blocks are there: credit was given for them.
 void Mux::keep(Channel& c, const Bytes* piece, int pieces, size_t skip) {
   for (int i = 0; i < pieces; ++i) {
@@ -376,9 +407,16 @@ Time Mux::deadline() const {
 }
 
 Err Mux::tick(Time now) {
-  timers_.run(now, kTimersATurn);
+  for (int i = 0; i < kTimersATurn; ++i) {
+    BareTimer* due = timers_.pop(now);
+    if (due == nullptr) break;
+    on_timer(static_cast<Channel&>(*due), now);
+  }
   // Not between ask and answer: the two must mean the same session.
-  if (hold_deadline_ <= now && (state_ == State::down || state_ == State::hello)) end_session(now);
+  if (hold_deadline_ <= now && (state_ == State::down || state_ == State::hello)) {
+    events_.on_session_over();
+    end_session(now);
+  }
   if (state_ == State::down) return Err::none;
   if (handshake_deadline_ <= now) return start_.lossy ? Err::unframed : wrong_dialect_ ? Err::wrong_dialect : Err::handshake_timeout;
   if (start_.lossy) {
@@ -401,8 +439,7 @@ Err Mux::tick(Time now) {
   return Err::none;
 }
 
-void Mux::on_timer(Timer& timer, Time now) {
-  Channel& c = static_cast<Channel&>(timer);
+void Mux::on_timer(Channel& c, Time now) {
   if (dialect_ == Dialect::v03) {
     timer_v03(c);
   } else {
@@ -428,6 +465,7 @@ void Mux::verify() const {
       SMX_CHECK(c.blocks >= blocks_for(c.queue.size()));
       return;
     }
+    SMX_CHECK(c.queue.empty() ? c.life == Life::closing || c.urgent_at == 0 : c.urgent_at <= c.queue.size());
     SMX_CHECK(c.life == Life::closing || c.queue.size() + c.rx_credit <= c.rx_window + (dialect_ == Dialect::v03 ? my_packet_ : 0));
     SMX_CHECK(c.due_node.listed() == (c.due != 0));
     SMX_CHECK(c.tx_credit < 0x80000000u);

@@ -56,6 +56,7 @@ struct Pulled {
   };
   size_t size = 0;
   State state = State::empty;
+  bool urgent = false;  // `size` is 1, and that byte is urgent
 };
 
 // What a local socket took of on_data(). error: as above.
@@ -95,6 +96,8 @@ class MuxEvents {
     (void)ask;
     return AskAnswer::here;
   }
+  // A session that was held is not gone on with: its channels end right behind this call.
+  virtual void on_session_over() {}
   // can_open() has turned true after it was false while the link was up.
   virtual void on_room() = 0;
   // The peer asks for a connection: answer with accept() or refuse(), now or later.
@@ -105,6 +108,11 @@ class MuxEvents {
   virtual void describe(ChannelId id, OpenInfo* info) = 0;
   virtual Pulled on_pull(ChannelId id, const MutBytes* piece, int pieces) = 0;
   virtual Taken on_data(ChannelId id, const Bytes* piece, int pieces) = 0;
+  // The next byte of the stream, which is urgent. `size` of the answer is 0 or 1.
+  virtual Taken on_urgent(ChannelId id, uint8_t byte) {
+    const Bytes piece{&byte, 1};
+    return on_data(id, &piece, 1);
+  }
   // UDP: puts one datagram into `piece`. One longer than `largest` must be dropped, and the next one taken; one that is not,
   // but does not fit into `piece`, stays where it is (`none`).
   virtual PulledDatagram on_pull_datagram(ChannelId id, const MutBytes* piece, int pieces, size_t largest) {
@@ -203,7 +211,7 @@ struct Pace {
 Pace pace_of(uint32_t rate);
 Pace pace_of_lossy(uint32_t rate);
 
-class Mux final : private TimerHandler {
+class Mux final {
  public:
   enum class State : uint8_t { down, hello, hellook, ask, wait, up, closing };
   static constexpr int kTxPieces = 5;   // tx_pending() fills at most so many
@@ -232,6 +240,7 @@ class Mux final : private TimerHandler {
   void hold_until(Time until) {
     if (held()) hold_deadline_ = earlier(hold_deadline_, until);
   }
+  bool hold_is_over(Time now) const { return hold_deadline_ <= now; }
   // Bytes of this session that have arrived for sure, of both directions; 0.3: that went through the link.
   uint64_t progress() const { return dialect_ == Dialect::v1 ? tx_.head() + rx_numbered_ : stats_.rx_bytes + tx_.head(); }
   // What the peer called itself in its first SETTINGS; empty: nothing.
@@ -354,10 +363,12 @@ class Mux final : private TimerHandler {
   void release(Channel& c);
   void set_due(Channel& c, uint8_t bits);
   void clear_due(Channel& c, unsigned bits);
-  void on_timer(Timer& timer, Time now) override;
+  void on_timer(Channel& c, Time now);
   Err parse(Time now);
   void flush(Run& run, Time now);
   void keep(Channel& c, const Bytes* piece, int pieces, size_t skip);
+  void urgent(Channel& c, uint8_t byte);
+  Taken deliver_queued(Channel& c);
   void taken(Channel& c, size_t n);
   void settle(Channel& c);
   void detach(Channel& c) { c.attached = false; }
@@ -419,7 +430,7 @@ class Mux final : private TimerHandler {
   // mux_v03.cc
   Err packet_v03(const Header& h, Bytes payload, Run& run, Time now);
   Err connect_v03(const Header& h, Bytes payload, Time now);
-  Err close_v03(const Header& h, Time now);
+  Err close_v03(const Header& h, Bytes payload, Time now);
   bool commit_v03(Channel& c);
   void linger_v03(Channel& c, Time now);
   void timer_v03(Channel& c);
@@ -468,11 +479,12 @@ class Mux final : private TimerHandler {
   // tables
   Channel* slots_ = nullptr;      // [0, opens_): ours; [opens_, slots()): opened by the peer. 0.3: all in [2, 255)
   uint16_t* theirs_ = nullptr;    // peer's number -> slot - opens_ + 1, or 0. 0.3: peer's id -> slot + 1
-  Timer** timers_memory_ = nullptr;
+  BareTimer** timers_memory_ = nullptr;
   TimerHeap timers_;
-  List<Channel, &Channel::sched> free_mine_, free_theirs_;
-  List<Channel, &Channel::due_node> due_;
-  List<Channel, &Channel::due_node> orphans_;  // the oldest first
+  NearNode* ends_ = nullptr;      // of the lists, near the slots
+  NearList<Channel, &Channel::sched> free_mine_, free_theirs_;
+  NearList<Channel, &Channel::due_node> due_;
+  NearList<Channel, &Channel::due_node> orphans_;  // the oldest first
   Scheduler scheduler_;
   BlockPool pool_;
   // UDP, SockMux 1: the rest of a datagram whose first pieces are in the tx ring, and the first pieces of one that comes

@@ -24,12 +24,12 @@ const Channel* Mux::find(ChannelId id) const { return const_cast<Mux*>(this)->fi
 // A free slot; an orphan goes if there is none. In 0.3 both sides' channels take their ids from ours.
 Channel* Mux::take_slot(bool mine) {
   const bool own = mine || dialect_ == Dialect::v03;
-  List<Channel, &Channel::sched>& list = own ? free_mine_ : free_theirs_;
+  NearList<Channel, &Channel::sched>& list = own ? free_mine_ : free_theirs_;
   uint32_t& fresh = own ? fresh_mine_ : fresh_theirs_;
   const uint32_t limit = own ? number_limit_ : slots();
   // 0.3 takes ids that were never used first, so that a late packet seldom meets a new channel; 1 used memory.
   if (fresh < limit && (list.empty() || dialect_ == Dialect::v03)) {
-    list.push_front(new (&slots_[fresh]) Channel(*this));
+    list.push_front(new (&slots_[fresh]) Channel);
     ++fresh;
   }
   if (list.empty()) (void)drop_orphan(own ? first_number_ : opens_, limit);
@@ -46,7 +46,7 @@ void Mux::set_numbers(uint32_t first, uint32_t limit) {
   number_limit_ = limit;
   orphan_numbers_ = 0;
   while (Channel* c = free_mine_.front()) c->sched.leave();
-  for (; fresh_mine_ < first; ++fresh_mine_) new (&slots_[fresh_mine_]) Channel(*this);
+  for (; fresh_mine_ < first; ++fresh_mine_) new (&slots_[fresh_mine_]) Channel;
   for (uint32_t i = first; i < fresh_mine_ && i < limit; ++i) {
     if (slots_[i].life == Life::free) free_mine_.push_back(&slots_[i]);
     if (slots_[i].life == Life::orphan) ++orphan_numbers_;
@@ -116,7 +116,7 @@ void Mux::release(Channel& c) {
   committed_ -= c.blocks;
   c.reset();
   --live_;
-  List<Channel, &Channel::sched>& list = index < opens_ ? free_mine_ : free_theirs_;
+  NearList<Channel, &Channel::sched>& list = index < opens_ ? free_mine_ : free_theirs_;
   if (usable) {
     if (dialect_ == Dialect::v03) {
       list.push_back(&c);
@@ -310,21 +310,36 @@ void Mux::taken(Channel& c, size_t n) {
   if (out <= c.rx_window / 2 || (out < c.rx_window && c.rx_window - out >= part)) set_due(c, kDueCredit);
 }
 
+// What comes before the urgent byte, or that byte, is one step; the socket says when it takes the next.
+Taken Mux::deliver_queued(Channel& c) {
+  constexpr int kPieces = 64;
+  Bytes piece[kPieces];
+  int pieces = c.queue.view(pool_, piece, kPieces);
+  if (c.urgent_at == 1) return events_.on_urgent(id_of(c), piece[0].data[0]);
+  size_t room = c.urgent_at > 0 ? c.urgent_at - 1 : SIZE_MAX;
+  for (int i = 0; i < pieces; ++i) {
+    if (piece[i].size >= room) {
+      piece[i].size = room;
+      pieces = i + 1;
+    }
+    room -= piece[i].size;
+  }
+  return events_.on_data(id_of(c), piece, pieces);
+}
+
 bool Mux::drain(ChannelId id, Time now) {
   Channel* c = find(id);
   if (c == nullptr || !c->attached) return false;
   if (!wants_write(id)) return true;
-  constexpr int kPieces = 64;
-  Bytes piece[kPieces];
-  const int pieces = c->queue.view(pool_, piece, kPieces);
-  if (pieces > 0) {
-    const Taken t = events_.on_data(id, piece, pieces);
+  if (!c->queue.empty()) {
+    const Taken t = deliver_queued(*c);
     if (t.error) {
       detach(*c);
       abort_local(*c, CloseCode::reset);
       return false;
     }
     c->queue.pop(pool_, t.size);
+    if (c->urgent_at > 0) c->urgent_at -= static_cast<uint32_t>(t.size);
     taken(*c, t.size);
     if (dialect_ == Dialect::v03) linger_v03(*c, now);
     if (c->rx == Rx::end) shrink(*c);

@@ -112,6 +112,7 @@ Err Mux::settings_v1(Bytes payload, Time now) {
   }
   // The answerer does not know our session, if we had one.
   if (s.received != 0) return Err::bad_field;
+  if (session_live_) events_.on_session_over();
   end_session(now);
   memcpy(session_, s.session, sizeof session_);
   confirmed_ = true;
@@ -127,6 +128,7 @@ Err Mux::answer_ask(const Settings& ask, Time now) {
   }
   const bool same = has_session(ask.session) && (!asked_ || ask.attempt >> 32 == peer_attempt_ >> 32);
   if (!same) {
+    if (session_live_) events_.on_session_over();
     end_session(now);
     memcpy(session_, start_.random + 4, sizeof session_);
   }

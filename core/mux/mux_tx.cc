@@ -183,12 +183,13 @@ size_t Mux::pull(Channel& c, size_t space, Time now, Pulled::State* state) {
   SMX_CHECK(frames > 0);
   const Pulled p = events_.on_pull(id_of(c), piece, pieces);
   SMX_CHECK(p.size <= asked);
+  SMX_CHECK(!p.urgent || p.size == 1);
   *state = p.state;
   size_t rest = p.size;
   for (int i = 0; rest > 0; ++i) {
     const size_t n = rest < frame[i] ? rest : frame[i];
     uint8_t raw[kHeader];
-    encode_header(send_header(c, Type::send, n), raw);
+    encode_header(send_header(c, p.urgent ? Type::sendoob : Type::send, n), raw);
     tx_.copy_in(tx_.tail(), raw, kHeader);
     tx_.append(kHeader + n);
     ++stats_.tx_packets;

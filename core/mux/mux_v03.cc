@@ -13,6 +13,8 @@ bool is_none(uint16_t id) { return id == kNone03 || id == kNone; }
 // First data that ride in CONNECT: what a client sends at once is seldom more.
 constexpr size_t kFirstData = 4096;
 constexpr uint32_t kFirstId = 2;
+// CLOSE's text when the local socket was reset. A DeleGate does not look at it, and never says it.
+constexpr std::string_view kReset = "reset";
 constexpr uint32_t kIdLimit = 255;
 // How long the peer waits for CLOSED while we still have its data.
 constexpr Duration kFlush = seconds(3);
@@ -153,6 +155,16 @@ Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
       linger_v03(*c, now);
       if (type == Type::sendoob) c->oob_taken += h.length;
       if (h.length == 0) return Err::none;
+      if (type == Type::sendoob) {  // of several, TCP can only say it of the last
+        const Bytes before{payload.data, payload.size - 1u};
+        if (before.size > 0) {
+          run.begin(*c);
+          run.add(before);
+          flush(run, now);
+        }
+        urgent(*c, payload.data[before.size]);
+        return Err::none;
+      }
       if (!run.takes(*c)) {
         flush(run, now);
         if (c->life != Life::open && c->life != Life::opening) return Err::none;
@@ -174,7 +186,7 @@ Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
     }
     case Type::close:
       if (c == nullptr) return Err::none;  // crossed with ours, and answered already
-      return close_v03(h, now);
+      return close_v03(h, payload, now);
     case Type::closed:
       if (c != nullptr && c->life == Life::closing && (c->due & kDueClose) == 0) release(*c);
       return Err::none;
@@ -217,7 +229,7 @@ Err Mux::connect_v03(const Header& h, Bytes payload, Time now) {
   return Err::none;
 }
 
-Err Mux::close_v03(const Header& h, Time now) {
+Err Mux::close_v03(const Header& h, Bytes payload, Time now) {
   Channel& c = slots_[h.raid];
   switch (c.life) {
     case Life::opening:
@@ -245,6 +257,17 @@ Err Mux::close_v03(const Header& h, Time now) {
       c.tx = Tx::done;
       c.rx = Rx::end;
       clear_due(c, 0xff);
+      if (!c.udp && as_text(payload) == std::string_view(kReset.data(), kReset.size() + 1)) {
+        c.rx = Rx::done;
+        c.queue.clear(pool_);
+        c.urgent_at = 0;
+        set_due(c, kDueClosed);
+        if (!c.attached) return Err::none;
+        detach(c);
+        ++stats_.aborted;
+        events_.on_abort(id_of(c), CloseCode::reset);
+        return Err::none;
+      }
       if (!c.queue.empty()) timers_.start(c, now + kFlush);
       settle(c);
       return Err::none;
@@ -308,6 +331,7 @@ void Mux::emit_v03(Channel& c, Time now) {
       if (room > pace_.largest) room = pace_.largest;
       const int parts = tx_.view(tx_.tail() + kHeader + text, room, part);
       p = events_.on_pull(id_of(c), part, parts);
+      SMX_CHECK(!p.urgent);  // CONNECT can't say it
       c.readable = p.state == Pulled::State::more;
       if (p.state == Pulled::State::error) {
         detach(c);
@@ -330,7 +354,7 @@ void Mux::emit_v03(Channel& c, Time now) {
     if (!c.udp) c.rx_credit += count;
     c.rx_taken = 0;
     count -= oob;
-    c.oob_taken = static_cast<uint16_t>(c.oob_taken - oob);
+    c.oob_taken -= oob;
     Text<16> text;
     if (count > 0) put_text(Type::sent, c.number, text.add_u(count).text());
     text.clear();
@@ -338,7 +362,8 @@ void Mux::emit_v03(Channel& c, Time now) {
   }
   if ((due & kDueClose) != 0) {
     const bool refused = c.tx == Tx::waiting;
-    put_text(Type::close, refused ? kNone03 : c.number, refused ? "No server" : "DO close");
+    const bool reset = !c.udp && c.close != CloseCode::done;
+    put_text(Type::close, refused ? kNone03 : c.number, refused ? "No server" : reset ? kReset : "DO close");
     if (refused) release(c);
     return;
   }

@@ -115,6 +115,10 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
       if (h.length > c->rx_credit) return Err::credit_overrun;
       c->rx_credit -= h.length;
       if (c->life == Life::closing) return Err::none;  // aborted here: read and dropped
+      if (type == Type::sendoob) {
+        urgent(*c, payload.data[0]);
+        return Err::none;
+      }
       if (!run.takes(*c)) {
         flush(run, now);
         if (c->life == Life::closing) return Err::none;

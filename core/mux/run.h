@@ -25,10 +25,11 @@ struct Mux::Run {
     bytes = 0;
   }
   void add_parts() {
-    for (int i = 0; i < parts; ++i) {
-      piece[pieces++] = {part[i].data, part[i].size};
-      bytes += part[i].size;
-    }
+    for (int i = 0; i < parts; ++i) add({part[i].data, part[i].size});
+  }
+  void add(Bytes bytes_of_one) {
+    piece[pieces++] = bytes_of_one;
+    bytes += bytes_of_one.size;
   }
 };
 

@@ -20,6 +20,13 @@ class Scheduler {
   // could keep it so for ever.
   static constexpr int kSparseBurst = 256;
 
+  static constexpr size_t kLists = 2;
+  // Before all else: nodes near the channels, for the ends of the lists.
+  void set_ends(NearNode* ends) {
+    new_.set_end(ends[0]);
+    old_.set_end(ends[1]);
+  }
+
   // Fewer on a slow line, 1..kQuantum. While nobody is listed.
   void set_quantum(int32_t bytes) { quantum_ = bytes; }
   bool empty() const { return new_.empty() && old_.empty(); }
@@ -36,8 +43,8 @@ class Scheduler {
   void remove(Channel& c) { c.sched.leave(); }
 
  private:
-  List<Channel, &Channel::sched> new_;
-  List<Channel, &Channel::sched> old_;
+  NearList<Channel, &Channel::sched> new_;
+  NearList<Channel, &Channel::sched> old_;
   int32_t quantum_ = kQuantum;
   int burst_ = 0;
   int sparse_ = 0;

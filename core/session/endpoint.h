@@ -24,6 +24,11 @@ class Endpoint {
     (void)piece, (void)pieces;
     return {};
   }
+  // Urgent data are ordinary data where nobody asks for more.
+  virtual Taken push_urgent(uint8_t byte) {
+    const Bytes piece{&byte, 1};
+    return push(&piece, 1);
+  }
   virtual void end() {}
   // UDP only.
   virtual PulledDatagram pull_datagram(const MutBytes* piece, int pieces, size_t largest) {

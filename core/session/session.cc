@@ -108,7 +108,7 @@ void Session::begin_link(Link& link, Time now) {
   link.set_owner(*this);
   set_state(State::up);
   link_since_ = now;
-  blocked_ = was_up_ = probed_ = shut_write_ = false;
+  blocked_ = was_up_ = probed_ = outdated_ = shut_write_ = false;
 }
 
 void Session::attach(Link& link, Time now) {
@@ -170,6 +170,7 @@ void Session::take_over(Session& from, Time now) {
 }
 
 void Session::hold_until(Time until) {
+  outdated_ = mux_.held();
   mux_.hold_until(until);
   set_timer(until);
 }
@@ -274,7 +275,8 @@ void Session::read_link(Time now) {
       // The peer is told why, as far as one write can.
       const bool anew = e == Err::restarted && !link_->clean_start();  // its next HELLO goes on from here
       if (e != Err::said_bye && !anew && mux_.dialect() == Dialect::v1) {
-        mux_.bye(ByeCode::protocol_error);
+        const bool unknown = e == Err::bad_type && (mux_.last_header().type & 0x80) != 0;
+        mux_.bye(unknown ? ByeCode::unsupported : ByeCode::protocol_error);
         write_link(now);
       }
       return lose(e, "", now);
@@ -338,18 +340,16 @@ void Session::on_timer(Timer& timer, Time now) {
     if (state_ == State::closing) return lose(Err::none, "closed", now);
     wake_ = kNever;
   }
-  const bool held = mux_.held();
-  const uint32_t channels = mux_.channels();
   const Err e = mux_.tick(now);
-  if (held && !mux_.held()) {
-    LogLine(LogLevel::warning, "session-ended")
-        .kv("session", number_)
-        .kv("reason", "no new link within TIMEOUT=resume")
-        .kv("channels", channels);
+  if (e == Err::none) {
+    if (source_ != nullptr && up() && mux_.asked()) source_->on_link_silent(now);
+    return kick();
   }
-  if (e != Err::none) return lose(e, "", now);
-  if (source_ != nullptr && up() && mux_.asked()) source_->on_link_silent(now);
-  kick();
+  if (e == Err::silent && mux_.dialect() == Dialect::v1) {
+    mux_.bye(ByeCode::timed_out);  // it may only have stopped in the middle of a packet
+    write_link(now);
+  }
+  lose(e, "", now);
 }
 
 // ---- MuxEvents
@@ -368,6 +368,14 @@ void Session::on_up() {
   owner_.on_session_up(*this, reactor_.now());
   room_due_ = true;
   kick();
+}
+
+void Session::on_session_over() {
+  const bool waited = mux_.hold_is_over(reactor_.now()) && !outdated_;
+  LogLine(LogLevel::warning, "session-ended")
+      .kv("session", number_)
+      .kv("reason", waited ? "no new link within TIMEOUT=resume" : "the peer has started anew")
+      .kv("channels", mux_.channels());
 }
 
 void Session::on_room() {
@@ -396,6 +404,11 @@ Pulled Session::on_pull(ChannelId id, const MutBytes* piece, int pieces) {
 }
 Taken Session::on_data(ChannelId id, const Bytes* piece, int pieces) {
   const Taken t = endpoints_[id.slot]->push(piece, pieces);
+  if (t.error) endpoints_[id.slot] = nullptr;
+  return t;
+}
+Taken Session::on_urgent(ChannelId id, uint8_t byte) {
+  const Taken t = endpoints_[id.slot]->push_urgent(byte);
   if (t.error) endpoints_[id.slot] = nullptr;
   return t;
 }

@@ -140,12 +140,14 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   // MuxEvents
   void on_up() override;
   AskAnswer on_ask(const Settings& ask) override { return owner_.on_session_ask(*this, ask); }
+  void on_session_over() override;
   void on_room() override;
   void on_open(ChannelId id, const OpenInfo& info) override;
   void on_opened(ChannelId id) override;
   void describe(ChannelId id, OpenInfo* info) override;
   Pulled on_pull(ChannelId id, const MutBytes* piece, int pieces) override;
   Taken on_data(ChannelId id, const Bytes* piece, int pieces) override;
+  Taken on_urgent(ChannelId id, uint8_t byte) override;
   PulledDatagram on_pull_datagram(ChannelId id, const MutBytes* piece, int pieces, size_t largest) override;
   void on_datagram(ChannelId id, const Bytes* piece, int pieces) override;
   void on_wants(ChannelId id) override;
@@ -196,6 +198,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   bool blocked_ = false;     // the link took less than it was given
   bool was_up_ = false;
   bool probed_ = false;
+  bool outdated_ = false;    // held, and its peer has come with another session
   bool room_due_ = false;
   bool shut_write_ = false;
   bool taking_ = false;      // the link is lost to another one, which is here already

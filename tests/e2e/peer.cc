@@ -192,7 +192,7 @@ void Peer03::close_one() {
 
 // ---- 1
 
-Peer1::Peer1(uint16_t port) : Peer(port) {
+Peer1::Peer1(uint16_t port, const Ask& ask) : Peer(port), ask_(ask) {
   raw(packet(3, kHello, 0xffff, 0xffff, zero_ended("20260102-030405.678901 by-hand smx/1:fffffff0")));
 }
 
@@ -203,15 +203,17 @@ void Peer1::on_packet(uint8_t version, uint8_t type, unsigned said, unsigned rai
     REQUIRE(word != std::string::npos);
     const uint32_t nonce = static_cast<uint32_t>(strtoul(payload.c_str() + word + 7, nullptr, 16));
     raw(packet(0x10, kSettings, 0xffff, 0xffff,
-               be32(nonce) + "\x01\x10" + std::string(16, '\0') + "\x02\x08" + std::string(8, '\0') + "\x03\x08" +
-                   be64(0x1122334400000001) + "\x04\x04" + be32(65536) + "\x05\x02" + be16(100) + "\x06\x02" + be16(0)));
+               be32(nonce) + "\x01\x10" + ask_.session + "\x02\x08" + be64(ask_.received) + "\x03\x08" + be64(ask_.attempt) +
+                   "\x04\x04" + be32(65536) + "\x05\x02" + be16(100) + "\x06\x02" + be16(ask_.hold)));
   } else if (version == 0x10 && type == kSettings) {
     up_ = true;
+    session_ = payload.substr(6, 16);
     raw(packet(0x10, kEcho, 0xffff, 0xffff, be64(1)));
   } else if (version == 0x10 && type == kEcho) {
-    raw(packet(0x10, kEchook, 0xffff, 0xffff, payload));
+    if (answers) raw(packet(0x10, kEchook, 0xffff, 0xffff, payload));
   } else if (version == 0x10 && type == kBye) {
     bye_ = payload.empty() ? 256 : static_cast<uint8_t>(payload[0]);
+    ++byes_;
   }
 }
 

@@ -17,7 +17,7 @@ namespace e2e {
 // Type codes of the pages.
 enum : uint8_t {
   kNoop = 0x00, kHello = 0x01, kConnect = 0x02, kSend = 0x06, kClose = 0x08, kEcho = 0x09, kSetopt = 0x0a, kCrypton = 0x0c,
-  kHellook = 0x41, kConnected = 0x42, kSent = 0x46, kClosed = 0x48, kEchook = 0x49,
+  kHellook = 0x41, kConnected = 0x42, kSendoob = 0x07, kSent = 0x46, kSentoob = 0x47, kClosed = 0x48, kEchook = 0x49,
   kBind = 0x04, kBindok = 0x44, kSettings = 0x10, kAck = 0x11, kBye = 0x13, kCredit = 0x20, kFin = 0x21, kRefund = 0x24,
 };
 
@@ -114,9 +114,20 @@ class Peer03 : public Peer {
 // Dialect 1, the asking side: shakes hands, and is then used to send what is wrong.
 class Peer1 : public Peer {
  public:
-  explicit Peer1(uint16_t port);
-  // The code of the BYE that came; -1: none.
+  // What it asks for.
+  struct Ask {
+    std::string session = std::string(16, '\0');
+    uint64_t received = 0, attempt = 0x1122334400000001;
+    unsigned hold = 0;
+  };
+  explicit Peer1(uint16_t port) : Peer1(port, Ask()) {}
+  Peer1(uint16_t port, const Ask& ask);
+  // The code of the BYE that came, and how many came; -1: none.
   int bye() const { return bye_; }
+  int byes() const { return byes_; }
+  // The session that it was given.
+  const std::string& session() const { return session_; }
+  bool answers = true;  // ECHO
   // The numbered packets that came.
   struct Seen {
     uint8_t type = 0;
@@ -132,7 +143,9 @@ class Peer1 : public Peer {
 
  private:
   void on_packet(uint8_t version, uint8_t type, unsigned said, unsigned raid, const std::string& payload) override;
-  int bye_ = -1;
+  Ask ask_;
+  std::string session_;
+  int bye_ = -1, byes_ = 0;
 };
 
 }  // namespace e2e

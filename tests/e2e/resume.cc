@@ -143,6 +143,8 @@ TEST_CASE("resume: a daemon that is started anew knows nothing of its sessions: 
     (void)(acceptor ? line.a : line.c)->restart();
     REQUIRE(other->wait_log(" link-up ", 5, from));
     CHECK(other->says("resumed=no", from));
+    CHECK(other->wait_log("session-ended session=1 reason=\"the peer has started anew\" channels=1", 8, from));
+    CHECK(other->count(" session-ended ") == 1);
     CHECK(serves(port, 2));
     CHECK(wait_for([&] { return open.over() && server.conns().empty(); }, 8));
     CHECK(line.a->wait_channels(0, 5));
@@ -162,7 +164,7 @@ TEST_CASE("resume: a session that nobody asks for ends after TIMEOUT=resume, and
   CHECK(now() - start > 0.8);
   CHECK(open.error() != 0);  // cut off, not ended
   CHECK((*line.a)->wait_log(" session-ended ", 1));
-  CHECK((*line.a)->says("channels=1"));
+  CHECK((*line.a)->says("session-ended session=1 reason=\"no new link within TIMEOUT=resume\" channels=1"));
   CHECK(line.a->wait_channels(0, 1));
 }
 

@@ -149,12 +149,23 @@ Conn::~Conn() { close(); }
 
 Conn& Conn::send(const std::string& bytes) {
   if (bytes.empty()) return *this;
-  queue_.push_back({bytes, 0, 0, 0, 0});
+  queue_.push_back({bytes, 0, 0, 0, 0, false});
   queued_ += bytes.size();
   return *this;
 }
 Conn& Conn::send_pattern(uint64_t seed, uint64_t size) {
-  if (size > 0) queue_.push_back({"", seed, 0, size, 0});
+  if (size > 0) queue_.push_back({"", seed, 0, size, 0, false});
+  return *this;
+}
+Conn& Conn::send_urgent(char byte) {
+  send(std::string(1, byte));
+  queue_.back().urgent = true;
+  return *this;
+}
+Conn& Conn::watch_urgent() {
+  const int one = 1;
+  REQUIRE(setsockopt(fd_, SOL_SOCKET, SO_OOBINLINE, &one, sizeof one) == 0);
+  watch_urgent_ = true;
   return *this;
 }
 Conn& Conn::shut() {
@@ -239,7 +250,7 @@ void Conn::write_some() {
       from = p.bytes.data() + p.done;
       size = p.bytes.size() - p.done;
     }
-    const ssize_t n = ::send(fd_, from, size, MSG_NOSIGNAL);
+    const ssize_t n = ::send(fd_, from, size, MSG_NOSIGNAL | (p.urgent ? MSG_OOB : 0));
     if (n < 0) {
       if (!would_block(errno)) fail(errno);
       return;
@@ -265,7 +276,8 @@ void Conn::write_some() {
 void Conn::read_some() {
   static char bytes[kPiece];
   for (int i = 0; i < kReadsATurn && fd_ >= 0 && queued_ < kEchoHeld; ++i) {
-    const ssize_t n = recv(fd_, bytes, rate > 0 ? 4096 : sizeof bytes, 0);
+    const bool urgent = watch_urgent_ && sockatmark(fd_) == 1;
+    const ssize_t n = recv(fd_, bytes, urgent ? 1 : rate > 0 ? 4096 : sizeof bytes, 0);
     if (n < 0) {
       if (!would_block(errno)) fail(errno);
       return;
@@ -276,8 +288,9 @@ void Conn::read_some() {
       if (digest || echo) shut();
       return;
     }
+    if (urgent) urgent_.push_back(received_);
     took(bytes, static_cast<size_t>(n));
-    if (rate > 0) return;
+    if (rate > 0 || watch_urgent_) return;  // poll(2) says that there is more, and so whether it is urgent is known
   }
 }
 

@@ -38,6 +38,8 @@ class Conn final : public Actor {
   // ---- sending, in the order of the calls
   Conn& send(const std::string& bytes);
   Conn& send_pattern(uint64_t seed, uint64_t size);
+  // One byte with MSG_OOB.
+  Conn& send_urgent(char byte);
   // Ends this direction behind all that.
   Conn& shut();
   // Closes behind all that, whatever comes.
@@ -49,6 +51,9 @@ class Conn final : public Actor {
   // ---- receiving
   // All that comes from now on must be this pattern.
   Conn& expect_pattern(uint64_t seed);
+  // Urgent bytes stay in line, and urgent() says how many bytes came before each of them.
+  Conn& watch_urgent();
+  const std::vector<uint64_t>& urgent() const { return urgent_; }
   bool reading = true;
   double rate = 0;    // bytes a second that are read; 0: no limit
   bool echo = false;  // what comes is sent back, and so is the end
@@ -83,6 +88,7 @@ class Conn final : public Actor {
     std::string bytes;  // or, if empty, the pattern:
     uint64_t seed = 0, from = 0, to = 0;
     size_t done = 0;
+    bool urgent = false;
   };
   void write_some();
   void read_some();
@@ -91,6 +97,8 @@ class Conn final : public Actor {
 
   int fd_ = -1;
   bool connected_ = false, ended_ = false, wrong_ = false, compare_ = false;
+  bool watch_urgent_ = false;
+  std::vector<uint64_t> urgent_;
   bool shut_wanted_ = false, shut_ = false, close_wanted_ = false;
   int error_ = 0;
   std::deque<Piece> queue_;

@@ -1,6 +1,7 @@
 // What users pay for: their bytes arrive, whole, in order, both ways, whatever the others do.
 // Read next: sockets.h; failures.cc for what happens when something breaks.
 #include <doctest/doctest.h>
+#include <errno.h>
 
 #include "tests/e2e/sockets.h"
 
@@ -160,6 +161,47 @@ TEST_CASE("IPv6: link, port and server") {
   CHECK(a->wait_log(" link-up ", 5));
   CHECK(ask(a.port(), "six", 5, "::1") == "six");
   CHECK(a->says("peer=\"tcp [::1]:"));
+}
+
+TEST_CASE("a reset is a reset at the other end, and an end is an end: both ways, in both dialects, with data in front") {
+  for (const char* proto : {"SOXCONF=proto:1", "SOXCONF=proto:0.3"}) {
+    Server server([](Conn& c) { c.expect_pattern(1); });
+    Pair p({"PORT=127.0.0.1:0", proto, "TIMEOUT=lin:2"}, {"DEST=" + local(server.port())});
+    for (const bool by_client : {true, false}) {
+      for (const bool reset : {true, false}) {
+        for (const uint64_t size : {uint64_t{0}, uint64_t{100}, uint64_t{3} << 20}) {
+          CAPTURE(std::string(proto));
+          CAPTURE(by_client);
+          CAPTURE(reset);
+          CAPTURE(size);
+          const size_t before = server.accepted();
+          Conn client(p.a->port());
+          client.expect_pattern(1);
+          REQUIRE(wait_for([&] { return server.accepted() > before; }, 5));
+          Conn& maker = by_client ? client : server.last();
+          Conn& other = by_client ? server.last() : client;
+          maker.send_pattern(1, size);
+          if (size > 0) REQUIRE(wait_for([&] { return maker.all_sent() && other.received() > 0; }, 10));
+          if (reset) {
+            maker.reset();
+          } else {
+            maker.shut();
+          }
+          const uint64_t got = other.received();
+          REQUIRE(wait_for([&] { return other.over(); }, 10));
+          CHECK_FALSE(other.wrong());
+          CHECK(other.ended() == !reset);
+          CHECK(other.error() == (reset ? ECONNRESET : 0));
+          CHECK(other.received() >= got);
+          if (!reset) CHECK(other.received() == size);
+          other.close();
+          maker.close();
+        }
+      }
+    }
+    CHECK(p.a->wait_channels(0, 10));
+    CHECK(p.c->wait_channels(0, 10));
+  }
 }
 
 TEST_CASE("a client that resets leaves no channel behind, and its server is reset, not ended") {
