@@ -302,6 +302,8 @@ class Mux final {
   const Pace& pace() const { return pace_; }
   // An ECHO is out and nothing has come since.
   bool asked() const { return echo_deadline_ != kNever; }
+  // When the last whole packet came.
+  Time heard_at() const { return last_rx_; }
 
   // ---- channels, for their owners
   bool can_open() const;

@@ -324,6 +324,7 @@ void Session::on_task(Time now) {
   link_->keep_unsent(mux_.pace().unsent);
   link_->want(static_cast<uint8_t>(kRead | (blocked_ ? kWrite : 0)));
   set_timer(now);
+  if (source_ != nullptr && up() && mux_.asked()) source_->on_link_asked(now);
 }
 
 void Session::set_timer(Time now) {
@@ -341,10 +342,7 @@ void Session::on_timer(Timer& timer, Time now) {
     wake_ = kNever;
   }
   const Err e = mux_.tick(now);
-  if (e == Err::none) {
-    if (source_ != nullptr && up() && mux_.asked()) source_->on_link_silent(now);
-    return kick();
-  }
+  if (e == Err::none) return kick();
   if (e == Err::silent && mux_.dialect() == Dialect::v1) {
     mux_.bye(ByeCode::timed_out);  // it may only have stopped in the middle of a packet
     write_link(now);

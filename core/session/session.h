@@ -38,8 +38,8 @@ class LinkSource {
   // Starts, or has lost its link: take() is to follow.
   virtual void on_link_wanted(Time now) = 0;
   virtual void on_link_up(Time now) = 0;
-  // The peer is asked for a sign of life, since none has come for too long.
-  virtual void on_link_silent(Time now) = 0;
+  // The peer is asked for a sign of life (ECHO), and has not given one yet.
+  virtual void on_link_asked(Time now) = 0;
   virtual void retry_now(Time now) = 0;
   virtual void stop(Time now) = 0;
 

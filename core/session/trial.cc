@@ -33,6 +33,7 @@ MuxConfig Trial::smallest(const MuxConfig& config) {
   MuxConfig c = config;
   c.accepts = c.opens = 1;
   c.tx_ring = c.rx_ring = 64 * 1024;
+  c.tx_ring_most = 0;
   c.memory_bytes = Mux::guaranteed_bytes(c);
   return c;
 }

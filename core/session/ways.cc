@@ -70,23 +70,30 @@ void Ways::on_timer(Timer& timer, Time now) {
   plan(now);
 }
 
+// When the silence of a peer that was asked is too long.
+Time Ways::doubt_begins() const {
+  const Mux& mux = session_.mux();
+  return current_ >= 0 && up_ && mux.asked() ? mux.heard_at() + kDoubt + mux.pace().patience : kNever;
+}
+
 // The link in doubt has come to life again, or it is time to look for another one.
 void Ways::look_at_doubt(Time now) {
-  const bool silent = current_ >= 0 && up_ && session_.mux().asked();
-  if (doubtful_ && !silent) {
+  const Time begins = doubt_begins();
+  if (doubtful_ && begins > now) {
     doubtful_ = false;
     for (uint32_t i = 0; i < count_; ++i)
       if (!is_tried(i)) way_[i]->trial.cancel(now);
   }
   if (doubt_at_ > now) return;
-  doubt_at_ = kNever;
-  if (!silent) return;
+  doubt_at_ = begins > now ? begins : kNever;
+  if (begins > now) return;
   doubtful_ = true;
   for (uint32_t i = static_cast<uint32_t>(current_) + 1; i < count_; ++i) way_[i]->due = now;
   plan(now);  // says when each of them starts
 }
 
-void Ways::on_link_silent(Time now) {
+// Bulk asks all the time, for the round trip: only if no answer comes is it a sign.
+void Ways::on_link_asked(Time now) {
   if (stopped_ || doubtful_ || doubt_at_ != kNever) return;
   doubt_at_ = now + kDoubt + session_.mux().pace().patience;
   plan(now);

@@ -45,7 +45,7 @@ class Ways final : public LinkSource, private TrialOwner, private TimerHandler {
   // LinkSource
   void on_link_wanted(Time now) override;
   void on_link_up(Time now) override;
-  void on_link_silent(Time now) override;
+  void on_link_asked(Time now) override;
   void retry_now(Time now) override;
   void stop(Time now) override;
 
@@ -67,6 +67,7 @@ class Ways final : public LinkSource, private TrialOwner, private TimerHandler {
   uint32_t index_of(const Trial& trial) const;
   bool is_behind(uint32_t i) const { return current_ >= 0 && i > static_cast<uint32_t>(current_); }
   bool is_tried(uint32_t i) const { return current_ < 0 || i < static_cast<uint32_t>(current_) || (doubtful_ && is_behind(i)); }
+  Time doubt_begins() const;
   void look_at_doubt(Time now);
   bool may_move() const;
   bool is_good(const Trial& trial) const;
