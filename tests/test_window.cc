@@ -160,11 +160,9 @@ TEST_CASE("window: a queue that does not go with the window is not ours: the win
   p.run(seconds(5));
   p.others = millis(60);  // or a longer way
   p.run(seconds(3));
-  CHECK(p.share(seconds(20)) > 0.95);
+  CHECK(p.share(seconds(20)) > 0.9);
   p.others = millis(0);
-  p.run(seconds(1));
-  CHECK(p.queue_ms() > 20);  // what was right beside the others
-  p.run(seconds(30));
+  p.run(seconds(10));
   CHECK(p.queue_ms() < 20);
 }
 

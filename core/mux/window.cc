@@ -14,6 +14,8 @@ constexpr Duration kClear = millis(2);     // a queue of less is none
 constexpr Duration kForget = seconds(15);  // what was the least time so long ago may not be that of this way
 constexpr Duration kJump = seconds(2);     // a clock does not do that
 constexpr Duration kDrainAfter = seconds(10);
+constexpr Duration kDoubtAfter = seconds(2);
+constexpr uint8_t kVain = 3;
 constexpr Duration kTopFor = seconds(1);
 constexpr Duration kLineFor = seconds(30);
 // A rate is read from ACKs in a row only if they lie clearly apart; a faster line shows itself by growing.
@@ -252,7 +254,7 @@ void SendWindow::fit(Time now) {
     drained_at_ = now;
     return;
   }
-  if (now - drained_at_ > kDrainAfter && window_ > kLeast) {
+  if (now - drained_at_ > (doubtful_ ? kDoubtAfter : kDrainAfter) && window_ > kLeast) {
     draining_ = true;
     kept_ = window_;
     kept_base_ = base();
@@ -282,7 +284,10 @@ void SendWindow::give_way(Duration queue) {
   if (shrink_from_ == 0) {
     shrink_from_ = window_;
     shrink_queue_ = queue;
-  } else if (window_ <= shrink_from_ / 2 && queue.us > shrink_queue_.us / 4 * 3) {
+    shrink_vain_ = 0;
+  } else if (window_ > shrink_from_ / 2 || queue.us <= shrink_queue_.us / 4 * 3) {
+    shrink_vain_ = 0;
+  } else if (++shrink_vain_ == kVain) {
     least_ = before_ = sum(base(), queue);
     const size_t was = shrink_from_;
     shrink_from_ = 0;

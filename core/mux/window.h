@@ -161,6 +161,7 @@ class SendWindow {
   // The window when it began to shrink, and the queue then; 0: it does not.
   size_t shrink_from_ = 0;
   Duration shrink_queue_;
+  uint8_t shrink_vain_ = 0;  // fits in a row that found the queue as long at half of the window
 
   Stamp stamps_[kStamps];
   uint32_t first_stamp_ = 0, stamp_count_ = 0;
