@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the tests that `make check` has built: run.sh BUILD [PART...]. PARTS: unit vectors sources docs build e2e.
+# Runs the tests that `make check` has built: run.sh BUILD [PART...]. PARTS: unit vectors sources docs build e2e; secure: of SECURE=sodium alone.
 #
 # Each part ends in doctest's summary or in a line "N passed, N failed"; the last line here is their sum. A part that
 # dies, hangs, runs nothing or fails without a count counts as one failure. The exit status is 0 only if all passed.
@@ -51,6 +51,7 @@ part() {
 for part; do
   case $part in
   unit) part unit 600 "$build/unit" ;;
+  secure) part secure 300 "$build/unit" --source-file='*tests/secure/*' ;;
   vectors) part vectors 60 "$build/option_vectors" tests/data/option-vectors.txt ;;
   sources)
     part 'sources: the check itself' 60 sh tools/check-includes.sh --self-test
