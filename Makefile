@@ -108,7 +108,9 @@ TRANSPORT_SRCS = \
 
 # With SECURE=sodium only
 SECURE_SRCS_sodium = \
-	transport/secure/crypto_sodium.cc
+	transport/secure/crypto_sodium.cc \
+	transport/secure/fault.cc \
+	transport/secure/noise.cc
 
 RELAY_SRCS = \
 	relay/data_port.cc \
@@ -206,7 +208,8 @@ TEST_SRCS = \
 	tests/test_words.cc
 
 SECURE_TEST_SRCS_sodium = \
-	tests/secure/test_crypto.cc
+	tests/secure/test_crypto.cc \
+	tests/secure/test_noise.cc
 
 VECTOR_SRCS = tests/option_vectors.cc
 
