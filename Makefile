@@ -110,7 +110,9 @@ TRANSPORT_SRCS = \
 SECURE_SRCS_sodium = \
 	transport/secure/crypto_sodium.cc \
 	transport/secure/fault.cc \
-	transport/secure/noise.cc
+	transport/secure/line_blocks.cc \
+	transport/secure/noise.cc \
+	transport/secure/records.cc
 
 RELAY_SRCS = \
 	relay/data_port.cc \
@@ -209,7 +211,9 @@ TEST_SRCS = \
 
 SECURE_TEST_SRCS_sodium = \
 	tests/secure/test_crypto.cc \
-	tests/secure/test_noise.cc
+	tests/secure/test_line_blocks.cc \
+	tests/secure/test_noise.cc \
+	tests/secure/test_records.cc
 
 VECTOR_SRCS = tests/option_vectors.cc
 

@@ -2,6 +2,7 @@
 #ifndef SOCKMUX_TESTS_SECURE_BYTES_H
 #define SOCKMUX_TESTS_SECURE_BYTES_H
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ inline Data& operator+=(Data& a, const Data& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
 }
+inline Data operator+(Data a, const Data& b) { return a += b; }
 
 // An odd digit or any other character ends it.
 inline Data unhex(const std::string& s) {
