@@ -110,7 +110,9 @@ TRANSPORT_SRCS = \
 SECURE_SRCS_sodium = \
 	transport/secure/crypto_sodium.cc \
 	transport/secure/fault.cc \
+	transport/secure/handshake.cc \
 	transport/secure/line_blocks.cc \
+	transport/secure/message.cc \
 	transport/secure/noise.cc \
 	transport/secure/records.cc
 
@@ -211,7 +213,9 @@ TEST_SRCS = \
 
 SECURE_TEST_SRCS_sodium = \
 	tests/secure/test_crypto.cc \
+	tests/secure/test_handshake.cc \
 	tests/secure/test_line_blocks.cc \
+	tests/secure/test_message.cc \
 	tests/secure/test_noise.cc \
 	tests/secure/test_records.cc
 

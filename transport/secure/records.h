@@ -22,7 +22,7 @@ constexpr size_t kRecordContent = 16384;
 constexpr size_t kRecord = kRecordContent + kRecordOverhead;
 // The first record of an initiator has at most this content, so that a responder, which does not know yet whom it talks to,
 // waits for it with less than 2 KiB.
-constexpr size_t kFirstContent = 1024;
+constexpr size_t kFirstContent = 768;
 constexpr size_t kFirstRecord = kFirstContent + kRecordOverhead;
 
 constexpr uint32_t kRekeyRecords = 65536;
