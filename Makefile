@@ -111,6 +111,8 @@ SECURE_SRCS_sodium = \
 	transport/secure/crypto_sodium.cc \
 	transport/secure/fault.cc \
 	transport/secure/handshake.cc \
+	transport/secure/key_file.cc \
+	transport/secure/keys.cc \
 	transport/secure/line_blocks.cc \
 	transport/secure/message.cc \
 	transport/secure/noise.cc \
@@ -214,6 +216,7 @@ TEST_SRCS = \
 SECURE_TEST_SRCS_sodium = \
 	tests/secure/test_crypto.cc \
 	tests/secure/test_handshake.cc \
+	tests/secure/test_keys.cc \
 	tests/secure/test_line_blocks.cc \
 	tests/secure/test_message.cc \
 	tests/secure/test_noise.cc \

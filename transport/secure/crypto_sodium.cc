@@ -85,7 +85,10 @@ void encode_key(const uint8_t key[kKey], char out[kKeyText]) {
 bool decode_key(const char* text, size_t size, uint8_t out[kKey]) {
   size_t got = 0;
   const char* end = nullptr;
-  if (size == kKeyText &&
+  // libsodium 1.0.18 takes bytes of 0x80 and more for '/', where char has a sign.
+  int high = 0;
+  for (size_t i = 0; i < size; ++i) high |= text[i] & 0x80;
+  if (size == kKeyText && high == 0 &&
       sodium_base642bin(out, kKey, text, size, nullptr, &got, &end, sodium_base64_VARIANT_ORIGINAL) == 0 &&
       got == kKey && end == text + size) {
     return true;
