@@ -222,6 +222,9 @@ SECURE_TEST_SRCS_sodium = \
 	tests/secure/test_noise.cc \
 	tests/secure/test_records.cc
 
+SECURE_PEER_SRCS_sodium = tests/secure/peer.cc
+SECURE_PROGRAMS_sodium = $(BUILD)/secure_peer
+
 VECTOR_SRCS = tests/option_vectors.cc
 
 E2E_SRCS = \
@@ -301,7 +304,7 @@ all: daemon
 # Rewrites $(BUILD)/rules.mk if the lists have changed, and $(BUILD)/flags if the flags have.
 RULES != GNU='$(.FEATURES)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' sh tools/rules.sh '$(FLAGS_NOW)' \
 	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- TEST UNIT $(TEST_SRCS) $(SECURE_TEST_SRCS_$(SECURE)) -- TEST VECTOR $(VECTOR_SRCS) \
-	-- TEST E2E $(E2E_SRCS)
+	-- TEST E2E $(E2E_SRCS) -- TEST PEER $(SECURE_PEER_SRCS_$(SECURE))
 include $(BUILD)/rules.mk
 
 # As many jobs as there are processors, unless you have said -j yourself
@@ -326,12 +329,16 @@ $(BUILD)/e2e: $(E2E_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
 	@$(SAY) LINK $@
 	$(QUIET)$(LINK_TEST) $(E2E_OBJS) $(LIB_OBJS) $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
 
-check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
+$(BUILD)/secure_peer: $(PEER_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
+	@$(SAY) LINK $@
+	$(QUIET)$(LINK_TEST) $(PEER_OBJS) $(LIB_OBJS) $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
+
+check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e $(SECURE_PROGRAMS_$(SECURE))
 
 # What the tests need beside make (names as in tools/need.sh), installed or named
 TEST_NEEDS = c++ doctest cmp nm curl nginx ssh sshd socat \
 	vsftpd lftp ip openssl telnet nc ncat dig dnsmasq $(SECURE_NEEDS_$(SECURE))
-SECURE_NEEDS_sodium = sodium
+SECURE_NEEDS_sodium = sodium python3 dissononce
 test-needs:
 	@sh tools/need.sh $(TEST_NEEDS)
 
@@ -345,11 +352,11 @@ e2e: test-needs
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
 
-# What is behind SECURE=sodium: its unit tests alone, which `make SECURE=sodium check` runs with all others
+# What is behind SECURE=sodium: its tests alone, which `make SECURE=sodium check` runs with all others
 check-secure:
 	@sh tools/need.sh c++ doctest $(SECURE_NEEDS_sodium)
-	@$(IN_PARALLEL) SECURE=sodium BUILD='$(SECURE_BUILD)' $(SECURE_BUILD)/unit
-	@sh tests/run.sh $(SECURE_BUILD) secure
+	@$(IN_PARALLEL) SECURE=sodium BUILD='$(SECURE_BUILD)' $(SECURE_BUILD)/unit $(SECURE_BUILD)/secure_peer
+	@sh tests/run.sh $(SECURE_BUILD) secure interop
 
 # The simulation alone, over SEEDS seeds
 sim:

@@ -13,7 +13,7 @@ have() {
   c++) command -v "${CXX:-c++}" >/dev/null || command -v clang++ >/dev/null ;;
   doctest) [ -f /usr/include/doctest/doctest.h ] || [ -f /usr/local/include/doctest/doctest.h ] ;;
   sodium) [ -f /usr/include/sodium.h ] || [ -f /usr/local/include/sodium.h ] ;;
-  dissononce) python3 -c 'import dissononce' 2>/dev/null ;;
+  dissononce) python3 -c 'import dissononce' 2>/dev/null || /usr/bin/python3 -c 'import dissononce' 2>/dev/null ;;
   mips-g++) command -v mips-linux-gnu-g++ >/dev/null ;;
   *) command -v "$1" >/dev/null ;;
   esac
