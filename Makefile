@@ -218,6 +218,7 @@ SECURE_TEST_SRCS_sodium = \
 	tests/secure/test_handshake.cc \
 	tests/secure/test_keys.cc \
 	tests/secure/test_line_blocks.cc \
+	tests/secure/test_line_sim.cc \
 	tests/secure/test_message.cc \
 	tests/secure/test_noise.cc \
 	tests/secure/test_records.cc \

@@ -23,6 +23,7 @@ constexpr Duration kAnswerWait = seconds(10);    // from message 1 to message 2
 constexpr Duration kRecordWait = seconds(10);    // from message 2 to the first record
 constexpr Duration kRefusalDelay = seconds(1);   // whatever the reason, so that it tells nobody who is a peer
 constexpr Duration kAnewPause = seconds(1);      // between two code 4, and from message 1 to obeying one
+constexpr Duration kStrangeWait = seconds(2);    // on a lossy line, up: nothing but blocks that do not open, see stray_block()
 constexpr Duration kLineWait = seconds(2);       // on a lossy line: until message 1 is sent anew; 4, then always 8 s
 
 // What lies below.
@@ -130,7 +131,8 @@ class Responder {
 
   // Not `connection`: bytes come that belong to nothing, so code 4 is to be said. Once a second at most.
   bool asks_anew(Time now);
-  // A lossy line without a session: a block of an old one came.
+  // A lossy line: a block of an old session came, while there is none; or one is up, and for kStrangeWait nothing has opened
+  // that came. (Both ends can be up with different keys, if message 1 came twice or the first blocks were lost.)
   void stray_block() { ++strays_; }
 
   Time deadline() const { return deadline_; }
