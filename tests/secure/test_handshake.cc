@@ -336,6 +336,29 @@ TEST_CASE("handshake: on a pipe, behind old bytes and an old handshake; each sid
   check_keys(c, next);
 }
 
+TEST_CASE("handshake: on a pipe, what was taken for a longer message gives back the records behind the true one") {
+  Keys k;
+  Caller c(k, Carrier::pipe);
+  Callee e(k, Carrier::pipe);
+  Data half(100);
+  put_head(MessageType::second, kSecond + kSecondPayload, half.data());
+  const Data two = e.answer_to(c.begin()), records(kMessage2, 0x55);
+  CHECK(c.take(half + two + records) == Initiator::Got::up);
+  CHECK(c.rest == records);
+  check_keys(c, e);
+  // The same at the other end.
+  Caller d(k, Carrier::pipe);
+  Callee f(k, Carrier::pipe);
+  put_head(MessageType::first, kFirst + kFirstPayload, half.data());
+  const Data bytes = half + d.begin() + records;
+  Bytes in = view(bytes);
+  REQUIRE(f.r.take(&in, Time{}) == Responder::Got::message);
+  REQUIRE(f.judge() == Fault::none);
+  REQUIRE(d.take(f.answer()) == Initiator::Got::up);
+  CHECK(data_of(f.r.rest()) + data_of(in) == records);
+  check_keys(d, f);
+}
+
 TEST_CASE("handshake: a responder that skips bytes asks for a new beginning, once a second; and is obeyed, once a second") {
   Keys k;
   Callee e(k, Carrier::pipe, at(0));

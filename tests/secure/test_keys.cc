@@ -70,6 +70,8 @@ TEST_CASE("keys: genkey, genpsk, pubkey, as wg has them") {
   char out[kKeyText];
   genkey(bytes(), out);
   CHECK(std::string(out, kKeyText) == kClamped);
+  genkey(Secret(Data(kKey, 0xff).data()), out);
+  CHECK(std::string(out, kKeyText) == "+P///////////////////////////////////////38=");
   genpsk(bytes(), out);
   CHECK(std::string(out, kKeyText) == kBytes);
   REQUIRE(pubkey(kClamped, out) == KeyFault::none);

@@ -173,6 +173,8 @@ TEST_CASE("line blocks: a sender that never changes its key is ended at 2^20 blo
   CHECK(l.hear(made(0, kMostRecords - 1, text("the last"))) == Got::content);
   CHECK(l.hear(made(0, kMostRecords, text("one more"))) == Got::overused);
   CHECK(l.hear(made(1, kMostRecords, text("by the next key"))) == Got::content);
+  CHECK(l.hear(made(1, 2 * kMostRecords - 1, text("the last of this one"))) == Got::content);
+  CHECK(l.hear(made(1, 2 * kMostRecords, text("one more"))) == Got::overused);
 }
 
 TEST_CASE("line blocks: none begins as a handshake message does") {
