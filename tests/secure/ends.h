@@ -1,4 +1,5 @@
-// The two ends of a handshake with keys from a seed, for the tests: new ephemeral keys at every step, faults checked by the test.
+// The two ends of a handshake with keys from a seed, for the tests: new ephemeral keys at every step, faults checked by
+// the test.
 #ifndef SOCKMUX_TESTS_SECURE_ENDS_H
 #define SOCKMUX_TESTS_SECURE_ENDS_H
 
@@ -53,7 +54,8 @@ struct Callee {
   Responder r;
   uint8_t peer[kKey] = {};
 
-  explicit Callee(Keys& k, Carrier carrier = Carrier::connection, Time now = {}) : keys(k), r(k.theirs, k.mac, carrier, now) {}
+  explicit Callee(Keys& k, Carrier carrier = Carrier::connection, Time now = {})
+      : keys(k), r(k.theirs, k.mac, carrier, now) {}
 
   Responder::Got take(const Data& bytes, Time now = {}) {
     Bytes in = view(bytes);
@@ -83,6 +85,18 @@ struct Callee {
     return answer(text("HELLO SETTINGS"), now);
   }
 };
+
+// Do two ends hold the same keys?
+inline void check_keys(Caller& c, Callee& e) {
+  LinkKeys ours;
+  c.i.keys(&ours);
+  CHECK(data_of(ours.tx.view()) == data_of(e.r.receive_key().view()));
+  Secret theirs;
+  e.r.opened(&theirs);
+  CHECK(e.r.state() == Responder::State::up);
+  CHECK(data_of(ours.rx.view()) == data_of(theirs.view()));
+  CHECK(data_of(ours.rx.view()) != data_of(ours.tx.view()));
+}
 
 }  // namespace securetest
 

@@ -2,9 +2,9 @@
 //
 //     secure_peer initiator|responder PRIVATE PEER PSK        keys as `wg` writes them
 //
-// The initiator sends kSent bytes in records of all sizes, then the end, and wants all of it back; the responder sends back
-// what comes. Time is made up: each record is 5 s later than the last one, so that keys change now and then. Ends with 0, or
-// says what is wrong and ends with 1.
+// The initiator sends kSent bytes in records of all sizes, then the end, and wants all of it back; the responder sends
+// back what comes. Time is made up: each record is 5 s later than the last one, so that keys change now and then. Ends
+// with 0, or says what is wrong and ends with 1.
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

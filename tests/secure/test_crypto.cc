@@ -45,7 +45,8 @@ TEST_CASE("crypto: BLAKE2b, the example of RFC 7693, in any parts") {
 TEST_CASE("crypto: what was sealed opens in place, with its key, nonce and associated data only") {
   std::mt19937 random(1);
   const Secret key(any_data(random, kKey).data()), other(any_data(random, kKey).data());
-  for (size_t size : {size_t{0}, size_t{1}, size_t{15}, size_t{16}, size_t{17}, size_t{63}, size_t{64}, size_t{65}, size_t{16384}}) {
+  for (size_t size :
+       {size_t{0}, size_t{1}, size_t{15}, size_t{16}, size_t{17}, size_t{63}, size_t{64}, size_t{65}, size_t{16384}}) {
     const Data plain = any_data(random, size), ad = any_data(random, size % 100);
     Data sealed(size + kTag), in_place = plain;
     seal(key, 7, view(ad), view(plain), sealed.data());

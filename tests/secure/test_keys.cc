@@ -151,7 +151,7 @@ TEST_CASE("key file: a right of the group or of others, of any kind, is too much
   const Folder f;
   f.write(std::string(kBytes) + "\n");
   REQUIRE(symlink("key", f.file("link").c_str()) == 0);
-  for (mode_t mode : {040, 020, 010, 04, 02, 01}) {
+  for (mode_t mode : {040u, 020u, 010u, 04u, 02u, 01u}) {
     REQUIRE(chmod(f.file("key").c_str(), 0600 | mode) == 0);
     for (const char* name : {"key", "link"}) {
       Secret out = bytes();
@@ -192,8 +192,8 @@ TEST_CASE("key file: missing, no file, no key") {
   CHECK(got.status == Status::not_a_file);
   unlink(f.file("key").c_str());
   const std::string key = kBytes;
-  for (const std::string& text : {std::string(), std::string("\n"), key + "\n\n", key + "\n" + key, key + " ", " " + key, key + "x", "# a key\n" + key, key.substr(1),
-                                  std::string(100000, 'A')}) {
+  for (const std::string& text : {std::string(), std::string("\n"), key + "\n\n", key + "\n" + key, key + " ",
+                                  " " + key, key + "x", "# a key\n" + key, key.substr(1), std::string(100000, 'A')}) {
     CAPTURE(text.substr(0, 60));
     got = read_key_file(f.write(text).c_str(), &out);
     CHECK(got.status == Status::not_a_key);

@@ -1,4 +1,5 @@
-// Line blocks in virtual time: what opens is what was sealed, in order, at most once; and no forged block does any harm.
+// Line blocks in virtual time: what opens is what was sealed, in order, at most once; and no forged block does any
+// harm.
 #include "transport/secure/line_blocks.h"
 
 #include "tests/secure/vectors.h"
@@ -39,7 +40,8 @@ struct Line {
 };
 
 // A block as a sender of any kind would make it.
-Data made(uint32_t epoch, uint32_t n, const Data& content, const Secret& key = kTestKey, uint32_t shown_epoch = UINT32_MAX) {
+Data made(uint32_t epoch, uint32_t n, const Data& content, const Secret& key = kTestKey,
+          uint32_t shown_epoch = UINT32_MAX) {
   Secret k = key;
   for (uint32_t i = 0; i < epoch; ++i) rekey(&k);
   Data out(content.size() + kBlockOverhead);
@@ -147,7 +149,8 @@ TEST_CASE("line blocks: a forged jump, of the epoch or of n, changes nothing") {
   Line l;
   const Secret other(Data(kKey, 0x99).data());
   for (uint32_t epoch = 0; epoch < 16; ++epoch) {
-    for (uint32_t n : {0u, 1u, 1u << 20, (1u << 24) - 1, 1u << 24, (1u << 28) - 1}) CHECK(l.hear(made(epoch, n, text("x"), other)) == Got::forged);
+    for (uint32_t n : {0u, 1u, 1u << 20, (1u << 24) - 1, 1u << 24, (1u << 28) - 1})
+      CHECK(l.hear(made(epoch, n, text("x"), other)) == Got::forged);
   }
   CHECK(l.hear(made(0, 1u << 24, text("beyond the last nonce of a handshake"))) == Got::forged);
   CHECK(l.hear(l.block(text("first"))) == Got::content);
@@ -166,7 +169,8 @@ TEST_CASE("line blocks: the key changes after 65,536 blocks, and when all nonces
   CHECK(l.block(text("one more"), Time{} + kRekeyAfter).empty());
 }
 
-TEST_CASE("line blocks: a sender that never changes its key is ended at 2^20 blocks, heard or not; a forger ends nothing") {
+TEST_CASE(
+    "line blocks: a sender that never changes its key is ended at 2^20 blocks, heard or not; a forger ends nothing") {
   Line l;
   CHECK(l.hear(made(0, 0, text("first"))) == Got::content);
   CHECK(l.hear(made(0, kMostRecords, text("x"), Secret(Data(kKey, 1).data()))) == Got::forged);

@@ -1,6 +1,6 @@
-// Two ends of a secure lossy line in virtual time, put together as a link will put them together: blocks are lost, doubled and
-// changed, ends start anew at any time. What an end hears under a key is what was sent under it, in order and at most once; when
-// the line is quiet again, so is the link.
+// Two ends of a secure lossy line in virtual time, put together as a link will put them together: blocks are lost,
+// doubled and changed, ends start anew at any time. What an end hears under a key is what was sent under it, in order
+// and at most once; when the line is quiet again, so is the link.
 #include <deque>
 #include <map>
 #include <memory>
@@ -35,7 +35,8 @@ struct LineEnd {
   uint32_t forged = 0;
   Time heard_at;
 
-  LineEnd(Keys& k, Directions& d, bool c, std::mt19937& rnd, Wire& o) : keys(k), directions(d), calls(c), random(rnd), out(o) {}
+  LineEnd(Keys& k, Directions& d, bool c, std::mt19937& rnd, Wire& o)
+      : keys(k), directions(d), calls(c), random(rnd), out(o) {}
 
   void start(Time now) {
     is_up = false;
@@ -178,7 +179,8 @@ TEST_CASE("secure sim: a lossy line over loss, doubles, changes and new starts, 
       }
     };
     const auto talks = [&] {
-      return caller.is_up && callee.is_up && caller.send_key == callee.receive_key && callee.send_key == caller.receive_key;
+      return caller.is_up && callee.is_up && caller.send_key == callee.receive_key &&
+             callee.send_key == caller.receive_key;
     };
     for (int turn = 0; turn < 500; ++turn) {
       // Fast while a handshake is due, else through many keys.

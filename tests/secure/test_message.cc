@@ -115,7 +115,8 @@ TEST_CASE("messages: every length that may be, and the next ones that may not, k
     CHECK(fault_of(Side::initiator, message(MessageType::second, body, 0), &taken) == Fault::length);
     CHECK(taken == kMessageHead);
   }
-  for (size_t body : {size_t{0}, size_t{2}}) CHECK(fault_of(Side::initiator, message(MessageType::refusal, body, 0)) == Fault::length);
+  for (size_t body : {size_t{0}, size_t{2}})
+    CHECK(fault_of(Side::initiator, message(MessageType::refusal, body, 0)) == Fault::length);
 }
 
 TEST_CASE("messages: a wrong byte in the head is known when it comes, and named") {
@@ -182,8 +183,8 @@ TEST_CASE("messages: refusals, of every version; of this one only with codes tha
 TEST_CASE("messages: a search finds one behind anything, in pieces of any size") {
   std::mt19937 random(4);
   const Data wanted = second(100), tail = text("records");
-  for (Data before : {Data(), text("S"), text("SMX"), text("SMXSMX"), text("SSMXSM"), text("login: "), any_data(random, 5000), first(), text("SMXS\1"),
-                      Data(kMessageHead), text("SMXS\2")}) {
+  for (Data before : {Data(), text("S"), text("SMX"), text("SMXSMX"), text("SSMXSM"), text("login: "),
+                      any_data(random, 5000), first(), text("SMXS\1"), Data(kMessageHead), text("SMXS\2")}) {
     for (size_t step : {size_t{1}, size_t{5}, SIZE_MAX}) {
       Reader r(Side::initiator, true);
       size_t taken = 0;
@@ -196,7 +197,8 @@ TEST_CASE("messages: a search finds one behind anything, in pieces of any size")
   }
 }
 
-TEST_CASE("messages: a search that took a false head for a long message finds the true one within it, and gives back what is behind") {
+TEST_CASE(
+    "messages: a search that took a false head for a long message finds the true one within it, and gives back what is behind") {
   // The head of the longest message, cut short: all behind it seems to belong to it.
   Data half = second(kSecondPayload);
   half.resize(100);

@@ -1,4 +1,5 @@
-// Noise against the vectors, which three other implementations agree on, and against what an attacker may change in them.
+// Noise against the vectors, which three other implementations agree on, and against what an attacker may change in
+// them.
 #include "transport/secure/noise.h"
 
 #include "tests/secure/vectors.h"

@@ -1,4 +1,5 @@
-// Records in virtual time: what goes in comes out, and after anything that happens between the two, a prefix of it and a reason.
+// Records in virtual time: what goes in comes out, and after anything that happens between the two, a prefix of it and
+// a reason.
 #include "transport/secure/records.h"
 
 #include "tests/secure/vectors.h"
@@ -35,7 +36,9 @@ struct Reader {
   size_t records = 0;
   Got last = Got::nothing;
 
-  explicit Reader(const Secret& key = kTestKey, size_t limit = kRecord) : memory(limit) { r.start(key, memory.data(), limit); }
+  explicit Reader(const Secret& key = kTestKey, size_t limit = kRecord) : memory(limit) {
+    r.start(key, memory.data(), limit);
+  }
   // Stops at the first thing that is no content; how many bytes were taken.
   size_t feed(Data bytes, size_t step = SIZE_MAX) {
     for (size_t at = 0; at < bytes.size();) {
@@ -63,7 +66,7 @@ struct Stream {
   Stream() {
     std::mt19937 random(5);
     Writer w;
-    for (size_t size : {1, 300, 5, 64, 17}) {
+    for (size_t size : {1u, 300u, 5u, 64u, 17u}) {
       const Data content = any_data(random, size);
       plain += content;
       begins.push_back(bytes.size());
@@ -73,7 +76,8 @@ struct Stream {
     bytes += w.end();
   }
   Data part(size_t record) const {
-    return Data(&bytes[begins[record]], record + 1 == begins.size() ? bytes.data() + bytes.size() : &bytes[begins[record + 1]]);
+    return Data(&bytes[begins[record]],
+                record + 1 == begins.size() ? bytes.data() + bytes.size() : &bytes[begins[record + 1]]);
   }
 };
 
@@ -138,7 +142,8 @@ TEST_CASE("records: contents of every size to 300 and at every boundary, in piec
   }
 }
 
-TEST_CASE("records: a stream that is cut at any byte gives the records before it, and says that it was cut, and where") {
+TEST_CASE(
+    "records: a stream that is cut at any byte gives the records before it, and says that it was cut, and where") {
   const Stream s;
   for (size_t step : {size_t{1}, SIZE_MAX}) {
     for (size_t cut = 0; cut < s.bytes.size(); ++cut) {
@@ -146,7 +151,8 @@ TEST_CASE("records: a stream that is cut at any byte gives the records before it
       Reader r;
       r.feed(Data(s.bytes.begin(), s.bytes.begin() + static_cast<std::ptrdiff_t>(cut)), step);
       CHECK(r.last == Got::nothing);
-      const size_t whole = static_cast<size_t>(std::upper_bound(s.begins.begin(), s.begins.end(), cut) - s.begins.begin()) - 1;
+      const size_t whole =
+          static_cast<size_t>(std::upper_bound(s.begins.begin(), s.begins.end(), cut) - s.begins.begin()) - 1;
       CHECK(r.records == whole);
       CHECK(is_prefix(r.heard, s.plain));
       CHECK(r.r.end_of_file() == (s.begins[whole] == cut ? Fault::cut : Fault::cut_in_record));
@@ -163,7 +169,8 @@ TEST_CASE("records: one bit changed, at any byte: a prefix, and never an end") {
       bytes[bit / 8] ^= static_cast<uint8_t>(1u << bit % 8);
       Reader r;
       r.feed(bytes, step);
-      const size_t whole = static_cast<size_t>(std::upper_bound(s.begins.begin(), s.begins.end(), bit / 8) - s.begins.begin()) - 1;
+      const size_t whole =
+          static_cast<size_t>(std::upper_bound(s.begins.begin(), s.begins.end(), bit / 8) - s.begins.begin()) - 1;
       CHECK(r.records == whole);
       CHECK(is_prefix(r.heard, s.plain));
       // A length that has grown waits for bytes that do not come.
@@ -280,7 +287,8 @@ TEST_CASE("records: the key changes after 120 s, with the first record then, onc
   struct {
     int64_t us;
     bool epoch;
-  } steps[] = {{0, false}, {limit - 1, false}, {limit, true}, {2 * limit - 1, true}, {2 * limit, false}, {1000 * limit, true}, {1000 * limit + 1, true}};
+  } steps[] = {{0, false},         {limit - 1, false},   {limit, true},           {2 * limit - 1, true},
+               {2 * limit, false}, {1000 * limit, true}, {1000 * limit + 1, true}};
   for (const auto& s : steps) {
     CAPTURE(s.us);
     const Data record = w.record({1}, Time{s.us});

@@ -1,5 +1,6 @@
-// Two ends of a secure link in virtual time, put together as a link will put them together, over a stream to which anything may
-// happen: whatever an end hears is a prefix of what the other end sent under the same keys; on a pipe it comes up again.
+// Two ends of a secure link in virtual time, put together as a link will put them together, over a stream to which
+// anything may happen: whatever an end hears is a prefix of what the other end sent under the same keys; on a pipe it
+// comes up again.
 //
 // Each case prints its seed when it fails. Read next: transport/secure/handshake.h.
 #include <map>
@@ -35,7 +36,8 @@ struct End {
   Fault fault = Fault::none;
   int ups = 0;
 
-  End(Keys& k, Sent& s, bool c, Carrier what, std::mt19937& rnd, Wire& o) : keys(k), sent(s), calls(c), carrier(what), random(rnd), out(o) {}
+  End(Keys& k, Sent& s, bool c, Carrier what, std::mt19937& rnd, Wire& o)
+      : keys(k), sent(s), calls(c), carrier(what), random(rnd), out(o) {}
 
   bool is_over() const { return fault != Fault::none; }
 
@@ -219,7 +221,9 @@ struct World {
   Time now;
 
   World(unsigned seed, Carrier carrier)
-      : random(seed), caller(keys, sent, true, carrier, random, forth), callee(keys, sent, false, carrier, random, back) {
+      : random(seed),
+        caller(keys, sent, true, carrier, random, forth),
+        callee(keys, sent, false, carrier, random, back) {
     keys.random.seed(seed + 1);
     callee.start(now);
     caller.start(now);
@@ -268,7 +272,8 @@ unsigned seeds(unsigned usual) {
 
 }  // namespace
 
-TEST_CASE("secure sim: a connection gives the exact streams, or ends with a reason; whatever is changed, lost, added or cut") {
+TEST_CASE(
+    "secure sim: a connection gives the exact streams, or ends with a reason; whatever is changed, lost, added or cut") {
   int exact = 0, harmed = 0;
   for (unsigned seed = 1; seed <= seeds(300); ++seed) {
     CAPTURE(seed);
@@ -303,7 +308,8 @@ TEST_CASE("secure sim: a connection gives the exact streams, or ends with a reas
   CHECK(harmed > 0);
 }
 
-TEST_CASE("secure sim: a pipe on which both ends are started anew at any time, over old bytes and harm, comes up again") {
+TEST_CASE(
+    "secure sim: a pipe on which both ends are started anew at any time, over old bytes and harm, comes up again") {
   for (unsigned seed = 1; seed <= seeds(100); ++seed) {
     CAPTURE(seed);
     World w(seed, Carrier::pipe);
@@ -312,15 +318,19 @@ TEST_CASE("secure sim: a pipe on which both ends are started anew at any time, o
       w.callee.send(w.random() % 3 == 0 ? w.random() % 500 : 0, w.now);
       if (w.random() % 40 == 0) w.caller.start(w.now);
       if (w.random() % 40 == 0) w.callee.start(w.now);
-      if (w.random() % 20 == 0) harm(static_cast<Harm>(w.random() % static_cast<unsigned>(Harm::kinds)), w.random() % 2 == 0 ? &w.forth : &w.back, w.random);
+      if (w.random() % 20 == 0)
+        harm(static_cast<Harm>(w.random() % static_cast<unsigned>(Harm::kinds)),
+             w.random() % 2 == 0 ? &w.forth : &w.back, w.random);
       w.step(millis(w.random() % 500));
     }
     // From here on nothing happens to it, and both ends have something to say now and then.
     const Time quiet = w.now;
     const auto talks = [&w] {
-      return w.caller.is_up && w.callee.is_up && w.caller.send_key == w.callee.receive_key && w.callee.send_key == w.caller.receive_key;
+      return w.caller.is_up && w.callee.is_up && w.caller.send_key == w.callee.receive_key &&
+             w.callee.send_key == w.caller.receive_key;
     };
-    // A record whose length has been changed for a larger one is found out only by what comes behind it, so: 10 s of talking.
+    // A record whose length has been changed for a larger one is found out only by what comes behind it, so: 10 s of
+    // talking.
     int talked = 0;
     while (talked < 50 && w.now < quiet + seconds(120)) {
       w.caller.send(10, w.now);

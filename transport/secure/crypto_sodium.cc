@@ -1,6 +1,6 @@
-// crypto.h over libsodium. sodium_init() is not needed for any of these (libsodium manual, "Usage": without it the slower
-// code is taken, and the random generator, which is not used here, is not safe for threads); so whoever wants its faster
-// code calls it once at the start. Read next: crypto.h.
+// crypto.h over libsodium. sodium_init() is not needed for any of these (libsodium manual, "Usage": without it the
+// slower code is taken, and the random generator, which is not used here, is not safe for threads); so whoever wants
+// its faster code calls it once at the start. Read next: crypto.h.
 #include "transport/secure/crypto.h"
 
 #include <sodium.h>

@@ -1,6 +1,7 @@
 // What can be wrong with a secure link: a code for each input that is not as it must be, never a string.
 //
-// Read next: message.h, records.h (who says which). Why not in core/base/result.h: a daemon without secure links needs none.
+// Read next: message.h, records.h (who says which). Why not in core/base/result.h: a daemon without secure links needs
+// none.
 #ifndef SOCKMUX_TRANSPORT_SECURE_FAULT_H
 #define SOCKMUX_TRANSPORT_SECURE_FAULT_H
 

@@ -87,7 +87,8 @@ Initiator::Got Initiator::got_message(Time now) {
 Initiator::Got Initiator::got_refusal(Time now) {
   const Code code = reader_.code();
   reader_.pass();
-  if (code == Code::anew && carrier_ != Carrier::connection) return now >= begun_ + kAnewPause ? Got::anew : Got::nothing;
+  if (code == Code::anew && carrier_ != Carrier::connection)
+    return now >= begun_ + kAnewPause ? Got::anew : Got::nothing;
   code_ = code;
   return Got::refused;
 }
@@ -183,7 +184,8 @@ Fault Responder::check() {
   return Fault::none;
 }
 
-Fault Responder::answer(const Secret& ephemeral, const Secret& psk, Bytes said, Time now, uint8_t out[kMessage2], size_t* size) {
+Fault Responder::answer(const Secret& ephemeral, const Secret& psk, Bytes said, Time now, uint8_t out[kMessage2],
+                        size_t* size) {
   SMX_CHECK(state_ == State::checked);
   SMX_CHECK(said.size <= (carrier_ == Carrier::lossy_line ? kSecondPayloadOfLine : kSecondPayload));
   *size = 0;
@@ -217,7 +219,8 @@ void Responder::refuse(Code code) {
 
 bool Responder::asks_anew(Time now) {
   const uint64_t strays = strays_ + reader_.skipped();
-  if (carrier_ == Carrier::connection || state_ != State::waits_message || strays == answered_ || now < anew_at_) return false;
+  if (carrier_ == Carrier::connection || state_ != State::waits_message || strays == answered_ || now < anew_at_)
+    return false;
   answered_ = strays;
   anew_at_ = now + kAnewPause;
   return true;

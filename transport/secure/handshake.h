@@ -1,13 +1,13 @@
 // The handshake as two machines: bytes, the time and randomness in, bytes and keys out.
 //
 //     initiator   idle --begin(): message 1--> waits --message 2 opens--> up
-//     responder   waits_message --message 1, mac1 right--> queued --find(): its key opens--> found --check(): its payload
-//                 opens--> checked --answer(): message 2--> waits_record --opened()--> up
+//     responder   waits_message --message 1, mac1 right--> queued --find(): its key opens--> found --check(): its
+//                 payload opens--> checked --answer(): message 2--> waits_record --opened()--> up
 //                 a failure in between: refusing (refuse(), or nothing is said) --> down
 //
-// **Until the first record has opened the responder changes nothing.** Message 1 can be replayed by whoever saw it, so all that
-// it leads to must be without effect: the responder gives the key for what it sends only to who says that a record
-// has opened, and so may everything else (session, take-over, log) wait for that.
+// **Until the first record has opened the responder changes nothing.** Message 1 can be replayed by whoever saw it, so
+// all that it leads to must be without effect: the responder gives the key for what it sends only to who says that a
+// record has opened, and so may everything else (session, take-over, log) wait for that.
 //
 // Owner: the link. Pure. Invariant: keys are erased when they are handed out, at a failure, at the end.
 // Read next: message.h, noise.h, records.h. Numbers: ours.
@@ -18,13 +18,13 @@
 
 namespace smx::secure {
 
-constexpr Duration kMessageWait = seconds(5);    // from accept to message 1
-constexpr Duration kAnswerWait = seconds(10);    // from message 1 to message 2
-constexpr Duration kRecordWait = seconds(10);    // from message 2 to the first record
-constexpr Duration kRefusalDelay = seconds(1);   // whatever the reason, so that it tells nobody who is a peer
-constexpr Duration kAnewPause = seconds(1);      // between two code 4, and from message 1 to obeying one
-constexpr Duration kStrangeWait = seconds(2);    // on a lossy line, up: nothing but blocks that do not open, see stray_block()
-constexpr Duration kLineWait = seconds(2);       // on a lossy line: until message 1 is sent anew; 4, then always 8 s
+constexpr Duration kMessageWait = seconds(5);   // from accept to message 1
+constexpr Duration kAnswerWait = seconds(10);   // from message 1 to message 2
+constexpr Duration kRecordWait = seconds(10);   // from message 2 to the first record
+constexpr Duration kRefusalDelay = seconds(1);  // whatever the reason, so that it tells nobody who is a peer
+constexpr Duration kAnewPause = seconds(1);     // between two code 4, and from message 1 to obeying one
+constexpr Duration kStrangeWait = seconds(2);   // on a lossy line, up: only blocks that do not open, see stray_block()
+constexpr Duration kLineWait = seconds(2);      // on a lossy line: until message 1 is sent anew; 4, then always 8 s
 
 // What lies below.
 enum class Carrier : uint8_t {
@@ -38,7 +38,7 @@ class Initiator {
   enum class Got : uint8_t {
     nothing,
     up,       // keys() and payload() are there
-    refused,  // code() says why, for the log alone: it is not sealed. The answer is still waited for, until the other side closes
+    refused,  // code() says why, for the log alone: it is not sealed, so the answer is still waited for
     anew,     // call begin() with a new ephemeral key
     bad,      // fault() says why; the link ends
   };
@@ -47,8 +47,9 @@ class Initiator {
   Initiator(const Initiator&) = delete;
   Initiator& operator=(const Initiator&) = delete;
 
-  // Writes message 1 to `out` (kMessage1 bytes of room); its size, or 0: the peer's public key is of low order, fault(). `ephemeral`:
-  // 32 random bytes, new for every call. `hello`: at most kFirstPayload, on a lossy line kFirstPayloadOfLine bytes.
+  // Writes message 1 to `out` (kMessage1 bytes of room); its size, or 0: the peer's public key is of low order,
+  // fault(). `ephemeral`: 32 random bytes, new for every call. `hello`: at most kFirstPayload, on a lossy line
+  // kFirstPayloadOfLine bytes.
   size_t begin(const Secret& ephemeral, Bytes hello, Time now, uint8_t out[kMessage1]);
   // Takes bytes from the front of `in`. After `up` the rest of it, behind rest(), is records.
   Got take(Bytes* in, Time now);
@@ -131,8 +132,8 @@ class Responder {
 
   // Not `connection`: bytes come that belong to nothing, so code 4 is to be said. Once a second at most.
   bool asks_anew(Time now);
-  // A lossy line: a block of an old session came, while there is none; or one is up, and for kStrangeWait nothing has opened
-  // that came. (Both ends can be up with different keys, if message 1 came twice or the first blocks were lost.)
+  // A lossy line: a block of an old session came, while there is none; or one is up, and for kStrangeWait nothing has
+  // opened that came. (Both ends can be up with different keys, if message 1 came twice or the first blocks were lost.)
   void stray_block() { ++strays_; }
 
   Time deadline() const { return deadline_; }

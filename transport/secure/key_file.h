@@ -1,8 +1,9 @@
-// The file with our private key: one line, which nobody else may read. The only part of transport/secure that makes system calls.
+// The file with our private key: one line, which nobody else may read. The only part of transport/secure that makes
+// system calls.
 //
-// Invariant: all checks are made on the open descriptor, so what was checked is what is read; what was read is erased. A
-// symbolic link is followed, since tools that bring secrets to a machine leave one, and what it leads to is checked just the same.
-// Read next: keys.h.
+// Invariant: all checks are made on the open descriptor, so what was checked is what is read; what was read is erased.
+// A symbolic link is followed, since tools that bring secrets to a machine leave one, and what it leads to is checked
+// just the same. Read next: keys.h.
 #ifndef SOCKMUX_TRANSPORT_SECURE_KEY_FILE_H
 #define SOCKMUX_TRANSPORT_SECURE_KEY_FILE_H
 
@@ -28,8 +29,8 @@ struct KeyFile {
   KeyFault fault = KeyFault::none;
 };
 
-// Reads the key at `path`; `out` is erased unless it is ok. Blocks, as reading a file does; called at start only, before root
-// is dropped.
+// Reads the key at `path`; `out` is erased unless it is ok. Blocks, as reading a file does; called at start only,
+// before root is dropped.
 [[nodiscard]] KeyFile read_key_file(const char* path, Secret* out);
 
 // What the user reads (status not ok), and the exit code that goes with it (sysexits.h).

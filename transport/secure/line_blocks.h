@@ -1,11 +1,12 @@
-// Line blocks: what records are on a lossy line, where the mux repairs what is lost, and what is repeated is sealed anew.
+// Line blocks: what records are on a lossy line, where the mux repairs what is lost, and what is repeated is sealed
+// anew.
 //
 //     0   4   E (bits 31..28: low bits of the sender's key epoch), n (bits 27..0)
 //     4       the content, sealed with nonce n, and the tag; no associated data
 //
-// The content is that of a frame of core/mux/line.h without its CRC (off, ack, ulen, packets, stream bytes); the block gets
-// a CRC and COBS of its own. Owner: the link. Pure. Invariant: a block is handed up once at most, none behind a later one, and
-// a block that does not open changes nothing. Read next: records.h. Source: as there.
+// The content is that of a frame of core/mux/line.h without its CRC (off, ack, ulen, packets, stream bytes); the block
+// gets a CRC and COBS of its own. Owner: the link. Pure. Invariant: a block is handed up once at most, none behind a
+// later one, and a block that does not open changes nothing. Read next: records.h. Source: as there.
 #ifndef SOCKMUX_TRANSPORT_SECURE_LINE_BLOCKS_H
 #define SOCKMUX_TRANSPORT_SECURE_LINE_BLOCKS_H
 
@@ -28,8 +29,8 @@ class BlockWriter {
  public:
   // `most`: fewer blocks than kBlocks, for tests.
   void start(const Secret& key, Time now, uint64_t most = kBlocks);
-  // `out` gets content.size + kBlockOverhead bytes; content.size <= kBlockContent, and not in place. The size, or 0: all
-  // nonces of this handshake are used, a new one is due.
+  // `out` gets content.size + kBlockOverhead bytes; content.size <= kBlockContent, and not in place. The size, or 0:
+  // all nonces of this handshake are used, a new one is due.
   size_t seal(Bytes content, uint8_t* out, Time now);
   void erase() { key_.erase(); }
 
@@ -48,7 +49,8 @@ class BlockReader {
     overused,   // 2^20 blocks and still the same key: the link ends
   };
   void start(const Secret& key);
-  // One block, without CRC. `out` gets block.size - kBlockOverhead bytes, counted in *size; it must not be block.data, which is left as it is.
+  // One block, without CRC. `out` gets block.size - kBlockOverhead bytes, counted in *size; it must not be block.data,
+  // which is left as it is.
   Got open_block(Bytes block, uint8_t* out, size_t* size);
   void erase() { key_.erase(); }
 

@@ -130,7 +130,8 @@ Fault MessageReader::judge(size_t* wanted) const {
   if (fault != Fault::none || held_ <= kTypeAt) return fault;
   const bool is_other = is_other_version();
   const Bounds b = bounds(side_, memory_[kTypeAt]);
-  // Whatever a later version changes, its refusals must be understood; and mac1 of its message 1 says if it is meant for us.
+  // Whatever a later version changes, its refusals must be understood; and mac1 of its message 1 says if it is meant
+  // for us.
   if (is_other && (b.most == 0 || type() == MessageType::second)) return Fault::version;
   if (b.most == 0) return Fault::type;
   if (held_ < kMessageHead) return Fault::none;

@@ -10,8 +10,8 @@
 //     88   P1+16  payload, sealed          (P1 0..255)
 //     8+N  16     mac1                                       refusal: the same 8 bytes, with 0x03, N = 1, then a code u8
 //
-// mac1 is BLAKE2b, keyed with a hash of the responder's public key, over all before it: who does not know that key costs a
-// hash, and gets no answer. Owner: handshake.h. Pure. Invariant: N is checked before a byte behind it is kept.
+// mac1 is BLAKE2b, keyed with a hash of the responder's public key, over all before it: who does not know that key
+// costs a hash, and gets no answer. Owner: handshake.h. Pure. Invariant: N is checked before a byte behind it is kept.
 // Read next: handshake.h.
 #ifndef SOCKMUX_TRANSPORT_SECURE_MESSAGE_H
 #define SOCKMUX_TRANSPORT_SECURE_MESSAGE_H
@@ -45,8 +45,8 @@ enum class Code : uint8_t {
   none = 0,          // nothing is said
   not_accepted = 1,  // key, payload or address; which one is not told
   busy = 2,
-  version = 3,       // byte 4 says which one it speaks
-  anew = 4,          // on lines without connections: begin anew, what you send belongs to nothing
+  version = 3,  // byte 4 says which one it speaks
+  anew = 4,     // on lines without connections: begin anew, what you send belongs to nothing
 };
 
 Bytes prologue();

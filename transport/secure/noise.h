@@ -4,10 +4,10 @@
 //     -> e, es, s, ss                 message 1: 96 bytes and the payload
 //     <- e, ee, se, psk               message 2: 48 bytes and the payload
 //
-// Owner: handshake.h. Pure: ephemeral keys are passed in, and must be new for every message; nothing here has a bound on
-// the payloads but the caller's. Invariant: chaining key, ephemeral key and X25519 results are erased as soon as no
-// step needs them, after a failure too. Read next: records.h (what the two keys are for).
-// Source: The Noise Protocol Framework, revision 34 (section numbers below are its own).
+// Owner: handshake.h. Pure: ephemeral keys are passed in, and must be new for every message; nothing here has a bound
+// on the payloads but the caller's. Invariant: chaining key, ephemeral key and X25519 results are erased as soon as no
+// step needs them, after a failure too. Read next: records.h (what the two keys are for). Source: The Noise Protocol
+// Framework, revision 34 (section numbers below are its own).
 #ifndef SOCKMUX_TRANSPORT_SECURE_NOISE_H
 #define SOCKMUX_TRANSPORT_SECURE_NOISE_H
 
@@ -65,11 +65,11 @@ class NoiseInitiator {
  public:
   // `own` lives longer than this; `own` is not the peer. A try that was under way is given up.
   void start(const KeyPair& own, const uint8_t peer[kKey], Bytes prologue);
-  // Writes kFirst + payload.size bytes. `ephemeral`: 32 new random bytes. Fault::ephemeral or weak_static: the peer's key
-  // as we have it is of low order.
+  // Writes kFirst + payload.size bytes. `ephemeral`: 32 new random bytes. Fault::ephemeral or weak_static: the peer's
+  // key as we have it is of low order.
   Fault write_first(const Secret& ephemeral, Bytes payload, uint8_t* out);
-  // `message`: at least kSecond bytes; `payload` gets message.size - kSecond bytes. Fault::ephemeral, Fault::answer: nothing has
-  // changed, the right answer may still come. `keys` are written only if it opens.
+  // `message`: at least kSecond bytes; `payload` gets message.size - kSecond bytes. Fault::ephemeral, Fault::answer:
+  // nothing has changed, the right answer may still come. `keys` are written only if it opens.
   Fault read_second(Bytes message, const Secret& psk, uint8_t* payload, LinkKeys* keys);
   const uint8_t* hash() const { return state_.hash(); }
   void erase();

@@ -3,10 +3,10 @@
 //     0   2   E (bit 15: low bit of the sender's key epoch), L (bits 14..0: how many bytes follow, 16..16400)
 //     2   L   the content, sealed with nonce n = 0, 1, 2, ...: 0..16384 bytes and the tag; no associated data
 //
-// A record without content is the last one. Owner: the link, one RecordWriter and one RecordReader each. Pure: works in the
-// caller's memory, is told the time. Invariant: the reader hands up a prefix of what the writer sealed, whatever happens to the
-// bytes between them, and says if it was all. Read next: line_blocks.h (lines that lose bytes), handshake.h (where the keys
-// come from). Source: Noise, revision 34, 5.1 and 11.3; the numbers are ours.
+// A record without content is the last one. Owner: the link, one RecordWriter and one RecordReader each. Pure: works in
+// the caller's memory, is told the time. Invariant: the reader hands up a prefix of what the writer sealed, whatever
+// happens to the bytes between them, and says if it was all. Read next: line_blocks.h (lines that lose bytes),
+// handshake.h (where the keys come from). Source: Noise, revision 34, 5.1 and 11.3; the numbers are ours.
 #ifndef SOCKMUX_TRANSPORT_SECURE_RECORDS_H
 #define SOCKMUX_TRANSPORT_SECURE_RECORDS_H
 
@@ -20,8 +20,8 @@ constexpr size_t kRecordHead = 2;
 constexpr size_t kRecordOverhead = kRecordHead + kTag;
 constexpr size_t kRecordContent = 16384;
 constexpr size_t kRecord = kRecordContent + kRecordOverhead;
-// The first record of an initiator has at most this content, so that a responder, which does not know yet whom it talks to,
-// waits for it with less than 2 KiB.
+// The first record of an initiator has at most this content, so that a responder, which does not know yet whom it talks
+// to, waits for it with less than 2 KiB.
 constexpr size_t kFirstContent = 768;
 constexpr size_t kFirstRecord = kFirstContent + kRecordOverhead;
 
@@ -58,8 +58,8 @@ class SendKey {
 class RecordWriter {
  public:
   void start(const Secret& key, Time now);
-  // The content stands at record + kRecordHead already, 1..kRecordContent bytes of it, and kTag bytes of room behind it.
-  // The size of the record, which now stands at `record`.
+  // The content stands at record + kRecordHead already, 1..kRecordContent bytes of it, and kTag bytes of room behind
+  // it. The size of the record, which now stands at `record`.
   size_t seal(uint8_t* record, size_t content, Time now);
   // The last record, kRecordOverhead bytes. Nothing may be sealed behind it.
   size_t seal_end(uint8_t* record, Time now);
@@ -82,11 +82,13 @@ class RecordReader {
     anew,     // kMagic where a record is due: the peer begins a new handshake. The four bytes are taken
     bad,      // fault() says why; the link ends
   };
-  // `memory` holds a record that comes in pieces, and `size`, kRecordOverhead..kRecord, bounds every record, in pieces or not.
+  // `memory` holds a record that comes in pieces, and `size`, kRecordOverhead..kRecord, bounds every record, in pieces
+  // or not.
   void start(const Secret& key, uint8_t* memory, size_t size);
   // Other memory from here on; not while partial().
   void lend(uint8_t* memory, size_t size);
-  // Takes bytes from the front of `in`, which is shortened by what was taken. A record that is whole in `in` is opened there.
+  // Takes bytes from the front of `in`, which is shortened by what was taken. A record that is whole in `in` is opened
+  // there.
   Got take(MutBytes* in);
   // Valid until the next call, in `in` or in the memory.
   Bytes content() const { return content_; }
