@@ -23,6 +23,10 @@ DESTDIR ?=
 INSTALL ?= install
 SYSTEM_POLLER != case `uname -s` in Linux) echo epoll ;; *) echo poll ;; esac
 POLLER ?= $(SYSTEM_POLLER)
+# sodium: with what transport/secure holds, over libsodium 1.0.14 or newer; a static one by SODIUM_LIBS=path/libsodium.a
+SECURE ?= no
+SODIUM_LIBS ?= -lsodium
+SODIUM_CFLAGS ?=
 SANITIZE =
 STATIC =
 WERROR =
@@ -30,10 +34,16 @@ SEEDS ?= 2000
 V =
 
 # Each kind of build has a folder of its own
-BUILD_1_ = build/sanitize
-BUILD__1 = build/static
-BUILD__ = build
-BUILD ?= $(BUILD_$(SANITIZE)_$(STATIC))
+BUILD_1__no = build/sanitize
+BUILD__1_no = build/static
+BUILD___no = build
+BUILD_1__sodium = build/sanitize-sodium
+BUILD__1_sodium = build/static-sodium
+BUILD___sodium = build/sodium
+BUILD ?= $(BUILD_$(SANITIZE)_$(STATIC)_$(SECURE))
+SECURE_BUILD_no = $(BUILD_$(SANITIZE)_$(STATIC)_sodium)
+SECURE_BUILD_sodium = $(BUILD)
+SECURE_BUILD = $(SECURE_BUILD_$(SECURE))
 
 BASE_SRCS = \
 	core/base/address.cc \
@@ -95,6 +105,18 @@ TRANSPORT_SRCS = \
 	transport/tcp.cc \
 	transport/tcp_link.cc \
 	transport/tty.cc
+
+# With SECURE=sodium only
+SECURE_SRCS_sodium = \
+	transport/secure/crypto_sodium.cc \
+	transport/secure/fault.cc \
+	transport/secure/handshake.cc \
+	transport/secure/key_file.cc \
+	transport/secure/keys.cc \
+	transport/secure/line_blocks.cc \
+	transport/secure/message.cc \
+	transport/secure/noise.cc \
+	transport/secure/records.cc
 
 RELAY_SRCS = \
 	relay/data_port.cc \
@@ -191,6 +213,21 @@ TEST_SRCS = \
 	tests/test_window.cc \
 	tests/test_words.cc
 
+SECURE_TEST_SRCS_sodium = \
+	tests/secure/test_crypto.cc \
+	tests/secure/test_handshake.cc \
+	tests/secure/test_handshake_lines.cc \
+	tests/secure/test_keys.cc \
+	tests/secure/test_line_blocks.cc \
+	tests/secure/test_line_sim.cc \
+	tests/secure/test_message.cc \
+	tests/secure/test_noise.cc \
+	tests/secure/test_records.cc \
+	tests/secure/test_secure_sim.cc
+
+SECURE_PEER_SRCS_sodium = tests/secure/peer.cc
+SECURE_PROGRAMS_sodium = $(BUILD)/secure_peer
+
 VECTOR_SRCS = tests/option_vectors.cc
 
 E2E_SRCS = \
@@ -240,7 +277,9 @@ ERROR_1 = -Werror
 SANITIZE_1 = -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 STATIC_1 = -static
 SMALL = -fno-threadsafe-statics -ffunction-sections -fdata-sections
-OUR_FLAGS = -std=c++17 -I. -DSMX_VERSION='"$(VERSION)"' $(WARN) $(SMALL) $(SANITIZE_$(SANITIZE))
+SECURE_CFLAGS_sodium = $(SODIUM_CFLAGS)
+SECURE_LIBS_sodium = $(SODIUM_LIBS)
+OUR_FLAGS = -std=c++17 -I. -DSMX_VERSION='"$(VERSION)"' $(WARN) $(SMALL) $(SANITIZE_$(SANITIZE)) $(SECURE_CFLAGS_$(SECURE))
 LINK_FLAGS = -Wl,--gc-sections $(SANITIZE_$(SANITIZE)) $(STATIC_$(STATIC))
 
 COMPILE = $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) $(ERROR_$(WERROR)) -MMD -MP -c -o $@
@@ -257,17 +296,18 @@ SAY_ = echo
 SAY_1 = :
 SAY = $(SAY_$(V)) " "
 
-LIB_SRCS = $(BASE_SRCS) $(MUX_SRCS) $(IO_SRCS) $(SESSION_SRCS) $(TRANSPORT_SRCS) $(RELAY_SRCS) $(CONFIG_SRCS)
+LIB_SRCS = $(BASE_SRCS) $(MUX_SRCS) $(IO_SRCS) $(SESSION_SRCS) $(TRANSPORT_SRCS) $(SECURE_SRCS_$(SECURE)) \
+	$(RELAY_SRCS) $(CONFIG_SRCS)
 DAEMON_SRCS = $(RT_SRCS) $(MAIN_SRCS)
 # What an object depends on; WERROR changes none
-FLAGS_NOW = $(CROSS_COMPILE) | $(CC) | $(CXX) | $(CPPFLAGS) | $(CXXFLAGS) | $(OUR_FLAGS) | $(LDFLAGS) | $(LINK_FLAGS)
+FLAGS_NOW = $(CROSS_COMPILE) | $(CC) | $(CXX) | $(CPPFLAGS) | $(CXXFLAGS) | $(OUR_FLAGS) | $(LDFLAGS) | $(LINK_FLAGS) | $(SECURE_LIBS_$(SECURE))
 
 all: daemon
 
 # Rewrites $(BUILD)/rules.mk if the lists have changed, and $(BUILD)/flags if the flags have.
 RULES != GNU='$(.FEATURES)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' sh tools/rules.sh '$(FLAGS_NOW)' \
-	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- TEST UNIT $(TEST_SRCS) -- TEST VECTOR $(VECTOR_SRCS) \
-	-- TEST E2E $(E2E_SRCS)
+	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- TEST UNIT $(TEST_SRCS) $(SECURE_TEST_SRCS_$(SECURE)) -- TEST VECTOR $(VECTOR_SRCS) \
+	-- TEST E2E $(E2E_SRCS) -- TEST PEER $(SECURE_PEER_SRCS_$(SECURE))
 include $(BUILD)/rules.mk
 
 # As many jobs as there are processors, unless you have said -j yourself
@@ -278,37 +318,48 @@ daemon: $(BUILD)/sockmuxd
 
 $(BUILD)/sockmuxd: $(DAEMON_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
 	@$(SAY) LINK $@
-	$(QUIET)$(LINK) $(DAEMON_OBJS) $(LIB_OBJS) $(LDLIBS)
+	$(QUIET)$(LINK) $(DAEMON_OBJS) $(LIB_OBJS) $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
 
 $(BUILD)/unit: $(UNIT_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
 	@$(SAY) LINK $@
-	$(QUIET)$(LINK_TEST) $(UNIT_OBJS) $(LIB_OBJS) $(LDLIBS)
+	$(QUIET)$(LINK_TEST) $(UNIT_OBJS) $(LIB_OBJS) $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
 
 $(BUILD)/option_vectors: $(VECTOR_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
 	@$(SAY) LINK $@
-	$(QUIET)$(LINK_TEST) $(VECTOR_OBJS) $(LIB_OBJS) $(LDLIBS)
+	$(QUIET)$(LINK_TEST) $(VECTOR_OBJS) $(LIB_OBJS) $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
 
 $(BUILD)/e2e: $(E2E_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
 	@$(SAY) LINK $@
-	$(QUIET)$(LINK_TEST) $(E2E_OBJS) $(LIB_OBJS) $(LDLIBS)
+	$(QUIET)$(LINK_TEST) $(E2E_OBJS) $(LIB_OBJS) $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
 
-check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e
+$(BUILD)/secure_peer: $(PEER_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
+	@$(SAY) LINK $@
+	$(QUIET)$(LINK_TEST) $(PEER_OBJS) $(LIB_OBJS) $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
+
+check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e $(SECURE_PROGRAMS_$(SECURE))
 
 # What the tests need beside make (names as in tools/need.sh), installed or named
 TEST_NEEDS = c++ doctest cmp nm curl nginx ssh sshd socat \
-	vsftpd lftp ip openssl telnet nc ncat dig dnsmasq
+	vsftpd lftp ip openssl telnet nc ncat dig dnsmasq $(SECURE_NEEDS_$(SECURE))
+SECURE_NEEDS_sodium = sodium python3 dissononce
 test-needs:
 	@sh tools/need.sh $(TEST_NEEDS)
 
 # All tests. The last line of the output is "N passed, N failed", summed over all.
 check: test-needs
 	@$(IN_PARALLEL) check-programs
-	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD)
+	@MAKE='$(MAKE)' SECURE='$(SECURE)' sh tests/run.sh $(BUILD)
 
 # Real processes only
 e2e: test-needs
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
+
+# What is behind SECURE=sodium: its tests alone, which `make SECURE=sodium check` runs with all others
+check-secure:
+	@sh tools/need.sh c++ doctest $(SECURE_NEEDS_sodium)
+	@$(IN_PARALLEL) SECURE=sodium BUILD='$(SECURE_BUILD)' $(SECURE_BUILD)/unit $(SECURE_BUILD)/secure_peer
+	@sh tests/run.sh $(SECURE_BUILD) secure interop
 
 # The simulation alone, over SEEDS seeds
 sim:
@@ -348,7 +399,7 @@ TINY = CXXFLAGS='$(CXXFLAGS) -Os -fno-asynchronous-unwind-tables -fno-unwind-tab
 # A static program with musl, ./sockmuxd-static
 static:
 	@sh tools/need.sh c++ musl-gcc
-	@$(IN_PARALLEL) STATIC=1 CC=musl-gcc CXX='sh tools/musl-c++.sh' $(TINY) build/static/sockmuxd
+	@$(IN_PARALLEL) STATIC=1 BUILD=build/static CC=musl-gcc CXX='sh tools/musl-c++.sh' $(TINY) build/static/sockmuxd
 	@cp -f build/static/sockmuxd sockmuxd-static
 	@$(STRIP) sockmuxd-static
 
@@ -375,13 +426,15 @@ help:
 	@echo 'make demo            show the main job on real traffic'
 	@echo 'make check           all tests; ends with "N passed, N failed"'
 	@echo 'make e2e             the tests with real processes only'
+	@echo 'make check-secure    the tests of SECURE=sodium alone (make SECURE=sodium check: with all others)'
 	@echo 'make sim SEEDS=n     the simulation, over n seeds'
 	@echo 'make static          ./sockmuxd-static, with musl'
 	@echo 'make size            size of the stripped program'
 	@echo 'make bench           compare with other relays; BENCH="--tests bulk1,ping --rounds 1"'
 	@echo 'make install         to DESTDIR, SBINDIR=$(SBINDIR), MANDIR=$(MANDIR); also install-strip, uninstall'
 	@echo 'make dist, make clean'
-	@echo 'Options: POLLER=epoll|poll SANITIZE=1 STATIC=1 WERROR=1 V=1 BUILD=folder'
+	@echo 'Options: POLLER=epoll|poll SECURE=no|sodium SANITIZE=1 STATIC=1 WERROR=1 V=1 BUILD=folder'
 	@echo 'Variables: CC CXX AR STRIP CFLAGS CPPFLAGS CXXFLAGS LDFLAGS LDLIBS CROSS_COMPILE=mips-linux-gnu-'
+	@echo 'With SECURE=sodium: SODIUM_CFLAGS SODIUM_LIBS=-lsodium|path/libsodium.a'
 
-.PHONY: all daemon check check-programs test-needs e2e sim demo bench install install-strip uninstall static size dist clean help
+.PHONY: all daemon check check-programs test-needs check-secure e2e sim demo bench install install-strip uninstall static size dist clean help

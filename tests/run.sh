@@ -1,12 +1,16 @@
 #!/bin/sh
-# Runs the tests that `make check` has built: run.sh BUILD [PART...]. PARTS: unit vectors sources docs build e2e.
+# Runs the tests that `make check` has built: run.sh BUILD [PART...]. PARTS: unit vectors sources docs build e2e, and
+# with SECURE=sodium interop; secure: those of unit that SECURE=sodium adds.
 #
 # Each part ends in doctest's summary or in a line "N passed, N failed"; the last line here is their sum. A part that
 # dies, hangs, runs nothing or fails without a count counts as one failure. The exit status is 0 only if all passed.
 set -u
 build=$1
 shift
-[ $# -gt 0 ] || set -- unit vectors sources docs build e2e
+if [ $# -eq 0 ]; then
+  set -- unit vectors sources docs build e2e
+  [ "${SECURE:-no}" = no ] || set -- "$@" interop
+fi
 case $build in
 /*) ;;
 *) build=$PWD/$build ;;
@@ -51,6 +55,13 @@ part() {
 for part; do
   case $part in
   unit) part unit 600 "$build/unit" ;;
+  secure) part secure 300 "$build/unit" --source-file='*tests/secure/*' ;;
+  interop)
+    # A system's package belongs to its own python, which need not be the first one.
+    python=python3
+    $python -c 'import dissononce' 2>/dev/null || python=/usr/bin/python3
+    part 'secure links with another implementation' 120 $python tests/secure/interop.py "$build/secure_peer"
+    ;;
   vectors) part vectors 60 "$build/option_vectors" tests/data/option-vectors.txt ;;
   sources)
     part 'sources: the check itself' 60 sh tools/check-includes.sh --self-test

@@ -19,10 +19,10 @@ check() {
   fi
 }
 
-# The daemon links with libc alone (sanitizers bring their own libraries).
+# The daemon links with libc alone, and with SECURE=sodium with libsodium (sanitizers bring their own libraries).
 needs_libc_alone() {
   nm "$SOCKMUXD" | grep -q '__asan_init' && return 0
-  ! readelf -d "$SOCKMUXD" | grep NEEDED | grep -v -e 'libc\.' -e 'ld-'
+  ! readelf -d "$SOCKMUXD" | grep NEEDED | grep -v -e 'libc\.' -e 'ld-' -e "lib${SECURE:-no}\."
 }
 
 # No reference to what the C++ library would bring.

@@ -12,6 +12,8 @@ have() {
   case $1 in
   c++) command -v "${CXX:-c++}" >/dev/null || command -v clang++ >/dev/null ;;
   doctest) [ -f /usr/include/doctest/doctest.h ] || [ -f /usr/local/include/doctest/doctest.h ] ;;
+  sodium) [ -f /usr/include/sodium.h ] || [ -f /usr/local/include/sodium.h ] ;;
+  dissononce) python3 -c 'import dissononce' 2>/dev/null || /usr/bin/python3 -c 'import dissononce' 2>/dev/null ;;
   mips-g++) command -v mips-linux-gnu-g++ >/dev/null ;;
   *) command -v "$1" >/dev/null ;;
   esac
@@ -53,6 +55,8 @@ python3 python3 python3 python3 python3
 haproxy haproxy haproxy haproxy haproxy
 musl-gcc musl-tools - - -
 clang++ clang clang - -
+sodium libsodium-dev libsodium-dev libsodium libsodium
+dissononce python3-dissononce - - -
 bmake bmake bmake - bmake
 shellcheck shellcheck shellcheck hs-ShellCheck shellcheck
 mandoc mandoc mandoc - -

@@ -7,7 +7,7 @@
 # compiler left, the compilers' names) and BUILD/flags. A file is touched only if its content changes, so that make
 # rebuilds what depends on it only then.
 set -eu
-: "${BUILD:?no such combination of SANITIZE and STATIC}"
+: "${BUILD:?no such combination of SANITIZE, STATIC and SECURE}"
 
 # compiler GIVEN NAME...: GIVEN, with CROSS_COMPILE in front unless it is there already or is a path; under
 # CROSS_COMPILE the first NAME that exists goes before a GIVEN that does not.
