@@ -15,6 +15,9 @@ namespace smx {
 namespace {
 
 // A reader that comes and says nothing does not wake us: so often it is looked for, at first and then.
+// After the start nothing is opened for so long: a daemon that was killed in the middle of a packet has left the rest of it to
+// whoever comes next, unless the reader sees an end of file before.
+constexpr Duration kRest = millis(150);
 constexpr Duration kFirstLook = millis(20);
 constexpr Duration kLook = seconds(1);
 constexpr int kFlags = O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
@@ -91,6 +94,10 @@ void FifoDialer::dial(DialOwner& owner, Time now) {
     kept_in_.reset();
     kept_out_.reset();
   }
+  if (!rested_) {
+    rested_ = true;
+    return reactor_.timers().start(timer_, now + kRest);
+  }
   if (open_in(now)) look(now);
 }
 
@@ -156,7 +163,7 @@ void FifoDialer::on_ready(int fd, uint8_t ready, Time now) {
 
 void FifoDialer::on_timer(Timer& timer, Time now) {
   (void)timer;
-  look(now);
+  if (in_.valid() || open_in(now)) look(now);
 }
 
 void FifoDialer::leave() {

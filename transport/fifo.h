@@ -53,6 +53,7 @@ class FifoDialer final : public Dialer, private FdLinkUser, private FdHandler, p
   Duration pause_;  // before the next look
   bool watched_ = false;
   bool told_ = false;
+  bool rested_ = false;  // kRest is over
   DialOwner* owner_ = nullptr;
 };
 
