@@ -61,7 +61,10 @@ TEST_CASE("kill -9 of either side under traffic, ten times each: all serves agai
     const int side = i % 2;
     Daemon& dies = side == 0 ? *p.a : *p.c;
     Daemon& lives = side == 0 ? *p.c : *p.a;
+    const size_t from = lives->log().size();
     dies.kill();
+    // Who comes before this is seen belongs to the session that was lost, and waits with it.
+    CHECK(lives->wait_log(" link-down ", 5, from));
     // The other side's port stays: its clients wait.
     Conn waits(side == 0 ? c_port : a_port);
     CHECK(wait_for([&] { return waits.connected(); }, 1));
