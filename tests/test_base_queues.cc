@@ -277,6 +277,33 @@ TEST_CASE("blocks: a view has as many pieces as asked for, not more") {
   CHECK_FALSE(a.push(pool, {data.data(), 1}));
 }
 
+TEST_CASE("blocks: what a burst has touched is spare when all of it is over, once; an empty pool begins at its first block again") {
+  constexpr uint32_t kCount = 300;
+  std::vector<uint8_t> data(kCount * kBlock);
+  std::vector<uint32_t> next(kCount);
+  BlockPool pool(data.data(), next.data(), kCount);
+  const std::vector<uint8_t> burst(200 * kBlock, 'b');
+  BlockQueue a, b;
+  REQUIRE(a.push(pool, {burst.data(), burst.size()}));
+  REQUIRE(b.push(pool, {burst.data(), 1}));
+  CHECK(pool.spare().size == 0);
+  a.clear(pool);
+  CHECK(pool.spare().size == 0);
+  b.clear(pool);
+  const MutBytes spare = pool.spare();
+  CHECK(spare.data == data.data());
+  CHECK(spare.size == 201 * kBlock);
+  CHECK(pool.spare().size == 0);
+  REQUIRE(a.push(pool, {burst.data(), 1}));
+  Bytes piece[1];
+  CHECK(a.view(pool, piece, 1) == 1);
+  CHECK(piece[0].data == data.data());
+  a.clear(pool);
+  CHECK(pool.spare().size == 0);  // too little to be worth it
+  REQUIRE(a.push(pool, {burst.data(), burst.size()}));
+  CHECK(pool.used() == 200);
+}
+
 TEST_CASE("timer: against a multimap, started, moved, stopped and run at random") {
   constexpr size_t kTimers = 40;
   Chance chance(3);

@@ -13,6 +13,7 @@ uint32_t BlockPool::take() {
     free_ = next_[block];
   } else if (fresh_ < count_) {
     block = fresh_++;
+    if (touched_ < fresh_) touched_ = fresh_;
   } else {
     return kNone;
   }
@@ -27,6 +28,17 @@ void BlockPool::give(uint32_t block) {
   next_[block] = free_;
   free_ = block;
   --used_;
+  if (used_ > 0) return;
+  free_ = kNone;
+  fresh_ = 0;
+}
+
+MutBytes BlockPool::spare() {
+  constexpr uint32_t kLittle = 128;
+  if (used_ > 0 || touched_ < kLittle) return {};
+  const MutBytes all{data_, touched_ * kBlock};
+  touched_ = 0;
+  return all;
 }
 
 bool BlockQueue::push(BlockPool& pool, Bytes bytes) {

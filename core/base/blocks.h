@@ -2,7 +2,8 @@
 // credit of its channel.
 //
 // Owner: the mux. Invariant: a queue of n bytes holds at most n / kBlock + 2 blocks; a pool never hands out more than
-// it has. Pure: the memory is the caller's and is not touched before its first use.
+// it has. Pure: the memory is the caller's and is not touched before its first use. A pool that is empty begins again with
+// its first block, so that light traffic stays within one page.
 // Read next: core/mux/mux.h, "Memory".
 #ifndef SOCKMUX_CORE_BASE_BLOCKS_H
 #define SOCKMUX_CORE_BASE_BLOCKS_H
@@ -28,6 +29,8 @@ class BlockPool {
   uint32_t used() const { return used_; }
   uint32_t take();  // kNone when all are in use
   void give(uint32_t block);
+  // Memory that was used since the last call and holds nothing now: none while a block is in use, or while it is little.
+  MutBytes spare();
   uint8_t* at(uint32_t block) const { return data_ + size_t{block} * kBlock; }
   uint32_t& next(uint32_t block) const { return next_[block]; }
 
@@ -35,7 +38,8 @@ class BlockPool {
   uint8_t* data_ = nullptr;
   uint32_t* next_ = nullptr;
   uint32_t count_ = 0;
-  uint32_t fresh_ = 0;  // blocks from here on have never been used
+  uint32_t fresh_ = 0;  // blocks from here on have not been used since the pool was empty
+  uint32_t touched_ = 0;  // of those before, the most since spare()
   uint32_t free_ = kNone;
   uint32_t used_ = 0;
 };

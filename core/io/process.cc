@@ -147,6 +147,19 @@ void* reserve_memory(size_t size) {
   return p == MAP_FAILED ? nullptr : p;
 }
 
+void give_back_memory(void* memory, size_t size) {
+  const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t first = (reinterpret_cast<uintptr_t>(memory) + page - 1) & ~(page - 1);
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(memory) + size) & ~(page - 1);
+  if (first >= end) return;
+#ifdef __linux__
+  constexpr int kAdvice = MADV_DONTNEED;
+#else
+  constexpr int kAdvice = MADV_FREE;
+#endif
+  (void)madvise(reinterpret_cast<void*>(first), end - first, kAdvice);
+}
+
 void append_host_name(TextBase& to) {
   char host[256] = {};
   if (gethostname(host, sizeof host - 1) < 0 || host[0] == 0 || host[0] == '.') {

@@ -50,6 +50,9 @@ Fd open_logfile(const char* path, int* error);
 
 // `size` bytes of zeroed memory that costs nothing until it is touched; nullptr: the system does not give so much.
 void* reserve_memory(size_t size);
+// What is in there is not needed any more: whole pages of it go back to the system until they are touched again, whatever they
+// hold then.
+void give_back_memory(void* memory, size_t size);
 
 // The machine's name up to its first dot, printable; "localhost" where it has none.
 void append_host_name(TextBase& to);

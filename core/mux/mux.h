@@ -344,6 +344,8 @@ class Mux final {
   uint32_t slots() const { return opens_ + theirs_slots_; }
   const MuxStats& stats() const { return stats_; }
   uint32_t blocks_used() const { return pool_.used(); }
+  // Memory that a burst of received data has touched, and that holds nothing now: the system may have it back.
+  MutBytes spare_memory() { return pool_.spare(); }
   uint32_t orphans() const { return orphans_count_; }
   // For tests: the sums that must hold after each step. CHECKs.
   void verify() const;

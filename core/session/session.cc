@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/io/clock.h"
 #include "core/io/log.h"
+#include "core/io/process.h"
 #include "core/session/trial.h"
 
 namespace smx {
@@ -19,6 +20,8 @@ constexpr size_t kReason = 160;
 constexpr uint64_t kUseful = 4096;
 // A session whose peer may have started anew is held for no longer.
 constexpr Duration kBriefly = seconds(5);
+// Between two times that memory goes back to the system.
+constexpr Duration kGiveBack = millis(100);
 }  // namespace
 
 std::string_view hello_host(std::string_view hello) {
@@ -314,6 +317,7 @@ void Session::on_task(Time now) {
     room_due_ = false;
     owner_.on_session_room(*this, now);
   }
+  give_back(now);
   if (link_ == nullptr) return set_timer(now);
   write_link(now);
   if (link_ == nullptr) return;
@@ -325,6 +329,15 @@ void Session::on_task(Time now) {
   link_->want(static_cast<uint8_t>(kRead | (blocked_ ? kWrite : 0)));
   set_timer(now);
   if (source_ != nullptr && up() && mux_.asked()) source_->on_link_asked(now);
+}
+
+// What a burst has touched is not kept, so that a daemon is small again behind it.
+void Session::give_back(Time now) {
+  if (now < gave_back_ + kGiveBack) return;
+  const MutBytes spare = mux_.spare_memory();
+  if (spare.size == 0) return;
+  gave_back_ = now;
+  give_back_memory(spare.data, spare.size);
 }
 
 void Session::set_timer(Time now) {

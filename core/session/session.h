@@ -172,6 +172,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void write_link(Time now);
   void lose(Err e, std::string_view why, Time now);
   void set_timer(Time now);
+  void give_back(Time now);
   void begin_link(Link& link, Time now);
   uint64_t next_attempt() { return (process_random_ & 0xffffffff) << 32 | ++attempts_; }
   Endpoint* take(ChannelId id);
@@ -187,6 +188,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Endpoint** endpoints_ = nullptr;
   Backoff backoff_;
   Timer timer_;
+  Time gave_back_;
   Time wake_ = kNever;       // dialing pause, or end of closing
   Time link_since_;
   uint32_t number_;
