@@ -1,6 +1,7 @@
 // A slow, far line between two daemons (tools/bench/wanpipe.cc): bulk takes it whole, and a key press passes by.
 // Rules: sockmux(7), "Order of sending". Read next: tests/sim/sim_far.cc, which knows every millisecond.
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include <algorithm>
@@ -25,6 +26,10 @@ class FarLine {
     REQUIRE(port_ != 0);
   }
   uint16_t port() const { return port_; }
+  // Resets every connection.
+  void cut() { process_->signal(SIGUSR1); }
+  // Carries nothing, and again.
+  void freeze_or_thaw() { process_->signal(SIGUSR2); }
 
  private:
   TempFolder temp_;
@@ -60,4 +65,49 @@ TEST_CASE("10 Mbit/s, 40 ms: a key press beside a download does not wait for a q
   CHECK(ms[20] < 40 + 45 * slowness());
   CHECK(rate > 0.6 * 1250000 / slowness());
   CHECK_FALSE(bulk.wrong());
+}
+
+TEST_CASE("10 Mbit/s, 40 ms: cuts and a line that stands still for a while are pauses, and nothing more") {
+  Server echo([](Conn& c) { c.echo = true; });
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(echo.port())});
+  FarLine line(a.link_port(), "10000", "20");
+  Daemon c({"SERVER=sockmux://" + local(line.port()), "PORT=127.0.0.1:0"});
+  REQUIRE(c->wait_log(" link-up ", 10));
+  constexpr uint64_t kSize = 4000000;
+  Conn copy(c.port()), talk(c.port());
+  copy.expect_pattern(3).send_pattern(3, kSize).shut();
+  size_t asked = 0;
+  const auto ask = [&] {
+    const double start = now();
+    talk.send("k");
+    ++asked;
+    REQUIRE(wait_for([&] { return talk.text().size() == asked; }, 20));
+    return now() - start;
+  };
+  (void)ask();
+  double longest = 0;
+  for (int i = 0; i < 10; ++i) {
+    // In the middle of it; 8 MB take 6.4 s.
+    REQUIRE(wait_for([&] { return copy.received() >= kSize / 12 * static_cast<uint64_t>(i + 1); }, 20));
+    const size_t from = c->log().size();
+    line.cut();
+    REQUIRE(c->wait_log(" link-down ", 5, from));
+    longest = std::max(longest, ask());
+  }
+  // 300 ms and 2 round trips are asked for: call, HELLO, SETTINGS, and the key press itself take 4 of them here.
+  MESSAGE("longest pause of a key press behind a cut: ", longest * 1000, " ms");
+  CHECK(longest < 0.38 * slowness());
+  const size_t from = c->log().size();
+  line.freeze_or_thaw();
+  const double stopped = now();
+  (void)wait_for([&] { return now() > stopped + 2; }, 5);
+  line.freeze_or_thaw();
+  CHECK(ask() < 5);
+  CHECK(wait_for([&] { return copy.over(); }, 40));
+  CHECK(copy.received() == kSize);
+  CHECK_FALSE(copy.wrong());
+  CHECK(talk.text() == std::string(asked, 'k'));
+  CHECK_FALSE(c->says("resumed=no", from));
+  CHECK(c->count("resumed=no") == 1);
+  CHECK(a->count("resumed=yes") >= 10);
 }
