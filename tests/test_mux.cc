@@ -1006,4 +1006,54 @@ TEST_CASE("init: too small an arena, or a guarantee above the memory, is told") 
   CHECK(Bench(c).ok);
 }
 
+TEST_CASE("60,000 channels of one link, all open at once, each with its own bytes; the memory set aside is never exceeded") {
+  constexpr uint16_t kMany = 60000;
+  MuxConfig c = config_c(), h = config_a();
+  c.opens = h.accepts = kMany;
+  c.accepts = h.opens = 1;
+  c.first_credit = h.first_credit = 512;
+  c.memory_bytes = Mux::guaranteed_bytes(c);
+  h.memory_bytes = Mux::guaranteed_bytes(h);
+  Bench opener(c), acceptor(h);
+  REQUIRE(opener.ok);
+  REQUIRE(acceptor.ok);
+  acceptor.accept_at_once = true;
+  opener.up();
+  acceptor.up(hex("21d40e58") + Data(20, 'h'));
+  const auto talk = [&] {
+    for (int i = 0; i < 100000; ++i) {
+      const Data there = opener.write(SIZE_MAX), back = acceptor.write(SIZE_MAX);
+      if (there.empty() && back.empty()) return;
+      REQUIRE(acceptor.feed(there) == Err::none);
+      REQUIRE(opener.feed(back) == Err::none);
+    }
+    FAIL("they never stop");
+  };
+  talk();
+  REQUIRE(opener.mux.up());
+  std::vector<ChannelId> ids;
+  for (unsigned i = 0; i < kMany; ++i) {
+    REQUIRE(opener.mux.can_open());
+    ids.push_back(opener.open("n" + std::to_string(i)));
+  }
+  CHECK_FALSE(opener.mux.can_open());
+  talk();
+  CHECK(opener.mux.channels() == kMany);
+  CHECK(acceptor.mux.channels() == kMany);
+  size_t right = 0;
+  for (const auto& [slot, local] : acceptor.locals) right += local.in.size() > 1 && local.in[0] == 'n' ? 1 : 0;
+  CHECK(right == kMany);
+  for (unsigned i = 0; i < kMany; i += 1000) opener.send(ids[i], "!", true);
+  talk();
+  size_t told = 0;
+  for (const auto& [slot, local] : acceptor.locals) told += local.in.back() == '!' ? 1 : 0;
+  CHECK(told == kMany / 1000);
+  // And again from nothing: no number is lost.
+  for (const ChannelId id : ids) opener.mux.abort(id, CloseCode::reset);
+  talk();
+  CHECK(opener.mux.channels() == 0);
+  CHECK(acceptor.mux.channels() == 0);
+  CHECK(opener.mux.can_open());
+}
+
 TEST_SUITE_END();

@@ -5,11 +5,13 @@
 #ifndef SOCKMUX_TESTS_SIM_BENCH_H
 #define SOCKMUX_TESTS_SIM_BENCH_H
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <deque>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -119,7 +121,7 @@ struct Local {
 
 class Bench : public smx::MuxEvents {
  public:
-  explicit Bench(const smx::MuxConfig& c) : memory_(smx::Mux::arena_bytes(c)), arena_(memory_.data(), memory_.size()) {
+  explicit Bench(const smx::MuxConfig& c) : memory_(static_cast<char*>(malloc(smx::Mux::arena_bytes(c)))), arena_(memory_.get(), smx::Mux::arena_bytes(c)) {
     ok = mux.init(c, arena_);
   }
 
@@ -318,7 +320,10 @@ class Bench : public smx::MuxEvents {
 
  private:
   Data unread_;
-  std::vector<char> memory_;
+  struct Free {
+    void operator()(char* p) const { free(p); }
+  };
+  std::unique_ptr<char, Free> memory_;  // not touched before it is used
   smx::Arena arena_;
 };
 
