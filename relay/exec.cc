@@ -243,8 +243,7 @@ void Exec::on_ready(int fd, uint8_t ready, Time now) {
 
 // A program that has not read all that it was sent leaves ECONNRESET behind what it has written: that is its end, too.
 Pulled Exec::pull(const MutBytes* piece, int pieces) {
-  size_t asked = 0;
-  for (int i = 0; i < pieces; ++i) asked += piece[i].size;
+  const size_t asked = total_size(piece, pieces);
   const IoResult r = readv_fd(in_.get(), piece, pieces);
   Pulled p;
   p.size = r.size;
@@ -273,8 +272,7 @@ Taken Exec::push(const Bytes* piece, int pieces) {
     if (end_seen_) table_.reactor_.timers().start(timer_, table_.reactor_.now() + kLinger);
   }
   if (!write_broken_) return t;
-  t.size = 0;
-  for (int i = 0; i < pieces; ++i) t.size += piece[i].size;
+  t.size = total_size(piece, pieces);
   return t;
 }
 

@@ -210,8 +210,7 @@ void Stream::on_ready(int fd, uint8_t ready, Time now) {
 
 // The mux has room in its ring: `piece` is that room.
 Pulled Stream::pull(const MutBytes* piece, int pieces) {
-  size_t asked = 0;
-  for (int i = 0; i < pieces; ++i) asked += piece[i].size;
+  const size_t asked = total_size(piece, pieces);
   Pulled p;
   const IoResult r = urgent_ || fresh_ ? read_urgent(piece, pieces, &p.urgent) : readv_fd(fd_.get(), piece, pieces);
   p.size = r.size;
@@ -250,9 +249,7 @@ IoResult Stream::read_urgent(const MutBytes* piece, int pieces, bool* urgent) {
 // read: writes are dropped from now on, reading goes on to the end, and kLinger later the channel is reset, if its peer
 // has not ended it.
 Taken Stream::push(const Bytes* piece, int pieces) {
-  size_t whole = 0;
-  for (int i = 0; i < pieces; ++i) whole += piece[i].size;
-  return wrote(write_broken_ ? IoResult{} : writev_fd(fd_.get(), piece, pieces), whole);
+  return wrote(write_broken_ ? IoResult{} : writev_fd(fd_.get(), piece, pieces), total_size(piece, pieces));
 }
 
 Taken Stream::push_urgent(uint8_t byte) { return wrote(write_broken_ ? IoResult{} : write_urgent(fd_.get(), byte), 1); }

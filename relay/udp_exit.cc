@@ -52,8 +52,7 @@ PulledDatagram ServerFlow::pull_datagram(const MutBytes* piece, int pieces, size
 void ServerFlow::datagram(const Bytes* piece, int pieces) {
   table_.touch(*this, table_.reactor_.now());
   if (state_ == State::open) return send(piece, pieces);
-  size_t size = 0;
-  for (int i = 0; i < pieces; ++i) size += piece[i].size;
+  const size_t size = total_size(piece, pieces);
   if (has_kept_ || size > ServerFlows::kKept) return table_.counts_.drop(UdpDrop::resolving);
   size_t at = 0;
   for (int i = 0; i < pieces; ++i) {

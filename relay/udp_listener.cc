@@ -344,8 +344,7 @@ PulledDatagram UdpListener::pull(ClientFlow& f, const MutBytes* piece, int piece
     read(now, false);
   }
   if (!held_ || for_ != &f) return p;
-  size_t room = 0;
-  for (int i = 0; i < pieces; ++i) room += piece[i].size;
+  const size_t room = total_size(piece, pieces);
   if (size_ > room) return p;
   for (int i = 0; p.size < size_; ++i) {
     const size_t n = piece[i].size < size_ - p.size ? piece[i].size : size_ - p.size;

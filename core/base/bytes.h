@@ -90,6 +90,14 @@ class Cursor {
   bool ok_ = true;
 };
 
+// Bytes of all pieces together; of Bytes or MutBytes.
+template <typename Piece>
+size_t total_size(const Piece* piece, int pieces) {
+  size_t n = 0;
+  for (int i = 0; i < pieces; ++i) n += piece[i].size;
+  return n;
+}
+
 }  // namespace smx
 
 #endif

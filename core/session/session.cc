@@ -266,8 +266,7 @@ void Session::read_link(Time now) {
   for (int i = 0; i < kReads; ++i) {
     MutBytes space[2];
     const int pieces = mux_.rx_space(space);
-    size_t asked = 0;
-    for (int k = 0; k < pieces; ++k) asked += space[k].size;
+    const size_t asked = total_size(space, pieces);
     const IoResult r = link_->readv(space, pieces);
     if (r.again) return;
     if (r.error != 0) return lose(Err::none, strerror(r.error), now);
@@ -296,8 +295,7 @@ void Session::write_link(Time now) {
     Bytes out[Mux::kTxPieces];
     const int pieces = mux_.tx_pending(out);
     if (pieces == 0) return;
-    size_t total = 0;
-    for (int k = 0; k < pieces; ++k) total += out[k].size;
+    const size_t total = total_size(out, pieces);
     const IoResult r = link_->writev(out, pieces);
     if (r.error != 0) {
       // The peer has gone; what it said last (BYE) may still be there.

@@ -133,8 +133,7 @@ void Trial::write_link(Time now) {
     Bytes out[Mux::kTxPieces];
     const int pieces = mux_.tx_pending(out);
     if (pieces == 0) return;
-    size_t total = 0;
-    for (int k = 0; k < pieces; ++k) total += out[k].size;
+    const size_t total = total_size(out, pieces);
     const IoResult r = link_->writev(out, pieces);
     if (r.error != 0) return fail(Err::none, strerror(r.error), now);
     mux_.sent(r.size);

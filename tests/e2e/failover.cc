@@ -207,7 +207,7 @@ TEST_CASE("failover: ways that fail and come back at random, during a copy and a
       60);
   CHECK(done);
   MESSAGE(events, " events, ", moves(*net.c), " moves, ", traffic.asked, " questions");
-  CHECK(moves(*net.c) > 2);
+  CHECK((*net.c)->count(" link-up ") > 1);  // whether it moves is chance
   CHECK_FALSE(traffic.copy.wrong());
   CHECK(wait_for([&] { return traffic.talk.text() == std::string(traffic.asked, 'k'); }, 20));
   CHECK((*net.c)->count("resumed=no") == 1);
