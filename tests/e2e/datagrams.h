@@ -53,6 +53,17 @@ class UdpServer final : public Actor {
 
 std::string same(const std::string& datagram);
 
+// A figure of a daemon's statistics; -1: there is no such line.
+inline int64_t figure(Daemon& d, const std::string& event, const std::string& key) {
+  const std::string lines = d.statistics();
+  const size_t at = lines.find("] " + event + " ");
+  if (at == std::string::npos) return -1;
+  const int64_t value = Daemon::value(lines.substr(at, lines.find('\n', at) - at), key);
+  return value < 0 ? 0 : value;  // a drop that never happened is not written
+}
+inline int64_t at_ports(Daemon& d, const std::string& key) { return figure(d, "statistics-udp-ports", key); }
+inline int64_t at_servers(Daemon& d, const std::string& key) { return figure(d, "statistics-udp-servers", key); }
+
 }  // namespace e2e
 
 #endif

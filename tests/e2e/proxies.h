@@ -2,6 +2,7 @@
 #ifndef SOCKMUX_TESTS_E2E_PROXIES_H
 #define SOCKMUX_TESTS_E2E_PROXIES_H
 
+#include <initializer_list>
 #include <string>
 
 #include "tests/e2e/sockets.h"
@@ -11,6 +12,11 @@ namespace e2e {
 inline Words join(Words a, const Words& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
+}
+inline std::string bytes(std::initializer_list<int> list) {
+  std::string s;
+  for (const int b : list) s += static_cast<char>(b);
+  return s;
 }
 
 // nginx with the pages "small" and "large"; takes PUT; the same by TLS at another port.

@@ -7,11 +7,6 @@ using namespace e2e;
 
 namespace {
 
-std::string bytes(std::initializer_list<int> list) {
-  std::string s;
-  for (const int b : list) s += static_cast<char>(b);
-  return s;
-}
 const std::string kHello5 = bytes({5, 1, 0});
 std::string by_name(const std::string& name, int port) {
   return bytes({5, 1, 0, 3, static_cast<int>(name.size())}) + name + bytes({port >> 8, port & 255});

@@ -12,11 +12,6 @@ using namespace e2e;
 
 namespace {
 
-std::string bytes(std::initializer_list<int> list) {
-  std::string s;
-  for (const int b : list) s += static_cast<char>(b);
-  return s;
-}
 std::string port_bytes(uint16_t port) { return bytes({port >> 8, port & 255}); }
 
 // A UDP socket of a client or a server; `echo`: what comes is sent back, with "echo: " in front.

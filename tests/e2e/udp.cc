@@ -13,17 +13,6 @@ using namespace e2e;
 
 namespace {
 
-// Sums over a daemon's lines of statistics.
-int64_t figure(Daemon& d, const std::string& event, const std::string& key) {
-  const std::string lines = d.statistics();
-  const size_t at = lines.find("] " + event + " ");
-  if (at == std::string::npos) return -1;
-  const int64_t value = Daemon::value(lines.substr(at, lines.find('\n', at) - at), key);
-  return value < 0 ? 0 : value;  // a drop that never happened is not written
-}
-int64_t at_ports(Daemon& d, const std::string& key) { return figure(d, "statistics-udp-ports", key); }
-int64_t at_servers(Daemon& d, const std::string& key) { return figure(d, "statistics-udp-servers", key); }
-
 // A real DNS server for *.test.
 class Dnsmasq {
  public:

@@ -11,15 +11,6 @@ using namespace e2e;
 
 namespace {
 
-int64_t figure(Daemon& d, const std::string& event, const std::string& key) {
-  const std::string lines = d.statistics();
-  const size_t at = lines.find("] " + event + " ");
-  if (at == std::string::npos) return -1;
-  const int64_t value = Daemon::value(lines.substr(at, lines.find('\n', at) - at), key);
-  return value < 0 ? 0 : value;
-}
-int64_t at_ports(Daemon& d, const std::string& key) { return figure(d, "statistics-udp-ports", key); }
-int64_t at_servers(Daemon& d, const std::string& key) { return figure(d, "statistics-udp-servers", key); }
 
 using Clients = std::vector<std::unique_ptr<Udp>>;
 
