@@ -11,7 +11,6 @@ using namespace e2e;
 
 namespace {
 
-
 using Clients = std::vector<std::unique_ptr<Udp>>;
 
 // Each of `count` clients asks once more, up to `tries` times until it is answered; how many were.
