@@ -257,9 +257,10 @@ TEST_CASE("lossy: a spoilt byte costs two frames at most") {
   const ChannelId id = t.open();
   t.a().send(id, pattern(1, 100000));
   for (int i = 0; i < 20; ++i) {
+    t.spoil = nullptr;
     t.run(millis(97));
     bool done = false;
-    t.spoil = [&](int side, std::string& bytes) {
+    t.spoil = [&done, i](int side, std::string& bytes) {
       if (side != 0 || done || bytes.empty()) return;
       done = true;
       switch (i % 3) {
