@@ -121,7 +121,7 @@ struct Local {
 
 class Bench : public smx::MuxEvents {
  public:
-  explicit Bench(const smx::MuxConfig& c) : memory_(static_cast<char*>(malloc(smx::Mux::arena_bytes(c)))), arena_(memory_.get(), smx::Mux::arena_bytes(c)) {
+  explicit Bench(const smx::MuxConfig& c) : memory_(static_cast<char*>(calloc(1, smx::Mux::arena_bytes(c)))), arena_(memory_.get(), smx::Mux::arena_bytes(c)) {
     ok = mux.init(c, arena_);
   }
 
