@@ -56,7 +56,7 @@ END
 
 # shellcheck disable=SC2016  # for the inner shell
 unshare --mount --pid --fork --kill-child sh -c '
-  mount -t proc proc "$1/proc" && mount -t sysfs -o ro sysfs "$1/sys" && mount -t devpts devpts "$1/dev/pts" || exit 71
+  mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && mount -t sysfs -o ro sysfs "$1/sys" && mount -t devpts devpts "$1/dev/pts" || exit 71
   exec chroot "$1" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
     ${http_proxy+http_proxy="$http_proxy"} ${https_proxy+https_proxy="$https_proxy"} \
     sh /srv/try.sh' sh "$root" </dev/null
