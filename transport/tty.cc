@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/base/check.h"
+#include "core/base/rate.h"
 #include "core/io/log.h"
 
 namespace smx {
@@ -32,10 +33,8 @@ constexpr size_t kLow = 24, kHigh = 48;
 constexpr Duration kShortestPause = millis(5), kLongestPause = millis(100);
 constexpr size_t kFifo = 32;  // bytes that hardware holds and TIOCOUTQ does not tell
 
-size_t larger(size_t a, size_t b) { return a > b ? a : b; }
-size_t bytes_in(uint32_t rate, Duration span) { return static_cast<size_t>(uint64_t{rate} * static_cast<uint64_t>(span.us) / 1000000); }
-size_t low_mark(uint32_t rate) { return larger(kLow, bytes_in(rate, kLowTime)); }
-size_t high_mark(uint32_t rate) { return larger(kHigh, bytes_in(rate, kHighTime)); }
+size_t low_mark(uint32_t rate) { return bytes_in(rate, kLowTime, kLow, SIZE_MAX); }
+size_t high_mark(uint32_t rate) { return bytes_in(rate, kHighTime, kHigh, SIZE_MAX); }
 
 }  // namespace
 
@@ -171,13 +170,11 @@ IoResult TtyLine::readv(const MutBytes* piece, int pieces) {
   return r;
 }
 
-Duration TtyLine::time_of(size_t bytes) const { return Duration{static_cast<int64_t>(bytes * uint64_t{1000000} / rate_)}; }
-
 // Bytes that are not on the line yet: what the driver says, or what the line can't have carried since they were written.
 size_t TtyLine::waiting(Time now) const {
   const size_t queue = port_.output_queue();
   if (model_rate_ == 0 || busy_until_ <= now) return queue;
-  return larger(queue, bytes_in(model_rate_, busy_until_ - now));
+  return bytes_in(model_rate_, busy_until_ - now, queue, SIZE_MAX);
 }
 
 IoResult TtyLine::writev(const Bytes* piece, int pieces) {
@@ -207,7 +204,7 @@ IoResult TtyLine::writev(const Bytes* piece, int pieces) {
     r = writev_fd(port_.fd(), some, n);
     driver_full_ = r.again || r.size < asked;
     if (r.size > 0 && model_rate_ != 0)
-      busy_until_ = (busy_until_ > now ? busy_until_ : now) + Duration{static_cast<int64_t>(r.size * uint64_t{1000000} / model_rate_)};
+      busy_until_ = (busy_until_ > now ? busy_until_ : now) + time_of(r.size, model_rate_);
   }
   if (r.error != 0) broken_ = true;
   return r;
@@ -232,7 +229,7 @@ void TtyLine::want(uint8_t events) {
 void TtyLine::look_later(Time now) {
   const size_t low = low_mark(rate_);
   last_waiting_ = waiting(now);
-  Duration pause = last_waiting_ > low ? time_of(last_waiting_ - low) : Duration{0};
+  Duration pause = last_waiting_ > low ? time_of(last_waiting_ - low, rate_) : Duration{0};
   if (pause < pause_) pause = pause_;
   if (pause > kLongestPause) pause = kLongestPause;
   reactor_.timers().start(timer_, now + pause);
@@ -274,7 +271,7 @@ void TtyLine::on_ready(int fd, uint8_t ready, Time now) {
 // The last has been written. A line has no end that the peer could see: it ends here, as soon as all has gone out.
 void TtyLine::shut_write() {
   state_ = State::draining;
-  reactor_.timers().start(timer_, reactor_.now() + (rate_ == 0 ? kShortestPause : time_of(kFifo)));
+  reactor_.timers().start(timer_, reactor_.now() + (rate_ == 0 ? kShortestPause : time_of(kFifo, rate_)));
 }
 
 void TtyLine::close(bool gently) {

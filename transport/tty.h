@@ -69,7 +69,6 @@ class TtyLine final : public Dialer, public Link, private FdHandler, private Tim
   void drop_device();
   void announce();
   size_t waiting(Time now) const;
-  Duration time_of(size_t bytes) const;
   void look_later(Time now);
 
   Reactor& reactor_;

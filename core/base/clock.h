@@ -19,6 +19,7 @@ constexpr bool operator<(Duration a, Duration b) { return a.us < b.us; }
 constexpr bool operator>(Duration a, Duration b) { return a.us > b.us; }
 constexpr bool operator==(Duration a, Duration b) { return a.us == b.us; }
 constexpr Duration operator*(Duration a, int64_t n) { return {a.us * n}; }
+constexpr Duration operator+(Duration a, Duration b) { return {a.us + b.us}; }
 
 struct Time {
   int64_t us = 0;

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "core/base/rate.h"
 #include "core/mux/run.h"
 
 namespace smx {
@@ -381,7 +382,7 @@ void Mux::keep(Channel& c, const Bytes* piece, int pieces, size_t skip) {
 Duration Mux::arriving() const {
   constexpr Duration kMost = seconds(60);
   if (start_.rate == 0 || start_.lossy || rx_.used() < kHeader) return Duration{0};
-  const Duration takes{static_cast<int64_t>((kHeader + uint64_t{header_.length}) * 1000000 / start_.rate)};
+  const Duration takes = time_of(kHeader + header_.length, start_.rate);
   return takes < kMost ? takes : kMost;
 }
 

@@ -2,6 +2,7 @@
 // Read next: line_link.h, line.h, mux_tx.cc.
 #include <string.h>
 
+#include "core/base/rate.h"
 #include "core/mux/mux.h"
 #include "core/mux/run.h"
 
@@ -28,12 +29,10 @@ bool begins_link(const uint8_t* packet) {
 // 160 ms of line time for a frame: 87.6 % of a line of 9600 baud are left for bulk. What is read of a local socket fills one.
 Pace pace_of_lossy(uint32_t rate) {
   Pace p = pace_of(rate);
-  const uint64_t most = rate == 0 ? kLineFrame : uint64_t{rate} * 160 / 1000;
-  p.frame = most < kLeastFrame ? kLeastFrame : most > kLineFrame ? kLineFrame : static_cast<size_t>(most);
-  const uint64_t at_once = rate == 0 ? LineLink::kMostFrames : uint64_t{rate} * 5 / 1000 / kLineFrame;
-  p.frames = at_once < 1 ? 1 : at_once > LineLink::kMostFrames ? LineLink::kMostFrames : static_cast<size_t>(at_once);
+  p.frame = rate == 0 ? kLineFrame : bytes_in(rate, millis(160), kLeastFrame, kLineFrame);
+  p.frames = rate == 0 ? LineLink::kMostFrames : bytes_in(rate, millis(5), kLineFrame, LineLink::kMostFrames * kLineFrame) / kLineFrame;
   p.largest = p.frame - kLineOverhead - kHeader;
-  if (rate != 0) p.patience = Duration{static_cast<int64_t>((2 * p.frame * p.frames + kLineFrame) * 1000000 / rate)};
+  if (rate != 0) p.patience = time_of(2 * p.frame * p.frames + kLineFrame, rate);
   return p;
 }
 
@@ -54,8 +53,7 @@ void Mux::begin_line(Time now) {
 
 // What the answer to something takes, with what may be on the line before it, both ways.
 Duration Mux::line_turn() const {
-  const uint64_t frame_us = start_.rate == 0 ? 0 : uint64_t{line_->frame} * 1000000 / start_.rate;
-  return Duration{rtt_.us + static_cast<int64_t>(4 * frame_us)};
+  return start_.rate == 0 ? rtt_ : rtt_ + time_of(line_->frame, start_.rate) * 4;
 }
 
 // ---- in

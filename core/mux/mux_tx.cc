@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "core/base/rate.h"
 #include "core/mux/run.h"
 
 namespace smx {
@@ -26,12 +27,6 @@ constexpr size_t kControlRoom = 1024;  // ring room that the control of one chan
 constexpr Duration kEchoAgain = seconds(3);  // lossy line: the first one may be lost
 constexpr size_t kSparseLeaves = 4096;  // ring room that is for control alone
 
-// Bytes that `span` is worth at `rate`, within limits.
-size_t bytes_in(uint32_t rate, Duration span, size_t least, size_t most) {
-  const uint64_t n = uint64_t{rate} * static_cast<uint64_t>(span.us) / 1000000;
-  return n < least ? least : n > most ? most : static_cast<size_t>(n);
-}
-
 }  // namespace
 
 // The page asks for at most 10 ms of line, or 2 turns where these are longer, in the ring and in the kernel together: half
@@ -43,7 +38,7 @@ Pace pace_of(uint32_t rate) {
   p.unsent = bytes_in(rate, millis(5), kSlowUnsent, kUnsent);
   p.packet = bytes_in(rate, millis(250), kLeastPackSize, kMaxPacket);
   // A packet that is on its way already, ours and the peer's; and a handshake, whose packets are short.
-  p.patience = Duration{static_cast<int64_t>((2 * (kHeader + p.largest) + 256) * 1000000 / rate)};
+  p.patience = time_of(2 * (kHeader + p.largest) + 256, rate);
   return p;
 }
 

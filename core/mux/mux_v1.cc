@@ -1,6 +1,7 @@
 // Dialect 1: SockMux 1 over stream links. Read next: mux.cc, mux_bind.cc, mux_datagram.cc; sockmux(7), "SockMux 1".
 #include <string.h>
 
+#include "core/base/rate.h"
 #include "core/mux/mux.h"
 #include "core/mux/run.h"
 
@@ -246,7 +247,7 @@ uint32_t Mux::credit_to_give(Channel& c, Time now) {
     wanted = c.rx_window * 2;
     if (wanted > free_blocks / 4 * kBlock) wanted = free_blocks / 4 * kBlock;
     // Where that is not what the line brings, at once what it brings: CREDIT is 1/8 late, and the line has a queue.
-    const uint64_t line = arrivals_.rate() == 0 ? 0 : arrivals_.carries(Duration{rtt_.us / 4 * 5}) + kBoost;
+    const uint64_t line = arrivals_.rate() == 0 ? 0 : bytes_in(arrivals_.rate(), Duration{rtt_.us / 4 * 5}) + kBoost;
     const uint64_t share = uint64_t{(free_blocks + c.blocks) / 2} * kBlock;
     const uint64_t far = line < share ? line : share;
     if (far > wanted) wanted = static_cast<uint32_t>(far < kLargestWindow ? far : kLargestWindow);

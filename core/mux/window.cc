@@ -28,8 +28,6 @@ uint32_t per_second(uint64_t bytes, Duration span) {
   const uint64_t rate = bytes * 1000000 / us;
   return rate < UINT32_MAX ? static_cast<uint32_t>(rate) : UINT32_MAX;
 }
-uint64_t carried(uint32_t rate, Duration span) { return uint64_t{rate} * static_cast<uint64_t>(span.us) / 1000000; }
-Duration sum(Duration a, Duration b) { return {a.us + b.us}; }
 
 }  // namespace
 
@@ -46,7 +44,7 @@ void BackQueue::heard(uint64_t theirs_us, Time now) {
   const Duration apart{now.us - static_cast<int64_t>(theirs_us & INT64_MAX)};
   const uint32_t last = (count_ + kKept - 1) % kKept;
   // No clock, or one that was set: all begins anew.
-  if (count_ > 0 && (apart > sum(apart_[last], kJump) || apart_[last] > sum(apart, kJump))) reset();
+  if (count_ > 0 && (apart > apart_[last] + kJump || apart_[last] > apart + kJump)) reset();
   if (count_ == 0 || now - base_since_ > kForget) {
     base_before_ = count_ == 0 ? apart : base_;
     base_ = apart;
@@ -72,7 +70,7 @@ Duration SendWindow::queue_of(Duration rtt, Time now) const {
   const Duration all{rtt.us - base().us};
   const Duration back = both_ways_ ? back_.least(Time{now.us - 2 * rtt.us}) : Duration{0};
   const Duration least{both_ways_ ? all.us / 3 : all.us};
-  return sum(back, least) < all ? Duration{all.us - back.us} : least;
+  return back + least < all ? Duration{all.us - back.us} : least;
 }
 
 Duration SendWindow::target() const {
@@ -107,9 +105,7 @@ void SendWindow::reset(size_t most, uint64_t at) {
 }
 
 size_t SendWindow::worth(Duration span, size_t least, size_t most) const {
-  if (rate_ == 0) return most;
-  const uint64_t n = carried(rate_, span);
-  return n < least ? least : n > most ? most : static_cast<size_t>(n);
+  return rate_ == 0 ? most : bytes_in(rate_, span, least, most);
 }
 
 void SendWindow::put(uint64_t tail, Time now) {
@@ -171,7 +167,7 @@ void SendWindow::begin_round(Time now, bool settle) {
 }
 
 void SendWindow::set(uint64_t bytes) {
-  const uint64_t twice = base() == kUnknown ? 0 : 2 * carried(rate_, base());
+  const uint64_t twice = base() == kUnknown ? 0 : 2 * bytes_in(rate_, base());
   uint64_t limit = twice < kPlain ? kPlain : twice;
   if (limit > most_) limit = most_;
   if (bytes < kLeast) bytes = kLeast;
@@ -209,7 +205,7 @@ void SendWindow::grow(size_t n, Duration queue, uint32_t rate, Time now) {
   }
   uint64_t wanted = window_ + n;
   if (rate > rate_) rate_ = rate;
-  const uint64_t whole = carried(rate, sum(base(), target()));
+  const uint64_t whole = bytes_in(rate, base() + target());
   if (whole > wanted) wanted = whole;
   set(wanted);
 }
@@ -232,16 +228,16 @@ void SendWindow::measure(Time now) {
 // The window that leaves no queue is in proportion to the round trip; what the queue may hold is in proportion to the line, not
 // to the window, so that the two directions, whose queues look like one, share it alike. (So FAST TCP.)
 uint64_t SendWindow::fitting(Duration queue) const {
-  const uint64_t us = static_cast<uint64_t>(sum(base(), queue).us > 0 ? sum(base(), queue).us : 1);
+  const uint64_t us = static_cast<uint64_t>((base() + queue).us > 0 ? (base() + queue).us : 1);
   const uint64_t twice = uint64_t{top_.get()} * 2;
   const uint32_t line = line_.get() < twice ? line_.get() : static_cast<uint32_t>(twice);
-  return uint64_t{window_} * static_cast<uint64_t>(base().us) / us + carried(line, target());
+  return uint64_t{window_} * static_cast<uint64_t>(base().us) / us + bytes_in(line, target());
 }
 
 void SendWindow::fit(Time now) {
   if (draining_) {
     draining_ = false;
-    doubtful_ = doubtful_ && sum(base(), kClear) < kept_base_;
+    doubtful_ = doubtful_ && base() + kClear < kept_base_;
     set(kept_);
     drained_at_ = now;
     return;
@@ -258,7 +254,7 @@ void SendWindow::fit(Time now) {
     draining_ = true;
     kept_ = window_;
     kept_base_ = base();
-    set(doubtful_ ? window_ / 2 : carried(rate_, base()) / 8 * 7);
+    set(doubtful_ ? window_ / 2 : bytes_in(rate_, base()) / 8 * 7);
     if (window_ < kept_) return;
     draining_ = false;
   }
@@ -288,7 +284,7 @@ void SendWindow::give_way(Duration queue) {
   } else if (window_ > shrink_from_ / 2 || queue.us <= shrink_queue_.us / 4 * 3) {
     shrink_vain_ = 0;
   } else if (++shrink_vain_ == kVain) {
-    least_ = before_ = sum(base(), queue);
+    least_ = before_ = base() + queue;
     const size_t was = shrink_from_;
     shrink_from_ = 0;
     doubtful_ = true;
@@ -296,7 +292,7 @@ void SendWindow::give_way(Duration queue) {
   }
   uint64_t wanted = fitting(queue);
   if (wanted < window_ / 4) wanted = window_ / 4;
-  const uint64_t least = carried(top_.get(), base() > kTarget ? base() : kTarget);
+  const uint64_t least = bytes_in(top_.get(), base() > kTarget ? base() : kTarget);
   if (wanted < least) wanted = least < window_ ? least : window_;
   set(wanted);
 }

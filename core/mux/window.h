@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/base/clock.h"
+#include "core/base/rate.h"
 
 namespace smx {
 
@@ -30,7 +30,6 @@ class Train {
   void part(uint64_t position, Time now);
   // Of the last row that has told one; 0: none has.
   uint32_t rate() const { return rate_; }
-  uint64_t carries(Duration span) const { return uint64_t{rate_} * static_cast<uint64_t>(span.us) / 1000000; }
 
  private:
   uint64_t from_ = 0;
