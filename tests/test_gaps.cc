@@ -15,7 +15,7 @@ constexpr Duration kTurn = millis(100);
 
 std::string due(Gaps& g, Time now) {
   std::string out;
-  Gaps::Gap gap;
+  Range gap;
   while (g.next_due(now, kTurn, &gap)) out += std::to_string(gap.from) + "-" + std::to_string(gap.to) + " ";
   return out;
 }
@@ -98,12 +98,59 @@ TEST_CASE("gaps: pieces in any order and of any size: what it says is what there
       REQUIRE(g.mine() == mine);
       // All that it asks for is missing, and all that is missing before seen() is asked for in time.
       std::vector<bool> asked(400, false);
-      Gaps::Gap gap;
+      Range gap;
       while (g.next_due(Time{int64_t{1000000} * (i + 1)}, kTurn, &gap)) {
         REQUIRE(gap.from < gap.to);
         for (uint64_t k = gap.from; k < gap.to; ++k) asked[k] = true;
       }
       for (uint64_t k = 0; k < g.seen(); ++k) REQUIRE(asked[k] == !there[k]);
+    }
+  }
+}
+
+TEST_CASE("ranges: what must be sent again is joined, taken in order, and what was acknowledged since is left out") {
+  Ranges r;
+  uint64_t from = 0;
+  CHECK(r.take(0, 100, &from) == 0);
+  r.add(50, 60);
+  r.add(10, 20);
+  r.add(20, 30);   // touches
+  r.add(58, 70);   // overlaps
+  r.add(90, 100);
+  CHECK(r.take(0, 15, &from) == 15);
+  CHECK(from == 10);
+  CHECK(r.take(0, 100, &from) == 5);
+  CHECK(from == 25);
+  CHECK(r.take(55, 100, &from) == 15);
+  CHECK(from == 55);
+  r.add(80, 200);  // takes the last one in
+  CHECK(r.take(0, 1000, &from) == 120);
+  CHECK(from == 80);
+  CHECK(r.take(0, 1000, &from) == 0);
+}
+
+TEST_CASE("ranges: random ones, against a set of bytes") {
+  std::mt19937 random(2);
+  const auto below = [&](uint64_t n) { return std::uniform_int_distribution<uint64_t>(0, n - 1)(random); };
+  for (int run = 0; run < 60; ++run) {
+    Ranges r;
+    std::vector<bool> wanted(100, false);
+    for (int i = 0; i < 40; ++i) {
+      const uint64_t a = below(99), b = a + 1 + below(99 - a);
+      r.add(a, b);
+      for (uint64_t k = a; k < b; ++k) wanted[k] = true;
+      if (below(2) == 0) continue;
+      const uint64_t least = below(20);
+      uint64_t from = 0;
+      const size_t n = r.take(least, 1 + below(20), &from);
+      uint64_t first = least;
+      while (first < 100 && !wanted[first]) ++first;
+      REQUIRE((n > 0) == (first < 100));
+      if (n > 0) REQUIRE(from == first);
+      for (uint64_t k = 0; k < (n > 0 ? from + n : 100); ++k) {
+        if (n > 0 && k >= from) REQUIRE(wanted[k]);
+        wanted[k] = false;
+      }
     }
   }
 }

@@ -5,11 +5,6 @@
 
 namespace smx {
 
-void Gaps::remove(int i) {
-  --count_;
-  for (; i < count_; ++i) piece_[i] = piece_[i + 1];
-}
-
 // Only of what was asked once: else nobody knows which question it answers (Karn and Partridge, SIGCOMM 1987).
 void Gaps::answered(const Piece& p, Time now) {
   if (p.times != 1 || now < p.asked) return;
@@ -22,38 +17,33 @@ void Gaps::add(uint64_t off, size_t n, Time now) {
   if (end <= mine_) return;
   if (off > seen_) {
     if (count_ == kMost) return;
-    piece_[count_++] = {off, end, Time{}, 0};
+    piece_[count_] = Piece{};
+    piece_[count_].from = off;
+    piece_[count_++].to = end;
     seen_ = end;
     return;
   }
   // The first piece that is not wholly before it, and what of them it joins.
-  int at = 0;
-  while (at < count_ && piece_[at].to < off) ++at;
+  const int at = find_range(piece_, count_, off);
   if (at < count_ && off < piece_[at].from) answered(piece_[at], now);
   if (off <= mine_) {
     mine_ = end;
     while (count_ > 0 && piece_[0].from <= mine_) {
       if (piece_[0].to > mine_) mine_ = piece_[0].to;
-      remove(0);
+      remove_range(piece_, &count_, 0);
     }
     if (seen_ < mine_) seen_ = mine_;
     return;
   }
   SMX_CHECK(at < count_);  // it begins at seen_ or before: there the last piece ends
-  Piece& p = piece_[at];
-  if (end < p.from) {  // within a gap
+  if (end < piece_[at].from) {  // within a gap
     if (count_ == kMost || n == 0) return;
-    for (int i = count_++; i > at; --i) piece_[i] = piece_[i - 1];
+    insert_range(piece_, &count_, at);
     piece_[at].from = off;
     piece_[at].to = end;  // asked: with the gap that it divides
     return;
   }
-  if (off < p.from) p.from = off;
-  if (end > p.to) p.to = end;
-  while (at + 1 < count_ && piece_[at + 1].from <= piece_[at].to) {
-    if (piece_[at + 1].to > piece_[at].to) piece_[at].to = piece_[at + 1].to;
-    remove(at + 1);
-  }
+  join_range(piece_, &count_, at, off, end);
   if (seen_ < piece_[count_ - 1].to) seen_ = piece_[count_ - 1].to;
 }
 
@@ -62,7 +52,7 @@ Duration Gaps::wait_for(Duration patience) const {
   return 2 * turn_.us > patience.us / 4 ? Duration{2 * turn_.us} : Duration{patience.us / 4};
 }
 
-bool Gaps::next_due(Time now, Duration patience, Gap* out) {
+bool Gaps::next_due(Time now, Duration patience, Range* out) {
   for (int i = 0; i < count_; ++i) {
     Piece& p = piece_[i];
     if (p.times > 0 && now < p.asked + wait_for(patience)) continue;

@@ -9,17 +9,13 @@
 #include <stdint.h>
 
 #include "core/base/clock.h"
+#include "core/mux/ranges.h"
 
 namespace smx {
 
 class Gaps {
  public:
   static constexpr int kMost = 64;
-
-  // A gap that must be asked for: [from, to).
-  struct Gap {
-    uint64_t from = 0, to = 0;
-  };
 
   void reset(uint64_t mine) {
     mine_ = seen_ = mine;
@@ -37,18 +33,16 @@ class Gaps {
   void add(uint64_t off, size_t n, Time now);
   // A gap whose turn it is, which counts as asked for from now on; false: none. `patience`: how long the answer takes, as
   // long as no answer has shown it.
-  bool next_due(Time now, Duration patience, Gap* out);
+  bool next_due(Time now, Duration patience, Range* out);
   // When next_due() has one again of those that were asked for.
   Time deadline(Duration patience) const;
 
  private:
-  struct Piece {
-    uint64_t from = 0, to = 0;
+  struct Piece : Range {
     Time asked = Time{};   // when the gap in front of it was asked for last; zero: not yet
     uint8_t times = 0;
   };
   Duration wait_for(Duration patience) const;
-  void remove(int i);
   void answered(const Piece& p, Time now);
 
   uint64_t mine_ = 0, seen_ = 0;

@@ -16,15 +16,13 @@ struct LineLink {
   static constexpr uint64_t kWindow = 32767;      // numbered bytes on their way: off and ack have 16 bits
   static constexpr uint32_t kJudged = 32;         // frames after which the size is looked at
   static constexpr uint32_t kMostShort = 4;       // short frames in a row while bulk waits
-  static constexpr int kMostAgain = Gaps::kMost;  // pieces that wait to be sent again
   static constexpr int kMostAsked = 12;           // REPEATs in one gather()
 
   // Out
   uint8_t out[kMostFrames * kLineFrame + 1];  // the 0x00 in front of the first one on an idle line
   size_t out_size = 0, out_sent = 0;
   size_t frame = kLineFrame;       // line bytes of a frame, at most
-  Gaps::Gap again[kMostAgain];     // what the peer lacks, the lowest first, none touches another
-  int agains = 0;
+  Ranges again;                    // what the peer lacks
   uint32_t judged = 0, repeated = 0;  // of the last frames with numbered bytes: all, and those sent again
   uint32_t shorts = 0;             // short frames in a row
   bool short_one = false;          // the next frame holds something that must not wait for the rest of a long one

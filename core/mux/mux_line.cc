@@ -41,7 +41,7 @@ void Mux::begin_line(Time now) {
   LineLink& l = *line_;
   l.out_size = l.out_sent = 0;
   l.frame = pace_.frame;
-  l.agains = 0;
+  l.again.clear();
   l.judged = l.repeated = l.shorts = 0;
   l.short_one = l.ack_due = l.asks_for_tail = l.asks_again = false;
   l.idle = true;
@@ -139,24 +139,7 @@ Err Mux::send_again(uint64_t from, uint64_t to) {
   if (from > sent_ || to > sent_ || (to != 0 && to < from)) return Err::bad_ack;
   if (to == 0) to = sent_;
   if (from < tx_.head()) from = tx_.head();  // it has come since
-  if (from >= to) return Err::none;
-  LineLink& l = *line_;
-  int at = 0;
-  while (at < l.agains && l.again[at].to < from) ++at;
-  if (at < l.agains && l.again[at].from <= to) {
-    Gaps::Gap& g = l.again[at];
-    if (from < g.from) g.from = from;
-    if (to > g.to) g.to = to;
-    while (at + 1 < l.agains && l.again[at + 1].from <= l.again[at].to) {
-      if (l.again[at + 1].to > l.again[at].to) l.again[at].to = l.again[at + 1].to;
-      --l.agains;
-      for (int i = at + 1; i < l.agains; ++i) l.again[i] = l.again[i + 1];
-    }
-    return Err::none;
-  }
-  if (l.agains == LineLink::kMostAgain) return Err::none;  // it will be asked for once more
-  for (int i = l.agains++; i > at; --i) l.again[i] = l.again[i - 1];
-  l.again[at] = {from, to};
+  if (from < to) line_->again.add(from, to);
   return Err::none;
 }
 
@@ -167,19 +150,8 @@ Err Mux::send_again(uint64_t from, uint64_t to) {
 size_t Mux::numbered_for(size_t room, uint64_t* from) {
   *from = sent_;
   if (!ring_open_) return 0;
-  LineLink& l = *line_;
-  while (l.agains > 0) {
-    Gaps::Gap& g = l.again[0];
-    if (g.from < tx_.head()) g.from = tx_.head();
-    if (g.from < g.to) {
-      const size_t n = g.to - g.from < room ? static_cast<size_t>(g.to - g.from) : room;
-      *from = g.from;
-      g.from += n;
-      return n;
-    }
-    --l.agains;
-    for (int i = 0; i < l.agains; ++i) l.again[i] = l.again[i + 1];
-  }
+  const size_t again = line_->again.take(tx_.head(), room, from);
+  if (again > 0) return again;
   const uint64_t limit = tx_.tail() - tx_.head() > LineLink::kWindow ? tx_.head() + LineLink::kWindow : tx_.tail();
   if (sent_ >= limit) return 0;
   if (limit - sent_ <= room) return static_cast<size_t>(limit - sent_);
@@ -275,7 +247,7 @@ void Mux::ask_for_gaps(Time now) {
     store64(payload + 8, to);
     put_ctl(kUnnumbered, Type::repeat, kNone, payload, sizeof payload);
   };
-  Gaps::Gap gap;
+  Range gap;
   int asked = 0;
   while (asked < LineLink::kMostAsked && l.gaps.next_due(now, line_turn(), &gap)) {
     ask(gap.from, gap.to);
