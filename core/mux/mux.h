@@ -397,6 +397,8 @@ class Mux final {
   size_t pull(Channel& c, size_t limit, Time now, Pulled::State* state);
   Header send_header(const Channel& c, Type type, size_t length) const;
   void put_packet(const Header& h, const uint8_t* payload);
+  uint64_t packet_end(uint64_t begin) const;
+  void find_frame_end();
   void put_ctl(uint8_t version, Type type, uint16_t none, const uint8_t* payload, size_t n);
   void fill_ctl(Time now);
   bool commit(Channel& c, uint32_t blocks);
@@ -474,7 +476,6 @@ class Mux final {
   void ack_moved(Time now);
   Time line_deadline() const;
   void tick_line(Time now);
-  void find_frame_end();
 
   MuxEvents& events_;
   MuxConfig config_;

@@ -158,9 +158,7 @@ size_t Mux::numbered_for(size_t room, uint64_t* from) {
   size_t whole = 0;
   for (uint64_t end = frame_end_; end <= sent_ + room;) {
     whole = static_cast<size_t>(end - sent_);
-    uint8_t raw[kHeader];
-    tx_.copy_out(end, raw, kHeader);
-    end += kHeader + load16(raw + 6);
+    end = packet_end(end);
   }
   return whole > room / 2 ? whole : room;
 }

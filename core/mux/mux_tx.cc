@@ -307,12 +307,15 @@ void Mux::fill_ctl(Time now) {
   }
 }
 
+// Of the packet in the tx ring that begins at `begin`.
+uint64_t Mux::packet_end(uint64_t begin) const {
+  uint8_t raw[kHeader];
+  tx_.copy_out(begin, raw, kHeader);
+  return begin + kHeader + decode_header(raw).length;
+}
+
 void Mux::find_frame_end() {
-  while (frame_end_ < sent_) {
-    uint8_t raw[kHeader];
-    tx_.copy_out(frame_end_, raw, kHeader);
-    frame_end_ += kHeader + load16(raw + 6);
-  }
+  while (frame_end_ < sent_) frame_end_ = packet_end(frame_end_);
 }
 
 // Ring bytes up to the end of the packet that is being written, then ctl_, then the rest of the ring.

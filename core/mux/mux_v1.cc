@@ -28,11 +28,7 @@ Err Mux::ack_v1(uint64_t position) {
   if (position < tx_.head()) return Err::none;
   if (position > sent_) return Err::bad_ack;
   uint64_t at = tx_.head();
-  while (at < position) {
-    uint8_t raw[kHeader];
-    tx_.copy_out(at, raw, kHeader);
-    at += kHeader + load16(raw + 6);
-  }
+  while (at < position) at = packet_end(at);
   if (at != position) return Err::bad_ack;
   tx_.release(position);
   return Err::none;
