@@ -291,20 +291,13 @@ void Session::read_link(Time now) {
 
 void Session::write_link(Time now) {
   for (int i = 0; i < kWrites && !blocked_ && link_ != nullptr; ++i) {
-    mux_.gather(now);
-    Bytes out[Mux::kTxPieces];
-    const int pieces = mux_.tx_pending(out);
-    if (pieces == 0) return;
-    const size_t total = total_size(out, pieces);
-    const IoResult r = link_->writev(out, pieces);
-    if (r.error != 0) {
-      // The peer has gone; what it said last (BYE) may still be there.
-      const Link* link = link_;
-      if (state_ == State::up && mux_.state() != Mux::State::closing) read_link(now);
-      return link_ == link ? lose(Err::none, strerror(r.error), now) : void();
-    }
-    mux_.sent(r.size);
-    blocked_ = r.again || r.size < total;
+    int error = 0;
+    if (!write_once(mux_, *link_, &blocked_, &error, now)) return;
+    if (error == 0) continue;
+    // The peer has gone; what it said last (BYE) may still be there.
+    const Link* link = link_;
+    if (state_ == State::up && mux_.state() != Mux::State::closing) read_link(now);
+    return link_ == link ? lose(Err::none, strerror(error), now) : void();
   }
   if (!blocked_ && link_ != nullptr) kick();  // more than one turn's worth: next turn
 }

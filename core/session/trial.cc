@@ -29,6 +29,20 @@ LinkStart new_start(const Link& link) {
   return start;
 }
 
+bool write_once(Mux& mux, Link& link, bool* blocked, int* error, Time now) {
+  mux.gather(now);
+  Bytes out[Mux::kTxPieces];
+  const int pieces = mux.tx_pending(out);
+  if (pieces == 0) return false;
+  const size_t total = total_size(out, pieces);
+  const IoResult r = link.writev(out, pieces);
+  *error = r.error;
+  if (r.error != 0) return true;
+  mux.sent(r.size);
+  *blocked = r.again || r.size < total;
+  return true;
+}
+
 MuxConfig Trial::smallest(const MuxConfig& config) {
   MuxConfig c = config;
   c.accepts = c.opens = 1;
@@ -128,17 +142,9 @@ void Trial::read_link(bool old, Time now) {
 }
 
 void Trial::write_link(Time now) {
-  while (!blocked_ && link_ != nullptr) {
-    mux_.gather(now);
-    Bytes out[Mux::kTxPieces];
-    const int pieces = mux_.tx_pending(out);
-    if (pieces == 0) return;
-    const size_t total = total_size(out, pieces);
-    const IoResult r = link_->writev(out, pieces);
-    if (r.error != 0) return fail(Err::none, strerror(r.error), now);
-    mux_.sent(r.size);
-    blocked_ = r.again || r.size < total;
-  }
+  int error = 0;
+  while (!blocked_ && write_once(mux_, *link_, &blocked_, &error, now))
+    if (error != 0) return fail(Err::none, strerror(error), now);
 }
 
 void Trial::on_task(Time now) {

@@ -33,6 +33,8 @@ class TrialOwner {
 
 // What is new at each link over `link`; who asks and the attempt are left to the caller.
 LinkStart new_start(const Link& link);
+// One write of what the mux has for the link; false: nothing. `*blocked`: the link took less. `*error`: its errno, or 0.
+bool write_once(Mux& mux, Link& link, bool* blocked, int* error, Time now);
 
 class Trial final : private MuxEvents, private LinkOwner, private DialOwner, private Task, private TimerHandler {
  public:
