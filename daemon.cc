@@ -414,6 +414,7 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
     say("", text.add(": ").add_printable(what).add(what.empty() ? "" : ": ").add(why).text());
     return code;
   };
+  const bool lossy = is_lossy(config_, l);
   switch (l.kind) {
     case LinkSpec::Kind::fifo: {
       Text<200> why;
@@ -423,19 +424,19 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
       }
       if (same_file(l.in_path.data(), l.out_path.data())) return fail(l.in_path, "the same FIFO for both ways", kExitNoInput);
       FifoDialer* fifo = made(tables_.create<FifoDialer>(reactor_, l.in_path, l.out_path));
-      fifo->set_lossy(is_lossy(config_, l));
+      fifo->set_lossy(lossy);
       const int error = is_root() ? fifo->keep() : 0;
       return error == 0 ? 0 : fail(l.in_path, strerror(error), exit_code(error));
     }
     case LinkSpec::Kind::program:
-      made(tables_.create<ProgramDialer>(reactor_, children_, l.path, environment_, static_cast<int>(config_.env.count)))->set_lossy(is_lossy(config_, l));
+      made(tables_.create<ProgramDialer>(reactor_, children_, l.path, environment_, static_cast<int>(config_.env.count)))->set_lossy(lossy);
       return 0;
     case LinkSpec::Kind::device: {
       Text<kDevicePath> path;
       if (!find_device(l.path, &path)) return fail(l.path, "the path is too long", kExitNoInput);
       // Opened while we may; one that is not there (a USB plug) is tried again like any lost link.
       line_[lines_] = made(tables_.create<TtyLine>(reactor_, path.text(), l.serial));
-      line_[lines_]->set_lossy(is_lossy(config_, l));
+      line_[lines_]->set_lossy(lossy);
       Text<300> why;
       const TtyLine::Start start = line_[lines_++]->start(why);
       if (start == TtyLine::Start::wrong) return fail(path.text(), why.text(), kExitNoInput);
@@ -446,7 +447,7 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
     case LinkSpec::Kind::stdio: {
       foreground_ = true;
       stdio_ = made(tables_.create<StdioDialer>(reactor_, static_cast<StdioOwner&>(*this)));
-      stdio_->set_lossy(is_lossy(config_, l));
+      stdio_->set_lossy(lossy);
       Text<200> why;
       return stdio_->take(why) ? 0 : fail("", why.text(), kExitNoInput);
     }

@@ -12,7 +12,6 @@ namespace smx {
 namespace {
 constexpr int kTimersATurn = 256;
 constexpr Duration kAckPause = millis(4);
-constexpr Duration kHelloRepeat = seconds(1);  // LinkStart::repeat
 // A 0.3 peer may have taken our HELLO for the end of the run before, and wait for another one.
 constexpr Duration kHelloAgain = seconds(2);
 }  // namespace

@@ -10,8 +10,7 @@ namespace smx {
 
 namespace {
 
-constexpr Duration kHelloAgain = seconds(1), kHelloSeldom = seconds(5);
-constexpr Duration kHelloOften = seconds(30);  // and after that, seldom
+constexpr Duration kHelloOften = seconds(30), kHelloSeldom = seconds(5);  // each kHelloRepeat so long, and then so seldom
 constexpr Duration kStuck = seconds(1);        // the least
 constexpr size_t kLeastFrame = 96;
 
@@ -261,7 +260,7 @@ void Mux::tick_line(Time now) {
   if (hello_again_at_ <= now) {
     hello_due_ = true;
     if (state_ == State::ask && !start_.trial) settings_due_ = true;
-    hello_again_at_ = now + (now - l.up_since < kHelloOften ? kHelloAgain : kHelloSeldom) + pace_.patience;
+    hello_again_at_ = now + (now - l.up_since < kHelloOften ? kHelloRepeat : kHelloSeldom) + pace_.patience;
   }
   if (state_ != State::up) return;
   if (l.tail_at <= now) {

@@ -60,8 +60,10 @@ void Mux::gather(Time now) {
     }
   }
   if (was_idle && tx_.used() > 0) waits_since_ = now;
-  window_.put(tx_.tail(), now);
-  if (state_ == State::up && windowed() && window_.should_ask()) ask_round_trip(now, kAskEach);
+  if (windowed()) {
+    window_.put(tx_.tail(), now);
+    if (state_ == State::up && window_.should_ask()) ask_round_trip(now, kAskEach);
+  }
   fill_ctl(now);
   if (start_.lossy) make_frames(now);
 }

@@ -47,7 +47,7 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
         if (start_.lossy) return Err::bad_type;  // each frame has one
         if (state_ != State::up && state_ != State::closing) return Err::bad_state;
         const Err e = ack_v1(load64(payload.data));
-        if (e == Err::none) window_.acked(tx_.head(), rx_numbered_, now);
+        if (e == Err::none && windowed()) window_.acked(tx_.head(), rx_numbered_, now);
         return e;
       }
       case Type::repeat:

@@ -44,6 +44,9 @@ void Mux::for_each_used(F f) {
 // Blocks that `credit_bytes` of queued data can take at most.
 uint32_t blocks_for(uint64_t credit_bytes);
 
+// HELLO is said again, where what was said before the peer is there is lost.
+constexpr Duration kHelloRepeat = seconds(1);
+
 // Channels at once toward a 0.3 peer: DeleGate has 64 slots, and fails badly when they run out.
 constexpr uint32_t kMostChannels03 = 56;
 

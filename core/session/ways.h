@@ -40,7 +40,6 @@ class Ways final : public LinkSource, private TrialOwner, private TimerHandler {
   static uint64_t arena_bytes(const MuxConfig& config) { return sizeof(Way) + Trial::arena_bytes(config) + 64; }
   // The next less preferred way. False: the arena is too small.
   [[nodiscard]] bool add(Dialer& dialer, Duration longest_pause, const MuxConfig& config, Arena& arena);
-  uint32_t count() const { return count_; }
 
   // LinkSource
   void on_link_wanted(Time now) override;
@@ -73,7 +72,6 @@ class Ways final : public LinkSource, private TrialOwner, private TimerHandler {
   bool is_good(const Trial& trial) const;
   void put_off(Way& way, Time now);
   void plan(Time now);
-  void begin(Way& way, Time now);
 
   Reactor& reactor_;
   Session& session_;
