@@ -39,11 +39,9 @@ struct A : Bench {
     settings.credit = 2048;
     settings.channels = 1000;
     settings.has_attempt = true;
-    uint8_t out[230];
-    const size_t n = make_settings(settings, out, sizeof out);
     CHECK(feed(packet(kVersion03, Type::hello, 0, 0, Data("20261123-085921.086940 r1 smx/1:9f3c01a7") + '\0')) == Err::none);
     (void)write_all();
-    CHECK(feed(packet(kUnnumbered, Type::settings, kNo, kNo, Data(reinterpret_cast<char*>(out), n))) == Err::none);
+    CHECK(feed(packet(settings)) == Err::none);
     (void)write_all();
     CHECK(take_log() == "up ");
   }

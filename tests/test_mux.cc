@@ -38,9 +38,7 @@ Data settings(uint32_t nonce, uint32_t credit, uint16_t channels, bool asks) {
   s.credit = credit;
   s.channels = channels;
   s.has_attempt = asks;
-  uint8_t out[230];
-  const size_t n = make_settings(s, out, sizeof out);
-  return packet(kUnnumbered, Type::settings, kNo, kNo, Data(reinterpret_cast<char*>(out), n));
+  return packet(s);
 }
 Data numbered(Type t, unsigned said, unsigned raid, const Data& payload = "") { return packet(kNumbered, t, said, raid, payload); }
 Data close(unsigned said, unsigned raid, unsigned code) { return numbered(Type::close, said, raid, Data(1, static_cast<char>(code))); }

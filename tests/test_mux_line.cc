@@ -105,9 +105,7 @@ struct Alone {
     s.channels = 100;
     s.hold_s = 60;
     s.has_attempt = nonce < 1;
-    uint8_t payload[230];
-    const size_t n = make_settings(s, payload, sizeof payload);
-    return packet(kUnnumbered, Type::settings, kNone, kNone, Data(reinterpret_cast<char*>(payload), n));
+    return packet(s);
   }
   Bench e;
   uint32_t nonce = 0;

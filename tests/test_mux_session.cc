@@ -134,8 +134,7 @@ Data settings_11(uint32_t nonce, bool asks) {
   s.channels = 1000;
   s.hold_s = asks ? 60 : 300;
   if (!asks) memcpy(s.session, hex("5a0f3c71b2e84d96a1c7085be43f9d20").data(), 16);
-  uint8_t out[230];
-  return packet(kUnnumbered, Type::settings, kNone, kNone, Data(reinterpret_cast<char*>(out), make_settings(s, out, sizeof out)));
+  return packet(s);
 }
 // The part of `bytes` that is numbered.
 Data numbered_of(const Data& bytes) {
@@ -355,9 +354,7 @@ TEST_CASE("session: a position that is no end of a packet breaks it, with BYE") 
     CHECK(u.c.feed(u.a.write_all()) == Err::none);
     Settings s = settings_in(u.c.write_all());
     s.received = static_cast<uint64_t>(static_cast<int64_t>(s.received) + off);
-    uint8_t out[230];
-    const size_t n = make_settings(s, out, sizeof out);
-    CHECK(u.a.feed(packet(kUnnumbered, Type::settings, 0xffff, 0xffff, Data(reinterpret_cast<char*>(out), n))) == Err::session_broken);
+    CHECK(u.a.feed(packet(s)) == Err::session_broken);
     const std::vector<Packet> bye = split(u.a.write_all());
     REQUIRE(bye.size() == 1);
     CHECK(bye[0].is(Type::bye));

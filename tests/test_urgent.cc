@@ -22,10 +22,8 @@ struct Urgent : Bench {
       s.credit = 2048;
       s.channels = 100;
       s.has_attempt = true;
-      uint8_t out[230];
-      const size_t n = make_settings(s, out, sizeof out);
       (void)write_all();
-      CHECK(feed(packet(kUnnumbered, Type::settings, kNone, kNone, Data(reinterpret_cast<char*>(out), n))) == Err::none);
+      CHECK(feed(packet(s)) == Err::none);
     } else {
       CHECK(feed(packet(kVersion03, Type::hello, 0, 0, text("20261123-085921.114471 vm"))) == Err::none);
       for (int i = 0; i < 2; ++i) CHECK(feed(packet(kVersion03, Type::hellook, 0, 0, text("20261123-085921.114471 vm"))) == Err::none);

@@ -50,6 +50,11 @@ inline Data packet(uint8_t version, smx::Type type, unsigned said, unsigned raid
                       static_cast<uint16_t>(payload.size())}, h);
   return Data(reinterpret_cast<char*>(h), sizeof h) + payload;
 }
+inline Data packet(const smx::Settings& settings) {
+  uint8_t out[230];
+  const size_t n = smx::make_settings(settings, out, sizeof out);
+  return packet(smx::kUnnumbered, smx::Type::settings, smx::kNone, smx::kNone, Data(reinterpret_cast<char*>(out), n));
+}
 inline Data be32(uint32_t v) {
   uint8_t b[4];
   smx::store32(b, v);
