@@ -48,6 +48,15 @@ struct Caller {
   Data rest;  // behind what was taken
 };
 
+// The answer of a responder that has found its peer good.
+inline Data message2(Responder& r, Keys& keys, const Data& said, Time now) {
+  Data out(kMessage2);
+  size_t size = 0;
+  REQUIRE(r.answer(keys.secret(), keys.psk, view(said), now, out.data(), &size) == Fault::none);
+  out.resize(size);
+  return out;
+}
+
 // The responder's.
 struct Callee {
   Keys& keys;
@@ -72,11 +81,7 @@ struct Callee {
     return r.check();
   }
   Data answer(const Data& said = text("HELLO SETTINGS"), Time now = {}) {
-    Data out(kMessage2);
-    size_t size = 0;
-    REQUIRE(r.answer(keys.secret(), keys.psk, view(said), now, out.data(), &size) == Fault::none);
-    out.resize(size);
-    return out;
+    return message2(r, keys, said, now);
   }
   // All that a good message 1 leads to.
   Data answer_to(const Data& message, Time now = {}) {

@@ -131,11 +131,7 @@ struct LineEnd {
     uint8_t peer[kKey];
     REQUIRE(r->find(peer) == Fault::none);
     REQUIRE(r->check() == Fault::none);
-    Data message(kMessage2);
-    size_t size = 0;
-    REQUIRE(r->answer(keys.secret(), keys.psk, as_bytes("HELLO SETTINGS"), now, message.data(), &size) == Fault::none);
-    message.resize(size);
-    out.push_back(message);
+    out.push_back(message2(*r, keys, text("HELLO SETTINGS"), now));
     beside.start(r->receive_key());
     beside_key = data_of(r->receive_key().view());
   }

@@ -131,11 +131,7 @@ struct End {
     // mac1 was right, and nobody here makes one over changed bytes.
     REQUIRE(r->find(peer) == Fault::none);
     REQUIRE(r->check() == Fault::none);
-    Data message(kMessage2);
-    size_t size = 0;
-    REQUIRE(r->answer(keys.secret(), keys.psk, as_bytes("HELLO SETTINGS"), now, message.data(), &size) == Fault::none);
-    message.resize(size);
-    out += message;
+    out += message2(*r, keys, text("HELLO SETTINGS"), now);
     waits_record = true;
     receive(r->receive_key());
     return data_of(r->rest()) + rest;
