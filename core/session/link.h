@@ -11,6 +11,7 @@
 
 #include "core/base/address.h"
 #include "core/base/clock.h"
+#include "core/base/peer_key.h"
 #include "core/io/fd.h"
 #include "core/io/poller.h"
 
@@ -53,6 +54,11 @@ class Link {
   virtual Address peer() const = 0;
   // The same for the log: "tcp 192.0.2.1:9000".
   virtual std::string_view peer_name() const = 0;
+  // Whose key the peer has proven to hold; nullptr: a clear link. And what the peers file calls it.
+  virtual const PeerKey* peer_key() const { return nullptr; }
+  virtual std::string_view peer_label() const { return {}; }
+  // Why the link is at its end, where that is known better than by errno; valid until close().
+  virtual std::string_view why() const { return {}; }
 
  protected:
   ~Link() = default;

@@ -108,6 +108,8 @@ void Session::begin_link(Link& link, Time now) {
   SMX_CHECK(link_ == nullptr);
   link_ = &link;
   peer_ = link.peer();
+  has_key_ = link.peer_key() != nullptr;
+  if (has_key_) key_ = *link.peer_key();
   link.set_owner(*this);
   set_state(State::up);
   link_since_ = now;
@@ -269,7 +271,7 @@ void Session::read_link(Time now) {
     const size_t asked = total_size(space, pieces);
     const IoResult r = link_->readv(space, pieces);
     if (r.again) return;
-    if (r.error != 0) return lose(Err::none, strerror(r.error), now);
+    if (r.error != 0) return lose(Err::none, link_->why().empty() ? strerror(r.error) : link_->why(), now);
     if (r.size == 0) return lose(Err::none, "end of file", now);
     const Err e = mux_.received(r.size, now);
     if (e == Err::moved) return owner_.on_session_moved(*this, now);

@@ -103,6 +103,8 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   bool has_link() const { return link_ != nullptr; }
   // Of the link; of the last one while the session is held.
   Address peer() const { return peer_; }
+  // The same of the key that its peer has proven to hold; nullptr: a clear link.
+  const PeerKey* peer_key() const { return has_key_ ? &key_ : nullptr; }
   Time link_since() const { return link_since_; }
   uint32_t number() const { return number_; }
   Mux& mux() { return mux_; }
@@ -185,6 +187,8 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   LinkSource* source_ = nullptr;  // in place of dialer_
   Link* link_ = nullptr;
   Address peer_;
+  PeerKey key_;
+  bool has_key_ = false;
   Endpoint** endpoints_ = nullptr;
   Backoff backoff_;
   Timer timer_;

@@ -133,7 +133,7 @@ void Trial::read_link(bool old, Time now) {
     MutBytes space[2];
     const IoResult r = link_->readv(space, mux_.rx_space(space));
     if (r.again || (old && r.size == 0)) return;
-    if (r.error != 0) return fail(Err::none, strerror(r.error), now);
+    if (r.error != 0) return fail(Err::none, link_->why().empty() ? strerror(r.error) : link_->why(), now);
     if (r.size == 0) return fail(Err::none, "end of file", now);
     const Err e = mux_.received(r.size, now);
     if (e == Err::moved) asked_ = true;

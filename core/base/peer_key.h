@@ -1,0 +1,23 @@
+// Who is at the other end of a link, where that is proven: the public key of its peer.
+//
+// Owner: whoever holds one. Pure. Read next: core/session/link.h, config/peers.h (what a key may do).
+#ifndef SOCKMUX_CORE_BASE_PEER_KEY_H
+#define SOCKMUX_CORE_BASE_PEER_KEY_H
+
+#include <stdint.h>
+#include <string.h>
+
+namespace smx {
+
+struct PeerKey {
+  static constexpr size_t kSize = 32;  // X25519
+  uint8_t bytes[kSize] = {};
+};
+
+inline bool operator==(const PeerKey& a, const PeerKey& b) { return memcmp(a.bytes, b.bytes, PeerKey::kSize) == 0; }
+inline bool operator!=(const PeerKey& a, const PeerKey& b) { return !(a == b); }
+inline bool operator<(const PeerKey& a, const PeerKey& b) { return memcmp(a.bytes, b.bytes, PeerKey::kSize) < 0; }
+
+}  // namespace smx
+
+#endif
