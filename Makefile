@@ -108,6 +108,7 @@ TRANSPORT_SRCS = \
 
 # With SECURE=sodium only
 SECURE_SRCS_sodium = \
+	transport/secure/buckets.cc \
 	transport/secure/crypto_sodium.cc \
 	transport/secure/fault.cc \
 	transport/secure/handshake.cc \
@@ -116,7 +117,11 @@ SECURE_SRCS_sodium = \
 	transport/secure/line_blocks.cc \
 	transport/secure/message.cc \
 	transport/secure/noise.cc \
-	transport/secure/records.cc
+	transport/secure/records.cc \
+	transport/secure/secure_dialer.cc \
+	transport/secure/secure_door.cc \
+	transport/secure/secure_link.cc \
+	transport/secure/shake.cc
 
 RELAY_SRCS = \
 	relay/data_port.cc \
@@ -165,7 +170,10 @@ MAIN_SRCS = \
 	daemon.cc \
 	daemon_links.cc \
 	daemon_udp.cc \
+	$(SECURE_MAIN_$(SECURE)) \
 	sockmuxd.cc
+SECURE_MAIN_no = daemon_clear.cc
+SECURE_MAIN_sodium = daemon_secure.cc
 
 TEST_SRCS = \
 	tests/main.cc \

@@ -132,7 +132,7 @@ uint64_t Daemon::arena_bytes() const {
          DataPorts::arena_bytes(data_ports_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * sizeof(Dialer*)) + sizeof(Rules) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
-         trials() * (Ways::arena_bytes(mux_) + sizeof(WayIn) + 2 * sizeof(Dialer*)) + sizeof(Ways) + Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
+         trials() * (Ways::arena_bytes(mux_) + sizeof(WayIn) + 2 * sizeof(Dialer*)) + sizeof(Ways) + secure_arena_bytes(config_, secure_links_count()) + Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
 }
 
 // A link's program may run while the one before it comes to its end.
@@ -150,7 +150,7 @@ uint32_t Daemon::exec_programs() const {
 }
 
 uint32_t Daemon::timers() const {
-  return max_fds_ * 2 + trials() * 2 + links_count_ * 4 + proxies_count() * 3 + data_ports_count() + programs() + Execs::timers(exec_programs()) + 256;
+  return max_fds_ * 2 + trials() * 2 + links_count_ * 4 + proxies_count() * 3 + data_ports_count() + programs() + Execs::timers(exec_programs()) + secure_timers(config_, secure_links_count()) + 256;
 }
 
 // Everything that can fail and that a user must hear of, while standard error is still there.
@@ -158,7 +158,7 @@ int Daemon::prepare() {
   count_links();
   if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
   const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + data_ports_count() +
-                          config_.links.count + 2 * (programs() + exec_programs()) + kSpareFds;
+                          config_.links.count + 2 * (programs() + exec_programs()) + (any_secure(config_) ? config_.max_half_open : 0) + kSpareFds;
   max_fds_ = raise_fd_limit(wanted > 1000000 ? 1000000u : static_cast<uint32_t>(wanted));
   if (arena_bytes() > SIZE_MAX / 2) {
     Text<200> text("MAXIMA: the tables need ");
@@ -210,7 +210,8 @@ int Daemon::prepare() {
   execs_.set_router(*rules_);
   execs_.set_environment(environment_, static_cast<int>(config_.env.count));
   streams_.set_execs(execs_);
-  int code = make_dialers();
+  int code = make_secure_side(config_, secure_links_count(), reactor_, sessions_, tables_, &secure_);
+  if (code == 0) code = make_dialers();
   if (code == 0) code = open_ports();
   if (code == 0) code = detach();
   if (code != 0) end_lines();
@@ -218,7 +219,7 @@ int Daemon::prepare() {
   return code;
 }
 
-int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& origin, const ListenSpec* port) {
+int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& origin, const LinkSpec* link, const ListenSpec* port) {
   Text<300> where(origin.word);
   where.add(": ");
   if (list.count == 0) {
@@ -249,7 +250,8 @@ int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& or
   if (udp) {
     error = open_udp_port(static_cast<Fd&&>(fd));
   } else if (port == nullptr) {
-    TcpAcceptor* a = tables_.create<TcpAcceptor>(reactor_, tcp_links_, sessions_, *rules_);
+    LinkTaker& taker = link->secure ? secure_->door() : sessions_;
+    TcpAcceptor* a = tables_.create<TcpAcceptor>(reactor_, tcp_links_, taker, *rules_);
     error = a->start(static_cast<Fd&&>(fd));
     acceptor_[acceptors_++] = a;
   } else {
@@ -276,11 +278,11 @@ int Daemon::open_ports() {
   resolver_.stop();  // the one that runs later has what we are then
   next = found;
   for (const LinkSpec& l : config_.links) {
-    const int code = l.kind == LinkSpec::Kind::accept_tcp ? open_port(l.at, *next++, l.origin, nullptr) : 0;
+    const int code = l.kind == LinkSpec::Kind::accept_tcp ? open_port(l.at, *next++, l.origin, &l, nullptr) : 0;
     if (code != 0) return code;
   }
   for (const ListenSpec& l : config_.listens) {
-    const int code = open_port(l.at, *next++, l.origin, &l);
+    const int code = open_port(l.at, *next++, l.origin, nullptr, &l);
     if (code != 0) return code;
   }
   return 0;
@@ -396,8 +398,11 @@ int Daemon::make_dialers() {
   line_ = tables_.raw<TtyLine*>(config_.links.count + 1);
   for (const LinkSpec& l : config_.links) {
     if (l.kind == LinkSpec::Kind::accept_tcp) continue;
-    const int code = make_dialer(l, is_way_in(config_, l) ? &line_dialer_[ways_in_++] : &dialer_[dialers_++]);
+    Dialer** place = is_way_in(config_, l) ? &line_dialer_[ways_in_++] : &dialer_[dialers_++];
+    const int code = make_dialer(l, place);
     if (code != 0) return code;
+    if (l.secure) *place = secure_->around(**place, l);
+    SMX_CHECK(*place != nullptr);
   }
   SMX_CHECK(make_ways());  // arena_bytes() has counted them
   return 0;

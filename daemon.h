@@ -27,6 +27,7 @@
 #include "relay/proxy.h"
 #include "relay/udp_exit.h"
 #include "relay/udp_listener.h"
+#include "daemon_secure.h"
 #include "rules.h"
 #include "transport/fifo.h"
 #include "transport/program.h"
@@ -53,7 +54,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
 
  private:
   int open_ports();
-  int open_port(const HostPort& at, const Resolved& list, const Origin& origin, const ListenSpec* port);
+  int open_port(const HostPort& at, const Resolved& list, const Origin& origin, const LinkSpec* link, const ListenSpec* port);
   void end_lines();
   int detach();
   void start_log();
@@ -64,6 +65,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Duration longest_pause() const { return config_.retry_max < millis(50) ? millis(50) : config_.retry_max; }
   int make_dialers();
   int make_dialer(const LinkSpec& link, Dialer** out);
+  uint32_t secure_links_count() const { return 2 * links_count_ + 1 + static_cast<uint32_t>(config_.links.count); }
   // daemon_links.cc
   void count_links();
   bool make_ways();
@@ -85,7 +87,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   uint32_t proxies_count() const;
   // Ports for data connections of FTP: peers may ask for them where clients come in.
   uint32_t data_ports_count() const { return config_.listens.empty() ? 0 : DataPorts::kMost; }
-  uint32_t tcp_links_count() const { return 2 * links_count_ + 1 + static_cast<uint32_t>(config_.links.count); }
+  uint32_t tcp_links_count() const { return 2 * links_count_ + 1 + static_cast<uint32_t>(config_.links.count) + (any_secure(config_) ? config_.max_half_open : 0); }
 
   const Config& config_;
   MuxConfig mux_;
@@ -107,6 +109,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   DataPorts data_ports_{reactor_, streams_};
   TcpLinks tcp_links_{reactor_};
   Sessions sessions_{reactor_};
+  SecureSide* secure_ = nullptr;  // if any link is
   // Of the links that are made, and of the lines at which peers call
   Dialer** dialer_ = nullptr;
   Dialer** line_dialer_ = nullptr;

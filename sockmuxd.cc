@@ -69,9 +69,6 @@ bool built(const Config& config) {
     say("", text.add(where.word).add(": ").add(what).add(" are not in this version").text());
     good = false;
   };
-  for (const LinkSpec& l : config.links) {
-    if (l.secure) no(l.origin, "secure links");
-  }
   Address source;
   for (const ServerSpec& s : config.servers) {
     if (s.options != nullptr && s.options->source.host != config.source.host && !parse_ip(s.options->source.host, &source))

@@ -51,7 +51,7 @@ void TcpAcceptor::on_ready(int fd, uint8_t ready, Time now) {
       LogLine(LogLevel::warning, "link-refused").kv("peer", peer).kv("reason", "no room for another link");
       continue;
     }
-    sessions_.attach(*link, now);
+    static_cast<void>(taker_.attach(*link, now));
   }
 }
 

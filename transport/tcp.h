@@ -5,7 +5,7 @@
 #define SOCKMUX_TRANSPORT_TCP_H
 
 #include "core/io/connect.h"
-#include "core/session/sessions.h"
+#include "core/session/link.h"
 #include "transport/tcp_link.h"
 
 namespace smx {
@@ -22,8 +22,8 @@ class LinkGate {
 // One port at which links are accepted.
 class TcpAcceptor final : private FdHandler, private TimerHandler {
  public:
-  TcpAcceptor(Reactor& reactor, TcpLinks& links, Sessions& sessions, LinkGate& gate)
-      : reactor_(reactor), links_(links), sessions_(sessions), gate_(gate), timer_(*this) {}
+  TcpAcceptor(Reactor& reactor, TcpLinks& links, LinkTaker& taker, LinkGate& gate)
+      : reactor_(reactor), links_(links), taker_(taker), gate_(gate), timer_(*this) {}
   // Takes a socket that listens. 0 or errno.
   int start(Fd listening);
   void stop();
@@ -34,7 +34,7 @@ class TcpAcceptor final : private FdHandler, private TimerHandler {
 
   Reactor& reactor_;
   TcpLinks& links_;
-  Sessions& sessions_;
+  LinkTaker& taker_;
   LinkGate& gate_;
   Fd fd_;
   Timer timer_;

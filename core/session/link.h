@@ -64,6 +64,16 @@ class Link {
   ~Link() = default;
 };
 
+// Who is given the links that are accepted.
+class LinkTaker {
+ public:
+  // False: it was closed.
+  virtual bool attach(Link& link, Time now) = 0;
+
+ protected:
+  ~LinkTaker() = default;
+};
+
 // Who waits for dial() to end.
 class DialOwner {
  public:

@@ -21,7 +21,7 @@ class LinkWatcher {
   ~LinkWatcher() = default;
 };
 
-class Sessions final : private SessionOwner, private Task {
+class Sessions final : public LinkTaker, private SessionOwner, private Task {
  public:
   static constexpr uint32_t kMost = 2048;
   static constexpr int kWatchers = 8;
@@ -36,7 +36,7 @@ class Sessions final : private SessionOwner, private Task {
 
   // A link has been accepted: an idle session takes it, or the oldest one that is still shaking hands makes room, or one
   // that is held, which ends only if the peer asks for another one. False: all are in use, and the link was closed.
-  bool attach(Link& link, Time now);
+  bool attach(Link& link, Time now) override;
   // The same for a link that has proven itself: the session that its peer asks for takes it, if there is one.
   bool take(Trial& trial, Time now);
   void add_watcher(LinkWatcher& watcher);

@@ -1,0 +1,40 @@
+// The daemon's secure links: our key, the peers, what is put around dialers and doors. All that needs transport/secure is
+// behind this; a daemon without it (SECURE=no) has daemon_clear.cc in place of daemon_secure.cc, and refuses.
+//
+// Owner: Daemon. Invariant: key and peers are read before privileges are dropped. Read next: transport/secure/secure_door.h.
+#ifndef SOCKMUX_DAEMON_SECURE_H
+#define SOCKMUX_DAEMON_SECURE_H
+
+#include "config/config.h"
+#include "core/base/arena.h"
+#include "core/io/reactor.h"
+#include "core/session/link.h"
+
+namespace smx {
+
+class SecureSide {
+ public:
+  // A dialer of secure links over one of clear ones; nullptr: the arena is too small.
+  virtual Dialer* around(Dialer& below, const LinkSpec& link) = 0;
+  // Where links that were accepted show who they are.
+  virtual LinkTaker& door() = 0;
+
+ protected:
+  ~SecureSide() = default;
+};
+
+inline bool any_secure(const Config& config) {
+  for (const LinkSpec& l : config.links)
+    if (l.secure) return true;
+  return false;
+}
+
+// Of the arena and the timers, for `links` at once.
+uint64_t secure_arena_bytes(const Config& config, uint32_t links);
+uint32_t secure_timers(const Config& config, uint32_t links);
+// Reads key and peers. 0, or an exit code, and the user was told. `sessions` get the links that were accepted.
+int make_secure_side(const Config& config, uint32_t links, Reactor& reactor, LinkTaker& sessions, Arena& arena, SecureSide** out);
+
+}  // namespace smx
+
+#endif
