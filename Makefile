@@ -118,10 +118,10 @@ SECURE_SRCS_sodium = \
 	transport/secure/message.cc \
 	transport/secure/noise.cc \
 	transport/secure/records.cc \
-	transport/secure/secure_dialer.cc \
-	transport/secure/secure_door.cc \
-	transport/secure/secure_link.cc \
-	transport/secure/shake.cc
+	transport/secure_dialer.cc \
+	transport/secure_door.cc \
+	transport/secure_link.cc \
+	transport/shake.cc
 
 RELAY_SRCS = \
 	relay/data_port.cc \

@@ -9,8 +9,8 @@
 #include "config/report.h"
 #include "daemon.h"
 #include "transport/secure/key_file.h"
-#include "transport/secure/secure_dialer.h"
-#include "transport/secure/secure_door.h"
+#include "transport/secure_dialer.h"
+#include "transport/secure_door.h"
 
 namespace smx {
 

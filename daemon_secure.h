@@ -1,7 +1,7 @@
 // The daemon's secure links: our key, the peers, what is put around dialers and doors. All that needs transport/secure is
 // behind this; a daemon without it (SECURE=no) has daemon_clear.cc in place of daemon_secure.cc, and refuses.
 //
-// Owner: Daemon. Invariant: key and peers are read before privileges are dropped. Read next: transport/secure/secure_door.h.
+// Owner: Daemon. Invariant: key and peers are read before privileges are dropped. Read next: transport/secure_door.h.
 #ifndef SOCKMUX_DAEMON_SECURE_H
 #define SOCKMUX_DAEMON_SECURE_H
 

@@ -7,14 +7,14 @@
 // Owner: SecureLinks, a table made at the start; a link goes back to it with close(). Invariants: while a part of what was
 // sealed is unsent, nothing more is sealed; buffers are held only while something is in them; of a record that does not open,
 // and of all behind it, nothing is handed up. Read next: records.h, core/session/link.h.
-#ifndef SOCKMUX_TRANSPORT_SECURE_SECURE_LINK_H
-#define SOCKMUX_TRANSPORT_SECURE_SECURE_LINK_H
+#ifndef SOCKMUX_TRANSPORT_SECURE_LINK_H
+#define SOCKMUX_TRANSPORT_SECURE_LINK_H
 
 #include "core/base/arena.h"
 #include "core/base/check.h"
 #include "core/io/reactor.h"
 #include "core/session/link.h"
-#include "transport/secure/shake.h"
+#include "transport/shake.h"
 
 namespace smx::secure {
 

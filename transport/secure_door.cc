@@ -1,5 +1,5 @@
 // Read next: secure_door.h.
-#include "transport/secure/secure_door.h"
+#include "transport/secure_door.h"
 
 #include "core/io/log.h"
 

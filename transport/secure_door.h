@@ -7,11 +7,11 @@
 // one step of a handshake, of three X25519 at most, in each turn of the loop, known addresses first.
 //
 // Owner: Daemon. Invariant: until a record of its peer has opened, no session knows of a link. Read next: shake.h, buckets.h.
-#ifndef SOCKMUX_TRANSPORT_SECURE_SECURE_DOOR_H
-#define SOCKMUX_TRANSPORT_SECURE_SECURE_DOOR_H
+#ifndef SOCKMUX_TRANSPORT_SECURE_DOOR_H
+#define SOCKMUX_TRANSPORT_SECURE_DOOR_H
 
 #include "transport/secure/buckets.h"
-#include "transport/secure/secure_link.h"
+#include "transport/secure_link.h"
 
 namespace smx::secure {
 

@@ -1,5 +1,5 @@
 // Read next: secure_dialer.h.
-#include "transport/secure/secure_dialer.h"
+#include "transport/secure_dialer.h"
 
 namespace smx::secure {
 

@@ -1,5 +1,5 @@
 // Read next: shake.h.
-#include "transport/secure/shake.h"
+#include "transport/shake.h"
 
 #include <string.h>
 

@@ -5,10 +5,10 @@
 // Who begins: on a TCP link, and toward a program, we; at our own standard input, the other side; over what has no direction
 // (FIFO, serial), the side whose public key is the smaller one.
 // Owner: Daemon. Read next: shake.h, secure_link.h.
-#ifndef SOCKMUX_TRANSPORT_SECURE_SECURE_DIALER_H
-#define SOCKMUX_TRANSPORT_SECURE_SECURE_DIALER_H
+#ifndef SOCKMUX_TRANSPORT_SECURE_DIALER_H
+#define SOCKMUX_TRANSPORT_SECURE_DIALER_H
 
-#include "transport/secure/secure_link.h"
+#include "transport/secure_link.h"
 
 namespace smx::secure {
 

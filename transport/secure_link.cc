@@ -1,5 +1,5 @@
 // Read next: secure_link.h.
-#include "transport/secure/secure_link.h"
+#include "transport/secure_link.h"
 
 #include <errno.h>
 

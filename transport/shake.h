@@ -7,8 +7,8 @@
 // The answering side tells nobody of the link before the first record has opened, since message 1 may be a replay.
 // Owner: SecureDialer, SecureDoor. Invariants: the link below is ours from call() or answer() to take(), or to the failure,
 // which closes it; the owner is told of each end once. Read next: handshake.h (the machines), secure_link.h.
-#ifndef SOCKMUX_TRANSPORT_SECURE_SHAKE_H
-#define SOCKMUX_TRANSPORT_SECURE_SHAKE_H
+#ifndef SOCKMUX_TRANSPORT_SHAKE_H
+#define SOCKMUX_TRANSPORT_SHAKE_H
 
 #include "core/base/list.h"
 #include "core/io/reactor.h"
