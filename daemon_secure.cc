@@ -92,6 +92,7 @@ uint32_t secure_timers(const Config& config, uint32_t links) {
 
 int make_secure_side(const Config& config, uint32_t links, Reactor& reactor, LinkTaker& sessions, Arena& arena, SecureSide** out) {
   if (!any_secure(config)) return 0;
+  start_crypto();
   const char* key_path = config.key_file.empty() ? kKeyFile : config.key_file.data();
   const char* peers_path = config.peers_file.empty() ? kPeersFile : config.peers_file.data();
   Secret key;

@@ -17,6 +17,8 @@ struct PeerKey {
 inline bool operator==(const PeerKey& a, const PeerKey& b) { return memcmp(a.bytes, b.bytes, PeerKey::kSize) == 0; }
 inline bool operator!=(const PeerKey& a, const PeerKey& b) { return !(a == b); }
 inline bool operator<(const PeerKey& a, const PeerKey& b) { return memcmp(a.bytes, b.bytes, PeerKey::kSize) < 0; }
+// Of two that may have none: nullptr.
+inline bool same_key(const PeerKey* a, const PeerKey* b) { return a == nullptr || b == nullptr ? a == b : *a == *b; }
 
 }  // namespace smx
 

@@ -107,9 +107,12 @@ void Session::on_dial_failed(std::string_view why, Time now) {
 void Session::begin_link(Link& link, Time now) {
   SMX_CHECK(link_ == nullptr);
   link_ = &link;
+  if (mux_.held() && !same_key(link.peer_key(), peer_key())) mux_.end_session(reactor_.now());
   peer_ = link.peer();
   has_key_ = link.peer_key() != nullptr;
   if (has_key_) key_ = *link.peer_key();
+  label_.clear();
+  label_.add(link.peer_label());
   link.set_owner(*this);
   set_state(State::up);
   link_since_ = now;
@@ -203,6 +206,14 @@ void Session::shut(ByeCode code, Time now) {
   kick();
 }
 
+void Session::replace(Time now) {
+  mux_.bye(ByeCode::replaced);
+  write_link(now);
+  lose(Err::none, "replaced by a newer link", now);
+  mux_.hold_until(now);
+  set_timer(now);
+}
+
 void Session::drop(std::string_view why, Time now) { lose(Err::none, why, now); }
 
 void Session::probe(Duration patience, Time now) {
@@ -227,7 +238,9 @@ void Session::lose(Err e, std::string_view why, Time now) {
   const bool again = !was_up_ && dials() && !fault && ++failures_ > 1;
   const LogLevel level = was_up_ && !fault ? LogLevel::info : again ? LogLevel::debug : LogLevel::warning;
   LogLine line(level, was_up_ ? "link-down" : "link-failed");
-  line.kv("session", number_).kv("peer", link_->peer_name()).kv("reason", reason.text());
+  line.kv("session", number_).kv("peer", link_->peer_name());
+  if (has_key_) line.kv("name", label_.text());
+  line.kv("reason", reason.text());
   line.ms("seconds", now - link_since_).kv("rx", mux_.stats().rx_bytes).kv("tx", mux_.stats().tx_bytes);
   line.kv("channels", mux_.channels());
   Link* link = link_;
@@ -361,12 +374,10 @@ void Session::on_timer(Timer& timer, Time now) {
 void Session::on_up() {
   was_up_ = true;
   failures_ = 0;
-  LogLine(LogLevel::info, "link-up")
-      .kv("session", number_)
-      .kv("peer", link_->peer_name())
-      .kv("dialect", name(mux_.dialect()))
-      .kv("resumed", mux_.resumed() ? "yes" : "no")
-      .kv("hello", mux_.peer_hello());
+  LogLine line(LogLevel::info, "link-up");
+  line.kv("session", number_).kv("peer", link_->peer_name());
+  if (has_key_) line.kv("name", label_.text());
+  line.kv("dialect", name(mux_.dialect())).kv("resumed", mux_.resumed() ? "yes" : "no").kv("hello", mux_.peer_hello());
   progress_ = mux_.progress();
   if (source_ != nullptr) source_->on_link_up(reactor_.now());
   owner_.on_session_up(*this, reactor_.now());

@@ -19,6 +19,7 @@
 
 #include <string_view>
 
+#include "core/base/text.h"
 #include "core/io/reactor.h"
 #include "core/mux/mux.h"
 #include "core/session/backoff.h"
@@ -87,6 +88,8 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void retry_now(Time now);
   // Ends the link for good, with BYE.
   void shut(ByeCode code, Time now);
+  // Its peer is here by another link, and with another session: ends both, with BYE.
+  void replace(Time now);
   // Ends it at once.
   void drop(std::string_view why, Time now);
   // Is the peer still there? Silent within `patience`: the link ends.
@@ -103,8 +106,9 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   bool has_link() const { return link_ != nullptr; }
   // Of the link; of the last one while the session is held.
   Address peer() const { return peer_; }
-  // The same of the key that its peer has proven to hold; nullptr: a clear link.
+  // The same of the key that its peer has proven to hold (nullptr: a clear link), and of what the peers file calls it.
   const PeerKey* peer_key() const { return has_key_ ? &key_ : nullptr; }
+  std::string_view peer_label() const { return label_.text(); }
   Time link_since() const { return link_since_; }
   uint32_t number() const { return number_; }
   Mux& mux() { return mux_; }
@@ -188,6 +192,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Link* link_ = nullptr;
   Address peer_;
   PeerKey key_;
+  Text<32> label_;
   bool has_key_ = false;
   Endpoint** endpoints_ = nullptr;
   Backoff backoff_;

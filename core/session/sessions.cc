@@ -10,8 +10,10 @@ namespace {
 
 // Of two held sessions: which one should take a link of `peer`, and end if that one asks for none of them. Its own, else
 // one without channels, else the older one.
-bool less_missed(const Session& a, const Session& b, const Address& peer) {
-  const auto own = [&](const Session& s) { return peer.family != 0 && same_ip(s.peer(), peer); };
+bool less_missed(const Session& a, const Session& b, const Address& peer, const PeerKey* key) {
+  const auto own = [&](const Session& s) {
+    return same_key(s.peer_key(), key) && (key != nullptr || (peer.family != 0 && same_ip(s.peer(), peer)));
+  };
   if (own(a) != own(b)) return own(a);
   if ((a.mux().channels() == 0) != (b.mux().channels() == 0)) return a.mux().channels() == 0;
   return a.link_since() < b.link_since();
@@ -38,7 +40,7 @@ bool Sessions::init(const MuxConfig& config, uint32_t count, Exit& exit, Arena& 
 }
 
 // Where a link from `peer` can go; nullptr: nowhere.
-Session* Sessions::place_for(const Address& peer, Time now) {
+Session* Sessions::place_for(const Address& peer, const PeerKey* key, Time now) {
   Session* idle = nullptr;
   Session* oldest = nullptr;
   Session* held = nullptr;
@@ -46,7 +48,7 @@ Session* Sessions::place_for(const Address& peer, Time now) {
     Session& s = *session_[i];
     if (s.dials()) continue;
     if (s.held()) {
-      if (held == nullptr || less_missed(s, *held, peer)) held = &s;
+      if (held == nullptr || less_missed(s, *held, peer, key)) held = &s;
       continue;
     }
     if (s.state() == Session::State::idle && !s.has_link()) idle = &s;
@@ -62,7 +64,7 @@ Session* Sessions::place_for(const Address& peer, Time now) {
 }
 
 bool Sessions::attach(Link& link, Time now) {
-  Session* place = place_for(link.peer(), now);
+  Session* place = place_for(link.peer(), link.peer_key(), now);
   if (place == nullptr) {
     LogLine(LogLevel::warning, "link-refused").kv("peer", link.peer_name()).kv("reason", "MAXIMA=links reached").kv("links", count_);
     ask_older(link.peer(), nullptr, now);  // if one of them is dead, the peer's next attempt finds its place
@@ -76,11 +78,13 @@ bool Sessions::attach(Link& link, Time now) {
 bool Sessions::take(Trial& trial, Time now) {
   const Settings* ask = trial.ask();
   Session* place = nullptr;
+  const PeerKey* key = trial.link().peer_key();
   for (uint32_t i = 0; i < count_ && ask != nullptr && place == nullptr; ++i) {
+    if (!same_key(session_[i]->peer_key(), key)) continue;
     if (session_[i]->mux().is_stale(ask->attempt, trial.asks_again())) return false;
     if (session_[i]->mux().has_session(ask->session)) place = session_[i];
   }
-  if (place == nullptr) place = place_for({}, now);
+  if (place == nullptr) place = place_for({}, key, now);
   if (place == nullptr) {
     LogLine(LogLevel::warning, "link-refused").kv("peer", trial.target()).kv("reason", "MAXIMA=links reached").kv("links", count_);
     return false;
@@ -94,7 +98,7 @@ bool Sessions::take(Trial& trial, Time now) {
 AskAnswer Sessions::on_session_ask(Session& session, const Settings& ask) {
   for (uint32_t i = 0; i < count_; ++i) {
     Session& other = *session_[i];
-    if (&other == &session) continue;
+    if (&other == &session || !same_key(other.peer_key(), session.peer_key())) continue;
     if (other.mux().is_stale(ask.attempt, session.mux().asks_again())) return AskAnswer::stale;
     if (!other.mux().has_session(ask.session)) continue;
     moves_to_ = &other;
@@ -133,7 +137,38 @@ void Sessions::add_opener(Opener& opener) {
 // will hardly be asked for again: it is kept for 5 s, or ends at once if its peer had the same name (SOXCONF=name).
 // The same host is known by its address, or by the name in its HELLO: a line that comes back may have another address.
 void Sessions::on_session_up(Session& session, Time now) {
-  if (!session.mux().resumed()) ask_older(session.peer(), &session, now);
+  if (session.mux().resumed()) return;
+  if (session.peer_key() != nullptr) replace_older(session, now);
+  else ask_older(session.peer(), &session, now);
+}
+
+// Whose key it is, is known: no need to ask whether the older link still lives.
+void Sessions::replace_older(const Session& session, Time now) {
+  for (uint32_t i = 0; i < count_; ++i) {
+    Session& other = *session_[i];
+    if (&other == &session || !same_key(other.peer_key(), session.peer_key())) continue;
+    if (other.held()) {
+      other.hold_until(now);
+    } else if (other.has_link() && !other.dials()) {
+      count_turn(session, other.peer(), now);
+      other.replace(now);
+    }
+  }
+}
+
+// A key on two machines: they take the link from each other for ever. Said once a minute.
+void Sessions::count_turn(const Session& session, const Address& other, Time now) {
+  Turns* t = &turns_[0];
+  for (Turns& x : turns_) {
+    if (x.count > 0 && x.key == *session.peer_key()) {
+      t = &x;
+      break;
+    }
+    if (x.since < t->since) t = &x;
+  }
+  if (t->count == 0 || t->key != *session.peer_key() || now > t->since + seconds(60)) *t = {*session.peer_key(), now, 0};
+  if (++t->count != kOften) return;
+  LogLine(LogLevel::warning, "peer-twice").kv("name", session.peer_label()).kv("peer", session.peer()).kv("other", other).kv("reason", "taken over again and again: is its key on two machines?");
 }
 
 void Sessions::ask_older(const Address& peer, const Session* but, Time now) {
@@ -142,7 +177,7 @@ void Sessions::ask_older(const Address& peer, const Session* but, Time now) {
   for (uint32_t i = 0; i < count_; ++i) {
     Session& other = *session_[i];
     const std::string_view other_name = other.mux().peer_name();
-    if (&other == but || (!other.up() && !other.held())) continue;
+    if (&other == but || (!other.up() && !other.held()) || other.peer_key() != nullptr) continue;
     const bool same_name = !name.empty() && name == other_name;
     if (!same_name && !name.empty() && !other_name.empty()) continue;  // two that share an address
     const bool same = same_name || (peer.family != 0 && same_ip(other.peer(), peer)) || (!host.empty() && host_of(other) == host);

@@ -55,6 +55,12 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
 
  private:
   static constexpr int kOpeners = 4;
+  static constexpr int kOften = 5;  // a minute
+  struct Turns {
+    PeerKey key;
+    Time since;
+    int count = 0;
+  };
 
   void on_session_up(Session& session, Time now) override;
   void on_session_lost(Session& session, const Link& link, Time now) override;
@@ -62,7 +68,9 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
   AskAnswer on_session_ask(Session& session, const Settings& ask) override;
   void on_session_moved(Session& session, Time now) override;
   void on_task(Time now) override;
-  Session* place_for(const Address& peer, Time now);
+  Session* place_for(const Address& peer, const PeerKey* key, Time now);
+  void replace_older(const Session& session, Time now);
+  void count_turn(const Session& session, const Address& other, Time now);
   void ask_older(const Address& peer, const Session* but, Time now);
 
   Reactor& reactor_;
@@ -72,6 +80,7 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
   Session* moves_to_ = nullptr;  // the session that the ask at hand names
   Opener* opener_[kOpeners] = {};
   int openers_ = 0;
+  Turns turns_[8];
   LinkWatcher* watcher_[kWatchers] = {};
   int watchers_ = 0;
 };

@@ -21,6 +21,9 @@ constexpr size_t kKey = 32;   // X25519 keys, cipher keys, PSKs
 constexpr size_t kHash = 64;  // BLAKE2b
 constexpr size_t kTag = 16;   // Poly1305, and mac1
 
+// Once, before the first of the others, where that finds faster code for the processor at hand. Not thread-safe.
+void start_crypto();
+
 // Overwrites, whatever the compiler thinks of it.
 void erase(void* data, size_t size);
 // In a time that depends on `size` alone.
