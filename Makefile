@@ -49,6 +49,7 @@ BASE_SRCS = \
 	core/base/address.cc \
 	core/base/blocks.cc \
 	core/base/check.cc \
+	core/base/peer_key.cc \
 	core/base/result.cc \
 	core/base/timer.cc
 

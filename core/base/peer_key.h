@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/base/text.h"
+
 namespace smx {
 
 struct PeerKey {
@@ -14,11 +16,17 @@ struct PeerKey {
   uint8_t bytes[kSize] = {};
 };
 
+// Of a name in the peers file.
+constexpr size_t kPeerLabel = 32;
+
 inline bool operator==(const PeerKey& a, const PeerKey& b) { return memcmp(a.bytes, b.bytes, PeerKey::kSize) == 0; }
 inline bool operator!=(const PeerKey& a, const PeerKey& b) { return !(a == b); }
 inline bool operator<(const PeerKey& a, const PeerKey& b) { return memcmp(a.bytes, b.bytes, PeerKey::kSize) < 0; }
 // Of two that may have none: nullptr.
 inline bool same_key(const PeerKey* a, const PeerKey* b) { return a == nullptr || b == nullptr ? a == b : *a == *b; }
+
+// As it stands in a peers file: 44 characters of base64 (RFC 4648, 4).
+void append_key(TextBase& to, const PeerKey& key);
 
 }  // namespace smx
 

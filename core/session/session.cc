@@ -57,14 +57,21 @@ void Session::set_state(State to) {
 
 void Session::start(Dialer& dialer, Duration longest_pause, Time now) {
   dialer_ = &dialer;
+  since_ = now;
   backoff_.set_longest(longest_pause);
   wait_and_dial(now);
 }
 
 void Session::start(LinkSource& source, Time now) {
   source_ = &source;
+  since_ = now;
   set_state(State::dialing);
   source.on_link_wanted(now);
+}
+
+std::string_view Session::target() const {
+  if (link_ != nullptr) return link_->peer_name();
+  return dialer_ != nullptr ? dialer_->target() : std::string_view();
 }
 
 void Session::wait_and_dial(Time now) {
@@ -113,6 +120,7 @@ void Session::begin_link(Link& link, Time now) {
   if (has_key_) key_ = *link.peer_key();
   label_.clear();
   label_.add(link.peer_label());
+  if (!dials()) since_ = now;
   link.set_owner(*this);
   set_state(State::up);
   link_since_ = now;
@@ -254,6 +262,7 @@ void Session::lose(Err e, std::string_view why, Time now) {
   if (probed_) mux_.hold_until(now + kBriefly);
   link->close(e != Err::none && e != Err::silent);
   if (was_up_) {
+    since_ = now;
     // A link that stood for a while, or carried something: try again at once. One that came and went: not in a storm.
     if (now - link_since_ > seconds(1) || useful) backoff_.reset();
     failures_ = 0;
@@ -373,6 +382,7 @@ void Session::on_timer(Timer& timer, Time now) {
 
 void Session::on_up() {
   was_up_ = true;
+  since_ = reactor_.now();
   failures_ = 0;
   LogLine line(LogLevel::info, "link-up");
   line.kv("session", number_).kv("peer", link_->peer_name());

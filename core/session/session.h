@@ -106,10 +106,15 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   bool has_link() const { return link_ != nullptr; }
   // Of the link; of the last one while the session is held.
   Address peer() const { return peer_; }
-  // The same of the key that its peer has proven to hold (nullptr: a clear link), and of what the peers file calls it.
+  // The same of the key that its peer has proven to hold; nullptr: a clear link.
   const PeerKey* peer_key() const { return has_key_ ? &key_ : nullptr; }
+  // And of what the peers file calls it; empty: a clear link.
   std::string_view peer_label() const { return label_.text(); }
+  // "tcp 192.0.2.1:9000", of the link, or of what it dials; empty: of neither.
+  std::string_view target() const;
   Time link_since() const { return link_since_; }
+  // Since when it is up, or held, or tries to get a link.
+  Time since() const { return since_; }
   uint32_t number() const { return number_; }
   Mux& mux() { return mux_; }
   const Mux& mux() const { return mux_; }
@@ -192,7 +197,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Link* link_ = nullptr;
   Address peer_;
   PeerKey key_;
-  Text<32> label_;
+  Text<kPeerLabel> label_;
   bool has_key_ = false;
   Endpoint** endpoints_ = nullptr;
   Backoff backoff_;
@@ -200,6 +205,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Time gave_back_;
   Time wake_ = kNever;       // dialing pause, or end of closing
   Time link_since_;
+  Time since_;
   uint32_t number_;
   uint64_t progress_ = 0;    // mux_.progress() when the link came up
   uint32_t attempts_ = 0;
