@@ -78,6 +78,7 @@ IO_SRCS = \
 	core/io/child.cc \
 	core/io/clock.cc \
 	core/io/connect.cc \
+	core/io/control.cc \
 	core/io/fd.cc \
 	core/io/line_lock.cc \
 	core/io/log.cc \
@@ -89,7 +90,8 @@ IO_SRCS = \
 	core/io/serial.cc \
 	core/io/signals.cc \
 	core/io/socket.cc \
-	core/io/udp.cc
+	core/io/udp.cc \
+	core/io/unix_socket.cc
 
 SESSION_SRCS = \
 	core/session/session.cc \
@@ -169,6 +171,7 @@ CONFIG_SRCS = \
 
 MAIN_SRCS = \
 	daemon.cc \
+	daemon_control.cc \
 	daemon_links.cc \
 	daemon_udp.cc \
 	$(SECURE_MAIN_$(SECURE)) \

@@ -150,7 +150,7 @@ uint32_t Daemon::exec_programs() const {
 }
 
 uint32_t Daemon::timers() const {
-  return max_fds_ * 2 + trials() * 2 + links_count_ * 4 + proxies_count() * 3 + data_ports_count() + programs() + Execs::timers(exec_programs()) + secure_timers(config_, secure_links_count()) + 256;
+  return max_fds_ * 2 + trials() * 2 + links_count_ * 4 + proxies_count() * 3 + data_ports_count() + programs() + Execs::timers(exec_programs()) + secure_timers(config_, secure_links_count()) + Control::kTimers + 256;
 }
 
 // Everything that can fail and that a user must hear of, while standard error is still there.
@@ -158,7 +158,7 @@ int Daemon::prepare() {
   count_links();
   if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
   const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + data_ports_count() +
-                          config_.links.count + 2 * (programs() + exec_programs()) + (any_secure(config_) ? config_.max_half_open : 0) + kSpareFds;
+                          config_.links.count + 2 * (programs() + exec_programs()) + (any_secure(config_) ? config_.max_half_open : 0) + Control::kFds + kSpareFds;
   max_fds_ = raise_fd_limit(wanted > 1000000 ? 1000000u : static_cast<uint32_t>(wanted));
   if (arena_bytes() > SIZE_MAX / 2) {
     Text<200> text("MAXIMA: the tables need ");
@@ -213,8 +213,10 @@ int Daemon::prepare() {
   int code = make_secure_side(config_, secure_links_count(), reactor_, sessions_, tables_, &secure_);
   if (code == 0) code = make_dialers();
   if (code == 0) code = open_ports();
+  if (code == 0) code = open_control();
   if (code == 0) code = detach();
   if (code != 0) end_lines();
+  if (code != 0) remove_control();
   if (code != 0 && pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
   return code;
 }
@@ -352,6 +354,7 @@ int Daemon::detach() {
     error = become(who);
     if (error != 0) return fail("OWNER=", owner, kExitPermission);
   }
+  control_.set_user(drops ? who.uid : own_user());
   // Last, so that the status says whether all of it went well.
   if (!foreground_) {
     error = daemonize(null.get());
@@ -473,6 +476,7 @@ int Daemon::run() {
   children_.end_all(true);
   execs_.children().end_all(true);
   end_lines();
+  remove_control();
   if (stdio_ != nullptr) stdio_->restore();
   LogLine(LogLevel::info, "ended");
   if (pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());

@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "config/report.h"
 #include "core/io/child.h"
+#include "core/io/control.h"
 #include "core/io/names.h"
 #include "core/io/process.h"
 #include "core/io/reactor.h"
@@ -81,6 +82,11 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   int open_udp_port(Fd socket);
   void stop_udp();
   void write_udp_statistics();
+  // daemon_control.cc
+  int open_control();
+  void remove_control();
+  static bool tell_peers(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
+  static bool tell_version(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
   uint64_t arena_bytes() const;
   // As many again may be on their way out, and one is refused.
   // Channels that proxies talk on at once; none are set aside where there are no proxies.
@@ -99,6 +105,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Children children_{reactor_};
   const char** environment_ = nullptr;  // -eNAME=value
   Signals signals_;
+  Control control_{reactor_};
+  const char* control_path_ = nullptr;  // what is ours to remove
   Timer end_{*this};
   Arena tables_;
   Rules* rules_ = nullptr;

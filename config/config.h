@@ -168,6 +168,8 @@ struct Config {
   std::string_view key_file;    // key; empty: the secure link's default
   std::string_view peers_file;  // peers
   std::string_view own_name;    // name
+  std::string_view control_file;  // control; empty: where root's daemon has it
+  bool control = true;            // control:no
   enum class Line : uint8_t { automatic, clean, lossy };
   Line line = Line::automatic;  // line
   // More of TIMEOUT

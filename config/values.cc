@@ -11,6 +11,7 @@ constexpr int64_t kLongestPeriod = 10 * 365 * 86400 * kSecond;  // ten years
 constexpr unsigned kFractionDigits = 6;
 constexpr uint64_t kLeastPacket = 129;  // SockMux 0.3 ignores a PACKSIZE of 128 and below
 constexpr uint64_t kMostPacket = 16384;
+constexpr size_t kControlPath = 103;  // sockaddr_un on BSD: 104 with a NUL
 constexpr size_t kOwnNameText = 63;  // sockmux(7), SETTINGS field 07
 
 struct TimeoutWord {
@@ -45,7 +46,7 @@ constexpr MaximaWord kMaxima[] = {
     {"links", &Config::max_links, 0, 2048, "0 (default) to 2048"},
 };
 
-constexpr std::string_view kSoxconf[] = {"packsize", "crypt", "proto", "key", "peers", "name", "line", "mkfifo"};
+constexpr std::string_view kSoxconf[] = {"packsize", "crypt", "proto", "key", "peers", "name", "line", "mkfifo", "control"};
 
 // "10", "0.5", "2s", "1m", "1.5h", "1d" in microseconds; false for all else, and beyond `most`.
 bool parse_period(std::string_view text, int64_t most, int64_t* out) {
@@ -214,6 +215,10 @@ void Parser::soxconf_item(const Word& w, std::string_view name, std::string_view
   } else if (name == "key" || name == "peers") {
     (name == "key" ? config_->key_file : config_->peers_file) = keep_text({value});
     if (value.empty()) expected = "a file";
+  } else if (name == "control") {
+    config_->control = !is_no(value) && value != "-";
+    config_->control_file = config_->control ? keep_text({value}) : std::string_view();
+    if (value.empty() || value.size() > kControlPath) expected = "a path of at most 103 bytes, or no";
   } else if (name == "name") {
     if (!peer_name(w, value, kOwnNameText)) return;
     config_->own_name = keep_text({value});

@@ -33,6 +33,7 @@ int find_identity(const char* text, Identity* out);
 // For ever; also the supplementary groups. 0 or errno.
 int become(const Identity& who);
 bool is_root();
+uint32_t own_user();
 
 // What enter_chroot() would come to, as far as that can be seen before.
 int check_chroot(const char* path);

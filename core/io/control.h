@@ -1,0 +1,114 @@
+// Where a running daemon is asked what it does: a Unix socket, a command a connection, an answer in lines of text.
+//
+//   client:  1 COMMAND [ARGUMENT]      1: the version of these rules
+//   daemon:  1 ok                      or: 1 error WHY
+//            line ...
+//            end                       without it the answer was cut
+//
+//   client:  asking --line whole--> answering --all written--> closed;  either --5 s without progress--> closed
+//
+// Owner: Daemon. Invariants: only root and the daemon's own user are answered; nothing here blocks, takes memory, or is as
+// large as an answer: a command makes its answer piece by piece, as the socket takes it. While kClients are there, more of
+// them wait in the socket's queue.
+// Read next: unix_socket.h, daemon_control.cc (the commands), tools/sockmuxctl.cc. Source: sockmuxctl(8), "The socket".
+#ifndef SOCKMUX_CORE_IO_CONTROL_H
+#define SOCKMUX_CORE_IO_CONTROL_H
+
+#include <stdint.h>
+
+#include <string_view>
+
+#include "core/base/text.h"
+#include "core/io/fd.h"
+#include "core/io/reactor.h"
+
+namespace smx {
+
+// What a command adds its lines to.
+class ControlReply {
+ public:
+  static constexpr size_t kLine = 512;     // bytes of a line at most
+  static constexpr size_t kBuffer = 4096;  // of an answer that wait at once
+
+  // Is there room for another line? If not, return, and be called again.
+  bool has_room() const { return kBuffer - text_.size() > kLine + kEnd; }
+  // has_room() must hold. A longer one is cut.
+  void line(std::string_view text) { text_.add(text.substr(0, kLine)).add('\n'); }
+  // In place of an answer; in the command's first call only.
+  void fail(std::string_view why);
+
+ private:
+  friend class Control;
+  static constexpr size_t kEnd = 8;  // "end" behind it, and line ends
+  Text<kBuffer> text_;
+  bool failed_ = false;
+};
+
+struct ControlCommand {
+  const char* name;
+  // Adds lines, beginning at the `*next`th of what it tells of, and counts *next on. True: that was all. False: there was no
+  // room for more; it is called again when there is.
+  bool (*answer)(void* context, std::string_view argument, uint32_t* next, ControlReply& reply);
+};
+
+class Control final : private FdHandler, private TimerHandler {
+ public:
+  static constexpr int kClients = 4;
+  static constexpr uint32_t kFds = kClients + 2;  // and the listener, and one that is refused
+  static constexpr uint32_t kTimers = kClients + 1;
+  static constexpr size_t kAsk = 128;  // bytes of a client's line at most
+
+  explicit Control(Reactor& reactor) : reactor_(reactor) {}
+
+  // Takes a socket that listens (listen_unix()). `commands`: `count` of them, which live on. 0 or errno.
+  int start(Fd listening, const ControlCommand* commands, size_t count, void* context);
+  // Who is answered beside root.
+  void set_user(uint32_t uid) { user_ = uid; }
+
+ private:
+  class Client final : private FdHandler, private TimerHandler {
+   public:
+    Client() : timer_(*this) {}
+    bool free() const { return !fd_.valid(); }
+    void start(Control& control, Fd fd, Time now);
+
+   private:
+    void on_ready(int fd, uint8_t ready, Time now) override;
+    void on_timer(Timer& timer, Time now) override;
+    void read_some(Time now);
+    void ask(std::string_view line);
+    void refuse(std::string_view why);
+    void write_some(Time now);
+    void close();
+
+    Control* control_ = nullptr;
+    Fd fd_;
+    Timer timer_;
+    char line_[kAsk];
+    size_t size_ = 0;
+    std::string_view argument_;
+    const ControlCommand* command_ = nullptr;  // while it has more to say
+    uint32_t next_ = 0;
+    bool answering_ = false;
+    ControlReply reply_;
+    size_t written_ = 0;  // of reply_
+  };
+
+  void on_ready(int fd, uint8_t ready, Time now) override;
+  void on_timer(Timer& timer, Time now) override;
+  bool permitted(int fd);
+  void listen_again();
+
+  Reactor& reactor_;
+  Fd fd_;
+  Timer pause_{*this};
+  const ControlCommand* commands_ = nullptr;
+  size_t count_ = 0;
+  void* context_ = nullptr;
+  uint32_t user_ = 0;
+  Client client_[kClients];
+};
+
+}  // namespace smx
+
+#endif
