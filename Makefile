@@ -1,7 +1,7 @@
 # sockmux: how it is built. For GNU make (4.0 or newer) and BSD make; there is no configure step.
 #
-#   make            builds ./sockmuxd            make demo      shows it at work
-#   make check      runs all tests               make help      lists the rest
+#   make            builds ./sockmuxd, ./sockmuxctl       make demo      shows it at work
+#   make check      runs all tests                        make help      lists the rest
 #
 # Your CC CXX CPPFLAGS CXXFLAGS LDFLAGS (and so on) come first, ours are added behind them. A source file is a line in
 # one of the lists below; tools/rules.sh turns the lists into rules with header dependencies, in $(BUILD)/rules.mk.
@@ -71,7 +71,7 @@ MUX_SRCS = \
 	core/mux/scheduler.cc \
 	core/mux/window.cc
 
-# rt.cc belongs to the daemon alone: what the C++ library would bring, without the library
+# rt.cc belongs to the programs that are installed alone: what the C++ library would bring, without the library
 RT_SRCS = core/io/rt.cc
 
 IO_SRCS = \
@@ -179,6 +179,12 @@ MAIN_SRCS = \
 SECURE_MAIN_no = daemon_clear.cc
 SECURE_MAIN_sodium = daemon_secure.cc
 
+CTL_SRCS = \
+	tools/ctl_ask.cc \
+	tools/sockmuxctl.cc
+CTL_SRCS_no = tools/ctl_keys_none.cc
+CTL_SRCS_sodium = tools/ctl_keys.cc
+
 TEST_SRCS = \
 	tests/main.cc \
 	tests/sim/node.cc \
@@ -281,7 +287,7 @@ E2E_SRCS = \
 
 MAN5 = man/sockmux.conf.5
 MAN7 = man/sockmux.7
-MAN8 = man/sockmuxd.8
+MAN8 = man/sockmuxctl.8 man/sockmuxd.8
 
 # Flags that are ours
 WARN = -Wall -Wextra -Wshadow -Wconversion -Wcast-qual
@@ -314,11 +320,11 @@ DAEMON_SRCS = $(RT_SRCS) $(MAIN_SRCS)
 # What an object depends on; WERROR changes none
 FLAGS_NOW = $(CROSS_COMPILE) | $(CC) | $(CXX) | $(CPPFLAGS) | $(CXXFLAGS) | $(OUR_FLAGS) | $(LDFLAGS) | $(LINK_FLAGS) | $(SECURE_LIBS_$(SECURE))
 
-all: daemon
+all: daemon ctl
 
 # Rewrites $(BUILD)/rules.mk if the lists have changed, and $(BUILD)/flags if the flags have.
 RULES != GNU='$(.FEATURES)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' sh tools/rules.sh '$(FLAGS_NOW)' \
-	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- TEST UNIT $(TEST_SRCS) $(SECURE_TEST_SRCS_$(SECURE)) -- TEST VECTOR $(VECTOR_SRCS) \
+	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- LIB CTL $(RT_SRCS) $(CTL_SRCS) $(CTL_SRCS_$(SECURE)) -- TEST UNIT $(TEST_SRCS) $(SECURE_TEST_SRCS_$(SECURE)) -- TEST VECTOR $(VECTOR_SRCS) \
 	-- TEST E2E $(E2E_SRCS) -- TEST PEER $(SECURE_PEER_SRCS_$(SECURE))
 include $(BUILD)/rules.mk
 
@@ -328,9 +334,16 @@ IN_PARALLEL = case "$$MAKEFLAGS" in *j*) j= ;; *) j=-j$(JOBS) ;; esac; $(MAKE) $
 daemon: $(BUILD)/sockmuxd
 	@cmp -s $(BUILD)/sockmuxd sockmuxd || cp -f $(BUILD)/sockmuxd sockmuxd
 
+ctl: $(BUILD)/sockmuxctl
+	@cmp -s $(BUILD)/sockmuxctl sockmuxctl || cp -f $(BUILD)/sockmuxctl sockmuxctl
+
 $(BUILD)/sockmuxd: $(DAEMON_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
 	@$(SAY) LINK $@
 	$(QUIET)$(LINK) $(DAEMON_OBJS) $(LIB_OBJS) $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
+
+$(BUILD)/sockmuxctl: $(CTL_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
+	@$(SAY) LINK $@
+	$(QUIET)$(LINK) $(CTL_OBJS) $(LIB_OBJS) $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
 
 $(BUILD)/unit: $(UNIT_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
 	@$(SAY) LINK $@
@@ -348,7 +361,7 @@ $(BUILD)/secure_peer: $(PEER_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
 	@$(SAY) LINK $@
 	$(QUIET)$(LINK_TEST) $(PEER_OBJS) $(LIB_OBJS) $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
 
-check-programs: daemon $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e $(SECURE_PROGRAMS_$(SECURE))
+check-programs: daemon ctl $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e $(SECURE_PROGRAMS_$(SECURE))
 
 # What the tests need beside make (names as in tools/need.sh), installed or named
 TEST_NEEDS = c++ doctest cmp nm curl nginx ssh sshd socat \
@@ -390,19 +403,20 @@ bench:
 	@$(IN_PARALLEL) daemon
 	python3 tools/bench/muxbench --set bin=`pwd`/sockmuxd --contenders direct,haproxy2,ours $(BENCH)
 
-install: daemon
+install: daemon ctl
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8
 	$(INSTALL) -m 755 $(BUILD)/sockmuxd $(DESTDIR)$(SBINDIR)/sockmuxd
+	$(INSTALL) -m 755 $(BUILD)/sockmuxctl $(DESTDIR)$(SBINDIR)/sockmuxctl
 	$(INSTALL) -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5
 	$(INSTALL) -m 644 $(MAN7) $(DESTDIR)$(MANDIR)/man7
 	$(INSTALL) -m 644 $(MAN8) $(DESTDIR)$(MANDIR)/man8
 
 install-strip: install
-	$(STRIP) $(DESTDIR)$(SBINDIR)/sockmuxd
+	$(STRIP) $(DESTDIR)$(SBINDIR)/sockmuxd $(DESTDIR)$(SBINDIR)/sockmuxctl
 
 uninstall:
-	rm -f $(DESTDIR)$(SBINDIR)/sockmuxd $(DESTDIR)$(MANDIR)/man5/sockmux.conf.5
-	rm -f $(DESTDIR)$(MANDIR)/man7/sockmux.7 $(DESTDIR)$(MANDIR)/man8/sockmuxd.8
+	rm -f $(DESTDIR)$(SBINDIR)/sockmuxd $(DESTDIR)$(SBINDIR)/sockmuxctl $(DESTDIR)$(MANDIR)/man5/sockmux.conf.5
+	rm -f $(DESTDIR)$(MANDIR)/man7/sockmux.7 $(DESTDIR)$(MANDIR)/man8/sockmuxd.8 $(DESTDIR)$(MANDIR)/man8/sockmuxctl.8
 
 # For flash: no tables for unwinding, which only exceptions and debuggers read; segments that share pages
 TINY = CXXFLAGS='$(CXXFLAGS) -Os -fno-asynchronous-unwind-tables -fno-unwind-tables' \
@@ -431,10 +445,10 @@ dist:
 	@echo sockmux-$(VERSION).tar.gz
 
 clean:
-	rm -rf build sockmuxd sockmuxd-static sockmux-$(VERSION).tar.gz
+	rm -rf build sockmuxd sockmuxctl sockmuxd-static sockmux-$(VERSION).tar.gz
 
 help:
-	@echo 'make                 build ./sockmuxd'
+	@echo 'make                 build ./sockmuxd and ./sockmuxctl'
 	@echo 'make demo            show the main job on real traffic'
 	@echo 'make check           all tests; ends with "N passed, N failed"'
 	@echo 'make e2e             the tests with real processes only'
@@ -449,4 +463,4 @@ help:
 	@echo 'Variables: CC CXX AR STRIP CFLAGS CPPFLAGS CXXFLAGS LDFLAGS LDLIBS CROSS_COMPILE=mips-linux-gnu-'
 	@echo 'With SECURE=sodium: SODIUM_CFLAGS SODIUM_LIBS=-lsodium|path/libsodium.a'
 
-.PHONY: all daemon check check-programs test-needs check-secure e2e sim demo bench install install-strip uninstall static size dist clean help
+.PHONY: all daemon ctl check check-programs test-needs check-secure e2e sim demo bench install install-strip uninstall static size dist clean help
