@@ -158,6 +158,9 @@ CONFIG_SRCS = \
 	config/link.cc \
 	config/lists.cc \
 	config/parse.cc \
+	config/peers/key_text.cc \
+	config/peers/parse.cc \
+	config/peers/rights.cc \
 	config/ports.cc \
 	config/protolist.cc \
 	config/report.cc \
@@ -221,6 +224,7 @@ TEST_SRCS = \
 	tests/test_options.cc \
 	tests/test_packet.cc \
 	tests/test_packet_table.cc \
+	tests/test_peers.cc \
 	tests/test_proxy_http.cc \
 	tests/test_proxy_socks.cc \
 	tests/test_proxy_telnet.cc \

@@ -42,7 +42,6 @@ namespace smx {
 constexpr int kExitUnavailable = 69;
 constexpr int kExitSystem = 71;
 constexpr int kExitCannotCreate = 73;
-constexpr int kExitPermission = 77;
 
 // A line on standard error, for who starts the daemon.
 void say(const char* kind, std::string_view text);

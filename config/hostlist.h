@@ -129,6 +129,8 @@ enum class ListUse : uint8_t {
   clients,   // and -P: the port at which they were accepted
   reliable,  // no -P
   servers,   // "host:port" and "host:{ports}", no -P
+  dest,      // as servers, for DEST= of a peer: the port must be given, and is TCP's unless /udp stands behind it
+  sources,   // addresses and networks only: FROM= of a peer, for which nothing is resolved
 };
 
 // Why a list could not be read: the part and what was expected. `note` is a warning; both may be empty.
@@ -143,9 +145,11 @@ HostList* parse_host_list(std::string_view text, ListUse use, Arena& arena, List
 // protocol["/" ports], ["!" | "-"] in front; by commas.
 ProtoList* parse_proto_list(std::string_view text, Arena& arena, ListFault* fault);
 
-// "8023", "8023-8025", "{8023,8024}", "*", with /tcp or /udp behind each port if `kinds`; a host in front of a port
+// May /tcp or /udp stand behind a port, and what does it mean if none does?
+enum class PortKinds : uint8_t { none, optional, tcp_if_none };
+// "8023", "8023-8025", "{8023,8024}", "*", with a kind behind each port as `kinds` says; a host in front of a port
 // within braces is dropped with a note if `hosts`.
-bool parse_port_ranges(std::string_view text, bool kinds, bool hosts, Arena& arena, View<PortRange>* out,
+bool parse_port_ranges(std::string_view text, PortKinds kinds, bool hosts, Arena& arena, View<PortRange>* out,
                        ListFault* fault);
 
 }  // namespace smx

@@ -23,8 +23,9 @@ class ListReader {
   bool host(std::string_view t, HostTerm* out);
   bool network(std::string_view t, size_t slash, HostTerm* out);
   bool octets(std::string_view t, HostTerm* out);
-  bool colon(std::string_view* t, HostTerm* out);
+  bool colon(std::string_view* t, HostTerm* out, bool* has_ports);
   bool put(const HostTerm& term);
+  bool names_servers() const { return use_ == ListUse::servers || use_ == ListUse::dest; }
 
   ListUse use_;
   Arena& arena_;
@@ -109,7 +110,7 @@ bool ListReader::extend_ports(std::string_view item) {
   const char* begun = port_text_.data();
   port_text_ = {begun, static_cast<size_t>(item.data() + item.size() - begun)};
   HostTerm& last = terms_[terms_.count() - 1];
-  return parse_port_ranges(port_text_, true, true, arena_, &last.ports, fault_);
+  return parse_port_ranges(port_text_, PortKinds::optional, true, arena_, &last.ports, fault_);
 }
 
 bool ListReader::term(std::string_view t, HostTerm* out) {
@@ -128,9 +129,10 @@ bool ListReader::term(std::string_view t, HostTerm* out) {
       return say(fault_->text,
                  {"'", t, "': no -P here; which port a client may use is for PERMIT or a server's condition"});
     }
-    if (use_ == ListUse::servers) return say(fault_->text, {"'", t, "': no -P in a list of servers; write host:port"});
+    if (use_ == ListUse::sources) return say(fault_->text, {"'", t, "': expected an address or a network"});
+    if (names_servers()) return say(fault_->text, {"'", t, "': no -P in a list of servers; write host:port"});
     out->kind = HostTerm::Kind::ports;
-    return parse_port_ranges(skip(t, 2), true, true, arena_, &out->ports, fault_);
+    return parse_port_ranges(skip(t, 2), PortKinds::optional, true, arena_, &out->ports, fault_);
   }
   if (has_blank(t)) return say(fault_->text, {"'", t, "': a blank inside; hosts are separated by ','"});
   if (t[0] == '-') return say(fault_->text, {"'", t, "': not supported; of the forms with - there is -Pport only"});
@@ -141,13 +143,15 @@ bool ListReader::term(std::string_view t, HostTerm* out) {
 }
 
 // "host:port" of a list of servers: takes the ports off.
-bool ListReader::colon(std::string_view* t, HostTerm* out) {
+bool ListReader::colon(std::string_view* t, HostTerm* out, bool* has_ports) {
   const size_t at = find_outside(*t, ':');
   if (at == kNowhere) return true;
   Address a;
-  const std::string_view whole = first(*t, t->find('/'));
-  if (parse_ip(whole, &a)) return true;  // IPv6 without brackets
-  if (use_ != ListUse::servers) {
+  const size_t slash = t->find('/');
+  const std::string_view whole = first(*t, slash);
+  if (at < slash && parse_ip(whole, &a)) return true;  // IPv6 without brackets
+  if (use_ == ListUse::sources) return say(fault_->text, {"'", *t, "': expected an address or a network"});
+  if (!names_servers()) {
     return say(fault_->text, {"'", *t,
                               "': a ':' that belongs to no IPv6 address; the client's port does not count, and -Pport "
                               "is the port where it was accepted"});
@@ -155,14 +159,20 @@ bool ListReader::colon(std::string_view* t, HostTerm* out) {
   const std::string_view ports = skip(*t, at + 1);
   *t = first(*t, at);
   if (t->empty()) return say(fault_->text, {"':", ports, "': a host is missing in front of the port"});
-  return ports == "*" || parse_port_ranges(ports, false, false, arena_, &out->ports, fault_);
+  *has_ports = true;
+  const PortKinds kinds = use_ == ListUse::dest ? PortKinds::tcp_if_none : PortKinds::none;
+  return ports == "*" || parse_port_ranges(ports, kinds, false, arena_, &out->ports, fault_);
 }
 
 bool ListReader::host(std::string_view t, HostTerm* out) {
-  if (!colon(&t, out)) return false;
+  bool has_ports = false;
+  if (!colon(&t, out, &has_ports)) return false;
   if (t == "*") {
     out->kind = HostTerm::Kind::any;
     return true;
+  }
+  if (use_ == ListUse::dest && !has_ports) {
+    return say(fault_->text, {"'", t, "': a port is missing; :* behind the host is every port"});
   }
   const size_t slash = t.find('/');
   if (slash != kNowhere) return network(t, slash, out);
@@ -180,6 +190,9 @@ bool ListReader::host(std::string_view t, HostTerm* out) {
   if (t.find('*') != kNowhere) {
     return say(fault_->text,
                {"'", t, "': names are never looked up from addresses; list addresses or whole names instead"});
+  }
+  if (use_ == ListUse::sources) {
+    return say(fault_->text, {"'", t, "': expected an address or a network; nothing is resolved here"});
   }
   if (t == ".localnet") {
     out->kind = HostTerm::Kind::localnet;

@@ -7,7 +7,7 @@ namespace smx {
 namespace {
 
 // One port or range, maybe with a host in front and a kind behind.
-bool parse_port_range(std::string_view item, bool kinds, bool hosts, PortRange* out, ListFault* fault) {
+bool parse_port_range(std::string_view item, PortKinds kinds, bool hosts, PortRange* out, ListFault* fault) {
   std::string_view t = item;
   const size_t colon = t.rfind(':');
   if (hosts && colon != kNowhere && colon > 0) {
@@ -16,7 +16,8 @@ bool parse_port_range(std::string_view item, bool kinds, bool hosts, PortRange* 
     t = skip(t, colon + 1);
   }
   const size_t slash = t.find('/');
-  if (kinds && slash != kNowhere) {
+  if (kinds == PortKinds::tcp_if_none) out->has_kind = true;  // Transport::tcp
+  if (kinds != PortKinds::none && slash != kNowhere) {
     const std::string_view kind = skip(t, slash + 1);
     if (kind != "tcp" && kind != "udp") {
       return say(fault->text, {"'", item, "': expected /tcp or /udp, in lower case, behind the port"});
@@ -38,7 +39,7 @@ bool parse_port_range(std::string_view item, bool kinds, bool hosts, PortRange* 
 
 }  // namespace
 
-bool parse_port_ranges(std::string_view text, bool kinds, bool hosts, Arena& arena, View<PortRange>* out,
+bool parse_port_ranges(std::string_view text, PortKinds kinds, bool hosts, Arena& arena, View<PortRange>* out,
                        ListFault* fault) {
   if (!is_balanced(text)) return say(fault->text, {"'", text, "': { and } do not match"});
   GrowList<PortRange> ranges(kMaxPortRanges);
@@ -93,7 +94,7 @@ ProtoList* parse_proto_list(std::string_view text, Arena& arena, ListFault* faul
       return nullptr;
     }
     const bool all_ports = slash == kNowhere || ports.empty() || ports == "*";
-    if (!all_ports && !parse_port_ranges(ports, false, false, arena, &term.ports, fault)) return nullptr;
+    if (!all_ports && !parse_port_ranges(ports, PortKinds::none, false, arena, &term.ports, fault)) return nullptr;
     if (terms.is_full()) {
       say(fault->text, {"the list has more than 1024 parts"});
       return nullptr;

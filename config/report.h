@@ -23,6 +23,7 @@ constexpr size_t kShownWordText = 120;  // how much of a word is repeated in fro
 // sysexits(3), as sockmuxd(8) uses them.
 constexpr int kExitUsage = 64;    // a wrong word on the command line
 constexpr int kExitNoInput = 66;  // a file named by += can't be read
+constexpr int kExitPermission = 77;  // a file that others can read, or that we can't
 constexpr int kExitConfig = 78;   // wrong inside of a file, or the whole makes no sense
 
 struct Problem {

@@ -1,6 +1,6 @@
 // Who is at the other end of a link, where that is proven: the public key of its peer.
 //
-// Owner: whoever holds one. Pure. Read next: core/session/link.h, config/peers.h (what a key may do).
+// Owner: whoever holds one. Pure. Read next: core/session/link.h, config/peers/peers.h (what a key may do).
 #ifndef SOCKMUX_CORE_BASE_PEER_KEY_H
 #define SOCKMUX_CORE_BASE_PEER_KEY_H
 

@@ -1,0 +1,55 @@
+// Public keys as texts. Read next: peers.h.
+#include "config/peers/peers.h"
+#include "core/base/letters.h"
+
+namespace smx {
+
+namespace {
+
+constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+int value_of(char c) {
+  if (is_upper(c)) return c - 'A';
+  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+  if (is_digit(c)) return c - '0' + 52;
+  return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+}  // namespace
+
+bool parse_public_key(std::string_view text, PeerKey* out) {
+  if (text.size() != kKeyTextSize || text.back() != '=') return false;
+  PeerKey key;
+  uint32_t bits = 0;
+  size_t have = 0, n = 0;
+  for (size_t i = 0; i + 1 < kKeyTextSize; ++i) {
+    const int v = value_of(text[i]);
+    if (v < 0) return false;
+    bits = (bits << 6 | static_cast<uint32_t>(v)) & 0xffff;
+    have += 6;
+    if (have < 8) continue;
+    have -= 8;
+    key.bytes[n++] = static_cast<uint8_t>(bits >> have);
+  }
+  if ((bits & 3) != 0) return false;  // 43 * 6 bits are 2 more than 32 bytes
+  *out = key;
+  return true;
+}
+
+void append_key(TextBase& to, const PeerKey& key) {
+  uint32_t bits = 0;
+  unsigned have = 0;
+  for (const uint8_t byte : key.bytes) {
+    bits = bits << 8 | byte;
+    for (have += 8; have >= 6; have -= 6) to.add(kDigits[bits >> (have - 6) & 63]);
+    bits &= 0xff;
+  }
+  to.add(kDigits[bits << (6 - have) & 63]).add('=');
+}
+
+void erase_bytes(void* at, size_t size) {
+  volatile uint8_t* p = static_cast<volatile uint8_t*>(at);
+  for (size_t i = 0; i < size; ++i) p[i] = 0;
+}
+
+}  // namespace smx
