@@ -158,9 +158,12 @@ CONFIG_SRCS = \
 	config/link.cc \
 	config/lists.cc \
 	config/parse.cc \
+	config/peers/changes.cc \
 	config/peers/key_text.cc \
+	config/peers/links.cc \
 	config/peers/parse.cc \
 	config/peers/rights.cc \
+	config/peers/table.cc \
 	config/ports.cc \
 	config/protolist.cc \
 	config/report.cc \
@@ -225,6 +228,7 @@ TEST_SRCS = \
 	tests/test_packet.cc \
 	tests/test_packet_table.cc \
 	tests/test_peers.cc \
+	tests/test_peers_use.cc \
 	tests/test_proxy_http.cc \
 	tests/test_proxy_socks.cc \
 	tests/test_proxy_telnet.cc \

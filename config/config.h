@@ -70,6 +70,7 @@ struct HostEntry {
 struct ListenSpec {
   HostPort at;
   Transport transport = Transport::tcp;
+  std::string_view peer;  // NAME@: only for clients of that peer's session; empty: of any
   Origin origin;
 };
 

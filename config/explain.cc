@@ -150,6 +150,7 @@ void explain(const Config& config, LineSink& to) {
     append_host_port(line, listen.at);
     line.add('/').add(name_of(listen.transport)).add(listen.at.port == 0 ? " (any free port)" : "").add(" for: ");
     add_clients(line, config);
+    if (!listen.peer.empty()) line.add("; they are led to the peer ").add(listen.peer);
     to.line(line.text());
   }
   for (const ServerSpec& server : config.servers) explain_server(server, to);

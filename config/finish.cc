@@ -214,6 +214,29 @@ void Parser::check_links() {
     report_->error(kExitConfig, whole, {"SOXCONF=line:lossy needs SockMux 1; proto:0.3 has no frames that could be repaired"});
   }
   check_ports();
+  check_named_ports();
+}
+
+// PORT=NAME@port: can there be a session of that peer?
+void Parser::check_named_ports() {
+  for (const ListenSpec& listen : listens_) {
+    if (listen.peer.empty()) continue;
+    bool any_secure = accepts_links_ && accept_.secure;
+    bool is_reached = any_secure;
+    for (const LinkSpec& link : links_) {
+      any_secure = any_secure || link.secure;
+      is_reached = is_reached || (link.secure && (link.peer.empty() || link.peer == listen.peer));
+    }
+    if (is_reached) continue;
+    if (any_secure) {
+      report_->error(kExitConfig, listen.origin, {"'", listen.peer, "@': no link here leads to ", listen.peer});
+    } else {
+      report_->error(kExitConfig, listen.origin,
+                     {"'", listen.peer, "@' is for clients of that peer alone, and only secure links know their peers; write ",
+                      "SERVER=sockmuxs in place of SERVER=sockmux, or PORT= without a name"});
+    }
+    return;
+  }
 }
 
 void Parser::check_ports() {

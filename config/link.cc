@@ -81,12 +81,19 @@ void Parser::on_port(const Word& w, Value value) {
   }
 }
 
+// [NAME@][host:]port[-port][/udp]
 void Parser::listen_item(const Word& w, std::string_view item) {
   PortItem port;
   Why why;
-  if (!parse_port_item(item, arena_, &port, &why)) return fail_why(w, why);
   ListenSpec listen;
   listen.origin = w.origin;
+  const size_t at = item.find('@');
+  if (at != kNowhere) {
+    listen.peer = first(item, at);
+    item = skip(item, at + 1);
+    if (!peer_name(w, listen.peer, kPeerNameText)) return;
+  }
+  if (!parse_port_item(item, arena_, &port, &why)) return fail_why(w, why);
   if (port.suffix == "/udp") {
     listen.transport = Transport::udp;
   } else if (!port.suffix.empty() && port.suffix != "/tcp") {
@@ -97,7 +104,12 @@ void Parser::listen_item(const Word& w, std::string_view item) {
     listen.at.port = static_cast<uint16_t>(p);
     bool is_new = true;
     for (const ListenSpec& old : listens_) {
-      is_new = is_new && (p == 0 || old.transport != listen.transport || !is_same(old.at, listen.at));
+      if (p == 0 || old.transport != listen.transport || !is_same(old.at, listen.at)) continue;
+      is_new = false;
+      if (old.peer == listen.peer) continue;
+      const std::string_view one = old.peer.empty() ? listen.peer : old.peer;
+      const std::string_view other = old.peer.empty() || listen.peer.empty() ? "every peer" : listen.peer;
+      return fail(w, {"'", item, "' is there for ", one, " and for ", other, "; a port leads to one of them"});
     }
     if (is_new && !add(listens_, listen, w, "ports (more than 1024)")) return;
   }

@@ -186,6 +186,7 @@ class Parser {
   void read_options(ServerSpec* server, const Word& w);
   void check_links();
   void check_ports();
+  void check_named_ports();
   void fill();
 
   FileSource& files_;

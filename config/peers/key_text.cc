@@ -48,8 +48,9 @@ void append_key(TextBase& to, const PeerKey& key) {
 }
 
 void erase_bytes(void* at, size_t size) {
-  volatile uint8_t* p = static_cast<volatile uint8_t*>(at);
-  for (size_t i = 0; i < size; ++i) p[i] = 0;
+  if (size == 0) return;
+  memset(at, 0, size);
+  __asm__ __volatile__("" : : "r"(at) : "memory");  // somebody may look at it, for all the compiler knows
 }
 
 }  // namespace smx
