@@ -158,7 +158,7 @@ int Daemon::prepare() {
   count_links();
   if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
   const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + data_ports_count() +
-                          config_.links.count + 2 * (programs() + exec_programs()) + (any_secure(config_) ? config_.max_half_open : 0) + Control::kFds + kSpareFds;
+                          config_.links.count + 2 * (programs() + exec_programs()) + (has_secure_link(config_) ? config_.max_half_open : 0) + Control::kFds + kSpareFds;
   max_fds_ = raise_fd_limit(wanted > 1000000 ? 1000000u : static_cast<uint32_t>(wanted));
   if (arena_bytes() > SIZE_MAX / 2) {
     Text<200> text("MAXIMA: the tables need ");
@@ -250,7 +250,7 @@ int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& or
     say("", text.text());
   }
   if (udp) {
-    error = open_udp_port(static_cast<Fd&&>(fd));
+    error = open_udp_port(static_cast<Fd&&>(fd), port->peer);
   } else if (port == nullptr) {
     LinkTaker& taker = link->secure ? secure_->door() : sessions_;
     TcpAcceptor* a = tables_.create<TcpAcceptor>(reactor_, tcp_links_, taker, *rules_);
@@ -258,6 +258,7 @@ int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& or
     acceptor_[acceptors_++] = a;
   } else {
     Listener* l = tables_.create<Listener>(reactor_, streams_, sessions_, *rules_);
+    l->set_peer(port->peer);
     error = l->start(static_cast<Fd&&>(fd));
     listener_[listeners_++] = l;
   }
@@ -470,6 +471,7 @@ int Daemon::run() {
   sessions_.add_opener(room_);
   names_.refresh(reactor_.now());
   start_links();
+  if (secure_ != nullptr) secure_->protect();
   LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_ + udp_listeners_).kv("links", acceptors_);
   allocations_ = allocations();
   reactor_.run();
@@ -490,6 +492,7 @@ void Daemon::on_signal(int signal, Time now) {
       rules_->read_networks();
       resolver_.forget();
       names_.refresh(now);
+      if (secure_ != nullptr) secure_->reload(now);
       sessions_.retry_now(now);
       for (uint32_t i = 0; i < ways_in_; ++i) way_in_[i]->retry_now(now);
       break;

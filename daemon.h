@@ -78,7 +78,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   // daemon_udp.cc
   uint64_t udp_arena_bytes() const;
   bool init_udp();
-  int open_udp_port(Fd socket);
+  int open_udp_port(Fd socket, std::string_view peer);
   void stop_udp();
   void write_udp_statistics();
   // daemon_control.cc
@@ -92,7 +92,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   uint32_t proxies_count() const;
   // Ports for data connections of FTP: peers may ask for them where clients come in.
   uint32_t data_ports_count() const { return config_.listens.empty() ? 0 : DataPorts::kMost; }
-  uint32_t tcp_links_count() const { return 2 * links_count_ + 1 + static_cast<uint32_t>(config_.links.count) + (any_secure(config_) ? config_.max_half_open : 0); }
+  uint32_t tcp_links_count() const { return 2 * links_count_ + 1 + static_cast<uint32_t>(config_.links.count) + (has_secure_link(config_) ? config_.max_half_open : 0); }
 
   const Config& config_;
   MuxConfig mux_;

@@ -8,7 +8,7 @@ namespace smx {
 uint64_t secure_arena_bytes(const Config& config, uint32_t links) { return (void)config, (void)links, 0; }
 uint32_t secure_timers(const Config& config, uint32_t links) { return (void)config, (void)links, 0; }
 
-int make_secure_side(const Config& config, uint32_t links, Reactor& reactor, LinkTaker& sessions, Arena& arena, SecureSide** out) {
+int make_secure_side(const Config& config, uint32_t links, Reactor& reactor, Sessions& sessions, Arena& arena, SecureSide** out) {
   (void)links, (void)reactor, (void)sessions, (void)arena, (void)out;
   for (const LinkSpec& l : config.links) {
     if (!l.secure) continue;

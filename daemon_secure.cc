@@ -1,12 +1,12 @@
 // Read next: daemon_secure.h.
 #include "daemon_secure.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include <new>
 
+#include "config/peers/changes.h"
 #include "config/report.h"
+#include "core/io/log.h"
+#include "core/io/process.h"
 #include "daemon.h"
 #include "transport/secure/key_file.h"
 #include "transport/secure_dialer.h"
@@ -18,29 +18,28 @@ using namespace secure;
 
 namespace {
 
-constexpr const char* kKeyFile = "/etc/sockmux/key";
-constexpr const char* kPeersFile = "/etc/sockmux/peers";
-
+// The peers file as handshakes ask for it.
 class Book final : public PeerBook {
  public:
-  SecurePeer peer[64];
-  size_t count = 0;
-  bool find_key(const PeerKey& key, SecurePeer* out) const override {
-    for (size_t i = 0; i < count; ++i)
-      if (peer[i].key == key) return copy(i, out);
-    return false;
+  explicit Book(const Peers& peers) : peers_(peers) {}
+  bool find_key(const PeerKey& key, SecurePeer* out) const override { return copy(peers_.find(key), out); }
+  bool find_name(std::string_view name, SecurePeer* out) const override { return copy(peers_.find(name), out); }
+  bool find_only(SecurePeer* out) const override { return peers_.list().count() == 1 && copy(&peers_.list().at(0), out); }
+  bool may_come_from(const PeerKey& key, const Address& from) const override {
+    const Peer* peer = peers_.find(key);
+    return peer != nullptr && (from.family == 0 || may_call(peer->rights, from));
   }
-  bool find_name(std::string_view name, SecurePeer* out) const override {
-    for (size_t i = 0; i < count; ++i)
-      if (peer[i].name.text() == name) return copy(i, out);
-    return false;
-  }
-  bool find_only(SecurePeer* out) const override { return count == 1 && copy(0, out); }
-  bool may_come_from(const PeerKey& key, const Address& from) const override { return (void)key, (void)from, true; }
-  bool copy(size_t i, SecurePeer* out) const {
-    *out = peer[i];
+
+ private:
+  static bool copy(const Peer* peer, SecurePeer* out) {
+    if (peer == nullptr) return false;
+    out->key = peer->key;
+    out->name.clear();
+    out->name.add(peer->name);
+    out->psk = Secret(peer->psk);
     return true;
   }
+  const Peers& peers_;
 };
 
 Carrier carrier_of(const LinkSpec& link) {
@@ -58,66 +57,117 @@ SecureDialer::Role role_of(const LinkSpec& link) {
 
 class Secured final : public SecureSide {
  public:
-  Secured(Reactor& reactor, LinkTaker& sessions, Arena& arena, const Secret& key)
-      : reactor_(reactor), arena_(arena), own_(key), links_(reactor), door_(reactor, links_, sessions) {}
-  bool init(const Config& config, uint32_t links) {
-    return links_.init(links, config.renew_interval, arena_) && door_.init(config.max_half_open, own_, book_, arena_);
+  Secured(const Config& config, Reactor& reactor, Sessions& sessions, Arena& arena, const Secret& key)
+      : config_(config), reactor_(reactor), sessions_(sessions), arena_(arena), own_(key), links_(reactor), door_(reactor, links_, sessions) {}
+
+  bool init(uint32_t links) {
+    return links_.init(links, config_.renew_interval, arena_) && door_.init(config_.max_half_open, own_, book_, arena_);
   }
+  // False: report_ says why.
+  bool load(std::string_view path) {
+    if (!absolute_path(path, &path_)) path_.clear(), path_.add(path);
+    PeersSource source;
+    source.path = path_.text();
+    source.own = own_.shown();
+    source.has_own = true;
+    source.hosts = config_.hosts;
+    source.decode = decode_key;
+    return peers_.load(source, &report_) && check_peers(config_, peers_.list(), path, false, &report_);
+  }
+  const Report& report() const { return report_; }
+
   Dialer* around(Dialer& below, const LinkSpec& link) override {
     return arena_.create<SecureDialer>(reactor_, below, links_, own_, static_cast<const PeerBook&>(book_), link.peer, role_of(link), carrier_of(link));
   }
   LinkTaker& door() override { return door_; }
-  Book& book() { return book_; }
+  const Peers& peers() const override { return peers_; }
+
+  void reload(Time now) override {
+    report_.clear();
+    const bool good = peers_.reload(&report_);
+    if (good) static_cast<void>(check_peers(config_, peers_.list(), peers_.path(), true, &report_));
+    for (const Problem& p : report_.errors()) LogLine(LogLevel::error, "peers-wrong").kv("reason", p.text.text());
+    for (const Problem& p : report_.warnings()) LogLine(LogLevel::warning, "peers-wrong").kv("reason", p.text.text());
+    if (!good) return;
+    PeerChanges changes(peers_.old(), peers_.list());
+    PeerChange change;
+    while (changes.next(&change))
+      if (change.any()) live_by(change, now);
+    peers_.forget_old();
+    LogLine(LogLevel::info, "peers-read").kv("file", peers_.path()).kv("peers", peers_.list().count());
+  }
+
+  void protect() override {
+    forbid_dumps();
+    guard_memory(this, sizeof *this);
+    for (int half = 0; half < 2; ++half) guard_memory(peers_.memory(half), peers_.half_bytes());
+  }
 
  private:
+  void live_by(const PeerChange& change, Time now) {
+    for (uint32_t i = 0; i < sessions_.count(); ++i) {
+      Session& s = sessions_.at(i);
+      if (s.peer_key() == nullptr || *s.peer_key() != change.old->key || (!s.has_link() && !s.held())) continue;
+      if (change.gone()) {
+        s.end(ByeCode::forbidden, "key removed", now);
+        continue;
+      }
+      if (change.renamed) s.rename(change.now->name);
+      // The session goes on over a link that is made with the new one.
+      if (change.psk) s.drop("PSK= changed", now);
+    }
+  }
+
+  const Config& config_;
   Reactor& reactor_;
+  Sessions& sessions_;
   Arena& arena_;
   OwnKeys own_;
-  Book book_;
+  Text<1200> path_;
+  Peers peers_;
+  Book book_{peers_};
+  Report report_;
   SecureLinks links_;
   SecureDoor door_;
 };
 
+constexpr size_t kPage = 64 * 1024;  // of any machine, at most
+
 }  // namespace
 
 uint64_t secure_arena_bytes(const Config& config, uint32_t links) {
-  if (!any_secure(config)) return 0;
-  return sizeof(Secured) + SecureLinks::arena_bytes(links) + SecureDoor::arena_bytes(config.max_half_open) +
-         config.links.count * (sizeof(SecureDialer) + 64) + 4096;
+  if (!has_secure_link(config)) return 0;
+  return SecureLinks::arena_bytes(links) + SecureDoor::arena_bytes(config.max_half_open) + config.links.count * (sizeof(SecureDialer) + 64) + 4096;
 }
 
 uint32_t secure_timers(const Config& config, uint32_t links) {
-  return !any_secure(config) ? 0 : links + config.max_half_open + static_cast<uint32_t>(config.links.count);
+  return !has_secure_link(config) ? 0 : links + config.max_half_open + static_cast<uint32_t>(config.links.count);
 }
 
-int make_secure_side(const Config& config, uint32_t links, Reactor& reactor, LinkTaker& sessions, Arena& arena, SecureSide** out) {
-  if (!any_secure(config)) return 0;
+int make_secure_side(const Config& config, uint32_t links, Reactor& reactor, Sessions& sessions, Arena& arena, SecureSide** out) {
+  if (!has_secure_link(config)) return 0;
   start_crypto();
-  const char* key_path = config.key_file.empty() ? kKeyFile : config.key_file.data();
-  const char* peers_path = config.peers_file.empty() ? kPeersFile : config.peers_file.data();
+  const std::string_view key_path = config.key_file.empty() ? std::string_view(smx::kKeyFile) : config.key_file;
   Secret key;
-  const KeyFile file = read_key_file(key_path, &key);
+  const KeyFile file = read_key_file(key_path.data(), &key);
   if (file.status != KeyFile::Status::ok) {
     Text<400> text;
     explain(file, key_path, &text);
     say("", text.text());
     return secure::exit_code(file);
   }
-  Secured* side = arena.create<Secured>(reactor, sessions, arena, key);
-  if (side == nullptr || !side->init(config, links)) {
-    say("", "cannot set the tables of secure links aside: a bug in the sum of their sizes");
+  // Pages of its own, for protect().
+  void* memory = reserve_memory((sizeof(Secured) + kPage - 1) / kPage * kPage);
+  Secured* side = memory == nullptr ? nullptr : new (memory) Secured(config, reactor, sessions, arena, key);
+  if (side == nullptr || !side->init(links)) {
+    say("", "cannot set the tables of secure links aside");
     return kExitSystem;
   }
-  FILE* f = fopen(peers_path, "re");
-  char name[40], text[60];
-  while (f != nullptr && fscanf(f, "%39s %59s", name, text) == 2) {
-    SecurePeer& p = side->book().peer[side->book().count];
-    p.name.add(name);
-    if (decode_key(text, strlen(text), p.key.bytes)) ++side->book().count;
-  }
-  if (f != nullptr) fclose(f);
+  const bool good = side->load(config.peers_file.empty() ? std::string_view(kPeersFile) : config.peers_file);
+  for (const Problem& p : side->report().errors()) say("", p.text.text());
+  for (const Problem& p : side->report().warnings()) say("warning: ", p.text.text());
   *out = side;
-  return 0;
+  return good ? 0 : side->report().status();
 }
 
 }  // namespace smx

@@ -6,9 +6,11 @@
 #define SOCKMUX_DAEMON_SECURE_H
 
 #include "config/config.h"
+#include "config/peers/links.h"
+#include "config/peers/table.h"
 #include "core/base/arena.h"
 #include "core/io/reactor.h"
-#include "core/session/link.h"
+#include "core/session/sessions.h"
 
 namespace smx {
 
@@ -18,22 +20,22 @@ class SecureSide {
   virtual Dialer* around(Dialer& below, const LinkSpec& link) = 0;
   // Where links that were accepted show who they are.
   virtual LinkTaker& door() = 0;
+  // The peers file that is in force.
+  virtual const Peers& peers() const = 0;
+  // HUP: reads it again. What changed for whom is lived by; a file with an error changes nothing.
+  virtual void reload(Time now) = 0;
+  // At the start of the loop, when nothing forks any more but to start programs: keeps keys out of swap, dumps and children.
+  virtual void protect() = 0;
 
  protected:
   ~SecureSide() = default;
 };
 
-inline bool any_secure(const Config& config) {
-  for (const LinkSpec& l : config.links)
-    if (l.secure) return true;
-  return false;
-}
-
 // Of the arena and the timers, for `links` at once.
 uint64_t secure_arena_bytes(const Config& config, uint32_t links);
 uint32_t secure_timers(const Config& config, uint32_t links);
 // Reads key and peers. 0, or an exit code, and the user was told. `sessions` get the links that were accepted.
-int make_secure_side(const Config& config, uint32_t links, Reactor& reactor, LinkTaker& sessions, Arena& arena, SecureSide** out);
+int make_secure_side(const Config& config, uint32_t links, Reactor& reactor, Sessions& sessions, Arena& arena, SecureSide** out);
 
 }  // namespace smx
 

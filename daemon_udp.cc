@@ -63,9 +63,10 @@ bool Daemon::init_udp() {
   return server_flows_->init(config_.max_udp_flows, silence, tables_);
 }
 
-int Daemon::open_udp_port(Fd socket) {
+int Daemon::open_udp_port(Fd socket, std::string_view peer) {
   UdpListener* l = tables_.create<UdpListener>(*client_flows_);
   SMX_CHECK(l != nullptr);
+  l->set_peer(peer);
   const int error = l->start(static_cast<Fd&&>(socket), tables_);
   udp_listener_[udp_listeners_++] = l;
   return error;

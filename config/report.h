@@ -47,6 +47,7 @@ class Report {
   // Each name is kept once; those beyond kMaxIgnored are dropped. The view must live on.
   void ignore(std::string_view name);
   void clear_errors() { error_count_ = 0; }
+  void clear() { error_count_ = warning_count_ = ignored_count_ = 0; }
 
   View<Problem> errors() const { return {errors_, error_count_ < kMaxErrors ? error_count_ : kMaxErrors}; }
   View<Problem> warnings() const { return {warnings_, warning_count_ < kMaxWarnings ? warning_count_ : kMaxWarnings}; }

@@ -64,7 +64,7 @@ void Listener::on_timer(Timer& timer, Time now) {
 void Listener::on_ready(int fd, uint8_t ready, Time now) {
   (void)ready;
   for (int i = 0; i < kAcceptsATurn; ++i) {
-    Session* session = sessions_.pick(now);
+    Session* session = sessions_.pick(now, peer_);
     if (session == nullptr) {
       // Clients wait in the accept queue; on_room() comes when a channel is free, or a link is up. A 0.3 peer's lingering
       // channels become free by time alone.

@@ -29,6 +29,8 @@ class Listener final : private FdHandler, private TimerHandler, private Task {
 
   // Takes a socket that listens. 0 or errno.
   int start(Fd listening);
+  // Clients are for this peer alone (PORT=NAME@...); the text outlives it.
+  void set_peer(std::string_view name) { peer_ = name; }
   void stop();
   // A channel can be opened again.
   void on_room();
@@ -44,6 +46,7 @@ class Listener final : private FdHandler, private TimerHandler, private Task {
   Sessions& sessions_;
   ClientGate& gate_;
   Fd fd_;
+  std::string_view peer_;
   Address local_;      // port as bound; address only if it is not a wildcard
   bool wildcard_ = false;
   bool starving_ = false;  // waits for a descriptor, not for a channel

@@ -272,7 +272,7 @@ void UdpListener::dispatch(Time now, bool may_open) {
 void UdpListener::begin_flow(Time now) {
   Sessions& sessions = flows_.sessions_;
   bool up = false;
-  for (uint32_t i = 0; i < sessions.count() && !up; ++i) up = sessions.at(i).up();
+  for (uint32_t i = 0; i < sessions.count() && !up; ++i) up = sessions.at(i).up() && sessions.at(i).leads_to(peer_);
   if (!up) return drop(UdpDrop::no_link);
   const char* reason = flows_.gate_.flow_refused(from_, to_);
   if (reason != nullptr) {
@@ -280,7 +280,7 @@ void UdpListener::begin_flow(Time now) {
     remember(from_, now);
     return drop(UdpDrop::refused);
   }
-  Session* session = sessions.pick(now);
+  Session* session = sessions.pick(now, peer_);
   if (session == nullptr) {
     flows_.gate_.on_flow_ended(from_);
     if (!timer_.running()) flows_.reactor_.timers().start(timer_, now + kPeerPatience);

@@ -105,6 +105,8 @@ class UdpListener final : private FdHandler, private TimerHandler, private Task 
 
   // Takes a bound socket. 0 or errno (ENOMEM: the arena is too small).
   int start(Fd socket, Arena& arena);
+  // Clients are for this peer alone (PORT=NAME@.../udp); the text outlives it.
+  void set_peer(std::string_view name) { peer_ = name; }
   void stop();
   // A channel can be opened again.
   void on_room(Time now);
@@ -116,6 +118,7 @@ class UdpListener final : private FdHandler, private TimerHandler, private Task 
     Address client;
     Time until;
   };
+  std::string_view peer_;
   static constexpr size_t kUnwelcome = 64;
 
   void on_ready(int fd, uint8_t ready, Time now) override;

@@ -36,17 +36,6 @@ bool parse_public_key(std::string_view text, PeerKey* out) {
   return true;
 }
 
-void append_key(TextBase& to, const PeerKey& key) {
-  uint32_t bits = 0;
-  unsigned have = 0;
-  for (const uint8_t byte : key.bytes) {
-    bits = bits << 8 | byte;
-    for (have += 8; have >= 6; have -= 6) to.add(kDigits[bits >> (have - 6) & 63]);
-    bits &= 0xff;
-  }
-  to.add(kDigits[bits << (6 - have) & 63]).add('=');
-}
-
 void erase_bytes(void* at, size_t size) {
   if (size == 0) return;
   memset(at, 0, size);

@@ -89,8 +89,6 @@ PeersResult parse_peers(const PeersText& file, Arena& arena, PeerList* out, Repo
 // 32 bytes in strict base64 (RFC 4648, 4: padding, no blanks, the unused bits zero). Public keys only: its time depends
 // on the text.
 [[nodiscard]] bool parse_public_key(std::string_view text, PeerKey* out);
-// And back; `to` gets 44 characters.
-void append_key(TextBase& to, const PeerKey& key);
 
 // Is that a name of a peer, and no commtype?
 bool is_peer_name(std::string_view name);

@@ -12,6 +12,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <sys/prctl.h>
+#endif
 
 namespace smx {
 
@@ -159,6 +162,42 @@ void give_back_memory(void* memory, size_t size) {
   constexpr int kAdvice = MADV_FREE;
 #endif
   (void)madvise(reinterpret_cast<void*>(first), end - first, kAdvice);
+}
+
+void guard_memory(void* memory, size_t size) {
+  (void)mlock(memory, size);  // refused where RLIMIT_MEMLOCK is too small: then it may be swapped out
+#if defined(__linux__)
+#if defined(MADV_DONTDUMP)
+  (void)madvise(memory, size, MADV_DONTDUMP);
+#endif
+#if defined(MADV_WIPEONFORK)
+  (void)madvise(memory, size, MADV_WIPEONFORK);
+#endif
+#elif defined(MAP_INHERIT_ZERO)
+  (void)minherit(memory, size, MAP_INHERIT_ZERO);
+#elif defined(INHERIT_ZERO)
+  (void)minherit(memory, size, INHERIT_ZERO);
+#endif
+}
+
+void forbid_dumps() {
+  const rlimit none{};
+  (void)setrlimit(RLIMIT_CORE, &none);
+  // Address sanitizer looks for leaks from another process.
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+  (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
+bool absolute_path(std::string_view path, TextBase* out) {
+  out->clear();
+  if (path.empty() || path[0] != '/') {
+    char here[1024];
+    if (getcwd(here, sizeof here) == nullptr) return false;
+    out->add(here).add('/');
+  }
+  out->add(path);
+  return !out->cut();
 }
 
 void append_host_name(TextBase& to) {

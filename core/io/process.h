@@ -55,6 +55,14 @@ void* reserve_memory(size_t size);
 // hold then.
 void give_back_memory(void* memory, size_t size);
 
+// Secrets stand in there: from now on it is not swapped out, not in a core dump, and zeros in children, as far as the system
+// can (mlock(2), MADV_DONTDUMP, MADV_WIPEONFORK, minherit(2)). Whole pages, from reserve_memory().
+void guard_memory(void* memory, size_t size);
+// No core dump of this process, and no other process of its user may look into it (PR_SET_DUMPABLE, prctl(2)).
+void forbid_dumps();
+// `path` from the root on, as it is meant now; false: too long, or the current directory is not known.
+bool absolute_path(std::string_view path, TextBase* out);
+
 // The machine's name up to its first dot, printable; "localhost" where it has none.
 void append_host_name(TextBase& to);
 

@@ -124,6 +124,7 @@ void Session::begin_link(Link& link, Time now) {
   link.set_owner(*this);
   set_state(State::up);
   link_since_ = now;
+  over_why_ = {};
   blocked_ = was_up_ = probed_ = outdated_ = shut_write_ = false;
 }
 
@@ -214,10 +215,13 @@ void Session::shut(ByeCode code, Time now) {
   kick();
 }
 
-void Session::replace(Time now) {
-  mux_.bye(ByeCode::replaced);
-  write_link(now);
-  lose(Err::none, "replaced by a newer link", now);
+void Session::end(ByeCode code, std::string_view why, Time now) {
+  if (link_ != nullptr) {
+    mux_.bye(code);
+    write_link(now);
+    lose(Err::none, why, now);
+  }
+  over_why_ = why;
   mux_.hold_until(now);
   set_timer(now);
 }
@@ -399,7 +403,7 @@ void Session::on_session_over() {
   const bool waited = mux_.hold_is_over(reactor_.now()) && !outdated_;
   LogLine(LogLevel::warning, "session-ended")
       .kv("session", number_)
-      .kv("reason", waited ? "no new link within TIMEOUT=resume" : "the peer has started anew")
+      .kv("reason", !over_why_.empty() ? over_why_ : waited ? "no new link within TIMEOUT=resume" : "the peer has started anew")
       .kv("channels", mux_.channels());
 }
 

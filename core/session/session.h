@@ -88,8 +88,8 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void retry_now(Time now);
   // Ends the link for good, with BYE.
   void shut(ByeCode code, Time now);
-  // Its peer is here by another link, and with another session: ends both, with BYE.
-  void replace(Time now);
+  // Ends the link, with BYE, and the session, at once. `why` is a literal.
+  void end(ByeCode code, std::string_view why, Time now);
   // Ends it at once.
   void drop(std::string_view why, Time now);
   // Is the peer still there? Silent within `patience`: the link ends.
@@ -112,6 +112,12 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   std::string_view peer_label() const { return label_.text(); }
   // "tcp 192.0.2.1:9000", of the link, or of what it dials; empty: of neither.
   std::string_view target() const;
+  // Is its peer called so? `name` empty: whoever it is.
+  bool leads_to(std::string_view name) const { return name.empty() || (has_key_ && label_.text() == name); }
+  void rename(std::string_view label) {
+    label_.clear();
+    label_.add(label);
+  }
   Time link_since() const { return link_since_; }
   // Since when it is up, or held, or tries to get a link.
   Time since() const { return since_; }
@@ -198,6 +204,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Address peer_;
   PeerKey key_;
   Text<kPeerLabel> label_;
+  std::string_view over_why_;  // why a held session ends, if that was decided here
   bool has_key_ = false;
   Endpoint** endpoints_ = nullptr;
   Backoff backoff_;

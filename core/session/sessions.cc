@@ -110,11 +110,11 @@ AskAnswer Sessions::on_session_ask(Session& session, const Settings& ask) {
 void Sessions::on_session_moved(Session& session, Time now) { moves_to_->take_over(session, now); }
 
 // By turns; a session that was asked whether it still lives only if there is no other.
-Session* Sessions::pick(Time now) {
+Session* Sessions::pick(Time now, std::string_view peer) {
   Session* doubtful = nullptr;
   for (uint32_t k = 0; k < count_; ++k) {
     Session& s = *session_[(next_ + k) % count_];
-    if (!s.can_open()) continue;
+    if (!s.can_open() || !s.leads_to(peer)) continue;
     if (s.probed()) {
       doubtful = &s;
       continue;
@@ -123,7 +123,7 @@ Session* Sessions::pick(Time now) {
   }
   if (doubtful != nullptr) return doubtful;
   for (uint32_t k = 0; k < count_; ++k)
-    if (session_[k]->up()) (void)session_[k]->make_room(now);
+    if (session_[k]->up() && session_[k]->leads_to(peer)) (void)session_[k]->make_room(now);
   return nullptr;
 }
 
@@ -147,12 +147,8 @@ void Sessions::replace_older(const Session& session, Time now) {
   for (uint32_t i = 0; i < count_; ++i) {
     Session& other = *session_[i];
     if (&other == &session || !same_key(other.peer_key(), session.peer_key())) continue;
-    if (other.held()) {
-      other.hold_until(now);
-    } else if (other.has_link() && !other.dials()) {
-      count_turn(session, other.peer(), now);
-      other.replace(now);
-    }
+    if (other.has_link() && !other.dials()) count_turn(session, other.peer(), now);
+    if (other.held() || !other.dials()) other.end(ByeCode::replaced, "replaced by a newer link", now);
   }
 }
 

@@ -42,8 +42,8 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
   void add_watcher(LinkWatcher& watcher);
 
   // A session that can open a channel now, by turns; nullptr: none (on_room() will be called when there is). It is the
-  // same one until used() says that it got a client.
-  Session* pick(Time now);
+  // same one until used() says that it got a client. `peer`: only one whose peer the peers file calls so.
+  Session* pick(Time now, std::string_view peer = {});
   void used(const Session& session) { next_ = session.number() % count_; }
   void add_opener(Opener& opener);
 
