@@ -194,7 +194,13 @@ IoResult SecureLink::readv(const MutBytes* piece, int pieces) {
     }
     if (plain_.size > 0 || failed_ || ended_) break;
     if (sealed_.size > 0) {
-      if (!open_next()) break;
+      uint8_t* to = at < pieces ? piece[at].data + used : nullptr;
+      if (!open_next({to, at < pieces ? piece[at].size - used : 0})) break;
+      if (plain_.size == 0 || plain_.data != to) continue;
+      total += plain_.size;  // it was opened in its place
+      used += plain_.size;
+      plain_ = {};
+      if (used == piece[at].size) ++at, used = 0;
       continue;
     }
     if (read || total > 0) break;
@@ -231,9 +237,9 @@ IoResult SecureLink::read_below(Time now) {
 }
 
 // False: nothing was opened that can be handed up.
-bool SecureLink::open_next() {
+bool SecureLink::open_next(MutBytes to) {
   if (!reader_.partial()) reader_.lend(in_->record, sizeof in_->record);
-  switch (reader_.take(&sealed_)) {
+  switch (reader_.take(&sealed_, to)) {
     case RecordReader::Got::content: plain_ = reader_.content(); return true;
     case RecordReader::Got::nothing: return true;
     case RecordReader::Got::end: ended_ = true; break;
@@ -279,6 +285,13 @@ size_t SecureLink::seal_some(const Bytes* piece, int pieces, size_t at, size_t m
     uint8_t* record = out_->bytes + out_size_;
     size_t content = 0;
     const size_t room = most - sealed < kRecordContent ? most - sealed : kRecordContent;
+    if (piece[i].size - at >= room) {
+      out_size_ += writer_.seal(record, Bytes{piece[i].data + at, room}, now);
+      sealed += room;
+      at += room;
+      if (at == piece[i].size) ++i, at = 0;
+      continue;
+    }
     while (i < pieces && content < room) {
       const size_t left = piece[i].size - at;
       const size_t n = left < room - content ? left : room - content;

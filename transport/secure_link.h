@@ -51,7 +51,7 @@ class SecureLink final : public Link, private LinkOwner, private Task, private T
   void on_timer(Timer& timer, Time now) override;
   void begin(Link& below, const SecureStart& start, Duration renew, Time now);
   IoResult read_below(Time now);
-  bool open_next();
+  bool open_next(MutBytes to);
   size_t seal_some(const Bytes* piece, int pieces, size_t at, size_t most, Time now);
   int flush();
   void fail(std::string_view why);

@@ -40,24 +40,26 @@ void RecordWriter::start(const Secret& key, Time now) {
   ended_ = false;
 }
 
-size_t RecordWriter::seal(uint8_t* record, size_t content, Time now) {
-  SMX_CHECK(content > 0);
+size_t RecordWriter::seal(uint8_t* record, size_t content, Time now) { return seal(record, {record + kRecordHead, content}, now); }
+
+size_t RecordWriter::seal(uint8_t* record, Bytes content, Time now) {
+  SMX_CHECK(content.size > 0);
   return put(record, content, now);
 }
 
 size_t RecordWriter::seal_end(uint8_t* record, Time now) {
-  const size_t size = put(record, 0, now);
+  const size_t size = put(record, {}, now);
   ended_ = true;
   key_.erase();
   return size;
 }
 
-size_t RecordWriter::put(uint8_t* record, size_t content, Time now) {
+size_t RecordWriter::put(uint8_t* record, Bytes content, Time now) {
   SMX_CHECK(!ended_);
-  SMX_CHECK(content <= kRecordContent);
-  key_.seal_next({record + kRecordHead, content}, record + kRecordHead, now);
-  store16(record, static_cast<uint16_t>((content + kTag) | ((key_.epoch() & 1) != 0 ? kEpochBit : 0)));
-  return content + kRecordOverhead;
+  SMX_CHECK(content.size <= kRecordContent);
+  key_.seal_next(content, record + kRecordHead, now);
+  store16(record, static_cast<uint16_t>((content.size + kTag) | ((key_.epoch() & 1) != 0 ? kEpochBit : 0)));
+  return content.size + kRecordOverhead;
 }
 
 void RecordReader::start(const Secret& key, uint8_t* memory, size_t size) {
@@ -80,7 +82,7 @@ void RecordReader::lend(uint8_t* memory, size_t size) {
   limit_ = size;
 }
 
-RecordReader::Got RecordReader::take(MutBytes* in) {
+RecordReader::Got RecordReader::take(MutBytes* in, MutBytes to) {
   content_ = {};
   if (fault_ != Fault::none) return Got::bad;
   if (held_ == 0 && in->size >= kRecordOverhead) {
@@ -90,7 +92,7 @@ RecordReader::Got RecordReader::take(MutBytes* in) {
       uint8_t* record = in->data;
       in->data += size;
       in->size -= size;
-      return got == Got::anew ? got : open_record(record);
+      return got == Got::anew ? got : open_record(record, to);
     }
     if (got == Got::bad) return got;
   }
@@ -110,7 +112,7 @@ RecordReader::Got RecordReader::take(MutBytes* in) {
     if (got == Got::bad) return got;
     if (got == Got::anew || (got == Got::content && held_ == kRecordHead + length_in(memory_))) {
       held_ = 0;
-      return got == Got::anew ? got : open_record(memory_);
+      return got == Got::anew ? got : open_record(memory_, to);
     }
   }
   return Got::nothing;
@@ -128,9 +130,9 @@ RecordReader::Got RecordReader::judge_head(const uint8_t* head, size_t size) {
   return Got::content;
 }
 
-RecordReader::Got RecordReader::open_record(uint8_t* record) {
+RecordReader::Got RecordReader::open_record(uint8_t* record, MutBytes to) {
   const Bytes sealed{record + kRecordHead, length_in(record)};
-  uint8_t* plain = record + kRecordHead;
+  uint8_t* plain = sealed.size - kTag <= to.size ? to.data : record + kRecordHead;
   if (((load16(record) & kEpochBit) != 0) == ((epoch_ & 1) != 0)) {
     if (records_ == kMostRecords) return fail(Fault::epoch_overused);
     if (!open(key_, n_, {}, sealed, plain)) return fail(Fault::record_forged);

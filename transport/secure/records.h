@@ -61,13 +61,15 @@ class RecordWriter {
   // The content stands at record + kRecordHead already, 1..kRecordContent bytes of it, and kTag bytes of room behind
   // it. The size of the record, which now stands at `record`.
   size_t seal(uint8_t* record, size_t content, Time now);
+  // The same of content that stands elsewhere, and not within the record.
+  size_t seal(uint8_t* record, Bytes content, Time now);
   // The last record, kRecordOverhead bytes. Nothing may be sealed behind it.
   size_t seal_end(uint8_t* record, Time now);
   bool ended() const { return ended_; }
   void erase() { key_.erase(); }
 
  private:
-  size_t put(uint8_t* record, size_t content, Time now);
+  size_t put(uint8_t* record, Bytes content, Time now);
 
   SendKey key_;
   bool ended_ = false;
@@ -88,9 +90,9 @@ class RecordReader {
   // Other memory from here on; not while partial().
   void lend(uint8_t* memory, size_t size);
   // Takes bytes from the front of `in`, which is shortened by what was taken. A record that is whole in `in` is opened
-  // there.
-  Got take(MutBytes* in);
-  // Valid until the next call, in `in` or in the memory.
+  // there, or into `to` if its content fits.
+  Got take(MutBytes* in, MutBytes to = {});
+  // Valid until the next call, in `in`, in `to` or in the memory.
   Bytes content() const { return content_; }
   Fault fault() const { return fault_; }
   bool partial() const { return held_ > 0; }
@@ -100,7 +102,7 @@ class RecordReader {
 
  private:
   Got judge_head(const uint8_t* head, size_t size);
-  Got open_record(uint8_t* record);
+  Got open_record(uint8_t* record, MutBytes to);
   Got fail(Fault fault);
 
   Secret key_;
