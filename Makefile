@@ -212,6 +212,7 @@ TEST_SRCS = \
 	tests/test_bind.cc \
 	tests/test_captures.cc \
 	tests/test_connect.cc \
+	tests/test_control.cc \
 	tests/test_datagram.cc \
 	tests/test_ftp.cc \
 	tests/test_gaps.cc \

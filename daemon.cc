@@ -347,6 +347,7 @@ int Daemon::detach() {
   if (!config_.chroot_dir.empty()) {
     if (drops) resolver_.set_user(who.uid, who.gid);
     resolver_.begin();  // its files are out here
+    control_path_ = nullptr;  // it names something else in there
     error = enter_chroot(config_.chroot_dir.data());
     if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
   }

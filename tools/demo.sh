@@ -102,9 +102,9 @@ pids=$!
 answers "http://127.0.0.1:$web_x/" 'This is the web server of host X.'
 
 echo "# nginx serves host X at 127.0.0.1:$web_x and host Y at 127.0.0.1:$web_y. One link joins the hosts:"
-start host-x "$sockmuxd" -f SERVER=sockmux "-P127.0.0.1:$link" "PORT=127.0.0.1:$port_x" "DEST=127.0.0.1:$web_x"
+start host-x "$sockmuxd" -f SOXCONF=control:no SERVER=sockmux "-P127.0.0.1:$link" "PORT=127.0.0.1:$port_x" "DEST=127.0.0.1:$web_x"
 x=$pid
-start host-y "$sockmuxd" -f "SERVER=sockmux://127.0.0.1:$link" "PORT=127.0.0.1:$port_y" \
+start host-y "$sockmuxd" -f SOXCONF=control:no "SERVER=sockmux://127.0.0.1:$link" "PORT=127.0.0.1:$port_y" \
   "SERVER=http://127.0.0.1:$web_y,-in"
 y=$pid
 
@@ -136,7 +136,7 @@ echo '# The daemon of host X dies, and is started again:'
 echo "\$ kill -9 $x"
 kill -9 "$x" || fail 'it was dead already'
 wait "$x" 2>/dev/null
-start host-x "$sockmuxd" -f SERVER=sockmux "-P127.0.0.1:$link" "PORT=127.0.0.1:$port_x" "DEST=127.0.0.1:$web_x"
+start host-x "$sockmuxd" -f SOXCONF=control:no SERVER=sockmux "-P127.0.0.1:$link" "PORT=127.0.0.1:$port_x" "DEST=127.0.0.1:$web_x"
 x=$pid
 begin=$(now_ms)
 answers "http://127.0.0.1:$port_y/" 'This is the web server of host X.'

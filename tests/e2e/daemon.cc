@@ -194,7 +194,7 @@ TEST_CASE("without -f: into the background, with PIDFILE and LOGFILE, as nobody;
   TempFolder temp;
   Server server(echoes);
   Background daemon(temp / "pid");
-  Process parent({daemon_path(), "SERVER=sockmux", "-P127.0.0.1:0", "PORT=localhost:0", "PIDFILE=" + daemon.path,
+  Process parent({daemon_path(), "SERVER=sockmux", "-P127.0.0.1:0", "PORT=localhost:0", "SOXCONF=control:no", "PIDFILE=" + daemon.path,
                   "DEST=localhost:" + text(server.port()), "LOGFILE=" + temp / "log"});
   CHECK(parent.wait_end(5));
   CHECK(parent.status() == 0);

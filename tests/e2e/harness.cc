@@ -259,6 +259,13 @@ std::string daemon_path() {
   return path != nullptr ? path : "./sockmuxd";
 }
 
+std::string ctl_path() {
+  const char* path = getenv("SOCKMUXCTL");
+  if (path != nullptr) return path;
+  const std::string daemon = daemon_path();
+  return daemon.substr(0, daemon.rfind('/') + 1) + "sockmuxctl";
+}
+
 bool daemon_sanitized() {
   static const bool yes = read_file(daemon_path()).find("__asan_init") != std::string::npos;
   return yes;
@@ -272,8 +279,11 @@ bool daemon_static() {
 // ---- daemons
 
 Daemon::Daemon(const Words& words, const ProcessSetup& setup) : words_(words), setup_(setup) {
+  bool asked = false;
+  for (const std::string& w : words) asked = asked || w.find("control:") != std::string::npos;
+  if (!asked) words_.push_back("SOXCONF=control:no");
   Words all{daemon_path(), "-f"};
-  all.insert(all.end(), words.begin(), words.end());
+  all.insert(all.end(), words_.begin(), words_.end());
   process_ = std::make_unique<Process>(all, setup);
 }
 

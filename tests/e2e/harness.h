@@ -93,10 +93,13 @@ std::string run(const Words& words, double seconds, const ProcessSetup& setup = 
 std::string find_program(const std::string& name);
 // SOCKMUXD, or ./sockmuxd
 std::string daemon_path();
+// SOCKMUXCTL, or what stands beside the daemon
+std::string ctl_path();
 bool daemon_sanitized();
 bool daemon_static();
 
-// A daemon in the foreground. Port 0 in its words is the way to have any free one; the daemon tells which.
+// A daemon in the foreground. Port 0 in its words is the way to have any free one; the daemon tells which. Unless they say
+// where its control socket is it has none, so that root's tests leave the system's own alone.
 class Daemon {
  public:
   explicit Daemon(const Words& words, const ProcessSetup& setup = {});

@@ -142,7 +142,7 @@ TEST_CASE("PORT: lists and ranges, each item with its own host") {
   Server server(says("here"));
   for (int attempt = 0;; ++attempt) {
     const uint16_t low = two_free_ports();
-    Process x({daemon_path(), "-f", "SERVER=sockmux", "-P127.0.0.1:0",
+    Process x({daemon_path(), "-f", "SOXCONF=control:no", "SERVER=sockmux", "-P127.0.0.1:0",
                "PORT=127.0.0.1:" + text(low) + "-" + text(low + 1u) + ", 127.0.0.2:0", "PORT=127.0.0.3:" + text(low)});
     if (!x.wait_log(" started ", 5) && attempt < 5) continue;  // somebody else took one of them
     const size_t where = x.log().find("links are accepted at 127.0.0.1:");

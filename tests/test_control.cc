@@ -1,0 +1,255 @@
+// The control socket: answers larger than any buffer come whole and in order, whoever reads them and how slowly; who asks
+// wrongly hears why.
+#include <doctest/doctest.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/peer_key.h"
+#include "core/io/clock.h"
+#include "core/io/control.h"
+#include "core/io/unix_socket.h"
+
+using namespace smx;
+
+namespace {
+
+constexpr uint32_t kLines = 5000;
+
+std::string line_of(uint32_t i) { return std::to_string(i) + std::string(i % ControlReply::kLine, 'x'); }
+
+bool count(void* context, std::string_view argument, uint32_t* next, ControlReply& reply) {
+  ++*static_cast<int*>(context);
+  const uint32_t most = argument.empty() ? kLines : static_cast<uint32_t>(std::stoul(std::string(argument)));
+  for (; *next < most; ++*next) {
+    if (!reply.has_room()) return false;
+    reply.line(line_of(*next));
+  }
+  return true;
+}
+bool fail(void*, std::string_view argument, uint32_t*, ControlReply& reply) {
+  reply.line("this must not be seen");
+  reply.fail("no '" + std::string(argument) + "' here");
+  return true;
+}
+const ControlCommand kCommands[] = {{"count", count}, {"fail", fail}};
+
+struct Folder {
+  Folder() {
+    char name[] = "/tmp/sockmux-control-XXXXXX";
+    REQUIRE(mkdtemp(name) != nullptr);
+    path = name;
+    socket = path + "/s";
+  }
+  ~Folder() {
+    unlink(socket.c_str());
+    rmdir(path.c_str());
+  }
+  std::string path, socket;
+};
+
+struct Served : Folder {
+  Served() : memory(Reactor::arena_bytes(256, 64)), arena(memory.data(), memory.size()) {
+    ::signal(SIGPIPE, SIG_IGN);  // as main does
+    REQUIRE(reactor.init(arena, 256, 64) == 0);
+    int error = 0;
+    Fd fd = listen_unix(socket.c_str(), 16, &error);
+    REQUIRE(error == 0);
+    REQUIRE(control.start(static_cast<Fd&&>(fd), kCommands, 2, &calls) == 0);
+    control.set_user(geteuid());
+  }
+  template <typename F>
+  bool until(F done) {
+    const Time end = read_clock() + seconds(60);
+    while (!done()) {
+      if (read_clock() > end) return false;
+      reactor.turn(millis(1));
+    }
+    return true;
+  }
+  std::vector<uint8_t> memory;
+  Arena arena;
+  Reactor reactor;
+  int calls = 0;
+  Control control{reactor};
+};
+
+struct Asker {
+  explicit Asker(const Served& s, int buffer = 0) {
+    int error = 0;
+    fd = connect_unix(s.socket.c_str(), 1, &error);
+    REQUIRE(error == 0);
+    REQUIRE(prepare_fd(fd.get()) == 0);
+    if (buffer > 0) REQUIRE(setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer) == 0);
+  }
+  void say(const std::string& text) { REQUIRE(write_fd(fd.get(), text.data(), text.size()).size == text.size()); }
+  // At most `most` bytes of what has come. True: it has ended.
+  bool read_some(size_t most = 1 << 20) {
+    std::vector<char> space(most);
+    const IoResult r = read_fd(fd.get(), space.data(), most);
+    got.append(space.data(), r.size);
+    return over = over || (!r.again && r.size == 0);
+  }
+  Fd fd;
+  std::string got;
+  bool over = false;
+};
+
+std::string answer(Served& s, const std::string& text) {
+  Asker a(s);
+  a.say(text);
+  CHECK(s.until([&] { return a.read_some(); }));
+  return a.got;
+}
+
+std::string all_lines(uint32_t n) {
+  std::string all = "1 ok\n";
+  for (uint32_t i = 0; i < n; ++i) all += line_of(i).substr(0, ControlReply::kLine) + "\n";
+  return all + "end\n";
+}
+
+}  // namespace
+
+TEST_CASE("control: an answer of any size comes whole, in order, to one that reads it slowly") {
+  Served s;
+  Asker slow(s);
+  slow.say("1 count\n");
+  size_t turns = 0;
+  CHECK(s.until([&] { return ++turns % 2 == 0 && slow.read_some(7000); }));
+  CHECK(slow.got == all_lines(kLines));
+  CHECK(s.calls > 100);  // so it never was in memory as a whole
+}
+
+TEST_CASE("control: answers end well wherever the buffer ends") {
+  Served s;
+  for (uint32_t n = 0; n < 64; ++n) {
+    CAPTURE(n);
+    CHECK(answer(s, "1 count " + std::to_string(n) + "\n") == all_lines(n));
+  }
+}
+
+TEST_CASE("control: four are answered at once, each from where it is; the others wait, and lose nothing") {
+  Served s;
+  std::vector<std::unique_ptr<Asker>> askers;
+  for (int i = 0; i < 9; ++i) {
+    askers.push_back(std::make_unique<Asker>(s));
+    askers.back()->say("1 count " + std::to_string(1000 + i) + "\n");
+  }
+  for (int i = 0; i < 20; ++i) s.reactor.turn(millis(1));
+  size_t begun = 0;
+  for (const auto& a : askers) {
+    a->read_some(1);
+    begun += a->got.empty() ? 0 : 1;
+  }
+  CHECK(begun == Control::kClients);
+  CHECK(s.until([&] {
+    bool all = true;
+    for (const auto& a : askers) all = a->read_some(50000) && all;
+    return all;
+  }));
+  for (uint32_t i = 0; i < 9; ++i) CHECK(askers[i]->got == all_lines(1000 + i));
+}
+
+TEST_CASE("control: what is no command, and why") {
+  Served s;
+  CHECK(answer(s, "1 fail x y\n") == "1 error no 'x y' here\n");
+  CHECK(answer(s, "1 nonesuch\n") == "1 error unknown command 'nonesuch'\n");
+  CHECK(answer(s, "1\n") == "1 error unknown command ''\n");
+  CHECK(answer(s, "2 count\n") == "1 error this daemon answers version 1 only\n");
+  const std::string expected = "1 error not a command: expected '1 COMMAND'\n";
+  for (const std::string& bad : {std::string("\n"), std::string("count\n"), std::string("GET / HTTP/1.0\r\n"), std::string("1 count\r\n"),
+                                 std::string("1 \0\n", 4), std::string("\xff\xfe\n"), std::string(" 1 count\n")})
+    CHECK(answer(s, bad) == expected);
+  CHECK(answer(s, std::string(Control::kAsk, '1')) == "1 error the line is too long\n");
+  CHECK(answer(s, "1 count " + std::string(Control::kAsk - 9, '0') + "\n") == all_lines(0));  // the longest
+}
+
+TEST_CASE("control: a line may come in pieces; one that is never ended is told so; who goes takes its place along") {
+  Served s;
+  Asker a(s);
+  for (const char c : std::string("1 count 3\n")) {
+    a.say(std::string(1, c));
+    s.reactor.turn(millis(1));
+  }
+  CHECK(s.until([&] { return a.read_some(); }));
+  CHECK(a.got == all_lines(3));
+  Asker half(s);
+  half.say("1 cou");
+  REQUIRE(shutdown(half.fd.get(), SHUT_WR) == 0);
+  CHECK(s.until([&] { return half.read_some(); }));
+  CHECK(half.got == "1 error a line without an end\n");
+  for (int i = 0; i < 40; ++i) {
+    Asker gone(s);
+    if (i % 2 == 0) gone.say("1 count\n");
+    s.reactor.turn(millis(1));
+  }
+  CHECK(answer(s, "1 count 1\n") == all_lines(1));
+}
+
+TEST_CASE("control: the socket is ours alone from the first moment; only a dead one is replaced") {
+  Folder f;
+  int error = 0;
+  const mode_t before = umask(0);
+  Fd fd = listen_unix(f.socket.c_str(), 4, &error);
+  CHECK(umask(before) == 0);  // as it was
+  REQUIRE(error == 0);
+  struct stat st;
+  REQUIRE(lstat(f.socket.c_str(), &st) == 0);
+  CHECK(S_ISSOCK(st.st_mode));
+  CHECK((st.st_mode & 0777) == 0600);
+  CHECK_FALSE(listen_unix(f.socket.c_str(), 4, &error).valid());
+  CHECK(error == EADDRINUSE);
+  // Alive, though its queue is full.
+  std::vector<Fd> waiting;
+  for (int i = 0; i < 8; ++i) {
+    waiting.emplace_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0));
+    sockaddr_un at{};
+    at.sun_family = AF_UNIX;
+    f.socket.copy(at.sun_path, sizeof at.sun_path - 1);
+    (void)!connect(waiting.back().get(), reinterpret_cast<const sockaddr*>(&at), sizeof at);
+  }
+  CHECK_FALSE(listen_unix(f.socket.c_str(), 4, &error).valid());
+  CHECK(error == EADDRINUSE);
+  uint32_t uid = ~0u;
+  waiting.clear();
+  fd.reset();
+  CHECK(listen_unix(f.socket.c_str(), 4, &error).valid());  // and dead again
+  CHECK(error == 0);
+  CHECK_FALSE(connect_unix(f.socket.c_str(), 1, &error).valid());
+  CHECK(error == ECONNREFUSED);
+  int pair[2];
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+  const Fd one(pair[0]), other(pair[1]);
+  CHECK(peer_uid(one.get(), &uid));
+  CHECK(uid == geteuid());
+  unlink(f.socket.c_str());
+  const Fd file(::open(f.socket.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+  CHECK_FALSE(listen_unix(f.socket.c_str(), 4, &error).valid());
+  CHECK(error == EEXIST);
+  CHECK(access(f.socket.c_str(), F_OK) == 0);
+  CHECK_FALSE(listen_unix((f.path + "/no/s").c_str(), 4, &error).valid());
+  CHECK(error == ENOENT);
+  CHECK_FALSE(listen_unix(("/tmp/" + std::string(kUnixPath, 'a')).c_str(), 4, &error).valid());
+  CHECK(error == ENAMETOOLONG);
+}
+
+TEST_CASE("a peer's key as text") {
+  PeerKey key;
+  for (size_t i = 0; i < PeerKey::kSize; ++i) key.bytes[i] = static_cast<uint8_t>(i);
+  Text<60> text;
+  append_key(text, key);
+  CHECK(text.text() == "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+  for (uint8_t& b : key.bytes) b = 0xff;
+  text.clear();
+  append_key(text, key);
+  CHECK(text.text() == "//////////////////////////////////////////8=");
+}
