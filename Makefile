@@ -259,6 +259,7 @@ VECTOR_SRCS = tests/option_vectors.cc
 
 E2E_SRCS = \
 	tests/e2e/bad_peers.cc \
+	tests/e2e/control.cc \
 	tests/e2e/daemon.cc \
 	tests/e2e/datagrams.cc \
 	tests/e2e/dialect03.cc \
@@ -272,6 +273,7 @@ E2E_SRCS = \
 	tests/e2e/ftp_hand.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
+	tests/e2e/keys.cc \
 	tests/e2e/line.cc \
 	tests/e2e/main.cc \
 	tests/e2e/peer.cc \

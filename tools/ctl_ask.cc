@@ -69,7 +69,7 @@ int exchange(std::string_view command, const char* path, Answer* out) {
     }
     const IoResult r = read_fd(fd.get(), out->data + out->size, out->room - out->size);
     if (r.again) error = EAGAIN;
-    else if (r.error != 0 && !(r.error == ECONNRESET && out->size > 0)) error = r.error;
+    else if (r.error != 0 && r.error != ECONNRESET) error = r.error;
     else if (r.size == 0) return 0;
     out->size += r.size;
   }
