@@ -257,6 +257,10 @@ SECURE_PROGRAMS_sodium = $(BUILD)/secure_peer
 
 VECTOR_SRCS = tests/option_vectors.cc
 
+E2E_SECURE_SRCS_sodium = \
+	tests/e2e/secure.cc \
+	tests/e2e/secure_site.cc
+
 E2E_SRCS = \
 	tests/e2e/bad_peers.cc \
 	tests/e2e/control.cc \
@@ -336,7 +340,7 @@ all: daemon ctl
 # Rewrites $(BUILD)/rules.mk if the lists have changed, and $(BUILD)/flags if the flags have.
 RULES != GNU='$(.FEATURES)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' sh tools/rules.sh '$(FLAGS_NOW)' \
 	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- LIB CTL $(RT_SRCS) $(CTL_SRCS) $(CTL_SRCS_$(SECURE)) -- TEST UNIT $(TEST_SRCS) $(SECURE_TEST_SRCS_$(SECURE)) -- TEST VECTOR $(VECTOR_SRCS) \
-	-- TEST E2E $(E2E_SRCS) -- TEST PEER $(SECURE_PEER_SRCS_$(SECURE))
+	-- TEST E2E $(E2E_SRCS) $(E2E_SECURE_SRCS_$(SECURE)) -- TEST PEER $(SECURE_PEER_SRCS_$(SECURE))
 include $(BUILD)/rules.mk
 
 # As many jobs as there are processors, unless you have said -j yourself
