@@ -259,6 +259,7 @@ VECTOR_SRCS = tests/option_vectors.cc
 
 E2E_SECURE_SRCS_sodium = \
 	tests/e2e/secure.cc \
+	tests/e2e/secure_bad.cc \
 	tests/e2e/secure_site.cc
 
 E2E_SRCS = \

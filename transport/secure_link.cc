@@ -78,6 +78,7 @@ void SecureLink::begin(Link& below, const SecureStart& start, Duration renew, Ti
   batch_ = kMostBatch;
   wanted_ = 0;
   ended_ = shut_ = failed_ = false;
+  broken_ = 0;
   first_ = start.plain.size == 0;  // nothing has come yet: it was we who called
   sealed_ = {};
   plain_ = {};
@@ -104,7 +105,7 @@ void SecureLink::set_owner(LinkOwner& owner) {
 }
 
 void SecureLink::close(bool gently) {
-  if (!failed_ && !shut_ && out_ == nullptr) shut_write();
+  if (!failed_ && broken_ == 0 && !shut_ && out_ == nullptr) shut_write();
   reactor_.timers().stop(timer_);
   task_node.leave();
   plain_ = {};
@@ -131,7 +132,7 @@ void SecureLink::fail(std::string_view why) {
 }
 
 void SecureLink::wish() {
-  const bool writes = out_ != nullptr || (wanted_ & kWrite) != 0;
+  const bool writes = broken_ == 0 && (out_ != nullptr || (wanted_ & kWrite) != 0);
   below_->want(static_cast<uint8_t>((failed_ ? 0 : wanted_ & kRead) | (writes && !failed_ ? kWrite : 0)));
 }
 
@@ -148,7 +149,7 @@ void SecureLink::keep_unsent(size_t bytes) {
 void SecureLink::on_link_ready(uint8_t ready, Time now) {
   if ((ready & kWrite) != 0) {
     const int error = flush();
-    if (error != 0) fail(strerror(error));
+    if (error != 0) broken_ = error;
     if (shut_ && out_ == nullptr) {
       if (writer_.ended()) below_->shut_write();
       else put_end(now);
@@ -156,13 +157,14 @@ void SecureLink::on_link_ready(uint8_t ready, Time now) {
     if (out_ != nullptr) ready = static_cast<uint8_t>(ready & ~kWrite);
   }
   wish();
-  ready = static_cast<uint8_t>(failed_ ? kRead : ready & wanted_);
+  ready = static_cast<uint8_t>(failed_ ? kRead : broken_ != 0 ? (ready & wanted_) | kWrite : ready & wanted_);
   if (ready != 0 && owner_ != nullptr) owner_->on_link_ready(ready, now);
 }
 
 // What is here already, and no descriptor tells of.
 void SecureLink::on_task(Time now) {
-  if (owner_ != nullptr && has_news()) owner_->on_link_ready(kRead, now);
+  if (owner_ == nullptr || !(has_news() || broken_ != 0)) return;
+  owner_->on_link_ready(static_cast<uint8_t>(kRead | (broken_ != 0 ? kWrite : 0)), now);
 }
 
 // The session goes on over the next link.
@@ -260,6 +262,7 @@ void SecureLink::give_in() {
 
 IoResult SecureLink::writev(const Bytes* piece, int pieces) {
   if (failed_) return {0, false, EPROTO};
+  if (broken_ != 0) return {0, false, broken_};
   if (shut_) return {0, true, 0};
   const size_t all = total_size(piece, pieces);
   size_t taken = 0;
@@ -272,8 +275,12 @@ IoResult SecureLink::writev(const Bytes* piece, int pieces) {
     error = flush();
   }
   if (error == 0) return {taken, out_ != nullptr, 0};
-  fail(strerror(error));
-  return {0, false, error};
+  // What the peer said last may still be there to be read. Of what was sealed now some may have arrived, so it counts as sent,
+  // and the next call has the error.
+  broken_ = error;
+  if (taken == 0) return {0, false, error};
+  reactor_.at_end_of_turn(*this);
+  return {taken, true, 0};
 }
 
 // Seals what stands at `at` of the pieces, `most` bytes of it.

@@ -82,6 +82,7 @@ class SecureLink final : public Link, private LinkOwner, private Task, private T
   bool ended_ = false;    // the peer's last record has come
   bool shut_ = false;     // so has ours, or it waits for its place
   bool failed_ = false;
+  int broken_ = 0;        // errno of a write
 };
 
 // Buffers of one kind. Those that were never used are not touched.

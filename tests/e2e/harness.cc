@@ -341,7 +341,7 @@ double Daemon::restart() {
 std::string Daemon::statistics() {
   const size_t from = process_->log().size();
   process_->signal(SIGUSR1);
-  REQUIRE(process_->wait_log("] statistics ", 5, from));
+  REQUIRE(process_->wait_log("] statistics ", 30, from));  // it may be closing thousands of channels
   REQUIRE(wait_for([&] { return process_->log().back() == '\n'; }, 1));
   return process_->log().substr(from);
 }

@@ -62,7 +62,7 @@ TEST_CASE("secure: over TCP in both dialects, with and without a PSK, all arrive
       CHECK((*net.a)->says(" name=branch "));
       CHECK((*net.c)->says(" name=hub "));
       check_carries(net.a->port(), 5000000);
-      CHECK(net.tap->connections() == 1);
+      CHECK(net.tap->made == 1);
       CHECK(net.tap->seen.size() > 10000000);
       CHECK(net.tap->up.compare(0, 5, "SMXS\x01") == 0);
       for (const std::string& clear : {std::string("hello"), std::string("smx/1"), std::string("CONNECT"), pattern(3, 16), pattern(3, 4096).substr(4080)})
@@ -164,7 +164,7 @@ TEST_CASE("secure: sixty cuts under a copy and a dialogue are pauses and nothing
         }
         if (cuts < 60 && cut_at == 0 && copy.received() >= (cuts + 1) * (kSize / 62)) {
           ++cuts;
-          net.tap->cut();
+          net.tap->wire.cut();
           cut_at = now();
         }
         return copy.over() && copy.received() == kSize;

@@ -39,38 +39,13 @@ TwoSites::TwoSites(const std::string& psk) {
   branch.knows("hub", hub, words);
 }
 
-Tap::Tap(uint16_t target) : target_(target), server_([this](Conn& c) {
-    two_.push_back({&c, std::make_unique<Conn>(target_)});
-    Two& t = two_.back();
-    ++made_;
-    up.clear();
-    c.on_bytes = [this, &t](const char* bytes, size_t size) { pass(t, true, bytes, size); };
-    t.far->on_bytes = [this, &t](const char* bytes, size_t size) { pass(t, false, bytes, size); };
-  }) {}
-
-void Tap::pass(Two& t, bool up_way, const char* bytes, size_t size) {
-  std::string piece(bytes, size);
-  uint64_t& before = up_way ? t.up : t.down;
-  if (meddle) meddle(up_way, before, piece);
-  before += size;
-  seen += piece;
-  if (up_way) up += piece;
-  if (!piece.empty()) (up_way ? *t.far : *t.near).send(piece);
-}
-
-void Tap::ready(const pollfd* list, size_t count) {
-  (void)list, (void)count;
-  for (Two& t : two_) {
-    if (t.near->over() && !t.far->closed()) t.far->close_behind();
-    if (t.far->over() && !t.near->closed()) t.near->close_behind();
-  }
-}
-
-void Tap::cut() {
-  for (Two& t : two_) {
-    if (!t.near->closed()) t.near->reset();
-    if (!t.far->closed()) t.far->reset();
-  }
+Tap::Tap(uint16_t target) : wire(target) {
+  wire.meddle = [this](bool is_up, uint64_t before, std::string& bytes) {
+    if (is_up && before == 0) ++made, up.clear();
+    if (meddle) meddle(is_up, before, bytes);
+    seen += bytes;
+    if (is_up) up += bytes;
+  };
 }
 
 }  // namespace e2e

@@ -36,35 +36,17 @@ struct TwoSites {
   explicit TwoSites(const std::string& psk = "");
 };
 
-// Relays connections from its port to another one; `meddle` may look at what passes, and change it.
-class Tap final : public Actor {
+// The line of a link, and all that went over it.
+class Tap {
  public:
-  // `up`: from who has made the connection. `before`: bytes of that direction that came before these.
-  using Meddle = std::function<void(bool up, uint64_t before, std::string& bytes)>;
   explicit Tap(uint16_t target);
-  uint16_t port() const { return server_.port(); }
-  Meddle meddle;
-  std::string seen;  // all that came through, both ways
-  std::string up;    // of the newest connection
-  // Ends all connections.
-  void cut();
-  size_t connections() const { return made_; }
-
-  void want(std::vector<pollfd>& list) override { (void)list; }
-  void ready(const pollfd* list, size_t count) override;
-
- private:
-  struct Two {
-    Conn* near;
-    std::unique_ptr<Conn> far;
-    uint64_t up = 0, down = 0;
-  };
-  void pass(Two& t, bool up_way, const char* bytes, size_t size);
-
-  uint16_t target_;
-  size_t made_ = 0;
-  std::list<Two> two_;
-  Server server_;
+  uint16_t port() const { return wire.port(); }
+  Wire wire;
+  // As Wire::meddle.
+  std::function<void(bool up, uint64_t before, std::string& bytes)> meddle;
+  std::string seen;  // both ways, all connections
+  std::string up;    // of the newest connection, from who has made it
+  size_t made = 0;   // connections
 };
 
 }  // namespace e2e

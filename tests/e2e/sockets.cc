@@ -395,6 +395,9 @@ void Wire::cut_makers() {
     l->fd[0] = -1;
   }
 }
+void Wire::end_acceptors() {
+  for (const auto& l : lines_) l->way[1].end = true;
+}
 size_t Wire::connections() const { return lines_.size(); }
 
 void Wire::accept_one() {
@@ -451,7 +454,12 @@ void Wire::ready(const pollfd* list, size_t count) {
       if (list[i].revents != 0 && list[i].fd >= 0) {
         const ssize_t n = recv(w.from, bytes, sizeof bytes, 0);
         if (n == 0) w.end = true;
-        if (n > 0) w.held.append(bytes, static_cast<size_t>(n));
+        if (n > 0) {
+          std::string piece(bytes, static_cast<size_t>(n));
+          if (meddle) meddle(&w == &l->way[0], w.passed, piece);
+          w.passed += static_cast<uint64_t>(n);
+          w.held += piece;
+        }
         if (n < 0 && !would_block(errno)) l->broken = true;
       }
       if (list[i + 1].revents != 0 && list[i + 1].fd >= 0) {

@@ -164,9 +164,13 @@ class Wire final : public Actor {
   void cut();
   // Who has made the connections sees them reset; for who has accepted them they only hang, for ever.
   void cut_makers();
+  // What the acceptor says ends here, as if it had closed in the middle; what came before is passed on.
+  void end_acceptors();
   size_t connections() const;
   // New connections are reset at once.
   bool refuses = false;
+  // May look at what passes, and change it. `up`: from who has made the connection; `before`: bytes of that direction so far.
+  std::function<void(bool up, uint64_t before, std::string& bytes)> meddle;
 
   void want(std::vector<pollfd>& list) override;
   void ready(const pollfd* list, size_t count) override;
@@ -175,6 +179,7 @@ class Wire final : public Actor {
   struct Way {
     int from = -1, to = -1;
     std::string held;
+    uint64_t passed = 0;
     bool end = false, shut = false;
   };
   struct Line {
