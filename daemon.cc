@@ -210,7 +210,7 @@ int Daemon::prepare() {
   execs_.set_router(*rules_);
   execs_.set_environment(environment_, static_cast<int>(config_.env.count));
   streams_.set_execs(execs_);
-  int code = make_secure_side(config_, secure_links_count(), reactor_, sessions_, tables_, &secure_);
+  int code = make_secure_side(config_, mux_, secure_links_count(), reactor_, sessions_, tables_, &secure_);
   if (code == 0) code = make_dialers();
   if (code == 0) code = open_ports();
   if (code == 0) code = open_control();

@@ -42,6 +42,19 @@ class Book final : public PeerBook {
   const Peers& peers_;
 };
 
+// HELLO of a session that is to be found.
+class Hello final : public Greeter {
+ public:
+  explicit Hello(const MuxConfig& mux) : mux_(mux) {}
+  size_t greet(const Link& below, LinkStart* start, uint8_t* out) const override {
+    *start = new_start(below);
+    return Mux::first_packet(mux_, *start, out);
+  }
+
+ private:
+  const MuxConfig& mux_;
+};
+
 Carrier carrier_of(const LinkSpec& link) {
   return link.kind == LinkSpec::Kind::connect_tcp || link.kind == LinkSpec::Kind::accept_tcp ? Carrier::connection : Carrier::pipe;
 }
@@ -57,11 +70,11 @@ SecureDialer::Role role_of(const LinkSpec& link) {
 
 class Secured final : public SecureSide {
  public:
-  Secured(const Config& config, Reactor& reactor, Sessions& sessions, Arena& arena, const Secret& key)
-      : config_(config), reactor_(reactor), sessions_(sessions), arena_(arena), own_(key), links_(reactor), door_(reactor, links_, sessions) {}
+  Secured(const Config& config, const MuxConfig& mux, Reactor& reactor, Sessions& sessions, Arena& arena, const Secret& key)
+      : config_(config), hello_(mux), reactor_(reactor), sessions_(sessions), arena_(arena), own_(key), links_(reactor), door_(reactor, links_, sessions) {}
 
   bool init(uint32_t links) {
-    return links_.init(links, config_.renew_interval, arena_) && door_.init(config_.max_half_open, own_, book_, arena_);
+    return links_.init(links, config_.renew_interval, arena_) && door_.init(config_.max_half_open, own_, book_, &hello_, arena_);
   }
   // False: report_ says why.
   bool load(std::string_view path) {
@@ -119,6 +132,7 @@ class Secured final : public SecureSide {
   }
 
   const Config& config_;
+  Hello hello_;
   Reactor& reactor_;
   Sessions& sessions_;
   Arena& arena_;
@@ -144,7 +158,7 @@ uint32_t secure_timers(const Config& config, uint32_t links) {
   return !has_secure_link(config) ? 0 : links + config.max_half_open + static_cast<uint32_t>(config.links.count);
 }
 
-int make_secure_side(const Config& config, uint32_t links, Reactor& reactor, Sessions& sessions, Arena& arena, SecureSide** out) {
+int make_secure_side(const Config& config, const MuxConfig& mux, uint32_t links, Reactor& reactor, Sessions& sessions, Arena& arena, SecureSide** out) {
   if (!has_secure_link(config)) return 0;
   start_crypto();
   const std::string_view key_path = config.key_file.empty() ? std::string_view(smx::kKeyFile) : config.key_file;
@@ -158,7 +172,7 @@ int make_secure_side(const Config& config, uint32_t links, Reactor& reactor, Ses
   }
   // Pages of its own, for protect().
   void* memory = reserve_memory((sizeof(Secured) + kPage - 1) / kPage * kPage);
-  Secured* side = memory == nullptr ? nullptr : new (memory) Secured(config, reactor, sessions, arena, key);
+  Secured* side = memory == nullptr ? nullptr : new (memory) Secured(config, mux, reactor, sessions, arena, key);
   if (side == nullptr || !side->init(links)) {
     say("", "cannot set the tables of secure links aside");
     return kExitSystem;

@@ -34,8 +34,8 @@ class SecureSide {
 // Of the arena and the timers, for `links` at once.
 uint64_t secure_arena_bytes(const Config& config, uint32_t links);
 uint32_t secure_timers(const Config& config, uint32_t links);
-// Reads key and peers. 0, or an exit code, and the user was told. `sessions` get the links that were accepted.
-int make_secure_side(const Config& config, uint32_t links, Reactor& reactor, Sessions& sessions, Arena& arena, SecureSide** out);
+// Reads key and peers; `mux`, which outlives this, is how sessions speak. 0, or an exit code, and the user was told. `sessions` get the links that were accepted.
+int make_secure_side(const Config& config, const MuxConfig& mux, uint32_t links, Reactor& reactor, Sessions& sessions, Arena& arena, SecureSide** out);
 
 }  // namespace smx
 

@@ -15,10 +15,11 @@ void log_refused(const Address& from, std::string_view why) {
 
 uint64_t SecureDoor::arena_bytes(uint32_t half_open) { return half_open * (sizeof(Shake) + 64) + sizeof(SecureDoor) + 64; }
 
-bool SecureDoor::init(uint32_t half_open, const OwnKeys& own, const PeerBook& book, Arena& arena) {
+bool SecureDoor::init(uint32_t half_open, const OwnKeys& own, const PeerBook& book, const Greeter* greeter, Arena& arena) {
   for (uint32_t i = 0; i < half_open; ++i) {
     Shake* s = arena.create<Shake>(reactor_, own, book);
     if (s == nullptr) return false;
+    s->set_greeter(greeter);
     free_.push_back(s);
   }
   return true;

@@ -23,7 +23,7 @@ class SecureDoor final : public LinkTaker, private ShakeOwner, private Task {
   SecureDoor(Reactor& reactor, SecureLinks& links, LinkTaker& sessions) : reactor_(reactor), links_(links), sessions_(sessions) {}
   static uint64_t arena_bytes(uint32_t half_open);
   // False: the arena is too small.
-  [[nodiscard]] bool init(uint32_t half_open, const OwnKeys& own, const PeerBook& book, Arena& arena);
+  [[nodiscard]] bool init(uint32_t half_open, const OwnKeys& own, const PeerBook& book, const Greeter* greeter, Arena& arena);
 
   // LinkTaker
   bool attach(Link& link, Time now) override;

@@ -79,12 +79,13 @@ void SecureLink::begin(Link& below, const SecureStart& start, Duration renew, Ti
   wanted_ = 0;
   ended_ = shut_ = failed_ = false;
   broken_ = 0;
-  first_ = start.plain.size == 0;  // nothing has come yet: it was we who called
+  first_ = start.called;
+  said_ = start.said;
   sealed_ = {};
   plain_ = {};
   out_at_ = out_size_ = 0;
-  if (!first_) {
-    static_assert(kReadAtOnce > kFirstContent + kMessage2);
+  if (start.plain.size + start.sealed.size > 0) {
+    static_assert(kReadAtOnce > kSecondPayload + kMessage2);
     in_ = table_.in_.take();
     memcpy(in_->bytes, start.plain.data, start.plain.size);
     plain_ = {in_->bytes, start.plain.size};

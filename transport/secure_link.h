@@ -39,6 +39,7 @@ class SecureLink final : public Link, private LinkOwner, private Task, private T
   std::string_view peer_name() const override { return below_->peer_name(); }
   const PeerKey* peer_key() const override { return &key_; }
   std::string_view peer_label() const override { return name_.text(); }
+  const LinkStart* said() const override { return said_.said ? &said_ : nullptr; }
   std::string_view why() const override { return why_; }
 
  private:
@@ -75,6 +76,7 @@ class SecureLink final : public Link, private LinkOwner, private Task, private T
   size_t out_at_ = 0, out_size_ = 0;
   size_t batch_ = 0;      // content bytes sealed at once, at most
   std::string_view why_;
+  LinkStart said_;
   PeerKey key_;
   Text<kPeerName> name_;
   uint8_t wanted_ = 0;

@@ -33,6 +33,7 @@ void Shake::begin(Link& below, Carrier carrier, ShakeOwner& owner, Time now) {
   why_.clear();
   known_ = false;
   plain_ = {};
+  said_.said = false;
   in_ = {};
   out_size_ = out_at_ = 0;
   below.set_owner(*this);
@@ -84,6 +85,8 @@ Link& Shake::take(SecureStart* out) {
   out->reader = reader_;
   out->peer = peer_;
   out->plain = plain_;
+  out->called = !answers_;
+  out->said = said_;
   // Who has called has sent no record yet, so nothing of the peer's can be behind its message: that is noise.
   out->sealed = answers_ ? Bytes{in_.data, in_.size} : Bytes{};
   Link& below = *below_;
@@ -199,6 +202,7 @@ void Shake::take_answer(Time now) {
         initiator().keys(&keys);
         send_key_ = keys.tx;
         reader_.start(keys.rx, first_, sizeof first_);
+        plain_ = initiator().payload();
         state_ = State::up;
         return owner_->on_shaken(*this, now);
       }
@@ -246,7 +250,11 @@ void Shake::step(Time now) {
 
 void Shake::answer_message(Time now) {
   size_t size = 0;
-  const Fault fault = responder().answer(fresh(), peer_.psk, {}, now, out_, &size);
+  uint8_t hello[kSecondPayload];
+  static_assert(Mux::kFirstPacket <= kSecondPayload);
+  const size_t said = greeter_ == nullptr ? 0 : greeter_->greet(*below_, &said_, hello);
+  said_.said = said > 0;
+  const Fault fault = responder().answer(fresh(), peer_.psk, {hello, said}, now, out_, &size);
   peer_.psk.erase();
   if (fault != Fault::none) return fail_answering(fault, now);
   state_ = State::answered;

@@ -12,6 +12,7 @@
 
 #include "core/base/list.h"
 #include "core/io/reactor.h"
+#include "core/mux/mux.h"
 #include "core/session/link.h"
 #include "transport/secure/handshake.h"
 #include "transport/secure/peer_book.h"
@@ -33,12 +34,24 @@ class ShakeOwner {
   ~ShakeOwner() = default;
 };
 
+// Says HELLO in message 2, for a session that is not found yet, so that a link needs one round trip less.
+class Greeter {
+ public:
+  // HELLO for a link over `below`: its size in `out`, and what was said in `*start`. At most Mux::kFirstPacket bytes.
+  virtual size_t greet(const Link& below, LinkStart* start, uint8_t* out) const = 0;
+
+ protected:
+  ~Greeter() = default;
+};
+
 // What goes on behind the handshake.
 struct SecureStart {
   Secret send_key;
   RecordReader reader;   // the first record of who called is read
   SecurePeer peer;
   Bytes plain, sealed;   // that came already; valid until reset()
+  bool called = false;   // by us
+  LinkStart said;        // by the other side, with `said.said`
 };
 
 class Shake final : private LinkOwner, private TimerHandler {
@@ -54,6 +67,8 @@ class Shake final : private LinkOwner, private TimerHandler {
   void call(Link& below, Carrier carrier, const SecurePeer& peer, ShakeOwner& owner, Time now);
   // `only`: of all peers, this one; empty: any of the book.
   void answer(Link& below, Carrier carrier, std::string_view only, ShakeOwner& owner, Time now);
+  // Of answers. It outlives this.
+  void set_greeter(const Greeter* greeter) { greeter_ = greeter; }
   // queued: the next one or three X25519. It may fail, or is answered some time.
   void step(Time now);
   // waits, queued: says no, 1 s behind message 1, and then fails with `why`.
@@ -103,6 +118,8 @@ class Shake final : private LinkOwner, private TimerHandler {
   Reactor& reactor_;
   const OwnKeys& own_;
   const PeerBook& book_;
+  const Greeter* greeter_ = nullptr;
+  LinkStart said_;
   ShakeOwner* owner_ = nullptr;
   Link* below_ = nullptr;
   Timer timer_;

@@ -128,15 +128,20 @@ void Mux::reset_link() {
   rtt_ = millis(100);
 }
 
+uint32_t Mux::nonce_of(const MuxConfig& config, const LinkStart& start) {
+  return (load32(start.random) & 0x7fffffff) | (config.asks || start.asks ? 0x80000000u : 0u);
+}
+
 void Mux::link_up(const LinkStart& start, Time now) {
   SMX_CHECK(state_ == State::down);
   reset_link();
   start_ = start;
   pace_ = start.lossy ? pace_of_lossy(start.rate) : pace_of(start.rate);
   scheduler_.set_quantum(start.rate == 0 && !start.lossy ? Scheduler::kQuantum : static_cast<int32_t>(pace_.largest));
-  nonce_ = (load32(start.random) & 0x7fffffff) | (config_.asks || start.asks ? 0x80000000u : 0u);
+  nonce_ = nonce_of(config_, start);
   state_ = State::hello;
-  hello_due_ = true;
+  hello_due_ = !start.said;
+  hello_out_ = start.said;
   last_rx_ = waits_since_ = now;
   if (start.lossy) begin_line(now);
   begin_handshake(now);
@@ -184,16 +189,25 @@ void Mux::probe(Time now, Duration patience) {
   echo_due_ = true;
 }
 
-void Mux::make_hello(TextBase& out) const {
-  out.add(start_.stamp).add(' ').add_printable(config_.host);
-  if (config_.proto != MuxConfig::Proto::v03) out.add(" smx/1:").add_hex(nonce_, 8);
+void Mux::make_hello(const MuxConfig& config, const LinkStart& start, uint32_t nonce, TextBase& out) {
+  out.add(start.stamp).add(' ').add_printable(config.host);
+  if (config.proto != MuxConfig::Proto::v03) out.add(" smx/1:").add_hex(nonce, 8);
+}
+
+size_t Mux::first_packet(const MuxConfig& config, const LinkStart& start, uint8_t* out) {
+  Text<kHelloText> text;
+  make_hello(config, start, nonce_of(config, start), text);
+  const size_t n = text.size() + 1;
+  encode_header({kVersion03, static_cast<uint8_t>(Type::hello), kNone, kNone, static_cast<uint16_t>(n)}, out);
+  memcpy(out + kHeader, text.c_str(), n);
+  return kHeader + n;
 }
 
 // An echo of our own HELLO: a login prompt, a loop-back plug.
 bool Mux::is_own(Bytes payload) const {
   const HelloWord word = parse_hello_word(payload);
   Text<kHelloText> own;
-  make_hello(own);
+  make_hello(config_, start_, nonce_, own);
   return (word.present && word.nonce == nonce_) || as_text(payload).substr(0, as_text(payload).find('\0')) == own.text();
 }
 

@@ -173,6 +173,7 @@ struct LinkStart {
   bool repeat = false;   // with search: HELLO is said each second until the peer's has come, and once more in answer to it
   bool search = false;   // bytes that are none of the peer's may come before its HELLO, and between it and SETTINGS
   bool lossy = false;    // a line that flips and drops bytes: frames. With search; never 0.3
+  bool said = false;     // our HELLO is out already: first_packet(), of this start
   bool trial = false;    // HELLO only: as soon as the link is proven(), another mux is to take it
 };
 
@@ -221,6 +222,11 @@ class Mux final {
   static uint64_t guaranteed_bytes(const MuxConfig& c);
   // Arena bytes that the constructor takes.
   static uint64_t arena_bytes(const MuxConfig& c);
+
+  // HELLO as a link with this start says it first, for who says it before there is a mux to go on with the link. `out`: kFirstPacket
+  // bytes of room; its size.
+  static constexpr size_t kFirstPacket = kHeader + kHelloText + 1;
+  static size_t first_packet(const MuxConfig& config, const LinkStart& start, uint8_t* out);
 
   explicit Mux(MuxEvents& events) : events_(events) {}
   Mux(const Mux&) = delete;
@@ -420,7 +426,8 @@ class Mux final {
   enum class Found : uint8_t { no, part, whole };
   Found find_start();
   Err hello_again(Bytes payload, Time now);
-  void make_hello(TextBase& out) const;
+  static uint32_t nonce_of(const MuxConfig& config, const LinkStart& start);
+  static void make_hello(const MuxConfig& config, const LinkStart& start, uint32_t nonce, TextBase& out);
   bool is_own(Bytes hello) const;
 
   // mux_datagram.cc

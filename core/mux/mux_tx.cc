@@ -234,7 +234,7 @@ void Mux::fill_ctl(Time now) {
   const uint16_t none = dialect_ == Dialect::v1 ? kNone : kNone03;
   if (hello_due_ || hellook_due_ > 0) {
     Text<kHelloText> text;
-    make_hello(text);
+    make_hello(config_, start_, nonce_, text);
     const uint8_t* bytes = reinterpret_cast<const uint8_t*>(text.c_str());
     if (hello_due_) put_ctl(kVersion03, Type::hello, kNone, bytes, text.size() + 1);
     for (; hellook_due_ > 0; --hellook_due_) put_ctl(kVersion03, Type::hellook, kNone, bytes, text.size() + 1);

@@ -17,6 +17,8 @@
 
 namespace smx {
 
+struct LinkStart;
+
 class LinkOwner {
  public:
   virtual void on_link_ready(uint8_t ready, Time now) = 0;
@@ -57,6 +59,8 @@ class Link {
   // Whose key the peer has proven to hold; nullptr: a clear link. And what the peers file calls it.
   virtual const PeerKey* peer_key() const { return nullptr; }
   virtual std::string_view peer_label() const { return {}; }
+  // Our HELLO is said already, as Mux::first_packet() of this; nullptr: it is not.
+  virtual const LinkStart* said() const { return nullptr; }
   // Why the link is at its end, where that is known better than by errno; valid until close().
   virtual std::string_view why() const { return {}; }
 

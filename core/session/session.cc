@@ -130,7 +130,7 @@ void Session::begin_link(Link& link, Time now) {
 
 void Session::attach(Link& link, Time now) {
   begin_link(link, now);
-  LinkStart start = new_start(link);
+  LinkStart start = link.said() != nullptr ? *link.said() : new_start(link);
   start.attempt = next_attempt();
   start.asks = start.search ? mux_.held() : dialer_ != nullptr;
   mux_.link_up(start, now);
