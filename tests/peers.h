@@ -1,15 +1,20 @@
 // What tests of the peers file share: keys, a file in memory, and one parse with all that it needs.
 //
-// Read next: config/peers/peers.h.
+// Read next: config/peers/peers.h, config/peers/table.h.
 #ifndef SOCKMUX_TESTS_PEERS_H
 #define SOCKMUX_TESTS_PEERS_H
 
+#include <doctest/doctest.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <fstream>
 #include <string>
 #include <vector>
 
-#include "config/peers/peers.h"
+#include "config/peers/table.h"
 #include "tests/options.h"
 
 namespace smx_test {
@@ -65,6 +70,50 @@ struct PeersRun {
   std::string error(size_t i = 0) const {
     return i < report.errors().count ? text_of(report.errors()[i].text.text()) : "";
   }
+};
+
+// A folder with a peers file, and the table that reads it.
+struct Disk {
+  Disk() {
+    char name[] = "/tmp/sockmux-peers-XXXXXX";
+    REQUIRE(mkdtemp(name) != nullptr);
+    folder = name;
+    path = folder + "/peers";
+    source.path = path;
+    source.decode = decode_psk;
+  }
+  ~Disk() {
+    unlink(path.c_str());
+    rmdir(path.c_str());
+    rmdir(folder.c_str());
+  }
+  Disk(const Disk&) = delete;
+
+  void write(const std::string& text, mode_t mode = 0600) {
+    std::ofstream(path, std::ios::trunc) << text;
+    REQUIRE(chmod(path.c_str(), mode) == 0);
+  }
+  bool load() {
+    report.clear_errors();
+    return peers.load(source, &report);
+  }
+  bool reload() {
+    report.clear_errors();
+    return peers.reload(&report);
+  }
+  std::string error() const { return report.error_count() == 0 ? "" : text_of(report.errors()[0].text.text()); }
+  // Is `text` in the memory of the table?
+  bool holds(const std::string& text) const {
+    for (int i = 0; i < 2; ++i) {
+      if (memmem(peers.memory(i), peers.half_bytes(), text.data(), text.size()) != nullptr) return true;
+    }
+    return false;
+  }
+
+  std::string folder, path;
+  smx::PeersSource source;
+  smx::Peers peers;
+  smx::Report report;
 };
 
 inline smx::Address address(const std::string& text, uint16_t port = 0) {

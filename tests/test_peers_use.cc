@@ -1,11 +1,7 @@
 // The peers file in use: read from the disk and read again, compared, and looked at together with the options:
 // config/peers/table.h, changes.h, links.h.
 #include <doctest/doctest.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#include <fstream>
 
 #include "config/explain.h"
 #include "config/peers/changes.h"
@@ -15,7 +11,7 @@
 
 namespace {
 
-using smx_test::address;
+using smx_test::Disk;
 using smx_test::has;
 using smx_test::key_of;
 using smx_test::key_text;
@@ -24,50 +20,6 @@ using smx_test::PeersRun;
 using smx_test::Run;
 using smx_test::Strings;
 using smx_test::text_of;
-
-// A folder with a peers file, and the table that reads it.
-struct Disk {
-  Disk() {
-    char name[] = "/tmp/sockmux-peers-XXXXXX";
-    REQUIRE(mkdtemp(name) != nullptr);
-    folder = name;
-    path = folder + "/peers";
-    source.path = path;
-    source.decode = smx_test::decode_psk;
-  }
-  ~Disk() {
-    unlink(path.c_str());
-    rmdir(path.c_str());
-    rmdir(folder.c_str());
-  }
-  Disk(const Disk&) = delete;
-
-  void write(const std::string& text, mode_t mode = 0600) {
-    std::ofstream(path, std::ios::trunc) << text;
-    REQUIRE(chmod(path.c_str(), mode) == 0);
-  }
-  bool load() {
-    report.clear_errors();
-    return peers.load(source, &report);
-  }
-  bool reload() {
-    report.clear_errors();
-    return peers.reload(&report);
-  }
-  std::string error() const { return report.error_count() == 0 ? "" : text_of(report.errors()[0].text.text()); }
-  // Is `text` in the memory of the table?
-  bool holds(const std::string& text) const {
-    for (int i = 0; i < 2; ++i) {
-      if (memmem(peers.memory(i), peers.half_bytes(), text.data(), text.size()) != nullptr) return true;
-    }
-    return false;
-  }
-
-  std::string folder, path;
-  smx::PeersSource source;
-  smx::Peers peers;
-  smx::Report report;
-};
 
 std::string bytes_of(const smx::PeerKey& key) { return std::string(reinterpret_cast<const char*>(key.bytes), sizeof key.bytes); }
 

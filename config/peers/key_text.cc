@@ -6,8 +6,6 @@ namespace smx {
 
 namespace {
 
-constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 int value_of(char c) {
   if (is_upper(c)) return c - 'A';
   if (c >= 'a' && c <= 'z') return c - 'a' + 26;

@@ -51,6 +51,16 @@ size_t size_of(const HostList& list) {
   return n;
 }
 
+// A PSK whose PSK= was lost must not go into a message: 32 characters of base64 in a row are no name, and no port.
+bool may_hold_key(std::string_view s) {
+  size_t row = 0;
+  for (const char c : s) {
+    row = is_alnum(c) || c == '+' || c == '/' ? row + 1 : 0;
+    if (row == kMaxPeerName) return true;
+  }
+  return false;
+}
+
 class Reader {
  public:
   Reader(const PeersText& file, Arena& arena, Report* report) : file_(file), arena_(arena), report_(report) {}
@@ -97,7 +107,11 @@ bool Reader::fail_at(int status, uint32_t line, std::string_view name, Pieces pi
   return false;
 }
 
-bool Reader::fail(Pieces pieces) { return fail_at(kExitConfig, line_, name_, pieces); }
+bool Reader::fail(Pieces pieces) {
+  Text<kMessageText> text;
+  for (const std::string_view piece : pieces) text.add(may_hold_key(piece) ? "..." : piece);
+  return fail_at(kExitConfig, line_, name_, {text.text()});
+}
 
 bool Reader::bad(std::string_view word, std::string_view why) {
   if (why.empty()) {

@@ -24,7 +24,7 @@ namespace smx {
 constexpr size_t kMaxPeers = 16384;
 constexpr size_t kMaxPeerLine = 1024;  // bytes, without the line's end
 constexpr size_t kMaxPeerItems = 64;   // in one list
-constexpr size_t kMaxPeerName = 32;
+constexpr size_t kMaxPeerName = kPeerLabel;
 constexpr size_t kKeyTextSize = 44;    // 32 bytes in base64
 
 // One item of PORT=: ports that a BIND may ask for.
@@ -87,7 +87,7 @@ enum class [[nodiscard]] PeersResult : uint8_t {
 PeersResult parse_peers(const PeersText& file, Arena& arena, PeerList* out, Report* report);
 
 // 32 bytes in strict base64 (RFC 4648, 4: padding, no blanks, the unused bits zero). Public keys only: its time depends
-// on the text.
+// on the text. append_key() of core/base/peer_key.h writes it.
 [[nodiscard]] bool parse_public_key(std::string_view text, PeerKey* out);
 
 // Is that a name of a peer, and no commtype?
@@ -99,7 +99,7 @@ bool may_bind(const PeerRights& rights, const Address& at, Transport transport);
 // name of DEST= cannot tell says no.
 bool may_reach(const PeerRights& rights, std::string_view host, const Address& to, Transport transport,
                const NameLookup& lookup);
-// May its link come from there?
+// May its link come from there? Where there is no address (a line, a program), nothing forbids it.
 bool may_call(const PeerRights& rights, const Address& from);
 
 // Overwrites `size` bytes in a way that no compiler leaves out.

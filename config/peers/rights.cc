@@ -57,7 +57,7 @@ bool may_reach(const PeerRights& rights, std::string_view host, const Address& t
 }
 
 bool may_call(const PeerRights& rights, const Address& from) {
-  if (rights.from == nullptr) return true;
+  if (rights.from == nullptr || from.is_none()) return true;
   Subject s;
   s.client = from;
   return matches(*rights.from, s, NoNames{});

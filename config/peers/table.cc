@@ -93,7 +93,10 @@ Peers::Outcome Peers::read(Half* half, size_t bytes, Report* report) {
     if (error == ENOENT || error == ENOTDIR) {
       report->error(kExitNoInput, Origin{}, {source_.path, ": no such file; it has a line 'NAME KEY' for each peer"});
     } else {
-      report->error(error == EACCES ? kExitPermission : kExitNoInput, Origin{}, {source_.path, ": ", strerror(error)});
+      const bool is_reread = half_bytes_ != 0;  // root is dropped by now
+      report->error(error == EACCES ? kExitPermission : kExitNoInput, Origin{},
+                    {source_.path, ": ", strerror(error),
+                     is_reread && error == EACCES ? "; the user that the daemon runs as must be able to read it (OWNER=)" : ""});
     }
     return Outcome::wrong;
   }
