@@ -228,6 +228,7 @@ TEST_SRCS = \
 	tests/test_options.cc \
 	tests/test_packet.cc \
 	tests/test_packet_table.cc \
+	tests/test_peer_rights.cc \
 	tests/test_peers.cc \
 	tests/test_peers_use.cc \
 	tests/test_proxy_http.cc \
@@ -258,6 +259,7 @@ SECURE_PROGRAMS_sodium = $(BUILD)/secure_peer
 VECTOR_SRCS = tests/option_vectors.cc
 
 E2E_SECURE_SRCS_sodium = \
+	tests/e2e/peers_file.cc \
 	tests/e2e/secure.cc \
 	tests/e2e/secure_bad.cc \
 	tests/e2e/secure_site.cc

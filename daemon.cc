@@ -211,6 +211,7 @@ int Daemon::prepare() {
   execs_.set_environment(environment_, static_cast<int>(config_.env.count));
   streams_.set_execs(execs_);
   int code = make_secure_side(config_, mux_, secure_links_count(), reactor_, sessions_, tables_, &secure_);
+  if (code == 0 && secure_ != nullptr) rules_->set_peers(secure_->peers());
   if (code == 0) code = make_dialers();
   if (code == 0) code = open_ports();
   if (code == 0) code = open_control();
@@ -493,7 +494,10 @@ void Daemon::on_signal(int signal, Time now) {
       rules_->read_networks();
       resolver_.forget();
       names_.refresh(now);
-      if (secure_ != nullptr) secure_->reload(now);
+      if (secure_ != nullptr && secure_->reload(now)) {
+        exit_->ask_again();
+        secure_->forget_old();
+      }
       sessions_.retry_now(now);
       for (uint32_t i = 0; i < ways_in_; ++i) way_in_[i]->retry_now(now);
       break;

@@ -95,20 +95,21 @@ class Secured final : public SecureSide {
   LinkTaker& door() override { return door_; }
   const Peers& peers() const override { return peers_; }
 
-  void reload(Time now) override {
+  bool reload(Time now) override {
     report_.clear();
     const bool good = peers_.reload(&report_);
     if (good) static_cast<void>(check_peers(config_, peers_.list(), peers_.path(), true, &report_));
     for (const Problem& p : report_.errors()) LogLine(LogLevel::error, "peers-wrong").kv("reason", p.text.text());
     for (const Problem& p : report_.warnings()) LogLine(LogLevel::warning, "peers-wrong").kv("reason", p.text.text());
-    if (!good) return;
+    if (!good) return false;
     PeerChanges changes(peers_.old(), peers_.list());
     PeerChange change;
     while (changes.next(&change))
       if (change.any()) live_by(change, now);
-    peers_.forget_old();
     LogLine(LogLevel::info, "peers-read").kv("file", peers_.path()).kv("peers", peers_.list().count());
+    return true;
   }
+  void forget_old() override { peers_.forget_old(); }
 
   void protect() override {
     forbid_dumps();
@@ -128,6 +129,7 @@ class Secured final : public SecureSide {
       if (change.renamed) s.rename(change.now->name);
       // The session goes on over a link that is made with the new one.
       if (change.psk) s.drop("PSK= changed", now);
+      if (change.from && !s.dials() && s.has_link() && !may_call(change.now->rights, s.peer())) s.drop("FROM= forbids", now);
     }
   }
 

@@ -22,8 +22,10 @@ class SecureSide {
   virtual LinkTaker& door() = 0;
   // The peers file that is in force.
   virtual const Peers& peers() const = 0;
-  // HUP: reads it again. What changed for whom is lived by; a file with an error changes nothing.
-  virtual void reload(Time now) = 0;
+  // HUP: reads it again. What changed for whom is lived by, but for channels: peers() has the old file, too, until
+  // forget_old(). False: the file has an error, and nothing changes.
+  virtual bool reload(Time now) = 0;
+  virtual void forget_old() = 0;
   // At the start of the loop, when nothing forks any more but to start programs: keeps keys out of swap, dumps and children.
   virtual void protect() = 0;
 

@@ -6,6 +6,7 @@
 #define SOCKMUX_RULES_H
 
 #include "config/choose.h"
+#include "config/peers/table.h"
 #include "core/io/log.h"
 #include "core/io/names.h"
 #include "core/io/reactor.h"
@@ -26,6 +27,9 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
       : config_(config), source_(source), names_(names), reactor_(reactor) {
     read_networks();
   }
+
+  // From now on a peer with a key may do what its line allows, and nothing if it has none. Without this, as a clear one.
+  void set_peers(const Peers& peers) { peers_ = &peers; }
 
   bool link_allowed(const Address& peer) override {
     Subject who;
@@ -85,28 +89,47 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
     return true;
   }
 
-  bool address_allowed(const void* rule, const OpenInfo& info, Dialect dialect, const Address& to) override {
+  bool address_allowed(const void* rule, const OpenInfo& info, Dialect dialect, const PeerKey* peer, const Address& to) override {
     const ServerSpec* server = static_cast<const ServerSpec*>(rule);
     Target asked;
     asked.host = server->to.host;
     asked.port = server->to.port;
     asked.address = to;
     asked.transport = server->transport;
-    return allowed_connect(config_, *server, subject(info, dialect), asked, *this);
+    Address at = to;
+    at.port = asked.port;
+    return peer_may_reach(peer, asked.host, at, asked.transport) &&
+           allowed_connect(config_, *server, subject(info, dialect), asked, *this);
   }
 
   bool remittable(const void* rule, std::string_view protocol, uint16_t port, bool otherwise) override {
     return smx::remittable(config_, *static_cast<const ServerSpec*>(rule), protocol, port, otherwise);
   }
 
-  bool asked_allowed(const void* rule, const OpenInfo& info, Dialect dialect, std::string_view protocol, std::string_view host,
-                     const Address& to) override {
+  bool asked_allowed(const void* rule, const OpenInfo& info, Dialect dialect, const PeerKey* peer, std::string_view protocol,
+                     std::string_view host, const Address& to) override {
     Target asked;
     asked.host = host;
     asked.port = to.port;
     asked.address = to;
     asked.protocol = protocol;
-    return allowed_connect(config_, *static_cast<const ServerSpec*>(rule), subject(info, dialect), asked, *this);
+    return peer_may_reach(peer, host, to, info.udp ? Transport::udp : Transport::tcp) &&
+           allowed_connect(config_, *static_cast<const ServerSpec*>(rule), subject(info, dialect), asked, *this);
+  }
+
+  bool still_allowed(const void* rule, const PeerKey* peer, std::string_view host, const Address& to) override {
+    if (peer == nullptr || peers_ == nullptr) return true;
+    const Peer* now = peers_->find(*peer);
+    const Peer* old = peers_->old().find(*peer);
+    // Who has the words of before has the channels of before, also those that a name has let through.
+    if (now != nullptr && old != nullptr && now->rights.dest_text == old->rights.dest_text) return true;
+    const ServerSpec* server = static_cast<const ServerSpec*>(rule);
+    return peer_may_reach(peer, host.empty() ? server->to.host : host, to, server->transport);
+  }
+
+  bool bind_allowed(const PeerKey* peer, const Address& at, bool udp) override {
+    const Peer* p = peer == nullptr || peers_ == nullptr ? nullptr : peers_->find(*peer);
+    return p != nullptr && may_bind(p->rights, at, udp ? Transport::udp : Transport::tcp);
   }
 
   bool known_host(const void* rule, std::string_view host, Address* out) override {
@@ -159,6 +182,13 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
     return who;
   }
 
+  // DEST= of the peers file, which narrows what the options offer.
+  bool peer_may_reach(const PeerKey* peer, std::string_view host, const Address& to, Transport kind) const {
+    if (peer == nullptr || peers_ == nullptr) return true;
+    const Peer* p = peers_->find(*peer);
+    return p != nullptr && may_reach(p->rights, host, to, kind, *this);
+  }
+
   bool allowed(const Subject& who) {
     if (allowed_client(config_, who, *this)) return true;
     if (reactor_.now() - networks_read_ < seconds(10)) return false;
@@ -188,6 +218,7 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
   const Address source_;
   Names& names_;
   Reactor& reactor_;
+  const Peers* peers_ = nullptr;
   Network network_[kMaxNetworks];
   size_t networks_ = 0;
   Time networks_read_;

@@ -31,7 +31,6 @@ bool DataPorts::open(Session& session, ChannelId id, const OpenInfo& info, Time 
     session.refuse(id, code);
     return true;
   };
-  if (info.control == kNone) return refuse(CloseCode::forbidden, "ports for everybody are not allowed");
   ChannelId control;
   Endpoint* client = session.find_mine(info.control, &control);
   if (client == nullptr || !client->is_client()) return refuse(CloseCode::forbidden, "no such client");

@@ -90,12 +90,10 @@ bool Execs::too_many(const RelayTarget& target, const OpenInfo& info, TextBase& 
 void Execs::open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
   Text<300> why;
   CloseCode code = CloseCode::limit;
-  // For the lists at the exit a program is a server on this host.
-  const Address here{4, {127, 0, 0, 1}, 0};
   const int missing = missing_program(target.command);
   Exec* e = nullptr;
-  if (!router_->address_allowed(target.rule, info, session.mux().dialect(), here)) {
-    why.add("forbidden by PERMIT, REJECT, RELIABLE or REACHABLE");
+  if (!router_->address_allowed(target.rule, info, session.mux().dialect(), session.peer_key(), kProgramAddress)) {
+    why.add("forbidden by PERMIT, REJECT, RELIABLE or REACHABLE, or DEST= in the peers file");
     code = CloseCode::forbidden;
   } else if (missing != 0) {
     why.add(strerror(missing));

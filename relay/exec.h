@@ -98,6 +98,7 @@ class Execs {
   // Answers the channel: accept() or refuse().
   void open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
   Children& children() { return children_; }
+  void ask_again();  // exit.cc
 
  private:
   friend class Exec;

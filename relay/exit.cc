@@ -2,6 +2,9 @@
 #include "relay/exit.h"
 
 #include "core/io/log.h"
+#include "core/io/socket.h"
+#include "relay/exec.h"
+#include "relay/proxy.h"
 
 namespace smx {
 
@@ -31,7 +34,84 @@ void ExitDoor::on_open(Session& session, ChannelId id, const OpenInfo& info, Tim
 }
 
 bool ExitDoor::on_bind(Session& session, ChannelId id, const OpenInfo& info, Time now) {
-  return !shut_ && ports_ != nullptr && ports_->open(session, id, info, now);
+  if (shut_) return false;
+  if (info.control != kNone) return ports_ != nullptr && ports_->open(session, id, info, now);
+  const bool allowed = router_.bind_allowed(session.peer_key(), info.local, info.udp);
+  LogLine line(LogLevel::warning, "bind-refused");
+  line.kv("session", session.number()).kv("at", info.local);
+  line.kv("reason", allowed ? "ports for everybody are not built yet" : "not in PORT= of the peers file");
+  session.refuse(id, allowed ? CloseCode::unsupported : CloseCode::forbidden);
+  return true;
+}
+
+// ---- HUP: peers may have other rights now
+//
+// What is being connected is asked about when it stands (Dial and ProxyStream, on_connected()), and SOCKS UDP for each
+// datagram. Data connections of FTP go with their control connection.
+
+void ExitDoor::ask_again() {
+  streams_.ask_again();
+  if (streams_.proxies() != nullptr) streams_.proxies()->ask_again();
+  if (streams_.execs() != nullptr) streams_.execs()->ask_again();
+  if (udp_ != nullptr) udp_->ask_again();
+}
+
+namespace {
+
+void log_end(const Session& session, const Address& server) {
+  LogLine(LogLevel::warning, "channel-refused")
+      .kv("session", session.number())
+      .kv("server", server)
+      .kv("reason", "DEST= in the peers file has changed");
+}
+
+}  // namespace
+
+void Streams::ask_again() {
+  for (uint32_t i = 0; i < fresh_; ++i) {
+    Stream& s = streams_[i];
+    if (s.state_ != Stream::State::open || s.rule_ == nullptr || s.session_ == nullptr) continue;
+    if (router_->still_allowed(s.rule_, s.session_->peer_key(), {}, s.peer_)) continue;
+    log_end(*s.session_, s.peer_);
+    s.session_->abort(s.id_, CloseCode::forbidden);
+    set_reset_on_close(s.fd_.get());
+    s.die();
+  }
+}
+
+void Proxies::ask_again() {
+  for (uint32_t i = 0; i < fresh_; ++i) {
+    ProxyStream& p = proxies_[i];
+    if (p.session_ == nullptr || !p.desk_.server_open) continue;
+    if (router_->still_allowed(p.target_.rule, p.session_->peer_key(), p.desk_.wish.host, p.desk_.server)) continue;
+    log_end(*p.session_, p.desk_.server);
+    p.session_->abort(p.id_, CloseCode::forbidden);
+    p.session_ = nullptr;
+    p.die();
+  }
+}
+
+void Execs::ask_again() {
+  for (uint32_t i = 0; i < count_; ++i) {
+    Exec& e = execs_[i];
+    if (e.state_ != Exec::State::open || e.session_ == nullptr) continue;
+    if (router_->still_allowed(e.rule_, e.session_->peer_key(), {}, kProgramAddress)) continue;
+    log_end(*e.session_, kProgramAddress);
+    e.session_->abort(e.id_, CloseCode::forbidden);
+    e.abort(CloseCode::forbidden);
+  }
+}
+
+void ServerFlows::ask_again() {
+  ServerFlow* next = nullptr;
+  for (ServerFlow* f = by_age_.front(); f != nullptr; f = next) {
+    next = by_age_.after(f);
+    if (f->state_ != ServerFlow::State::open || f->session_ == nullptr) continue;
+    const Address to = peer_address(f->fd_.get());
+    if (router_.still_allowed(f->rule_, f->session_->peer_key(), {}, to)) continue;
+    log_end(*f->session_, to);
+    finish(*f, CloseCode::forbidden);
+  }
 }
 
 }  // namespace smx

@@ -22,6 +22,8 @@ class ExitDoor final : public Exit {
   void set_socks_udp(SocksFlows& flows) { socks_udp_ = &flows; }
   void on_open(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
   bool on_bind(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
+  // The peers file was read again: what is open and not allowed any more ends.
+  void ask_again();
   // For what peers ask on behalf of our clients; without it that is refused.
   void set_data_ports(DataPorts& ports) { ports_ = &ports; }
 

@@ -149,7 +149,7 @@ void FtpLeg::on_connected(Fd fd, const Address& to, Time now) {
     return fail(CloseCode::limit);
   }
   LogLine(LogLevel::debug, "server-connected").kv("session", session_->number()).kv("server", to).kv("client", client_);
-  s->take_over(*session_, id_, to, end_seen_);
+  s->take_over(*session_, id_, to, end_seen_, nullptr);
   set_step(Step::done);
 }
 

@@ -302,10 +302,14 @@ bool ProxyStream::address_allowed(const Address& to) {
   OpenInfo info;
   info.client = desk_.client;
   info.local = desk_.accepted;
-  return table_.router_->asked_allowed(target_.rule, info, dialect_, desk_.wish.protocol, desk_.wish.host, to);
+  return table_.router_->asked_allowed(target_.rule, info, dialect_, session_->peer_key(), desk_.wish.protocol, desk_.wish.host, to);
 }
 
 void ProxyStream::on_connected(Fd fd, const Address& to, Time now) {
+  if (!address_allowed(to)) {  // the peers file was read again meanwhile
+    fail(Failure::forbidden, "forbidden");
+    return pump(now);
+  }
   if (table_.reactor_.watch(fd.get(), *this) != 0) {
     fail(Failure::no_room, "no descriptor left");
     return pump(now);
@@ -386,7 +390,7 @@ void ProxyStream::hand_over() {
   if (s == nullptr) {
     session.abort(id_, CloseCode::limit);
   } else {
-    s->take_over(session, id_, desk_.server, desk_.client_ended);
+    s->take_over(session, id_, desk_.server, desk_.client_ended, target_.rule);
   }
   die();
 }

@@ -127,6 +127,7 @@ class Proxies {
   // are idle (kept HTTP connections) end, the longest idle first.
   bool open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info, ProxyStream::Make make);
   uint32_t used() const { return used_; }
+  void ask_again();  // exit.cc
 
  private:
   friend class ProxyStream;

@@ -16,6 +16,9 @@ namespace smx {
 
 class Streams;
 
+// For the lists at the exit a program is a server on this host, at no port.
+constexpr Address kProgramAddress{4, {127, 0, 0, 1}, 0};
+
 // Descriptors of the reactor that relays leave to links, the resolver and the log. Entries (listeners) leave more than
 // exits: a channel that was let in there is served here.
 constexpr uint32_t kEntrySpareFds = 16;
@@ -48,16 +51,21 @@ class Router {
  public:
   // False: no server.
   virtual bool choose(const OpenInfo& info, Dialect dialect, RelayTarget* target) = 0;
-  // May this address of the target be connected to? PERMIT, REJECT and REACHABLE, once its name is resolved.
-  virtual bool address_allowed(const void* rule, const OpenInfo& info, Dialect dialect, const Address& to) = 0;
+  // May this address of the target be connected to? PERMIT, REJECT and REACHABLE, once its name is resolved; and DEST= of
+  // the peer who has opened the channel (nullptr: a clear link, which knows none).
+  virtual bool address_allowed(const void* rule, const OpenInfo& info, Dialect dialect, const PeerKey* peer, const Address& to) = 0;
 
   // A proxy's client asks for a server. May `protocol` be relayed to `port`? REMITTABLE; `otherwise` where none is given.
   virtual bool remittable(const void* rule, std::string_view protocol, uint16_t port, bool otherwise) = 0;
   // As address_allowed(), for the host that was asked for; `to` is one of its addresses, with the port.
-  virtual bool asked_allowed(const void* rule, const OpenInfo& info, Dialect dialect, std::string_view protocol, std::string_view host,
-                             const Address& to) = 0;
+  virtual bool asked_allowed(const void* rule, const OpenInfo& info, Dialect dialect, const PeerKey* peer, std::string_view protocol,
+                             std::string_view host, const Address& to) = 0;
   // HOSTS among the proxy's words or the daemon's: an address of that name. False: the resolver knows.
   virtual bool known_host(const void* rule, std::string_view host, Address* out) = 0;
+  // The same of a channel that is open, after the peers file was read again; `host` as it was asked for, empty: the target's.
+  virtual bool still_allowed(const void* rule, const PeerKey* peer, std::string_view host, const Address& to) = 0;
+  // May the peer have a port for everybody there (BIND without field 86)? PORT= of its line in the peers file.
+  virtual bool bind_allowed(const PeerKey* peer, const Address& at, bool udp) = 0;
 
  protected:
   ~Router() = default;

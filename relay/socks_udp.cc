@@ -115,12 +115,20 @@ void SocksFlow::on_resolved(const Resolved& answer, Time now) {
 
 void SocksFlow::send(std::string_view host, const Address& to, Bytes data) {
   Router& r = table_.router_;
-  if (!r.remittable(target_.rule, "socks", to.port, true) || !r.asked_allowed(target_.rule, info_, dialect_, "socks", host, to)) {
+  if (!r.remittable(target_.rule, "socks", to.port, true) ||
+      !r.asked_allowed(target_.rule, info_, dialect_, session_->peer_key(), "socks", host, to)) {
     LogLine(LogLevel::warning, "request-refused").kv("session", session_->number()).kv("client", info_.client).kv("protocol", "socks").kv("server", to).kv("reason", "forbidden");
     return;
   }
   const int fd = socket_for(to);
   if (fd >= 0) (void)send_udp_to(fd, &data, 1, to, Address{}, 0);
+}
+
+// Lists may have the name alone of who was asked by it.
+bool SocksFlow::may_answer(const Address& from) const {
+  const bool named = name_size_ > 0 && same_ip(from, address_);
+  return table_.router_.asked_allowed(target_.rule, info_, dialect_, session_->peer_key(), "socks",
+                                      {name_, named ? name_size_ : size_t{0}}, from);
 }
 
 // The socket of that family; -1: none can be had.
@@ -158,7 +166,7 @@ PulledDatagram SocksFlow::pull_datagram(const MutBytes* piece, int pieces, size_
     uint8_t header[kMostSocksUdpHeader];
     const size_t n = make_socks_udp(d.from, header);
     // Who may not be asked may not answer: nobody gets in by a port that stands open.
-    if (n + d.size > largest || !table_.router_.asked_allowed(target_.rule, info_, dialect_, "socks", {}, d.from)) continue;
+    if (n + d.size > largest || !may_answer(d.from)) continue;
     uint8_t* from = s + kMostSocksUdpHeader - n;
     memcpy(from, header, n);
     size_t left = n + d.size;

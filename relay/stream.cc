@@ -33,6 +33,7 @@ void Stream::begin(Session& session, const Address& peer) {
   state_ = State::open;
   session_ = &session;
   owner_ = nullptr;
+  rule_ = nullptr;
   peer_ = peer;
   port_ = kNone;
   end_seen_ = write_broken_ = urgent_ = fresh_ = false;
@@ -62,7 +63,6 @@ Dial& Stream::start_dial(Session& session, ChannelId id, const OpenInfo& info) {
   d.stream_ = this;
   d.client_ = info.client;
   d.accepted_ = info.local;
-  d.rule_ = nullptr;
   d.host_ = {};
   d.end_due_ = false;
   dial_ = &d;
@@ -94,14 +94,15 @@ void Stream::channel_over() {
 
 void Stream::start_server(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
   Dial& d = start_dial(session, id, info);
-  d.rule_ = target.rule;
+  rule_ = target.rule;
   d.host_ = target.host;
   d.port_ = target.port;
   d.connect_.start(target.host, target.port, target.source, target.connect_limit, d);
 }
 
-void Stream::take_over(Session& session, ChannelId id, const Address& server, bool client_ended) {
+void Stream::take_over(Session& session, ChannelId id, const Address& server, bool client_ended, const void* rule) {
   begin(session, server);
+  rule_ = rule;
   id_ = id;
   session.rebind(id, *this);
   if (client_ended) end();
@@ -117,6 +118,8 @@ bool open_tcp(Streams& streams, Session& session, ChannelId id, const RelayTarge
 
 void Dial::on_connected(Fd fd, const Address& to, Time now) {
   (void)now;
+  // The peers file may have been read again meanwhile.
+  if (!address_allowed(to)) return stream_->connect_failed({ConnectFailure::Kind::forbidden, 0, to});
   stream_->connected(static_cast<Fd&&>(fd), to);
 }
 
@@ -130,7 +133,10 @@ bool Dial::address_allowed(const Address& to) {
   info.client = client_;
   info.local = accepted_;
   Router* router = stream_->table_.router_;
-  return rule_ == nullptr || router == nullptr || router->address_allowed(rule_, info, stream_->session_->mux().dialect(), to);
+  const Session& session = *stream_->session_;
+  const void* rule = stream_->rule_;
+  return rule == nullptr || router == nullptr ||
+         router->address_allowed(rule, info, session.mux().dialect(), session.peer_key(), to);
 }
 
 void Stream::connected(Fd fd, const Address& to) {

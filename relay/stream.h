@@ -61,7 +61,6 @@ class Dial final : private ConnectOwner {
   Connect connect_;
   Stream* stream_ = nullptr;
   Address client_, accepted_;     // who is to be served, and where it was accepted
-  const void* rule_ = nullptr;    // the router's word for the target
   std::string_view host_;         // empty: an address
   uint16_t port_ = 0;
   bool end_due_ = false;          // end() has come already
@@ -81,7 +80,8 @@ class Stream final : public Endpoint, private FdHandler {
   // A channel of the peer: connects to an address that is allowed already.
   void start_data_server(Session& session, ChannelId id, const Address& to, const Address& source, Duration limit, const OpenInfo& info);
   // A channel that another endpoint has served so far, with its connected server. `client_ended`: end() came already.
-  void take_over(Session& session, ChannelId id, const Address& server, bool client_ended);
+  // `rule`: as in RelayTarget, or nullptr: it goes with another channel, and is never asked about alone.
+  void take_over(Session& session, ChannelId id, const Address& server, bool client_ended, const void* rule);
 
  private:
   friend class Streams;
@@ -128,6 +128,7 @@ class Stream final : public Endpoint, private FdHandler {
     StreamOwner* owner_ = nullptr; // else
   };
   Fd fd_;
+  const void* rule_ = nullptr;     // the router's word for the target; nullptr: there is none
   Address peer_;                   // the client; the server once it is connected
   uint16_t port_ = 0;              // with an owner: what the client's last PORT or EPRT named; 0: nothing
                                    // without: the BIND of the peer for which the client was accepted; kNone: not for one
@@ -156,6 +157,7 @@ class Streams final : private TimerHandler, private Mortal {
   // For relays that talk: proxy.h.
   void set_proxies(Proxies& proxies) { proxies_ = &proxies; }
   Proxies* proxies() { return proxies_; }
+  void ask_again();  // exit.cc
   bool full() const { return fresh_ == count_ && free_.empty(); }
   Reactor& reactor() { return reactor_; }
 

@@ -221,7 +221,7 @@ Fd ServerFlows::connect_any(ServerFlow& f, int first, CloseCode* code, int* erro
   for (int i = 0; i < s.list.count; ++i) {
     const int at = (first + i) % s.list.count;
     const Address& to = s.list.address[at];
-    if (!router_.address_allowed(f.rule_, f.info_, f.session_->mux().dialect(), to)) continue;
+    if (!router_.address_allowed(f.rule_, f.info_, f.session_->mux().dialect(), f.session_->peer_key(), to)) continue;
     const bool other = f.source_.family != 0 && f.source_.family != to.family;
     Fd fd;
     *error = EADDRNOTAVAIL;

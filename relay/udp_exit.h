@@ -79,6 +79,8 @@ class ServerFlows final : private TimerHandler {
   // Takes the channel: answers accept() or refuse(), now or later. False: no room; the caller refuses.
   bool open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
 
+  void ask_again();  // exit.cc
+
   uint32_t count() const { return used_; }
   const UdpCounts& counts() const { return counts_; }
 

@@ -1,0 +1,214 @@
+// The peers file of a hub that runs: who may come, what each may do, and what HUP changes. Read next: secure_site.h, config/peers/peers.h.
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/e2e/datagrams.h"
+#include "tests/e2e/proxies.h"
+#include "tests/e2e/secure_site.h"
+
+using namespace e2e;
+
+namespace {
+
+// A side that others call `name`.
+struct Side : Site {
+  explicit Side(const std::string& called) : name(called) {}
+  // Its line in somebody else's peers file.
+  std::string line(const std::string& words = "") const { return name + " " + shown() + " " + words + "\n"; }
+
+  std::string name;
+};
+
+// A hub with these peers and words.
+struct Hub {
+  Hub(const std::string& peers, const Words& words) : side("hub") {
+    side.write_peers(peers);
+    daemon = std::make_unique<Daemon>(join(side.words({"SERVER=sockmuxs", "-P127.0.0.1:0", "RELIABLE=*"}), words));
+  }
+  std::unique_ptr<Daemon> branch(Side& at, const Words& words) const {
+    at.write_peers(side.line());
+    auto d = std::make_unique<Daemon>(join(at.words({"SERVER=sockmuxs://" + local(daemon->link_port()), "RELIABLE=*"}), words));
+    d->await_start();
+    return d;
+  }
+  void now_has(const std::string& peers) { reread(peers, " peers-read "); }
+  // The log says `wanted`: that they are read, or why they are not.
+  void reread(const std::string& peers, const std::string& wanted) {
+    side.write_peers(peers);
+    reread(wanted);
+  }
+  void reread(const std::string& wanted) const {
+    const size_t from = (*daemon)->log().size();
+    (*daemon)->signal(SIGHUP);
+    CHECK((*daemon)->wait_log(wanted, 5, from));
+  }
+
+  Side side;
+  std::unique_ptr<Daemon> daemon;
+};
+
+// A client whose bytes come back.
+bool echoed(Conn& c, const std::string& word) {
+  const size_t had = c.text().size();
+  c.send(word);
+  return wait_for([&] { return c.over() || c.text().size() >= had + word.size(); }, 5) && c.text().substr(had) == word;
+}
+
+// A client of `port` that is turned away.
+bool refused(uint16_t port) {
+  Conn c(port);
+  c.send("anybody?");
+  return wait_for([&] { return c.over(); }, 5) && c.text().empty();
+}
+
+// SOCKS 5 at `port`, asked for a server of this host; "" until it has answered.
+struct Socks {
+  Socks(uint16_t port, const std::string& host, uint16_t to) : conn(port) {
+    conn.send(bytes({5, 1, 0}) + bytes({5, 1, 0, 3, static_cast<int>(host.size())}) + host + bytes({to >> 8, to & 255}));
+  }
+  // The answer's code; -1: none came.
+  int answer() {
+    if (!wait_for([&] { return conn.over() || conn.text().size() >= 12; }, 5) || conn.text().size() < 4) return -1;
+    return static_cast<unsigned char>(conn.text()[3]);
+  }
+  Conn conn;
+};
+
+// What a daemon says that does not start, and its status.
+std::string start_error(const Side& side, const Words& words, int status) {
+  Process p(join({daemon_path(), "-f"}, side.words(words)));
+  CHECK(p.wait_end(5));
+  CHECK(p.status() == status);
+  return p.log();
+}
+
+}  // namespace
+
+TEST_CASE("peers file: DEST= of each peer, and what HUP takes away") {
+  Server server(echoes);
+  UdpServer udp(same);
+  Side one("one"), two("two");
+  const std::string all = "DEST=" + local(server.port()) + "," + local(udp.port()) + "/udp";
+  Hub hub(one.line(all) + two.line(), {"DEST=" + local(server.port()), "DEST=" + local(udp.port()) + "/udp"});
+  const auto a = hub.branch(one, {"PORT=127.0.0.1:0", "PORT=127.0.0.1:0/udp"});
+  const auto b = hub.branch(two, {"PORT=127.0.0.1:0"});
+  Conn of_one(a->port(0)), of_two(b->port(0));
+  CHECK(echoed(of_one, "one"));
+  CHECK(echoed(of_two, "two"));
+  Udp datagrams(a->port(1));
+  CHECK(datagrams.ask("a") == "a");
+  // The same again, and words for the other one, who has what it uses: nobody notices.
+  hub.now_has(one.line(all) + two.line(all));
+  CHECK(echoed(of_one, "still"));
+  CHECK(echoed(of_two, "still"));
+  CHECK(datagrams.ask("b") == "b");
+  // Datagrams only.
+  const size_t from = (*hub.daemon)->log().size();
+  hub.now_has(one.line("DEST=" + local(udp.port()) + "/udp") + two.line(all));
+  CHECK(wait_for([&] { return of_one.over(); }, 5));
+  CHECK((*hub.daemon)->says("channel-refused", from));
+  CHECK((*hub.daemon)->says("reason=\"DEST= in the peers file has changed\"", from));
+  CHECK(echoed(of_two, "me not"));
+  CHECK(datagrams.ask("c") == "c");
+  CHECK(refused(a->port(0)));
+  // Nothing at all.
+  hub.now_has(one.line("DEST=192.0.2.1:1") + two.line(all));
+  CHECK(datagrams.ask("d", 0.5) == "(nothing)");
+  CHECK(refused(a->port(0)));
+  CHECK(echoed(of_two, "me neither"));
+  // And back.
+  hub.now_has(one.line() + two.line(all));
+  Conn again(a->port(0));
+  CHECK(echoed(again, "again"));
+}
+
+TEST_CASE("peers file: DEST= holds for what a proxy's client asks for") {
+  Server server(echoes), other(echoes);
+  Side one("one");
+  Hub hub(one.line("DEST=localhost:" + text(server.port())), {"SERVER=socks,-in"});
+  const auto a = hub.branch(one, {"PORT=127.0.0.1:0"});
+  Socks good(a->port(0), "127.0.0.1", server.port());
+  CHECK(good.answer() == 0);
+  Socks bad(a->port(0), "127.0.0.1", other.port());
+  CHECK(bad.answer() == 2);  // not allowed by ruleset: RFC 1928, 6
+  const size_t had = good.conn.text().size();
+  good.conn.send("hello");
+  CHECK(wait_for([&] { return good.conn.text().substr(had) == "hello"; }, 5));
+  hub.now_has(one.line("DEST=localhost:" + text(other.port())));
+  CHECK(wait_for([&] { return good.conn.over(); }, 5));
+  Socks now(a->port(0), "localhost", other.port());
+  CHECK(now.answer() == 0);
+}
+
+TEST_CASE("peers file: a program counts as a server on this host") {
+  Side one("one");
+  Hub hub(one.line("DEST=localhost:*"), {"SERVER=exec,-in(XCOM=cat)"});
+  const auto a = hub.branch(one, {"PORT=127.0.0.1:0"});
+  Conn c(a->port(0));
+  CHECK(echoed(c, "cat"));
+  hub.now_has(one.line("DEST=localhost:80"));
+  CHECK(wait_for([&] { return c.over(); }, 5));
+  CHECK(refused(a->port(0)));
+}
+
+TEST_CASE("peers file: FROM= that HUP brings ends a link from elsewhere, and lets it in again") {
+  Server server(echoes);
+  Side one("one");
+  Hub hub(one.line("FROM=127.0.0.0/8"), {"DEST=" + local(server.port())});
+  const auto a = hub.branch(one, {"PORT=127.0.0.1:0", "TIMEOUT=retry:1"});
+  Conn c(a->port(0));
+  CHECK(echoed(c, "in"));
+  const size_t from = (*hub.daemon)->log().size();
+  hub.now_has(one.line("FROM=192.0.2.0/24"));
+  CHECK((*hub.daemon)->wait_log("FROM= forbids", 5, from));
+  CHECK((*hub.daemon)->wait_log(" link-refused ", 10, from));
+  hub.now_has(one.line("FROM=*"));
+  CHECK(echoed(c, "in again"));  // the session was held
+}
+
+TEST_CASE("peers file: a wrong line is told with file and line, and changes nothing") {
+  Server server(echoes);
+  Side one("one");
+  Hub hub(one.line(), {"DEST=" + local(server.port())});
+  const auto a = hub.branch(one, {"PORT=127.0.0.1:0"});
+  Conn c(a->port(0));
+  CHECK(echoed(c, "before"));
+  hub.reread("# nobody\none x\n", "peers:2: one: bad key");
+  CHECK(echoed(c, "after"));
+  Conn next(a->port(0));
+  CHECK(echoed(next, "and new ones"));
+}
+
+TEST_CASE("peers file: one that the daemon's user cannot read any more stays in force") {
+  if (geteuid() != 0) return;  // without root the user is the same at the start and later
+  Server server(echoes);
+  Side one("one");
+  Hub hub(one.line(), {"DEST=" + local(server.port())});
+  const auto a = hub.branch(one, {"PORT=127.0.0.1:0"});
+  Conn c(a->port(0));
+  CHECK(echoed(c, "before"));
+  const std::string file = hub.side.peers_file();
+  REQUIRE(chmod(file.c_str(), 0600) == 0);
+  hub.reread(file + ": Permission denied; the user that the daemon runs as must be able to read it (OWNER=)");
+  CHECK(echoed(c, "after"));
+}
+
+TEST_CASE("peers file: what does not fit at the start") {
+  Side side("side"), a("a"), b("b");
+  const std::string file = side.peers_file();
+  const std::string link = "SERVER=sockmuxs://127.0.0.1:1";
+  REQUIRE(unlink(file.c_str()) == 0);
+  CHECK(start_error(side, {link}, 66).find(file + ": no such file") != std::string::npos);
+  side.write_peers(a.line() + b.line());
+  CHECK(start_error(side, {link}, 78).find(link + ": which peer? " + file + " names 2; write SERVER=sockmuxs://NAME@127.0.0.1:1") !=
+        std::string::npos);
+  CHECK(start_error(side, {"SERVER=sockmuxs://c@127.0.0.1:1"}, 78).find(file + " has no 'c'") != std::string::npos);
+  CHECK(start_error(side, {"SERVER=sockmuxs", "-P127.0.0.1:0", "PORT=c@127.0.0.1:0"}, 78).find(file + " has no 'c'") != std::string::npos);
+  side.write_peers(a.line() + side.line());
+  CHECK(start_error(side, {link}, 78).find(file + ":2: side: our own key") != std::string::npos);
+  side.write_peers(a.line("PSK=" + b.shown()));
+  REQUIRE(chmod(file.c_str(), 0644) == 0);
+  CHECK(start_error(side, {link}, 77).find(file + ":1: PSK= in a file that others can read: 'chmod o-r " + file + "'") != std::string::npos);
+}
