@@ -14,7 +14,7 @@ namespace smx {
 struct PeerChange {
   const Peer* old = nullptr;
   const Peer* now = nullptr;  // nullptr: the key is gone; nothing else is then said
-  bool psk = false;           // another PSK, or none any more, or one at last
+  bool psk = false;  // another PSK, or none any more, or one at last
   // The words differ: what is open must be asked about again. Whether it has less than before only that can tell.
   bool ports = false;
   bool dest = false;
