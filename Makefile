@@ -251,6 +251,7 @@ SECURE_TEST_SRCS_sodium = \
 	tests/secure/test_message.cc \
 	tests/secure/test_noise.cc \
 	tests/secure/test_records.cc \
+	tests/secure/test_secure_link.cc \
 	tests/secure/test_secure_sim.cc
 
 SECURE_PEER_SRCS_sodium = tests/secure/peer.cc
