@@ -177,6 +177,7 @@ CONFIG_SRCS = \
 
 MAIN_SRCS = \
 	daemon.cc \
+	daemon_binds.cc \
 	daemon_control.cc \
 	daemon_links.cc \
 	daemon_udp.cc \

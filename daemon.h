@@ -28,6 +28,7 @@
 #include "relay/proxy.h"
 #include "relay/udp_exit.h"
 #include "relay/udp_listener.h"
+#include "daemon_binds.h"
 #include "daemon_secure.h"
 #include "rules.h"
 #include "transport/fifo.h"
@@ -92,6 +93,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   uint32_t proxies_count() const;
   // Ports for data connections of FTP: peers may ask for them where clients come in.
   uint32_t data_ports_count() const { return config_.listens.empty() ? 0 : DataPorts::kMost; }
+  // Ports that peers with a key may ask for.
+  uint32_t bound_ports_count() const { return has_secure_link(config_) ? 64 + 4 * links_count_ : 0; }
   uint32_t tcp_links_count() const { return 2 * links_count_ + 1 + static_cast<uint32_t>(config_.links.count) + (has_secure_link(config_) ? config_.max_half_open : 0); }
 
   const Config& config_;
@@ -116,6 +119,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   DataPorts data_ports_{reactor_, streams_};
   TcpLinks tcp_links_{reactor_};
   Sessions sessions_{reactor_};
+  BoundPorts bound_ports_{reactor_, streams_, sessions_};
+  AskedPorts asked_ports_;
   SecureSide* secure_ = nullptr;  // if any link is
   // Of the links that are made, and of the lines at which peers call
   Dialer** dialer_ = nullptr;
@@ -148,6 +153,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
     void on_room(Time now) override {
       for (size_t i = 0; i < d_.udp_listeners_; ++i) d_.udp_listener_[i]->on_room(now);
       for (size_t i = 0; i < d_.listeners_; ++i) d_.listener_[i]->on_room();
+      d_.bound_ports_.on_room();
+      d_.asked_ports_.on_room();
     }
 
    private:

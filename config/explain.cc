@@ -153,6 +153,12 @@ void explain(const Config& config, LineSink& to) {
     if (!listen.peer.empty()) line.add("; they are led to the peer ").add(listen.peer);
     to.line(line.text());
   }
+  for (const Address& at : config.binds) {
+    ExplainLine line("asks the peer to listen at ");
+    append_address(line, at);
+    if (at.port == 0) line.add(" (any free port)");
+    to.line(line.text());
+  }
   for (const ServerSpec& server : config.servers) explain_server(server, to);
   if (config.servers.empty()) to.line("opens no channels for the peer (no SERVER=...,-in and no DEST)");
   explain_exit(config, to);

@@ -215,6 +215,18 @@ void Parser::check_links() {
   }
   check_ports();
   check_named_ports();
+  check_binds();
+}
+
+// BIND=: is there a peer who could give us a port?
+void Parser::check_binds() {
+  if (binds_.count() == 0) return;
+  for (const LinkSpec& link : links_) {
+    const bool is_line = link.kind == LinkSpec::Kind::fifo || link.kind == LinkSpec::Kind::device;
+    if (link.secure && !(accepts_links_ && is_line)) return;
+  }
+  report_->error(kExitConfig, bind_word_.origin,
+                 {"a peer gives ports only over a secure link, which we make: SERVER=sockmuxs://host:port"});
 }
 
 // PORT=NAME@port: can there be a session of that peer?
@@ -273,6 +285,7 @@ void Parser::fill() {
   config_->links = links.view();
   config_->servers = servers.view();
   config_->listens = listens_.view();
+  config_->binds = binds_.view();
   config_->permit = permits_.view();
   config_->reject = rejects_.view();
   config_->env = env_.view();

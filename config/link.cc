@@ -115,6 +115,41 @@ void Parser::listen_item(const Word& w, std::string_view item) {
   }
 }
 
+void Parser::on_bind(const Word& w, Value value) {
+  const std::string_view text = trim(value);
+  bind_word_ = w;
+  if (text.empty()) return fail(w, {"a port is missing"});
+  if (!is_balanced(text)) return fail(w, {"'", text, "': { and } do not match"});
+  Items items(without_braces(text));
+  std::string_view item;
+  while (items.next(&item)) {
+    if (item.empty()) return fail(w, {"'", text, "': an empty part between two commas"});
+    bind_item(w, item);
+  }
+}
+
+// [address:]port[-port]; the peer resolves nothing for us.
+void Parser::bind_item(const Word& w, std::string_view item) {
+  PortItem port;
+  Why why;
+  if (!parse_port_item(item, arena_, &port, &why)) return fail_why(w, why);
+  if (port.suffix == "/udp") return fail(w, {"'", item, "': a peer can be asked for TCP ports only"});
+  if (!port.suffix.empty() && port.suffix != "/tcp") {
+    return fail(w, {"'", item, "': '", port.suffix, "' is no kind of port; there is /tcp only"});
+  }
+  Address at;
+  const std::string_view host = port.at.host.empty() ? std::string_view("0.0.0.0") : port.at.host;
+  if (!parse_ip(equal_fold(host, "localhost") ? std::string_view("127.0.0.1") : host, &at)) {
+    return fail(w, {"'", item, "': expected an address of the peer in front of the port, or nothing"});
+  }
+  for (uint32_t p = port.at.port; p <= port.last; ++p) {
+    at.port = static_cast<uint16_t>(p);
+    bool is_new = true;
+    for (const Address& old : binds_) is_new = is_new && (p == 0 || !(old == at));
+    if (is_new && !add(binds_, at, w, "ports of BIND (more than 64)")) return;
+  }
+}
+
 // SERVER=sockmux or sockmuxs in one of its forms: alone, "://host:port", ":commtype@path".
 void Parser::link_server(const Word& w, Value value) {
   LinkSpec link;

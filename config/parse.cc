@@ -17,7 +17,7 @@ constexpr Parser::Handler Parser::kHandlers[] = {
     {"HOSTLIST", &Parser::on_hostlist, true, true},   {"HOSTS", &Parser::on_hosts, true, true},
     {"SRCIF", &Parser::on_srcif, true, true},         {"SOXCONF", &Parser::on_soxconf, true, false},
     {"TIMEOUT", &Parser::on_timeout, true, true},     {"MAXIMA", &Parser::on_maxima, true, true},
-    {"OWNER", &Parser::on_owner, true, false},        {"CHROOT", &Parser::on_chroot, true, false},
+    {"BIND", &Parser::on_bind, true, false},          {"OWNER", &Parser::on_owner, true, false},        {"CHROOT", &Parser::on_chroot, true, false},
     {"UMASK", &Parser::on_umask, true, false},        {"PIDFILE", &Parser::on_pidfile, true, false},
     {"LOGFILE", &Parser::on_logfile, true, false},    {"SYSLOG", &Parser::on_syslog, true, false},
     {"XCOM", &Parser::on_xcom, false, true},          {"XFIL", &Parser::on_xfil, false, true},

@@ -147,7 +147,7 @@ void DataPort::on_ready(int fd, uint8_t ready, Time now) {
       line.kv("reason", why != nullptr ? why : "no room");
       continue;
     }
-    s->start_data_client(*session_, client, at_, session_->mux().number_of(id_));
+    s->start_client(*session_, client, at_, nullptr, session_->mux().number_of(id_));
     close(CloseCode::done);  // behind that CONNECT
   }
 }

@@ -36,12 +36,16 @@ void ExitDoor::on_open(Session& session, ChannelId id, const OpenInfo& info, Tim
 bool ExitDoor::on_bind(Session& session, ChannelId id, const OpenInfo& info, Time now) {
   if (shut_) return false;
   if (info.control != kNone) return ports_ != nullptr && ports_->open(session, id, info, now);
-  const bool allowed = router_.bind_allowed(session.peer_key(), info.local, info.udp);
-  LogLine line(LogLevel::warning, "bind-refused");
-  line.kv("session", session.number()).kv("at", info.local);
-  line.kv("reason", allowed ? "ports for everybody are not built yet" : "not in PORT= of the peers file");
-  session.refuse(id, allowed ? CloseCode::unsupported : CloseCode::forbidden);
-  return true;
+  if (bound_ports_ != nullptr && router_.bind_allowed(session.peer_key(), info.local, info.udp)) {
+    bound_ports_->open(session, id, info.local);
+    return true;
+  }
+  LogLine(LogLevel::warning, "bind-refused")
+      .kv("session", session.number())
+      .kv("name", session.peer_label())
+      .kv("at", info.local)
+      .kv("reason", "not in PORT= of the peers file");
+  return false;
 }
 
 // ---- HUP: peers may have other rights now
@@ -54,6 +58,7 @@ void ExitDoor::ask_again() {
   if (streams_.proxies() != nullptr) streams_.proxies()->ask_again();
   if (streams_.execs() != nullptr) streams_.execs()->ask_again();
   if (udp_ != nullptr) udp_->ask_again();
+  if (bound_ports_ != nullptr) bound_ports_->ask_again(router_);
 }
 
 namespace {

@@ -6,6 +6,7 @@
 
 #include "core/session/endpoint.h"
 #include "relay/data_port.h"
+#include "relay/listener.h"
 #include "relay/socks_udp.h"
 #include "relay/stream.h"
 #include "relay/udp_exit.h"
@@ -16,12 +17,17 @@ class ExitDoor final : public Exit {
  public:
   ExitDoor(Streams& streams, Router& router) : streams_(streams), router_(router) {}
   // TERM: new channels are refused from now on.
-  void shut() { shut_ = true; }
+  void shut() {
+    shut_ = true;
+    if (bound_ports_ != nullptr) bound_ports_->shut();
+  }
   // Who serves UDP servers; without it such channels are refused.
   void set_udp(ServerFlows& flows) { udp_ = &flows; }
   void set_socks_udp(SocksFlows& flows) { socks_udp_ = &flows; }
   void on_open(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
   bool on_bind(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
+  // For ports that peers may ask for; without it that is refused.
+  void set_bound_ports(BoundPorts& ports) { bound_ports_ = &ports; }
   // The peers file was read again: what is open and not allowed any more ends.
   void ask_again();
   // For what peers ask on behalf of our clients; without it that is refused.
@@ -32,6 +38,7 @@ class ExitDoor final : public Exit {
   Router& router_;
   ServerFlows* udp_ = nullptr;
   DataPorts* ports_ = nullptr;
+  BoundPorts* bound_ports_ = nullptr;
   SocksFlows* socks_udp_ = nullptr;
   bool shut_ = false;
 };

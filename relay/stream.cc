@@ -35,23 +35,19 @@ void Stream::begin(Session& session, const Address& peer) {
   owner_ = nullptr;
   rule_ = nullptr;
   peer_ = peer;
-  port_ = kNone;
+  port_ = 0;
+  bind_ = kNone;
   end_seen_ = write_broken_ = urgent_ = fresh_ = false;
 }
 
-void Stream::start_client(Session& session, const Address& client, const Address& local, StreamOwner* owner) {
+void Stream::start_client(Session& session, const Address& client, const Address& local, StreamOwner* owner, uint16_t bind) {
   begin(session, client);
   owner_ = owner;
-  if (owner != nullptr) port_ = 0;
+  bind_ = bind;
   fresh_ = true;
   id_ = session.open(*this);
   update();
   LogLine(LogLevel::debug, "channel-open").kv("session", session.number()).kv("client", client).kv("at", local);
-}
-
-void Stream::start_data_client(Session& session, const Address& client, const Address& local, uint16_t bind) {
-  start_client(session, client, local, nullptr);
-  port_ = bind;
 }
 
 Dial& Stream::start_dial(Session& session, ChannelId id, const OpenInfo& info) {
@@ -334,7 +330,7 @@ void Stream::abort(CloseCode code) {
 void Stream::describe(OpenInfo* info) {
   info->client = peer_;
   info->local = local_address(fd_.get());
-  info->bind = owner_ == nullptr ? port_ : kNone;
+  info->bind = bind_;
 }
 
 // Unregisters and closes at once; the memory returns at the end of the turn, since callers up the stack may be its own.

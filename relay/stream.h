@@ -71,13 +71,11 @@ class Stream final : public Endpoint, private FdHandler {
  public:
   explicit Stream(Streams& table);
 
-  // A client: opens a channel for it. session.can_open() must hold.
-  void start_client(Session& session, const Address& client, const Address& local, StreamOwner* owner);
+  // A client: opens a channel for it. session.can_open() must hold. `bind`: the peer's BIND for which it was accepted.
+  void start_client(Session& session, const Address& client, const Address& local, StreamOwner* owner, uint16_t bind = kNone);
   // A channel that the peer opened: connects to the target.
   void start_server(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
-  // Data connections of FTP (data_port.h, ftp_data.h). A client that was accepted for the peer's BIND of this number:
-  void start_data_client(Session& session, const Address& client, const Address& local, uint16_t bind);
-  // A channel of the peer: connects to an address that is allowed already.
+  // Data connections of FTP (ftp_data.h). A channel of the peer: connects to an address that is allowed already.
   void start_data_server(Session& session, ChannelId id, const Address& to, const Address& source, Duration limit, const OpenInfo& info);
   // A channel that another endpoint has served so far, with its connected server. `client_ended`: end() came already.
   // `rule`: as in RelayTarget, or nullptr: it goes with another channel, and is never asked about alone.
@@ -130,8 +128,8 @@ class Stream final : public Endpoint, private FdHandler {
   Fd fd_;
   const void* rule_ = nullptr;     // the router's word for the target; nullptr: there is none
   Address peer_;                   // the client; the server once it is connected
-  uint16_t port_ = 0;              // with an owner: what the client's last PORT or EPRT named; 0: nothing
-                                   // without: the BIND of the peer for which the client was accepted; kNone: not for one
+  uint16_t port_ = 0;              // of a client with an owner: what its last PORT or EPRT named; 0: nothing
+  uint16_t bind_ = kNone;          // the BIND of the peer for which the client was accepted; kNone: not for one
   State state_ = State::free;
   bool end_seen_ = false;          // the socket has nothing more to read
   bool write_broken_ = false;      // the socket takes nothing more; it may still have something to read

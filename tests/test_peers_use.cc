@@ -341,6 +341,41 @@ TEST_CASE("PORT=NAME@port: what the options alone tell") {
   CHECK(good.config.listens.count == 3);
 }
 
+TEST_CASE("BIND=: ports that the peer is asked for") {
+  Run run;
+  run.parse({"SERVER=sockmuxs://hub@192.0.2.1", "BIND=8023,127.0.0.1:80-82,localhost:80,[::1]:9/tcp", "BIND=0,0"});
+  INFO(run.error());
+  REQUIRE(run.good);
+  std::string all;
+  for (const smx::Address& at : run.config.binds) {
+    smx::Text<60> text;
+    smx::append_address(text, at);
+    all += text_of(text.text()) + " ";
+  }
+  CHECK(all == "0.0.0.0:8023 127.0.0.1:80 127.0.0.1:81 127.0.0.1:82 [::1]:9 0.0.0.0:0 0.0.0.0:0 ");
+  Lines lines;
+  smx::explain(run.config, lines);
+  CHECK(has(lines.all, "asks the peer to listen at 127.0.0.1:81\n"));
+  CHECK(has(lines.all, "asks the peer to listen at 0.0.0.0:0 (any free port)\n"));
+}
+
+TEST_CASE("BIND=: what is wrong") {
+  const std::string link = "SERVER=sockmuxs://hub@192.0.2.1";
+  CHECK(has(option_error({link, "BIND=8023/udp"}), "'8023/udp': a peer can be asked for TCP ports only"));
+  CHECK(has(option_error({link, "BIND=8023/sctp"}), "'/sctp' is no kind of port; there is /tcp only"));
+  CHECK(has(option_error({link, "BIND=hub.example:8023"}), "'hub.example:8023': expected an address of the peer"));
+  CHECK(has(option_error({link, "BIND=80x"}), "'80x' is no port"));
+  CHECK(has(option_error({link, "BIND=80,,81"}), "an empty part between two commas"));
+  CHECK(has(option_error({link, "BIND="}), "a port is missing"));
+  CHECK(has(option_error({link, "BIND=1-65"}), "there are too many ports of BIND (more than 64)"));
+  for (const Strings& words : {Strings{"SERVER=sockmux://192.0.2.1"}, Strings{"SERVER=sockmuxs", "-P9000"},
+                               Strings{"SERVER=sockmuxs", "-P9000", "SERVER=sockmuxs:hub@comm@/dev/ttyS0"}}) {
+    Strings with = words;
+    with.push_back("BIND=8023");
+    CHECK(has(option_error(with), "BIND=8023: a peer gives ports only over a secure link, which we make: SERVER=sockmuxs://host:port"));
+  }
+}
+
 TEST_CASE("-t tells which peer a port is for") {
   Run run;
   run.parse({"SERVER=sockmuxs", "-P9000", "PORT=branch1@8023", "RELIABLE=*"});

@@ -1,6 +1,7 @@
 // The peers file of a hub that runs: who may come, what each may do, and what HUP changes. Read next: secure_site.h, config/peers/peers.h.
 #include <doctest/doctest.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -75,6 +76,18 @@ struct Socks {
   }
   Conn conn;
 };
+
+// The port that the peer of this name has been given, by the log from `from` on.
+uint16_t bound_port(const std::string& log, const std::string& name, size_t from = 0) {
+  const std::string mark = " name=" + name + " at=127.0.0.1:";
+  for (size_t at = log.find(" bind-open ", from); at != std::string::npos; at = log.find(" bind-open ", at + 1)) {
+    const std::string line = log.substr(at, log.find('\n', at) - at);
+    const size_t port = line.find(mark);
+    if (port != std::string::npos) return static_cast<uint16_t>(atoi(line.c_str() + port + mark.size()));
+  }
+  FAIL("no port for ", name);
+  return 0;
+}
 
 // What a daemon says that does not start, and its status.
 std::string start_error(const Side& side, const Words& words, int status) {
@@ -179,6 +192,61 @@ TEST_CASE("peers file: a wrong line is told with file and line, and changes noth
   CHECK(echoed(c, "after"));
   Conn next(a->port(0));
   CHECK(echoed(next, "and new ones"));
+}
+
+TEST_CASE("peers file: a branch gets the port that it asks for, or is told why not") {
+  Server server(echoes);
+  Side one("one"), two("two");
+  Hub hub(one.line("PORT=0,127.0.0.1:1024-65535") + two.line(), {});
+  // Neither any port of all addresses, nor one below 1024
+  const auto a = hub.branch(one, {"BIND=127.0.0.1:0,0,127.0.0.1:1023", "DEST=" + local(server.port())});
+  CHECK((*hub.daemon)->wait_log("bind-refused session=1 name=one at=127.0.0.1:1023 reason=\"not in PORT= of the peers file\"", 5));
+  CHECK((*a)->wait_log("bind-refused session=1 name=hub at=127.0.0.1:1023 reason=forbidden", 5));
+  CHECK(wait_for([&] { return (*a).process().count(" bind-open ") == 2; }, 5));
+  const uint16_t port = bound_port((*hub.daemon)->log(), "one");
+  Conn c(port);
+  CHECK(echoed(c, "through the hub"));
+  const auto b = hub.branch(two, {"BIND=127.0.0.1:0", "DEST=" + local(server.port())});
+  CHECK((*b)->wait_log("bind-refused session=1 name=hub at=127.0.0.1:0 reason=forbidden", 5));
+  // HUP gives and takes; who has come through stays.
+  hub.now_has(one.line() + two.line("PORT=0"));
+  CHECK(wait_for([&] { return (*hub.daemon)->count(" bind-ended ") == 2; }, 5));
+  CHECK((*a)->wait_log("name=hub at=127.0.0.1:0 reason=forbidden", 5));
+  CHECK(echoed(c, "still"));
+  Conn late(port);
+  CHECK(wait_for([&] { return late.error() != 0; }, 5));
+  (*b)->signal(SIGHUP);  // not in a minute
+  CHECK((*b)->wait_log(" bind-open ", 5));
+  const uint16_t other = bound_port((*hub.daemon)->log(), "two");
+  Conn d(other);
+  CHECK(echoed(d, "two"));
+  // A key that is gone takes its ports along.
+  hub.now_has(one.line());
+  CHECK((*hub.daemon)->wait_log("bind-ended session=2 name=two", 5));
+  Conn gone(other);
+  CHECK(wait_for([&] { return gone.error() != 0; }, 5));
+}
+
+TEST_CASE("peers file: ports are asked for again by a branch that starts anew, and go with one that ends") {
+  Server server(echoes);
+  Side one("one");
+  Hub hub(one.line("PORT=0"), {});
+  const auto a = hub.branch(one, {"BIND=127.0.0.1:0", "DEST=" + local(server.port())});
+  CHECK((*hub.daemon)->wait_log(" bind-open ", 5));
+  size_t from = (*hub.daemon)->log().size();
+  a->restart();
+  CHECK((*hub.daemon)->wait_log(" bind-ended ", 10, from));
+  CHECK((*hub.daemon)->wait_log(" bind-open ", 10, from));
+  Conn c(bound_port((*hub.daemon)->log(), "one", from));
+  CHECK(echoed(c, "again"));
+  c.close();
+  CHECK(a->wait_channels(1, 5));  // that of the BIND
+  from = (*hub.daemon)->log().size();
+  const double began = now();
+  (*a)->signal(SIGTERM);
+  CHECK((*a)->wait_end(5));
+  CHECK(now() - began < 2 * slowness());  // it waits for no channel
+  CHECK((*hub.daemon)->wait_log(" bind-ended ", 5, from));
 }
 
 TEST_CASE("peers file: one that the daemon's user cannot read any more stays in force") {
