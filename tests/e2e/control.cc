@@ -101,6 +101,17 @@ std::vector<Row> peers(const std::string& path) {
   return rows_of(said.out);
 }
 
+// Of the only one there is, in seconds.
+double since(const std::string& path) {
+  std::istringstream fields(answer(path, "1 peers\n"));
+  std::string line, field;
+  REQUIRE(std::getline(fields, line));
+  REQUIRE(std::getline(fields, line));
+  CHECK(line == "name\tkey\taddress\tstate\tsince_s\tchannels\trx_bytes\ttx_bytes\trtt_us");
+  for (int i = 0; i < 5; ++i) REQUIRE(std::getline(fields, field, '\t'));
+  return atof(field.c_str());
+}
+
 std::string control(const std::string& path) { return "SOXCONF=control:" + path; }
 const std::string kVersionAnswer = "1 ok\nsockmuxd ";
 
@@ -183,9 +194,13 @@ TEST_CASE("control: peers, over a link that is up, is lost, and comes back") {
   CHECK(there[0][2] == local(hub));
   CHECK(there[0][3] == "up");
   CHECK(there[0][5] == "1");
-  // Whose daemon is killed is waited for; who dials says whom.
+  // Whose daemon is killed is waited for, and since then; who dials says whom.
+  REQUIRE(wait_for([&] { return since(at_a) >= 2; }, 5));
+  const double killed = now();
   c->kill();
   REQUIRE((*a)->wait_log(" link-down ", 5));
+  const double held_for = since(at_a);
+  CHECK(held_for < now() - killed + 1);
   const std::vector<Row> held = peers(at_a);
   REQUIRE(held.size() == 1);
   CHECK(held[0][2] == up[2]);
@@ -293,6 +308,7 @@ TEST_CASE("control: who says nothing is closed after 5 s, and holds up nobody: a
     CHECK(wait_for([&] { return s->over(); }, 2));
     CHECK(s->text() == "1 error no command within 5 s\n");
   }
+  CHECK(Daemon::value(asked.daemon->statistics(), "turns") < 20000);  // who waits costs nothing
 }
 
 TEST_CASE("control: garbage, and a line of 1 MB, get an answer or an end, and the daemon goes on") {
