@@ -296,6 +296,7 @@ E2E_SRCS = \
 	tests/e2e/proxy_socks_udp.cc \
 	tests/e2e/proxy_telnet.cc \
 	tests/e2e/resume.cc \
+	tests/e2e/secure_start.cc \
 	tests/e2e/selection.cc \
 	tests/e2e/sockets.cc \
 	tests/e2e/stdio.cc \

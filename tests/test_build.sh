@@ -1,7 +1,8 @@
 #!/bin/sh
-# What is built and installed: test_build.sh, with SOCKMUXD=path of the daemon. Ends with "N passed, N failed".
+# What is built and installed: test_build.sh, with SOCKMUXD=path of the daemon, and sockmuxctl beside it. Ends with "N passed, N failed".
 set -u
 PATH=$PATH:/usr/sbin:/sbin
+SOCKMUXCTL=$(dirname "$SOCKMUXD")/sockmuxctl
 temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
 passed=0 failed=0
@@ -19,16 +20,16 @@ check() {
   fi
 }
 
-# The daemon links with libc alone, and with SECURE=sodium with libsodium (sanitizers bring their own libraries).
+# PROGRAM links with libc alone, and with SECURE=sodium with libsodium (sanitizers bring their own libraries).
 needs_libc_alone() {
-  nm "$SOCKMUXD" | grep -q '__asan_init' && return 0
-  ! readelf -d "$SOCKMUXD" | grep NEEDED | grep -v -e 'libc\.' -e 'ld-' -e "lib${SECURE:-no}\."
+  nm "$1" | grep -q '__asan_init' && return 0
+  ! readelf -d "$1" | grep NEEDED | grep -v -e 'libc\.' -e 'ld-' -e "lib${SECURE:-no}\."
 }
 
 # No reference to what the C++ library would bring.
 no_cxx_library() {
-  nm "$SOCKMUXD" | grep -q '__asan_init' && return 0
-  ! nm -u "$SOCKMUXD" | grep -e ' _Z' -e '__cxa_throw' -e '__gxx_'
+  nm "$1" | grep -q '__asan_init' && return 0
+  ! nm -u "$1" | grep -e ' _Z' -e '__cxa_throw' -e '__gxx_'
 }
 
 # `make check` hands its make and its variables down, so that nothing is built anew.
@@ -38,6 +39,9 @@ installs_and_uninstalls() {
   run_make install &&
     cmp "$SOCKMUXD" "$temp/dest/usr/sbin/sockmuxd" &&
     [ -x "$temp/dest/usr/sbin/sockmuxd" ] &&
+    cmp "$SOCKMUXCTL" "$temp/dest/usr/sbin/sockmuxctl" &&
+    [ -x "$temp/dest/usr/sbin/sockmuxctl" ] &&
+    cmp man/sockmuxctl.8 "$temp/dest/usr/share/man/man8/sockmuxctl.8" &&
     cmp man/sockmuxd.8 "$temp/dest/usr/share/man/man8/sockmuxd.8" &&
     cmp man/sockmux.conf.5 "$temp/dest/usr/share/man/man5/sockmux.conf.5" &&
     cmp man/sockmux.7 "$temp/dest/usr/share/man/man7/sockmux.7" &&
@@ -45,8 +49,10 @@ installs_and_uninstalls() {
     [ -z "$(find "$temp/dest" ! -type d)" ]
 }
 
-check 'the daemon needs libc alone' needs_libc_alone
-check 'the daemon uses nothing of the C++ library' no_cxx_library
+for program in "$SOCKMUXD" "$SOCKMUXCTL"; do
+  check "$program needs libc alone" needs_libc_alone "$program"
+  check "$program uses nothing of the C++ library" no_cxx_library "$program"
+done
 check 'install puts things in place, uninstall leaves nothing' installs_and_uninstalls
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

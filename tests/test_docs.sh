@@ -1,11 +1,13 @@
 #!/bin/sh
-# The documents agree with the program: test_docs.sh, with SOCKMUXD=path of the daemon. Ends with "N passed, N failed".
+# The documents agree with the programs: test_docs.sh, with SOCKMUXD=path of the daemon, SOCKMUXCTL=path of sockmuxctl
+# (else beside it). Ends with "N passed, N failed".
 #
-# The names and options that the code knows (tables in config/), `sockmuxd -h`, the manual pages and README.md say the
+# The names and options that the code knows (tables in config/ and tools/), `sockmuxd -h`, `sockmuxctl -h`, the manual pages and README.md say the
 # same, and each example of theirs passes `sockmuxd -t`.
 set -u
 LC_ALL=C
 export LC_ALL
+SOCKMUXCTL=${SOCKMUXCTL-$(dirname "$SOCKMUXD")/sockmuxctl}
 temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
 passed=0 failed=0
@@ -39,9 +41,13 @@ capitals() { grep -v '^\.' | tr -c 'A-Z0-9_\n' '\n' | grep '^[A-Z][A-Z0-9_][A-Z0
 
 "$SOCKMUXD" -h >"$temp/help" 2>&1 || bad "-h ended with status $?"
 
+"$SOCKMUXCTL" -h >"$temp/ctl-help" 2>&1 || bad "sockmuxctl -h ended with status $?"
+
 # One screen of an old terminal.
-wide=$(awk 'length($0) > 80' "$temp/help")
-if [ -z "$wide" ] && [ "$(wc -l <"$temp/help")" -le 24 ]; then ok; else bad "-h is more than 24 lines of 80: $wide"; fi
+for help in help ctl-help; do
+  wide=$(awk 'length($0) > 80' "$temp/$help")
+  if [ -z "$wide" ] && [ "$(wc -l <"$temp/$help")" -le 24 ]; then ok; else bad "-h is more than 24 lines of 80: $wide"; fi
+done
 
 # --- names of parameters
 array kHandlers | grep -o '{"[A-Z]*", [^}]*true, [a-z]*' | names | sort -u >"$temp/obeyed"
@@ -81,6 +87,30 @@ while read -r option; do
   esac
   knows 'sockmuxd -h' "[ ,|]$option" "$temp/help" "$option"
 done <"$temp/options"
+
+# --- sockmuxctl: commands, options, exit codes
+sed -n '/kCommands\[\] = {/,/^};/s/^ *{"\([a-z]*\)".*/\1/p' tools/sockmuxctl.cc >"$temp/a"
+cp "$temp/a" "$temp/commands"
+sed -n 's/^\.It Cm \([a-z]*\).*/\1/p' man/sockmuxctl.8 >"$temp/b"
+same 'commands: code, sockmuxctl(8)'
+sed -n 's/^  \([a-z]\{1,\}\) .*/\1/p' "$temp/ctl-help" >"$temp/b"
+same 'commands: code, sockmuxctl -h'
+grep -o 'w == "-[A-Za-z-]*"' tools/sockmuxctl.cc | grep -o -e '-[A-Za-z-]*' | grep -v -x -e - -e -- >"$temp/a"
+sed -n 's/^\.It Fl \([a-zA-Z]\).*Fl Fl \([a-z]*\).*/-\1 --\2/p' man/sockmuxctl.8 | tr ' ' '\n' >"$temp/b"
+same 'options: code, sockmuxctl(8)'
+grep '^  -' "$temp/ctl-help" | grep -o -e '-[A-Za-z-]*' | grep -v -x -e - >"$temp/b"
+same 'options: code, sockmuxctl -h'
+sed -n '/^constexpr int k/,/;/p' tools/ctl.h | grep -o '[0-9][0-9]' >"$temp/a"
+echo 66 >>"$temp/a" # of transport/secure/key_file.cc, as 77 and 78
+sed -n '/^\.Sh EXIT/,/^\.Sh SEE/s/^\.It \([0-9]*\)$/\1/p' man/sockmuxctl.8 >"$temp/b"
+same 'exit codes: code, sockmuxctl(8)'
+# Those of its examples that ask or make something cannot be run here: they are commands, at least.
+{ sed -n 's/^\.Dl sockmuxctl \([a-z]*\).*/\1/p' man/sockmuxctl.8 && sed -n 's/^    host[XY]# sockmuxctl \([a-z]*\).*/\1/p' README.md; } |
+  sort -u >"$temp/used"
+if [ -s "$temp/used" ] && [ -z "$(sort "$temp/commands" | comm -23 "$temp/used" -)" ]; then ok; else bad 'examples of sockmuxctl that are no commands'; fi
+sed -n 's/.*{"\([a-z]*\)", tell_.*/\1/p' daemon_control.cc >"$temp/a"
+sed -n 's/^ *{"\([a-z]*\)", false, nullptr, .*/\1/p' tools/sockmuxctl.cc >"$temp/b"
+same 'questions: daemon, sockmuxctl'
 
 # --- events of the log
 cat ./*.cc ./*.h core/*/*.cc transport/*.cc relay/*.cc | grep -e 'LogLine(' -e 'LogLine [a-z]*(' |
