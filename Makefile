@@ -443,12 +443,13 @@ uninstall:
 TINY = CXXFLAGS='$(CXXFLAGS) -Os -fno-asynchronous-unwind-tables -fno-unwind-tables' \
 	LDFLAGS='$(LDFLAGS) -Wl,-z,noseparate-code'
 
-# A static program with musl, ./sockmuxd-static
+# Static programs with musl, ./sockmuxd-static and ./sockmuxctl-static
 static:
 	@sh tools/need.sh c++ musl-gcc
-	@$(IN_PARALLEL) STATIC=1 BUILD=build/static CC=musl-gcc CXX='sh tools/musl-c++.sh' $(TINY) build/static/sockmuxd
+	@$(IN_PARALLEL) STATIC=1 BUILD=build/static CC=musl-gcc CXX='sh tools/musl-c++.sh' $(TINY) build/static/sockmuxd build/static/sockmuxctl
 	@cp -f build/static/sockmuxd sockmuxd-static
-	@$(STRIP) sockmuxd-static
+	@cp -f build/static/sockmuxctl sockmuxctl-static
+	@$(STRIP) sockmuxd-static sockmuxctl-static
 
 # Bytes of the stripped program, built for size
 size:
@@ -458,7 +459,7 @@ size:
 	@$(STRIP) build/size/stripped
 	@if command -v musl-gcc >/dev/null; then $(MAKE) $(NO_CHATTER) static; fi
 	@echo "dynamic, stripped: `wc -c <build/size/stripped` bytes"
-	@if command -v musl-gcc >/dev/null; then echo "static (musl), stripped: `wc -c <sockmuxd-static` bytes"; fi
+	@if command -v musl-gcc >/dev/null; then echo "static (musl), stripped: `wc -c <sockmuxd-static` bytes; sockmuxctl: `wc -c <sockmuxctl-static`"; fi
 
 # A source archive of the last commit; the same commit gives the same bytes.
 dist:
@@ -466,7 +467,7 @@ dist:
 	@echo sockmux-$(VERSION).tar.gz
 
 clean:
-	rm -rf build sockmuxd sockmuxctl sockmuxd-static sockmux-$(VERSION).tar.gz
+	rm -rf build sockmuxd sockmuxctl sockmuxd-static sockmuxctl-static sockmux-$(VERSION).tar.gz
 
 help:
 	@echo 'make                 build ./sockmuxd and ./sockmuxctl'
@@ -475,7 +476,7 @@ help:
 	@echo 'make e2e             the tests with real processes only'
 	@echo 'make check-secure    the tests of SECURE=sodium alone (make SECURE=sodium check: with all others)'
 	@echo 'make sim SEEDS=n     the simulation, over n seeds'
-	@echo 'make static          ./sockmuxd-static, with musl'
+	@echo 'make static          ./sockmuxd-static and ./sockmuxctl-static, with musl'
 	@echo 'make size            size of the stripped program'
 	@echo 'make bench           compare with other relays; BENCH="--tests bulk1,ping --rounds 1"'
 	@echo 'make install         to DESTDIR, SBINDIR=$(SBINDIR), MANDIR=$(MANDIR); also install-strip, uninstall'

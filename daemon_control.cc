@@ -128,7 +128,7 @@ int Daemon::open_control() {
 
 // In a folder of root's it may have to stay: nobody answers there, then, and the next daemon replaces it.
 void Daemon::remove_control() {
-  if (control_path_ != nullptr && control_path_[0] == '/') (void)::unlink(control_path_);
+  if (control_path_ != nullptr) (void)::unlink(control_path_);
 }
 
 }  // namespace smx

@@ -218,7 +218,8 @@ void Parser::soxconf_item(const Word& w, std::string_view name, std::string_view
   } else if (name == "control") {
     config_->control = !is_no(value) && value != "-";
     config_->control_file = config_->control ? keep_text({value}) : std::string_view();
-    if (value.empty() || value.size() > kControlPath) expected = "a path of at most 103 bytes, or no";
+    const bool is_path = first(value, 1) == "/" && value.size() <= kControlPath;
+    if (config_->control && !is_path) expected = "a path that begins with /, of at most 103 bytes, or no";
   } else if (name == "name") {
     if (!peer_name(w, value, kOwnNameText)) return;
     config_->own_name = keep_text({value});

@@ -195,6 +195,23 @@ TEST_CASE("control: a line may come in pieces; one that is never ended is told s
   CHECK(answer(s, "1 count 1\n") == all_lines(1));
 }
 
+TEST_CASE("control: who reads nothing for 5 s makes room for those who wait, and others are not held up by him") {
+  Served s;
+  std::vector<std::unique_ptr<Asker>> stuck;
+  for (int i = 0; i < Control::kClients; ++i) {
+    stuck.push_back(std::make_unique<Asker>(s));
+    stuck.back()->say("1 count\n");
+  }
+  const Time begin = read_clock();
+  CHECK(answer(s, "1 count 2\n") == all_lines(2));
+  CHECK(read_clock() - begin > seconds(4));
+  for (const auto& a : stuck) {
+    CHECK(s.until([&] { return a->read_some(); }));
+    CHECK(a->got.size() < all_lines(kLines).size());
+    CHECK(a->got == all_lines(kLines).substr(0, a->got.size()));
+  }
+}
+
 TEST_CASE("control: the socket is ours alone from the first moment; only a dead one is replaced") {
   Folder f;
   int error = 0;

@@ -248,7 +248,7 @@ TEST_CASE("MAXIMA: every word, its bounds and its field") {
 
 TEST_CASE("SOXCONF: every word and its field") {
   Run run;
-  run.parse_more({"SOXCONF=packsize:2k,crypt:off,proto:0.3,key:/k,peers:/p,name:r-1.x_Y,line:clean,mkfifo,dhkey:none"});
+  run.parse_more({"SOXCONF=packsize:2k,crypt:off,proto:0.3,key:/k,peers:/p,name:r-1.x_Y,line:clean,mkfifo,control:/run/s,dhkey:none"});
   REQUIRE(run.good);
   const Config& c = run.config;
   CHECK(c.packet_size == 2048);
@@ -258,6 +258,10 @@ TEST_CASE("SOXCONF: every word and its field") {
   CHECK(c.own_name == "r-1.x_Y");
   CHECK(c.line == Config::Line::clean);
   CHECK(c.mkfifo);
+  CHECK(c.control);
+  CHECK(c.control_file == "/run/s");
+  CHECK(c.control_file.data()[6] == 0);
+  CHECK(run.has_setting("SOXCONF", "control:/run/s"));
   CHECK(run.report.ignored()[0] == "SOXCONF=dhkey");
   Run other;
   other.parse_more({"SOXCONF=proto:1,line:lossy,mkfifo:no,packsize:1"});
@@ -269,11 +273,22 @@ TEST_CASE("SOXCONF: every word and its field") {
   CHECK(has(other.warning(), "129"));
   for (const char* bad :
        {"", "proto:2", "proto", "line:x", "mkfifo:x", "key:", "peers", "name:", "name:a b", "name:a/b",
-        "packsize:", "packsize:-1", "packsize:1g1", "crypt", "crypt:0", "crypt:yes", "Crypt:no"}) {
+        "packsize:", "packsize:-1", "packsize:1g1", "crypt", "crypt:0", "crypt:yes", "Crypt:no",
+        "control", "control:", "control:yes", "control:run/s"}) {
     CHECK_MESSAGE(status({std::string("SOXCONF=") + bad}) == 64, bad);
   }
   CHECK(status({"SOXCONF=name:" + std::string(63, 'a')}) == 0);
   CHECK(status({"SOXCONF=name:" + std::string(64, 'a')}) == 64);
+  CHECK(status({"SOXCONF=control:/" + std::string(102, 'a')}) == 0);
+  CHECK(status({"SOXCONF=control:/" + std::string(103, 'a')}) == 64);
+  for (const char* none : {"no", "off", "-"}) {
+    Run without;
+    without.parse_more({std::string("SOXCONF=control:/a,control:") + none});
+    REQUIRE(without.good);
+    CHECK_FALSE(without.config.control);
+    CHECK(without.config.control_file.empty());
+  }
+  CHECK(Run().config.control);
 }
 
 TEST_CASE("single values of the process") {

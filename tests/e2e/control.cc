@@ -356,7 +356,7 @@ TEST_CASE("control: a living daemon keeps its socket, a dead one's is replaced, 
   };
   write_file(folder / "file", "do not lose me");
   for (const Case& c : {Case{folder / "file", "is there already, and no socket", 73}, Case{folder.path(), "is there already, and no socket", 73},
-                        Case{folder / "no/s", "No such file or directory", 73}, Case{"/tmp/" + std::string(99, 'a'), "a path of at most 103 bytes, or no", 64}}) {
+                        Case{folder / "no/s", "No such file or directory", 73}, Case{"/tmp/" + std::string(99, 'a'), "a path that begins with /, of at most 103 bytes, or no", 64}}) {
     CAPTURE(c.path);
     Process p({daemon_path(), "-f", "SERVER=sockmux", "-P127.0.0.1:0", control(c.path)});
     REQUIRE(p.wait_end(5));
