@@ -23,8 +23,12 @@ constexpr size_t kMostAnswer = size_t{16} << 20;  // no daemon has so much to sa
 constexpr int kColumns = 16;
 constexpr size_t kCell = 512;
 
-// Memory that grows; gone with the process.
+// Memory that grows.
 struct Answer {
+  Answer() = default;
+  Answer(const Answer&) = delete;
+  Answer& operator=(const Answer&) = delete;
+  ~Answer() { free(data); }
   char* data = nullptr;
   size_t size = 0, room = 0;
   bool grow() {
