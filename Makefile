@@ -23,6 +23,8 @@ DESTDIR ?=
 INSTALL ?= install
 SYSTEM_POLLER != case `uname -s` in Linux) echo epoll ;; *) echo poll ;; esac
 POLLER ?= $(SYSTEM_POLLER)
+SYSTEM_SANDBOX != case `uname -s` in Linux) echo linux ;; *) echo other ;; esac
+SANDBOX ?= $(SYSTEM_SANDBOX)
 # sodium: with what transport/secure holds, over libsodium 1.0.14 or newer; a static one by SODIUM_LIBS=path/libsodium.a
 SECURE ?= no
 SODIUM_LIBS ?= -lsodium
@@ -87,6 +89,7 @@ IO_SRCS = \
 	core/io/process.cc \
 	core/io/reactor.cc \
 	core/io/resolver.cc \
+	core/io/sandbox_$(SANDBOX).cc \
 	core/io/serial.cc \
 	core/io/signals.cc \
 	core/io/socket.cc \
@@ -481,7 +484,7 @@ help:
 	@echo 'make bench           compare with other relays; BENCH="--tests bulk1,ping --rounds 1"'
 	@echo 'make install         to DESTDIR, SBINDIR=$(SBINDIR), MANDIR=$(MANDIR); also install-strip, uninstall'
 	@echo 'make dist, make clean'
-	@echo 'Options: POLLER=epoll|poll SECURE=no|sodium SANITIZE=1 STATIC=1 WERROR=1 V=1 BUILD=folder'
+	@echo 'Options: POLLER=epoll|poll SANDBOX=linux|other SECURE=no|sodium SANITIZE=1 STATIC=1 WERROR=1 V=1 BUILD=folder'
 	@echo 'Variables: CC CXX AR STRIP CFLAGS CPPFLAGS CXXFLAGS LDFLAGS LDLIBS CROSS_COMPILE=mips-linux-gnu-'
 	@echo 'With SECURE=sodium: SODIUM_CFLAGS SODIUM_LIBS=-lsodium|path/libsodium.a'
 

@@ -61,6 +61,26 @@ void write_log_stamp(char out[21]) {
   memcpy(out, t.c_str(), t.size() + 1);
 }
 
+namespace {
+
+int random_fd = -1;  // /dev/urandom, where it is needed; kept, since it may not be opened later
+
+void open_random() {
+  if (random_fd < 0) random_fd = ::open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+}
+
+}  // namespace
+
+void prepare_clock() {
+  tzset();
+#if defined(__linux__) && defined(SYS_getrandom)
+  uint8_t byte = 0;
+  if (syscall(SYS_getrandom, &byte, sizeof byte, 1) != 1) open_random();
+#elif !defined(__FreeBSD__) && !defined(__OpenBSD__) && !defined(__NetBSD__) && !defined(__APPLE__)
+  open_random();
+#endif
+}
+
 void fill_random(void* out, size_t n) {
   SMX_CHECK(n <= 256);
 #if defined(__linux__) && defined(SYS_getrandom)
@@ -71,17 +91,16 @@ void fill_random(void* out, size_t n) {
   arc4random_buf(out, n);
   return;
 #endif
-  const int fd = ::open("/dev/urandom", O_RDONLY | O_CLOEXEC);
-  SMX_CHECK(fd >= 0);
+  open_random();
+  SMX_CHECK(random_fd >= 0);
   uint8_t* p = static_cast<uint8_t*>(out);
   while (n > 0) {
-    const ssize_t got = ::read(fd, p, n);
+    const ssize_t got = ::read(random_fd, p, n);
     if (got < 0 && errno == EINTR) continue;
     SMX_CHECK(got > 0);
     p += got;
     n -= static_cast<size_t>(got);
   }
-  ::close(fd);
 }
 
 }  // namespace smx

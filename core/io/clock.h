@@ -11,6 +11,9 @@
 
 namespace smx {
 
+// Opens what the functions below may need later, when files can't be opened any more (sandbox.h).
+void prepare_clock();
+
 // CLOCK_MONOTONIC in microseconds.
 Time read_clock();
 

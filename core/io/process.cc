@@ -209,17 +209,23 @@ void append_host_name(TextBase& to) {
   for (const char* p = host; *p != 0 && *p != '.'; ++p) to.add(*p > 0x20 && *p < 0x7f ? *p : '-');
 }
 
-uint64_t resident_kib() {
 #if defined(__linux__)
-  Fd fd(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
+namespace {
+int statm_fd = -1;
+}
+
+void prepare_resident() { statm_fd = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC); }
+
+uint64_t resident_kib() {
   char text[64] = {};
-  if (!fd.valid() || read_fd(fd.get(), text, sizeof text - 1).size == 0) return 0;
+  if (statm_fd < 0 || ::pread(statm_fd, text, sizeof text - 1, 0) <= 0) return 0;
   const char* second = strchr(text, ' ');
   if (second == nullptr) return 0;
   return strtoull(second, nullptr, 10) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) / 1024;
-#else
-  return 0;
-#endif
 }
+#else
+void prepare_resident() {}
+uint64_t resident_kib() { return 0; }
+#endif
 
 }  // namespace smx

@@ -66,6 +66,8 @@ bool absolute_path(std::string_view path, TextBase* out);
 // The machine's name up to its first dot, printable; "localhost" where it has none.
 void append_host_name(TextBase& to);
 
+// Opens where the system tells it; before a chroot or a filter, and by the process itself, not by a parent.
+void prepare_resident();
 // Resident memory in KiB, as far as the system tells it; 0: unknown.
 uint64_t resident_kib();
 
