@@ -82,6 +82,8 @@ IO_SRCS = \
 	core/io/connect.cc \
 	core/io/control.cc \
 	core/io/fd.cc \
+	core/io/helper.cc \
+	core/io/helper_process.cc \
 	core/io/line_lock.cc \
 	core/io/log.cc \
 	core/io/names.cc \
@@ -183,6 +185,7 @@ MAIN_SRCS = \
 	daemon_binds.cc \
 	daemon_control.cc \
 	daemon_links.cc \
+	daemon_process.cc \
 	daemon_udp.cc \
 	$(SECURE_MAIN_$(SECURE)) \
 	sockmuxd.cc

@@ -5,8 +5,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <syslog.h>
-
 
 #include "config/parse.h"
 #include "config/report.h"
@@ -132,7 +130,8 @@ uint64_t Daemon::arena_bytes() const {
          DataPorts::arena_bytes(data_ports_count()) + AskedPorts::arena_bytes(config_) + BoundPorts::arena_bytes(bound_ports_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * sizeof(Dialer*)) + sizeof(Rules) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
-         trials() * (Ways::arena_bytes(mux_) + sizeof(WayIn) + 2 * sizeof(Dialer*)) + sizeof(Ways) + secure_arena_bytes(config_, secure_links_count()) + Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) + (config_.env.count + 1) * sizeof(char*) + 65536;
+         trials() * (Ways::arena_bytes(mux_) + sizeof(WayIn) + 2 * sizeof(Dialer*)) + sizeof(Ways) + secure_arena_bytes(config_, secure_links_count()) + Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) +
+         Helper::arena_bytes(static_cast<uint32_t>(config_.links.count + config_.servers.count), programs() + exec_programs()) + 65536;
 }
 
 // A link's program may run while the one before it comes to its end.
@@ -199,17 +198,12 @@ int Daemon::prepare() {
   if (bound_ports_count() > 0) exit_->set_bound_ports(bound_ports_);
   if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !ftp_legs_.init(proxies_count(), tables_) ||
       !data_ports_.init(data_ports_count(), tables_) || !bound_ports_.init(bound_ports_count(), static_cast<int>(config_.listen_backlog), *rules_, tables_) || !tcp_links_.init(tcp_links_count(), tables_) || !children_.init(programs(), tables_) ||
-      !execs_.init(exec_programs(), tables_) || !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() ||
+      !execs_.init(exec_programs(), tables_) || !init_helper() || !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() ||
       !sessions_.init(mux_, links_count_, *exit_, tables_)) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
   }
-  environment_ = tables_.raw<const char*>(config_.env.count + 1);
-  static_assert(2 * kMaxEnv + 16 <= ChildSetup::kMostEnvironment, "-e of the daemon, -e of a server, and ours");
-  SMX_CHECK(environment_ != nullptr);
-  for (size_t i = 0; i < config_.env.count; ++i) environment_[i] = config_.env[i].data();
   execs_.set_router(*rules_);
-  execs_.set_environment(environment_, static_cast<int>(config_.env.count));
   streams_.set_execs(execs_);
   int code = make_secure_side(config_, mux_, secure_links_count(), reactor_, sessions_, tables_, &secure_);
   if (code == 0 && secure_ != nullptr) rules_->set_peers(secure_->peers());
@@ -280,7 +274,7 @@ int Daemon::open_ports() {
   for (const LinkSpec& l : config_.links)
     if (l.kind == LinkSpec::Kind::accept_tcp) *next++ = lookup.find(reactor_, resolver_, l.at);
   for (const ListenSpec& l : config_.listens) *next++ = lookup.find(reactor_, resolver_, l.at);
-  resolver_.stop();  // the one that runs later has what we are then
+  resolver_.own_helper().stop();  // the one that runs later has what we are then
   next = found;
   for (const LinkSpec& l : config_.links) {
     const int code = l.kind == LinkSpec::Kind::accept_tcp ? open_port(l.at, *next++, l.origin, &l, nullptr) : 0;
@@ -295,105 +289,6 @@ int Daemon::open_ports() {
 
 void Daemon::end_lines() {
   for (size_t i = 0; i < lines_; ++i) line_[i]->end();
-}
-
-// Files, identity, background: in this order, since each takes away what the one before needs.
-int Daemon::detach() {
-  int error = 0;
-  const auto fail = [&](const char* what, std::string_view which, int code) {
-    Text<400> text(what);
-    text.add_printable(which).add(": ").add(strerror(error));
-    say("", text.text());
-    return code;
-  };
-  if (!config_.umask_text.empty()) set_umask(config_.umask_text.data());
-  if (!config_.pidfile.empty()) {
-    pidfile_ = open_pidfile(config_.pidfile.data(), &error);
-    if (error == EWOULDBLOCK) {
-      say("PIDFILE=", Text<400>(config_.pidfile).add(": belongs to a daemon that runs").text());
-      return kExitUnavailable;
-    }
-    if (error != 0) return fail("PIDFILE=", config_.pidfile, error == EACCES ? kExitPermission : kExitCannotCreate);
-  }
-  if (!config_.logfile.empty()) {
-    logfile_ = open_logfile(config_.logfile.data(), &error);
-    if (error != 0) return fail("LOGFILE=", config_.logfile, error == EACCES ? kExitPermission : kExitCannotCreate);
-  }
-  Identity who;
-  const bool drops = is_root();
-  const char* owner = config_.owner.empty() ? "nobody" : config_.owner.data();
-  if (drops || !config_.owner.empty()) {
-    error = find_identity(owner, &who);
-    if (error != 0 && !config_.owner.empty()) {
-      say("OWNER=", Text<200>(config_.owner).add(": no such user or group").text());
-      return kExitConfig;
-    }
-    if (error != 0) who = {65534, 65534};  // no "nobody" on this system
-    if (!drops) {
-      say("OWNER=", Text<200>(config_.owner).add(": only root can change its user").text());
-      return kExitPermission;
-    }
-  }
-  if (!config_.chroot_dir.empty()) {
-    error = check_chroot(config_.chroot_dir.data());
-    if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
-  }
-  Fd null;
-  if (!foreground_) {
-    null = open_null(&error);
-    if (error != 0) return fail("/dev/null", "", kExitSystem);
-  }
-  start_log();
-  error = signals_.init(reactor_, *this);
-  if (error != 0) return fail("signals", "", kExitSystem);
-  if (!config_.chroot_dir.empty()) {
-    if (drops) resolver_.set_user(who.uid, who.gid);
-    resolver_.begin();  // its files are out here
-    control_path_ = nullptr;  // it names something else in there
-    error = enter_chroot(config_.chroot_dir.data());
-    if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
-  }
-  if (drops) {
-    for (size_t i = 0; i < lines_; ++i) line_[i]->give_to(who.uid, who.gid);
-    error = become(who);
-    if (error != 0) return fail("OWNER=", owner, kExitPermission);
-  }
-  control_.set_user(drops ? who.uid : own_user());
-  // Last, so that the status says whether all of it went well.
-  if (!foreground_) {
-    error = daemonize(null.get());
-    if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
-  }
-  if (pidfile_.valid()) write_pid(pidfile_.get());
-  for (size_t i = 0; i < lines_; ++i) line_[i]->forked();
-  return 0;
-}
-
-void Daemon::start_log() {
-  LogSetup log;
-  log.to_stderr = foreground_ || config_.log_stderr;
-  log.to_syslog = !log.to_stderr && !config_.logfile_given;
-  if (!config_.syslog.empty()) {
-    static constexpr struct {
-      std::string_view name;
-      int facility;
-    } kFacilities[] = {{"auth", LOG_AUTH},     {"authpriv", LOG_AUTHPRIV}, {"ftp", LOG_FTP},       {"cron", LOG_CRON},     {"daemon", LOG_DAEMON}, {"kern", LOG_KERN},     {"lpr", LOG_LPR},
-                       {"mail", LOG_MAIL},     {"news", LOG_NEWS},     {"syslog", LOG_SYSLOG}, {"user", LOG_USER},     {"uucp", LOG_UUCP},
-                       {"local0", LOG_LOCAL0}, {"local1", LOG_LOCAL1}, {"local2", LOG_LOCAL2}, {"local3", LOG_LOCAL3}, {"local4", LOG_LOCAL4},
-                       {"local5", LOG_LOCAL5}, {"local6", LOG_LOCAL6}, {"local7", LOG_LOCAL7}};
-    log.to_syslog = true;
-    for (const auto& f : kFacilities)
-      if (config_.syslog.size() > 2 && config_.syslog.substr(2) == f.name) log.facility = f.facility;
-  }
-  log.file = logfile_.get();
-  switch (config_.log_level) {
-    case Config::Log::usual:
-    case Config::Log::hidden: log.least = LogLevel::info; break;
-    case Config::Log::silent: log.silent = true; break;
-    case Config::Log::terse: log.least = LogLevel::warning; break;
-    case Config::Log::debug: log.least = LogLevel::debug; break;
-  }
-  set_log(log);
 }
 
 // What makes links, one for each way to make them; opens what cannot be opened later, and finds out what can be known of
@@ -442,7 +337,7 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
       return error == 0 ? 0 : fail(l.in_path, strerror(error), exit_code(error));
     }
     case LinkSpec::Kind::program:
-      made(tables_.create<ProgramDialer>(reactor_, children_, l.path, environment_, static_cast<int>(config_.env.count)))->set_lossy(lossy);
+      made(tables_.create<ProgramDialer>(reactor_, children_, l.path))->set_lossy(lossy);
       return 0;
     case LinkSpec::Kind::device: {
       Text<kDevicePath> path;
@@ -476,17 +371,19 @@ int Daemon::run() {
   names_.refresh(reactor_.now());
   start_links();
   if (secure_ != nullptr) secure_->protect();
-  LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_ + udp_listeners_).kv("links", acceptors_);
+  LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_ + udp_listeners_).kv("links", acceptors_).kv("sandbox", sandbox_);
   allocations_ = allocations();
   reactor_.run();
   children_.end_all(true);
   execs_.children().end_all(true);
+  helper_.stop();
+  resolver_.own_helper().stop();
   end_lines();
   remove_control();
   if (stdio_ != nullptr) stdio_->restore();
   LogLine(LogLevel::info, "ended");
   if (pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
-  return 0;
+  return exit_code_;
 }
 
 void Daemon::on_signal(int signal, Time now) {
@@ -506,9 +403,8 @@ void Daemon::on_signal(int signal, Time now) {
       break;
     case SIGUSR1: write_statistics(); break;
     case SIGCHLD:
-      resolver_.reap();
-      children_.reap(now);
-      execs_.children().reap(now);
+      helper_.reap(now);
+      resolver_.own_helper().reap(now);
       break;
     case SIGINT:
     case SIGTERM:

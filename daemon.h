@@ -1,6 +1,6 @@
 // The daemon: its tables, its ports, its life from the checks to the end.
 //
-//   prepare(): memory set aside -> ports opened -> files -> privileges dropped -> background
+//   prepare(): memory set aside -> ports opened -> files -> privileges dropped -> background -> helper -> sandbox
 //   run():     the loop, until TERM: channels end, links say goodbye
 //
 // Owner: main. Invariants: nothing is opened before everything was checked; after prepare() no memory is allocated.
@@ -12,6 +12,7 @@
 #include "config/report.h"
 #include "core/io/child.h"
 #include "core/io/control.h"
+#include "core/io/helper.h"
 #include "core/io/names.h"
 #include "core/io/process.h"
 #include "core/io/reactor.h"
@@ -47,7 +48,7 @@ constexpr int kExitCannotCreate = 73;
 // A line on standard error, for who starts the daemon.
 void say(const char* kind, std::string_view text);
 
-class Daemon final : private SignalHandler, private TimerHandler, private StdioOwner {
+class Daemon final : private SignalHandler, private TimerHandler, private StdioOwner, private HelperOwner {
  public:
   explicit Daemon(const Config& config) : config_(config) {}
   int prepare();
@@ -57,8 +58,15 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   int open_ports();
   int open_port(const HostPort& at, const Resolved& list, const Origin& origin, const LinkSpec* link, const ListenSpec* port);
   void end_lines();
+  // daemon_process.cc
+  bool init_helper();
+  bool asks_names() const;
   int detach();
+  int find_owner(Identity* who, bool* drops);
   void start_log();
+  int start_helpers(bool outside);
+  void enter_sandbox();
+  void on_helper_lost(Time now) override;
   uint32_t programs() const;
   uint32_t exec_programs() const;
   uint32_t timers() const;
@@ -104,15 +112,15 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Reactor reactor_;
   Resolver resolver_{reactor_};
   Names names_{reactor_, resolver_};
-  Children children_{reactor_};
-  const char** environment_ = nullptr;  // -eNAME=value
+  Helper helper_{reactor_};
+  Children children_{reactor_, helper_, Helper::Topic::links};
   Signals signals_;
   Control control_{reactor_};
   const char* control_path_ = nullptr;  // what is ours to remove
   Timer end_{*this};
   Arena tables_;
   Rules* rules_ = nullptr;
-  Execs execs_{reactor_};
+  Execs execs_{reactor_, helper_};
   Streams streams_{reactor_, resolver_};
   Proxies proxies_{reactor_, resolver_, streams_};
   FtpLegs ftp_legs_{reactor_, resolver_, streams_};
@@ -145,6 +153,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   uint64_t allocations_ = 0;
   Address source_;  // SRCIF
   Time drain_until_;
+  int exit_code_ = 0;
+  const char* sandbox_ = "none";  // which kind, for the log
   enum class Ending : uint8_t { no, draining, goodbye } ending_ = Ending::no;
 
   class Room final : public Opener {

@@ -167,8 +167,6 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
   static void choose_program(const Config& words, RelayTarget* target) {
     target->pipes = words.xcom.empty();
     target->command = target->pipes ? words.xfil : words.xcom;
-    target->env = words.env.first;
-    target->env_count = words.env.count;
     target->max_programs = words.max_programs;
     target->max_per_client = words.max_per_client;
   }

@@ -141,6 +141,8 @@ struct Config {
   enum class Proto : uint8_t { automatic, v03, v1 };
   Proto proto = Proto::automatic;
   bool mkfifo = false;
+  enum class Sandbox : uint8_t { yes, no, trap };
+  Sandbox sandbox = Sandbox::yes;
   // TIMEOUT
   Duration connect_timeout = seconds(10);  // con
   Duration linger_timeout = seconds(30);   // lin: after a half-close toward 0.3

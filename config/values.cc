@@ -46,7 +46,7 @@ constexpr MaximaWord kMaxima[] = {
     {"links", &Config::max_links, 0, 2048, "0 (default) to 2048"},
 };
 
-constexpr std::string_view kSoxconf[] = {"packsize", "crypt", "proto", "key", "peers", "name", "line", "mkfifo", "control"};
+constexpr std::string_view kSoxconf[] = {"packsize", "crypt", "proto", "key", "peers", "name", "line", "mkfifo", "control", "sandbox"};
 
 // "10", "0.5", "2s", "1m", "1.5h", "1d" in microseconds; false for all else, and beyond `most`.
 bool parse_period(std::string_view text, int64_t most, int64_t* out) {
@@ -212,6 +212,9 @@ void Parser::soxconf_item(const Word& w, std::string_view name, std::string_view
   } else if (name == "mkfifo") {
     if (!is_yes(value) && !is_no(value)) expected = "yes or no";
     config_->mkfifo = is_yes(value);
+  } else if (name == "sandbox") {
+    if (!is_yes(value) && !is_no(value) && value != "trap") expected = "yes, no or trap";
+    config_->sandbox = value == "trap" ? Config::Sandbox::trap : is_no(value) ? Config::Sandbox::no : Config::Sandbox::yes;
   } else if (name == "key" || name == "peers") {
     (name == "key" ? config_->key_file : config_->peers_file) = keep_text({value});
     if (value.empty()) expected = "a file";

@@ -80,7 +80,7 @@ class Exec final : public Endpoint, private FdHandler, private TimerHandler, pri
 
 class Execs {
  public:
-  explicit Execs(Reactor& reactor) : reactor_(reactor), children_(reactor) {}
+  Execs(Reactor& reactor, Helper& helper) : reactor_(reactor), children_(reactor, helper, Helper::Topic::servers) {}
   // `programs` at once; 0: there are no such servers. A channel may outlive its program, so that there are more of them.
   static uint32_t channels(uint32_t programs) { return programs == 0 ? 0 : 3 * programs + 8; }
   static uint64_t arena_bytes(uint32_t programs) {
@@ -89,11 +89,6 @@ class Execs {
   static uint32_t timers(uint32_t programs) { return programs + channels(programs); }
   [[nodiscard]] bool init(uint32_t programs, Arena& arena);
   void set_router(Router& router) { router_ = &router; }
-  // -eNAME=value of the daemon.
-  void set_environment(const char* const* environment, int size) {
-    environment_ = environment;
-    environment_size_ = size;
-  }
 
   // Answers the channel: accept() or refuse().
   void open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
@@ -109,8 +104,6 @@ class Execs {
   Reactor& reactor_;
   Children children_;
   Router* router_ = nullptr;
-  const char* const* environment_ = nullptr;
-  int environment_size_ = 0;
   uint32_t programs_ = 0;
   Exec* execs_ = nullptr;
   uint32_t count_ = 0;

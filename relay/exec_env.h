@@ -1,41 +1,27 @@
-// The environment of a program that serves a channel: who its client is, and -eNAME=value.
+// What a program that serves a channel is told of its client: the values of kClientVariables.
 //
-// Owner: the stack of whoever starts the program. Invariant: of each name the first one that was put is the one.
+// Owner: the stack of whoever starts the program.
 // Read next: exec.cc, core/io/child.h. Source: RFC 3875 4.1; sockmux.conf(5), "Programs as servers".
 #ifndef SOCKMUX_RELAY_EXEC_ENV_H
 #define SOCKMUX_RELAY_EXEC_ENV_H
 
-#include <string.h>
-
-#include "core/io/child.h"
+#include "core/base/check.h"
+#include "core/io/helper.h"
 #include "core/session/session.h"
 
 namespace smx {
 
-class Environment {
+class ClientValues {
  public:
-  void add(const char* name, std::string_view value) {
-    Text<kVariable>& v = own_[own_size_++];
-    v.add(name).add('=').add_printable(value);
-    put(v.c_str());
-  }
-  // A name that is there already is not added.
-  void put(const char* variable) {
-    const char* end = strchr(variable, '=');
-    const size_t n = end == nullptr ? strlen(variable) : static_cast<size_t>(end - variable) + 1;
-    for (int i = 0; i < size_; ++i)
-      if (strncmp(list_[i], variable, n) == 0) return;
-    if (size_ < ChildSetup::kMostEnvironment) list_[size_++] = variable;
-  }
-  const char* const* list() const { return list_; }
-  int size() const { return size_; }
+  void add(std::string_view value) { view_[size_] = text_[size_].add_printable(value).text(); ++size_; }
+  // In the order of kClientVariables.
+  const std::string_view* list() const { return view_; }
+  size_t size() const { return size_; }
 
  private:
-  static constexpr size_t kVariable = 96;
-  Text<kVariable> own_[8];
-  int own_size_ = 0;
-  const char* list_[ChildSetup::kMostEnvironment];
-  int size_ = 0;
+  Text<kClientValue - 1> text_[kClientVariableCount];
+  std::string_view view_[kClientVariableCount];
+  size_t size_ = 0;
 };
 
 inline std::string_view ip_text(Text<kAddressText>& to, const Address& a) {
@@ -50,16 +36,17 @@ inline std::string_view port_text(Text<kAddressText>& to, const Address& a) {
 }
 
 // RFC 3875 4.1, and sockmux.conf(5), "Programs as servers".
-inline void describe_client(Environment& e, Session& session, const OpenInfo& info) {
+inline void describe_client(ClientValues& v, Session& session, const OpenInfo& info) {
   Text<kAddressText> text;
-  e.add("REMOTE_ADDR", ip_text(text, info.client));
-  e.add("REMOTE_HOST", text.text());
-  e.add("REMOTE_PORT", port_text(text, info.client));
-  e.add("SERVER_NAME", ip_text(text, info.local));
-  e.add("SERVER_PORT", port_text(text, info.local));
-  e.add("PORT", text.text());
+  v.add(ip_text(text, info.client));
+  v.add(text.text());
+  v.add(port_text(text, info.client));
+  v.add(ip_text(text, info.local));
+  v.add(port_text(text, info.local));
+  v.add(text.text());
   const std::string_view peer = session.mux().peer_name();
-  e.add("PEER", peer.empty() ? ip_text(text, session.peer()) : peer);
+  v.add(peer.empty() ? ip_text(text, session.peer()) : peer);
+  SMX_CHECK(v.size() == kClientVariableCount);
 }
 
 }  // namespace smx

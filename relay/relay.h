@@ -37,10 +37,8 @@ struct RelayTarget {
   Duration login_limit;      // TIMEOUT=login, io: for proxies
   Duration io_limit;
   // exec: a program serves the channel
-  std::string_view command;    // for sh -c; NUL behind its end
+  std::string_view command;    // for sh -c, known to the helper; NUL behind its end
   bool pipes = false;          // XFIL: pipes at its fd 0 and 1; else one socket at 0, 1 and 2
-  const std::string_view* env = nullptr;  // -eNAME=value among the words; NUL behind the end of each
-  size_t env_count = 0;
   uint32_t max_programs = 0;   // MAXIMA=delegated among the words: of this server at once
   uint32_t max_per_client = 0;  // MAXIMA=conpch among the words; 0: no limit
   const void* rule = nullptr;  // what the router knows it by, when an address is asked about

@@ -8,14 +8,11 @@
 
 namespace smx {
 
-ProgramDialer::ProgramDialer(Reactor& reactor, Children& children, std::string_view command, const char* const* environment,
-                             int environment_size)
+ProgramDialer::ProgramDialer(Reactor& reactor, Children& children, std::string_view command)
     : reactor_(reactor), children_(children), link_(reactor, *this) {
   name_.add("program ").add_printable(command);
   setup_.command = command.data();
   setup_.label = name_.text();
-  setup_.environment = environment;
-  setup_.environment_size = environment_size;
 }
 
 void ProgramDialer::dial(DialOwner& owner, Time now) {

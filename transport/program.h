@@ -14,8 +14,8 @@ namespace smx {
 
 class ProgramDialer final : public Dialer, private FdLinkUser, private ChildOwner {
  public:
-  // `command` ends with NUL and outlives it; `environment`: -eNAME=value.
-  ProgramDialer(Reactor& reactor, Children& children, std::string_view command, const char* const* environment, int environment_size);
+  // `command` ends with NUL and outlives it.
+  ProgramDialer(Reactor& reactor, Children& children, std::string_view command);
   void set_lossy(bool lossy) { link_.set_lossy(lossy); }
   void dial(DialOwner& owner, Time now) override;
   void cancel() override {}

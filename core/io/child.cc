@@ -9,53 +9,17 @@
 #include <unistd.h>
 
 #include "core/io/log.h"
-#include "core/io/signals.h"
-
-extern char** environ;
 
 namespace smx {
 
 namespace {
 
 constexpr Duration kGrace = seconds(2);
-constexpr int kMostVariables = 1024;
+constexpr Duration kAgain = millis(100);  // the helper took no signal
+constexpr int kNotExecutable = 126 << 8;  // as waitpid(2) says it
 constexpr int kReadsATurn = 4;
 constexpr int kLastReads = 128;  // what a pipe holds, 64 KiB
 constexpr size_t kLine = 230;  // bytes of a line that are logged
-
-bool same_name(const char* a, const char* b) {
-  const char* end = strchr(b, '=');
-  return end != nullptr && strncmp(a, b, static_cast<size_t>(end - b) + 1) == 0;
-}
-
-// In the child: its descriptors, its environment, and then it is the program. Only what is safe behind fork(2).
-[[noreturn]] void become_program(const ChildSetup& setup, int log) {
-  static char* variables[kMostVariables + 1];
-  int n = 0;
-  for (char** v = environ; *v != nullptr && n < kMostVariables - ChildSetup::kMostEnvironment; ++v) {
-    bool replaced = false;
-    for (int i = 0; i < setup.environment_size; ++i) replaced = replaced || same_name(*v, setup.environment[i]);
-    if (!replaced) variables[n++] = *v;
-  }
-  for (int i = 0; i < setup.environment_size; ++i) variables[n++] = const_cast<char*>(setup.environment[i]);
-  variables[n] = nullptr;
-  (void)setpgid(0, 0);
-  Signals::restore();
-  sigset_t none;
-  sigemptyset(&none);
-  (void)sigprocmask(SIG_SETMASK, &none, nullptr);
-  // First out of the way of 0, 1 and 2: they are above 2 already (fill_standard_fds), so nothing is overwritten.
-  for (int to = 0; to < 3; ++to) {
-    const int from = setup.fd[to] >= 0 ? setup.fd[to] : to == 2 ? log : -1;
-    if (from >= 0) (void)dup2(from, to);
-  }
-  // All others are CLOEXEC.
-  char* const words[] = {const_cast<char*>("sh"), const_cast<char*>("-c"), const_cast<char*>(setup.command), nullptr};
-  execve("/bin/sh", words, variables);
-  static constexpr char kFailed[] = "cannot run /bin/sh\n";
-  (void)!::write(2, kFailed, sizeof kFailed - 1);
-  _exit(127);
-}
 
 }  // namespace
 
@@ -70,6 +34,7 @@ void append_exit(TextBase& to, int status) {
 }
 
 bool Children::init(uint32_t count, Arena& arena) {
+  helper_.set_user(topic_, *this);
   children_ = arena.raw<Child>(count);
   if (children_ == nullptr && count > 0) return false;
   count_ = count;
@@ -96,23 +61,15 @@ Child* Children::start(const ChildSetup& setup, ChildOwner& owner, int* error) {
   if (*error == 0 && logged && fcntl(ends[1], F_SETFD, FD_CLOEXEC) < 0) *error = errno;
   if (*error == 0 && logged && reactor_.watch(ends[0], *c) != 0) *error = EMFILE;
   if (*error != 0) return nullptr;
-  // A signal that comes between fork(2) and execve(2) must not reach our handler there, which would write it into our pipe.
-  sigset_t all, before;
-  sigfillset(&all);
-  (void)sigprocmask(SIG_SETMASK, &all, &before);
-  const pid_t pid = fork();
-  if (pid == 0) become_program(setup, theirs.get());
-  const int fork_error = errno;
-  (void)sigprocmask(SIG_SETMASK, &before, nullptr);
-  if (pid < 0) {
-    *error = fork_error;
+  const int fd[3] = {setup.fd[0], setup.fd[1], logged ? theirs.get() : setup.fd[2]};
+  *error = helper_.start_program(topic_, static_cast<uint32_t>(c - children_), setup.command, setup.values, fd);
+  if (*error != 0) {
     if (logged) reactor_.unwatch(ends[0]);
     return nullptr;
   }
-  (void)setpgid(pid, pid);  // whoever is first
   free_ = c->next_free_;
   ++running_;
-  c->pid_ = static_cast<int>(pid);
+  c->running_ = true;
   c->owner_ = &owner;
   c->label_.clear();
   c->label_.add(setup.label);
@@ -127,33 +84,39 @@ Child* Children::start(const ChildSetup& setup, ChildOwner& owner, int* error) {
   return c;
 }
 
-void Children::reap(Time now) {
-  for (uint32_t i = 0; i < count_; ++i) {
-    Child& c = children_[i];
-    int status = 0;
-    if (c.pid_ > 0 && ::waitpid(c.pid_, &status, WNOHANG) == c.pid_) c.ended(status, now);
-  }
-}
+bool Children::signal(const Child& c, int signal) { return helper_.send_signal(topic_, static_cast<uint32_t>(&c - children_), signal); }
 
 void Children::end_all(bool kill) {
   for (uint32_t i = 0; i < count_; ++i)
-    if (children_[i].pid_ > 0) (void)::kill(-children_[i].pid_, kill ? SIGKILL : SIGTERM);
+    if (children_[i].running_) (void)signal(children_[i], kill ? SIGKILL : SIGTERM);
+}
+
+void Children::on_helper_answer(const HelperAnswer& a, Time now) {
+  if (a.id >= count_ || !children_[a.id].running_) return;
+  Child& c = children_[a.id];
+  if (a.error != 0) LogLine(LogLevel::error, "program-failed").kv("program", c.label_.text()).error(a.error);
+  c.ended(a.error != 0 ? kNotExecutable : a.status, now);
+}
+
+// Its programs are told to end by the system, or have lost who would have told us.
+void Children::on_helper_ended(Time now) {
+  for (uint32_t i = 0; i < count_; ++i)
+    if (children_[i].running_) children_[i].ended(SIGTERM, now);
 }
 
 void Child::stop(Time now) {
   owner_ = nullptr;
-  if (pid_ <= 0) return;
-  stopped_ = true;
-  (void)::kill(-pid_, SIGTERM);
-  table_.reactor_.timers().start(timer_, now + kGrace);
+  if (!running_) return;
+  stopped_ = table_.signal(*this, SIGTERM);
+  table_.reactor_.timers().start(timer_, now + (stopped_ ? kGrace : kAgain));
 }
 
 void Child::on_timer(Timer& timer, Time now) {
   (void)timer;
-  (void)now;
-  if (pid_ <= 0) return;
-  killed_ = true;
-  (void)::kill(-pid_, SIGKILL);
+  if (!running_) return;
+  if (!stopped_) return stop(now);
+  killed_ = table_.signal(*this, SIGKILL);
+  if (!killed_) table_.reactor_.timers().start(timer_, now + kAgain);
 }
 
 void Child::on_ready(int fd, uint8_t ready, Time now) {
@@ -214,9 +177,8 @@ void Child::ended(int status, Time now) {
     log_.reset();
   }
   log_end(status, now);
-  (void)::kill(-pid_, SIGTERM);  // what it has left behind in its group
   table_.reactor_.timers().stop(timer_);
-  pid_ = -1;
+  running_ = false;
   --table_.running_;
   next_free_ = table_.free_;
   table_.free_ = this;

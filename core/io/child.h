@@ -3,10 +3,10 @@
 //   free --start()--> running --exit--> (owner told) free
 //                        +--stop()--> stopping: TERM to the group, KILL after 2 s, --exit--> free
 //
-// Owner: Daemon. Invariants: at most as many as were set aside run at once; a program has nothing of ours open but what it
-// was given; each is waited for by its pid, so that none stays a zombie and the resolver's helper is left alone. What it
-// writes to standard error goes to the log, line by line. Source: execve(2), setpgid(2), waitpid(2).
-// Read next: transport/program.h, relay/exec.h.
+// Owner: Daemon. The helper process starts them, signals them and waits for them (helper.h); one that it cannot start
+// counts as one that has ended with status 126. Invariants: at most as many as were set aside run at once; a program has
+// nothing of ours open but what it was given. What it writes to standard error goes to the log, line by line.
+// Read next: helper.h, transport/program.h, relay/exec.h.
 #ifndef SOCKMUX_CORE_IO_CHILD_H
 #define SOCKMUX_CORE_IO_CHILD_H
 
@@ -18,6 +18,7 @@
 #include "core/base/arena.h"
 #include "core/base/text.h"
 #include "core/io/fd.h"
+#include "core/io/helper.h"
 #include "core/io/reactor.h"
 
 namespace smx {
@@ -32,13 +33,11 @@ class ChildOwner {
 };
 
 struct ChildSetup {
-  static constexpr int kMostEnvironment = 144;  // 64 of the daemon's -e, 64 of the server's, ours
-  const char* command = nullptr;  // for sh -c
+  const char* command = nullptr;  // for sh -c; the helper has it, with its environment
   std::string_view label;         // for the log
   Address client;                 // for the log; none: it serves no client
   int fd[3] = {-1, -1, -1};       // becomes 0, 1, 2; the last one -1: the log
-  const char* const* environment = nullptr;  // NAME=value, more than we have ourselves; a name that is there is replaced
-  int environment_size = 0;
+  const std::string_view* values = nullptr;  // of kClientVariables
 };
 
 class Children;
@@ -46,7 +45,7 @@ class Children;
 class Child final : private FdHandler, private TimerHandler {
  public:
   explicit Child(Children& table) : table_(table), timer_(*this) {}
-  bool running() const { return pid_ > 0; }
+  bool running() const { return running_; }
   // The owner hears no more of it. Its end is still logged, since it may be the reason why it is stopped: the end of its
   // output comes before its exit status.
   void stop(Time now);
@@ -63,27 +62,24 @@ class Child final : private FdHandler, private TimerHandler {
   Children& table_;
   ChildOwner* owner_ = nullptr;
   Child* next_free_ = nullptr;
-  int pid_ = -1;
   Fd log_;
   Timer timer_;
   Text<100> label_;  // a copy: its owner may be gone before it
   Text<240> line_;
   Address client_;
   Time started_;
-  bool stopped_ = false, killed_ = false;
+  bool running_ = false, stopped_ = false, killed_ = false;
   bool cut_ = false;  // the rest of a line that was too long is dropped
 };
 
-class Children {
+class Children final : private HelperUser {
  public:
-  explicit Children(Reactor& reactor) : reactor_(reactor) {}
+  Children(Reactor& reactor, Helper& helper, Helper::Topic topic) : reactor_(reactor), helper_(helper), topic_(topic) {}
   static uint64_t arena_bytes(uint32_t count) { return count * sizeof(Child) + 64; }
   [[nodiscard]] bool init(uint32_t count, Arena& arena);
 
-  // nullptr: `error` is EAGAIN if too many run already, else the errno of pipe(2) or fork(2).
+  // nullptr: `error` is EAGAIN if too many run already, else an errno: of pipe(2), or the helper has none for us.
   Child* start(const ChildSetup& setup, ChildOwner& owner, int* error);
-  // SIGCHLD.
-  void reap(Time now);
   // The end of the daemon: TERM, or KILL, to all groups.
   void end_all(bool kill);
   uint32_t running() const { return running_; }
@@ -91,7 +87,13 @@ class Children {
 
  private:
   friend class Child;
+  void on_helper_answer(const HelperAnswer& a, Time now) override;
+  void on_helper_ended(Time now) override;
+  bool signal(const Child& c, int signal);
+
   Reactor& reactor_;
+  Helper& helper_;
+  Helper::Topic topic_;
   Child* children_ = nullptr;
   uint32_t count_ = 0;
   uint32_t running_ = 0;

@@ -1,13 +1,9 @@
-// Names to addresses, without ever blocking the loop: a child process calls getaddrinfo(3).
-//
-//   daemon --request--> helper --fork--> worker (one name, one answer, exits)
-//     ^                                    |
-//     +---------------answer---------------+        over one SOCK_SEQPACKET pair
+// Names to addresses, without ever blocking the loop: the helper process (helper.h) calls getaddrinfo(3).
 //
 // Owner: main. Invariants: an address in digits is answered at once, without the child; a name that is being looked up is
 // not asked for again, and its answer is kept for kKeep; at most kNames are looked up at once, each within the time limit;
-// a slow name never delays another (each has its own worker). The helper is started at the first name and again when it
-// dies. Read next: transport/tcp.h, connect.h.
+// a slow name never delays another (each has its own worker). A helper of its own is started at the first name and again
+// when it dies, unless it is sealed. Read next: helper.h, transport/tcp.h, connect.h.
 #ifndef SOCKMUX_CORE_IO_RESOLVER_H
 #define SOCKMUX_CORE_IO_RESOLVER_H
 
@@ -17,13 +13,13 @@
 
 #include "core/base/address.h"
 #include "core/base/list.h"
-#include "core/io/fd.h"
+#include "core/io/helper.h"
 #include "core/io/reactor.h"
 
 namespace smx {
 
 struct Resolved {
-  static constexpr int kMost = 8;
+  static constexpr int kMost = HelperAnswer::kMostAddresses;
   Address address[kMost];
   int count = 0;
   int error = 0;          // 0, or what went wrong: EAI_* of getaddrinfo(3), made a text by gai_text()
@@ -47,7 +43,7 @@ class ResolveQuery {
   uint16_t port_ = 0;
 };
 
-class Resolver final : private FdHandler, private TimerHandler {
+class Resolver final : private HelperUser, private TimerHandler {
  public:
   static constexpr int kNames = 64;
   static constexpr size_t kLongestName = 255;
@@ -55,7 +51,7 @@ class Resolver final : private FdHandler, private TimerHandler {
   static constexpr Duration kKeep = seconds(5);
   static constexpr Duration kKeepFailure = seconds(1);
 
-  explicit Resolver(Reactor& reactor) : reactor_(reactor), timer_(*this) {}
+  explicit Resolver(Reactor& reactor) : reactor_(reactor), own_(reactor), timer_(*this) { use(own_); }
   ~Resolver();
   void set_limit(Duration limit) { limit_ = limit; }
 
@@ -72,28 +68,19 @@ class Resolver final : private FdHandler, private TimerHandler {
   void cancel(ResolveQuery& query) { query.node_.leave(); }
   // Forgets the answers that are kept (HUP: the network may be another one).
   void forget();
-  // Starts the helper now, where it will not be possible later (CHROOT). False: it cannot be.
-  bool begin() {
-    const bool begun = socket_.valid() || start();
-    drops_ = false;
-    return begun;
+  // Whose helper is asked from now on; nothing may be asked at this moment.
+  void use(Helper& helper) {
+    helper_ = &helper;
+    helper.set_user(Helper::Topic::names, *this);
   }
-  // Ends the helper: the next name starts one with what the process is by then (user, session, files).
-  void stop();
-  // The helper that begin() starts becomes this user first.
-  void set_user(uint32_t uid, uint32_t gid) {
-    uid_ = uid;
-    gid_ = gid;
-    drops_ = true;
-  }
-  // SIGCHLD: takes the helper's exit status if it has ended.
-  void reap();
+  // The one that is used as long as no other was given. Once it is stopped, the next name starts one with what the process
+  // is by then (user, session, files).
+  Helper& own_helper() { return own_; }
 
  private:
-  void on_ready(int fd, uint8_t ready, Time now) override;
+  void on_helper_answer(const HelperAnswer& a, Time now) override;
+  void on_helper_ended(Time now) override;
   void on_timer(Timer& timer, Time now) override;
-  bool start();
-  void lose(Time now);
   void set_timer();
 
   // One name: free, looked up (id is not 0), or kept until `until`.
@@ -110,11 +97,9 @@ class Resolver final : private FdHandler, private TimerHandler {
   void answer(Name& name, const Resolved& r, Time now);
 
   Reactor& reactor_;
-  Fd socket_;
+  Helper own_;
+  Helper* helper_ = nullptr;
   Timer timer_;
-  int pid_ = -1;
-  uint32_t uid_ = 0, gid_ = 0;
-  bool drops_ = false;
   uint32_t last_id_ = 0;
   Duration limit_ = seconds(10);
   Known known_ = nullptr;

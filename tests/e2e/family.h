@@ -52,17 +52,29 @@ inline std::vector<Kin> processes_with(const std::string& part) {
   return list;
 }
 
-// Children of `parent` that run, but its resolver (whose command is its own).
-inline std::vector<Kin> programs_of(pid_t parent) {
+// The daemon's helper, who starts programs and looks names up: its child with the daemon's own command. None: pid 0.
+inline Kin helper_of(pid_t daemon) {
+  const std::vector<Kin> all = processes_with("");
+  for (const Kin& k : all)
+    for (const Kin& d : all)
+      if (k.parent == daemon && d.pid == daemon && k.state != 'Z' && k.command == d.command) return k;
+  return {};
+}
+
+// Programs of this daemon that run: children of its helper, each in a group of its own.
+inline std::vector<Kin> programs_of(pid_t daemon) {
   std::vector<Kin> list;
+  const Kin helper = helper_of(daemon);
   for (const Kin& k : processes_with(""))
-    if (k.parent == parent && k.state != 'Z' && k.group == k.pid) list.push_back(k);
+    if (helper.pid != 0 && k.parent == helper.pid && k.state != 'Z' && k.group == k.pid) list.push_back(k);
   return list;
 }
 
-inline size_t zombies_of(pid_t parent) {
+// Of the daemon and of its helper
+inline size_t zombies_of(pid_t daemon) {
   size_t n = 0;
-  for (const Kin& k : processes_with("")) n += k.parent == parent && k.state == 'Z' ? 1u : 0u;
+  const Kin helper = helper_of(daemon);
+  for (const Kin& k : processes_with("")) n += (k.parent == daemon || (helper.pid != 0 && k.parent == helper.pid)) && k.state == 'Z' ? 1u : 0u;
   return n;
 }
 

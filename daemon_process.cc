@@ -1,0 +1,209 @@
+// The part of the daemon that makes a process of it: files, identity, background, and what it gives up for good.
+//
+//   checks -> no_new_privs -> (CHROOT: helper for names) -> OWNER -> background -> helper -> sandbox
+//
+// Invariant: each step takes away what the ones before need, so nothing here may change places without a reason. What may
+// fail by the user's fault comes first, while standard error is there. Read next: daemon.h, core/io/helper.h, sandbox.h.
+#include <errno.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "config/choose.h"
+#include "config/report.h"
+#include "core/io/clock.h"
+#include "core/io/log.h"
+#include "core/io/sandbox.h"
+#include "daemon.h"
+
+namespace smx {
+
+// ---- the helper
+
+// The programs that the configuration names, and no other, can be started.
+bool Daemon::init_helper() {
+  if (!helper_.init(static_cast<uint32_t>(config_.links.count + config_.servers.count), programs() + exec_programs(), tables_)) return false;
+  for (const LinkSpec& l : config_.links) {
+    if (l.kind != LinkSpec::Kind::program) continue;
+    HelperProgram p;
+    p.command = l.path.data();
+    p.environment[0] = config_.env.first;
+    p.environment_size[0] = config_.env.count;
+    helper_.add_program(p);
+  }
+  for (const ServerSpec& s : config_.servers) {
+    if (!s.run || s.label != "exec") continue;
+    HelperProgram p;
+    p.command = (s.options->xcom.empty() ? s.options->xfil : s.options->xcom).data();
+    p.has_client = true;
+    p.environment[0] = s.options->env.first;
+    p.environment_size[0] = s.options->env.count;
+    p.environment[1] = config_.env.first;
+    p.environment_size[1] = config_.env.count;
+    helper_.add_program(p);
+  }
+  return true;
+}
+
+// May a name have to be looked up?
+bool Daemon::asks_names() const {
+  Address a;
+  const auto is_known = [&](std::string_view host) { return parse_ip(host, &a) || !find_host(config_, host).empty(); };
+  if (!config_.names.empty()) return true;
+  for (const LinkSpec& l : config_.links)
+    if (l.kind == LinkSpec::Kind::connect_tcp && !is_known(l.at.host)) return true;
+  for (const ServerSpec& s : config_.servers) {
+    if (s.run ? s.label != "exec" : !s.has_address || !is_known(s.to.host)) return true;
+  }
+  return false;
+}
+
+// `outside`: before the daemon goes under CHROOT, whose helper for names keeps the files of the system. 0 or an exit code.
+int Daemon::start_helpers(bool outside) {
+  if (outside || (config_.chroot_dir.empty() && asks_names())) {
+    Helper& names = outside ? resolver_.own_helper() : helper_;
+    if (!outside) resolver_.use(helper_);
+    if (!names.start()) return kExitSystem;
+  }
+  if (!outside && programs() + exec_programs() > 0 && !helper_.start()) return kExitSystem;
+  return 0;
+}
+
+// Nothing can be started in its place: a daemon that only looks alive is of no use, and whoever watches over it starts a
+// whole one.
+void Daemon::on_helper_lost(Time now) {
+  if (ending_ != Ending::no) return;
+  exit_code_ = kExitSystem;
+  begin_shutdown("the helper process has ended", now);
+}
+
+void Daemon::enter_sandbox() {
+  helper_.seal(*this);
+  resolver_.own_helper().seal(*this);
+  prepare_clock();
+  prepare_resident();
+  if (config_.sandbox == Config::Sandbox::no) return;
+  SandboxNeeds needs;
+  needs.programs = programs() + exec_programs() > 0;
+  for (const LinkSpec& l : config_.links) {
+    needs.reads = needs.reads || l.secure;  // the peers file
+    needs.fifos = needs.fifos || l.kind == LinkSpec::Kind::fifo;
+    needs.devices = needs.devices || l.kind == LinkSpec::Kind::device;
+  }
+  needs.syslog = !config_.syslog.empty() || (!foreground_ && !config_.log_stderr && !config_.logfile_given);
+  needs.removes = pidfile_.valid();
+  needs.traps = config_.sandbox == Config::Sandbox::trap;
+  const int error = smx::enter_sandbox(needs);
+  if (error == 0) sandbox_ = sandbox_name();
+  else LogLine(LogLevel::warning, "sandbox-unavailable").kv("kind", sandbox_name()).error(error);
+}
+
+// ---- the process
+
+// Whom to become. 0 or an exit code.
+int Daemon::find_owner(Identity* who, bool* drops) {
+  *drops = is_root();
+  if (!*drops && config_.owner.empty()) return 0;
+  const int error = find_identity(config_.owner.empty() ? "nobody" : config_.owner.data(), who);
+  if (error != 0 && !config_.owner.empty()) {
+    say("OWNER=", Text<200>(config_.owner).add(": no such user or group").text());
+    return kExitConfig;
+  }
+  if (error != 0) *who = {65534, 65534};  // no "nobody" on this system
+  if (*drops) return 0;
+  say("OWNER=", Text<200>(config_.owner).add(": only root can change its user").text());
+  return kExitPermission;
+}
+
+// Files, identity, background: in this order, since each takes away what the one before needs.
+int Daemon::detach() {
+  int error = 0;
+  const auto fail = [&](const char* what, std::string_view which, int code) {
+    Text<400> text(what);
+    text.add_printable(which).add(": ").add(strerror(error));
+    say("", text.text());
+    return code;
+  };
+  if (!config_.umask_text.empty()) set_umask(config_.umask_text.data());
+  if (!config_.pidfile.empty()) {
+    pidfile_ = open_pidfile(config_.pidfile.data(), &error);
+    if (error == EWOULDBLOCK) {
+      say("PIDFILE=", Text<400>(config_.pidfile).add(": belongs to a daemon that runs").text());
+      return kExitUnavailable;
+    }
+    if (error != 0) return fail("PIDFILE=", config_.pidfile, error == EACCES ? kExitPermission : kExitCannotCreate);
+  }
+  if (!config_.logfile.empty()) {
+    logfile_ = open_logfile(config_.logfile.data(), &error);
+    if (error != 0) return fail("LOGFILE=", config_.logfile, error == EACCES ? kExitPermission : kExitCannotCreate);
+  }
+  Identity who;
+  bool drops = false;
+  int code = find_owner(&who, &drops);
+  if (code != 0) return code;
+  if (!config_.chroot_dir.empty()) {
+    error = check_chroot(config_.chroot_dir.data());
+    if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
+  }
+  Fd null;
+  if (!foreground_) {
+    null = open_null(&error);
+    if (error != 0) return fail("/dev/null", "", kExitSystem);
+  }
+  start_log();
+  error = signals_.init(reactor_, *this);
+  if (error != 0) return fail("signals", "", kExitSystem);
+  if (config_.sandbox != Config::Sandbox::no) (void)forbid_new_privileges();  // Linux before 3.5 has none
+  if (!config_.chroot_dir.empty()) {
+    if (drops) resolver_.own_helper().set_identity(who.uid, who.gid);
+    if (asks_names()) code = start_helpers(true);
+    if (code != 0) return code;
+    control_path_ = nullptr;  // it names something else in there
+    error = enter_chroot(config_.chroot_dir.data());
+    if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
+  }
+  if (drops) {
+    for (size_t i = 0; i < lines_; ++i) line_[i]->give_to(who.uid, who.gid);
+    error = become(who);
+    if (error != 0) return fail("OWNER=", config_.owner, kExitPermission);
+  }
+  control_.set_user(drops ? who.uid : own_user());
+  // As late as can be, so that the status says whether all went well.
+  if (!foreground_) {
+    error = daemonize(null.get());
+    if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
+  }
+  if (pidfile_.valid()) write_pid(pidfile_.get());
+  for (size_t i = 0; i < lines_; ++i) line_[i]->forked();
+  code = start_helpers(false);
+  if (code == 0) enter_sandbox();
+  return code;
+}
+
+void Daemon::start_log() {
+  LogSetup log;
+  log.to_stderr = foreground_ || config_.log_stderr;
+  log.to_syslog = !log.to_stderr && !config_.logfile_given;
+  if (!config_.syslog.empty()) {
+    static constexpr struct {
+      std::string_view name;
+      int facility;
+    } kFacilities[] = {{"auth", LOG_AUTH},     {"authpriv", LOG_AUTHPRIV}, {"ftp", LOG_FTP},       {"cron", LOG_CRON},     {"daemon", LOG_DAEMON}, {"kern", LOG_KERN},     {"lpr", LOG_LPR},
+                       {"mail", LOG_MAIL},     {"news", LOG_NEWS},     {"syslog", LOG_SYSLOG}, {"user", LOG_USER},     {"uucp", LOG_UUCP},
+                       {"local0", LOG_LOCAL0}, {"local1", LOG_LOCAL1}, {"local2", LOG_LOCAL2}, {"local3", LOG_LOCAL3}, {"local4", LOG_LOCAL4},
+                       {"local5", LOG_LOCAL5}, {"local6", LOG_LOCAL6}, {"local7", LOG_LOCAL7}};
+    log.to_syslog = true;
+    for (const auto& f : kFacilities)
+      if (config_.syslog.size() > 2 && config_.syslog.substr(2) == f.name) log.facility = f.facility;
+  }
+  log.file = logfile_.get();
+  switch (config_.log_level) {
+    case Config::Log::usual:
+    case Config::Log::hidden: log.least = LogLevel::info; break;
+    case Config::Log::silent: log.silent = true; break;
+    case Config::Log::terse: log.least = LogLevel::warning; break;
+    case Config::Log::debug: log.least = LogLevel::debug; break;
+  }
+  set_log(log);
+}
+
+}  // namespace smx
