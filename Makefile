@@ -223,6 +223,7 @@ TEST_SRCS = \
 	tests/test_datagram.cc \
 	tests/test_ftp.cc \
 	tests/test_gaps.cc \
+	tests/test_helper.cc \
 	tests/test_hostlist.cc \
 	tests/test_line.cc \
 	tests/test_log.cc \
@@ -242,6 +243,7 @@ TEST_SRCS = \
 	tests/test_proxy_socks.cc \
 	tests/test_proxy_telnet.cc \
 	tests/test_reactor.cc \
+	tests/test_sandbox.cc \
 	tests/test_scheduler.cc \
 	tests/test_tty.cc \
 	tests/test_urgent.cc \
@@ -295,6 +297,7 @@ E2E_SRCS = \
 	tests/e2e/many.cc \
 	tests/e2e/pipes.cc \
 	tests/e2e/program.cc \
+	tests/e2e/privileges.cc \
 	tests/e2e/programs.cc \
 	tests/e2e/proxies.cc \
 	tests/e2e/proxy_http.cc \

@@ -248,7 +248,7 @@ TEST_CASE("MAXIMA: every word, its bounds and its field") {
 
 TEST_CASE("SOXCONF: every word and its field") {
   Run run;
-  run.parse_more({"SOXCONF=packsize:2k,crypt:off,proto:0.3,key:/k,peers:/p,name:r-1.x_Y,line:clean,mkfifo,control:/run/s,dhkey:none"});
+  run.parse_more({"SOXCONF=packsize:2k,crypt:off,proto:0.3,key:/k,peers:/p,name:r-1.x_Y,line:clean,mkfifo,control:/run/s,sandbox:trap,dhkey:none"});
   REQUIRE(run.good);
   const Config& c = run.config;
   CHECK(c.packet_size == 2048);
@@ -262,9 +262,12 @@ TEST_CASE("SOXCONF: every word and its field") {
   CHECK(c.control_file == "/run/s");
   CHECK(c.control_file.data()[6] == 0);
   CHECK(run.has_setting("SOXCONF", "control:/run/s"));
+  CHECK(c.sandbox == Config::Sandbox::trap);
   CHECK(run.report.ignored()[0] == "SOXCONF=dhkey");
   Run other;
-  other.parse_more({"SOXCONF=proto:1,line:lossy,mkfifo:no,packsize:1"});
+  CHECK(other.config.sandbox == Config::Sandbox::yes);
+  other.parse_more({"SOXCONF=proto:1,line:lossy,mkfifo:no,sandbox:no,packsize:1"});
+  CHECK(other.config.sandbox == Config::Sandbox::no);
   REQUIRE(other.good);
   CHECK(other.config.proto == Config::Proto::v1);
   CHECK(other.config.line == Config::Line::lossy);
@@ -272,7 +275,7 @@ TEST_CASE("SOXCONF: every word and its field") {
   CHECK(other.config.packet_size == 129);
   CHECK(has(other.warning(), "129"));
   for (const char* bad :
-       {"", "proto:2", "proto", "line:x", "mkfifo:x", "key:", "peers", "name:", "name:a b", "name:a/b",
+       {"", "proto:2", "proto", "line:x", "mkfifo:x", "sandbox:x", "key:", "peers", "name:", "name:a b", "name:a/b",
         "packsize:", "packsize:-1", "packsize:1g1", "crypt", "crypt:0", "crypt:yes", "Crypt:no",
         "control", "control:", "control:yes", "control:run/s"}) {
     CHECK_MESSAGE(status({std::string("SOXCONF=") + bad}) == 64, bad);

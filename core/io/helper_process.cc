@@ -174,9 +174,12 @@ bool Server::receive(Received* r) {
   for (cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count && r->fds < kMostFds; ++i) {
-      memcpy(&r->fd[r->fds], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-      (void)fcntl(r->fd[r->fds++], F_SETFD, FD_CLOEXEC);
+    for (size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
+      (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+      if (r->fds < kMostFds) r->fd[r->fds++] = fd;
+      else ::close(fd);  // alignment leaves room for one more than we want
     }
   }
   if (n != static_cast<ssize_t>(sizeof r->q) || (m.msg_flags & MSG_TRUNC) != 0) r->q.kind = 0;

@@ -1,0 +1,239 @@
+// The helper process: what it starts, what it refuses, and how it ends. Read next: core/io/helper.h.
+#include <doctest/doctest.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "core/io/clock.h"
+#include "core/io/helper.h"
+
+using namespace smx;
+
+namespace {
+
+constexpr char kSay[] = "echo \"$REMOTE_ADDR $KEY $OTHER\"; exit 3";
+constexpr char kWait[] = "echo here; exec sleep 1000";
+const std::string_view kInner[] = {"KEY=inner"};
+const std::string_view kOuter[] = {"KEY=outer", "OTHER=outer", "REMOTE_ADDR=10.9.9.9"};
+
+// Its user and its loop.
+struct Fixture final : HelperUser, HelperOwner {
+  explicit Fixture(uint32_t running = 4) : memory(Reactor::arena_bytes(256, 64) + Helper::arena_bytes(4, running)), arena(memory.data(), memory.size()) {
+    REQUIRE(reactor.init(arena, 256, 64) == 0);
+    REQUIRE(helper.init(4, running, arena));
+    HelperProgram say, wait;
+    say.command = kSay;
+    say.has_client = true;
+    say.environment[0] = kInner;
+    say.environment_size[0] = 1;
+    say.environment[1] = kOuter;
+    say.environment_size[1] = 3;
+    wait.command = kWait;
+    helper.add_program(say);
+    helper.add_program(wait);
+    helper.set_user(Helper::Topic::servers, *this);
+    helper.set_user(Helper::Topic::names, *this);
+    REQUIRE(helper.start());
+    helper.seal(*this);
+  }
+  ~Fixture() { helper.stop(); }
+  void on_helper_answer(const HelperAnswer& a, Time) override { answers.push_back(a); }
+  void on_helper_ended(Time) override { ++ended; }
+  void on_helper_lost(Time) override { ++lost; }
+  template <typename F>
+  bool until(F done) {
+    const Time end = read_clock() + seconds(20);
+    while (!done()) {
+      if (read_clock() > end) return false;
+      reactor.turn(millis(50));
+      helper.reap(reactor.now());
+    }
+    return true;
+  }
+  // The program's output, to its end or to `enough` bytes.
+  std::string start(uint32_t id, const char* command, size_t enough = 1000) {
+    int out[2];
+    REQUIRE(pipe(out) == 0);
+    const int null = open("/dev/null", O_RDWR);
+    const int fd[3] = {null, out[1], null};
+    const std::string_view values[kClientVariableCount] = {"192.0.2.1"};
+    const int error = helper.start_program(Helper::Topic::servers, id, command, values, fd);
+    close(out[1]);
+    close(null);
+    std::string text;
+    char bytes[100];
+    while (error == 0 && text.size() < enough) {
+      pollfd p{out[0], POLLIN, 0};
+      const ssize_t n = poll(&p, 1, 20000) == 1 ? read(out[0], bytes, sizeof bytes) : 0;
+      if (n <= 0) break;
+      text.append(bytes, static_cast<size_t>(n));
+    }
+    close(out[0]);
+    return text;
+  }
+  std::vector<uint8_t> memory;
+  Arena arena;
+  Reactor reactor;
+  Helper helper{reactor};
+  std::vector<HelperAnswer> answers;
+  int ended = 0, lost = 0;
+};
+
+}  // namespace
+
+TEST_CASE("helper: runs what it knows, with the client's variables before all others, and tells its end") {
+  Fixture f;
+  CHECK(f.start(2, kSay) == "192.0.2.1 inner outer\n");
+  REQUIRE(f.until([&] { return f.answers.size() == 1; }));
+  CHECK(f.answers[0].kind == HelperAnswer::ended);
+  CHECK(f.answers[0].id == 2);
+  CHECK(f.answers[0].error == 0);
+  CHECK(WEXITSTATUS(f.answers[0].status) == 3);
+}
+
+TEST_CASE("helper: a signal ends the program that is meant; more than its table holds are refused") {
+  Fixture f(2);
+  CHECK(f.start(0, kWait, 5) == "here\n");
+  CHECK(f.start(1, kWait, 5) == "here\n");
+  CHECK(f.start(7, kWait).empty());
+  REQUIRE(f.until([&] { return f.answers.size() == 1; }));
+  CHECK(f.answers[0].id == 7);
+  CHECK(f.answers[0].error == EAGAIN);
+  CHECK(f.helper.send_signal(Helper::Topic::servers, 1, SIGTERM));
+  REQUIRE(f.until([&] { return f.answers.size() == 2; }));
+  CHECK(f.answers[1].id == 1);
+  CHECK(WTERMSIG(f.answers[1].status) == SIGTERM);
+  // No other signals, and none to who is not there
+  CHECK(f.helper.send_signal(Helper::Topic::servers, 0, SIGSTOP));
+  CHECK(f.helper.send_signal(Helper::Topic::links, 0, SIGKILL));
+  CHECK(f.start(1, kSay) == "192.0.2.1 inner outer\n");
+  REQUIRE(f.until([&] { return f.answers.size() == 3; }));
+  CHECK(f.answers[2].id == 1);
+  CHECK(f.helper.send_signal(Helper::Topic::servers, 0, SIGKILL));
+  REQUIRE(f.until([&] { return f.answers.size() == 4; }));
+  CHECK(WTERMSIG(f.answers[3].status) == SIGKILL);
+  CHECK(f.lost == 0);
+}
+
+TEST_CASE("helper: when it is stopped its programs are told to end") {
+  Fixture f;
+  int out[2];
+  REQUIRE(pipe(out) == 0);
+  const int null = open("/dev/null", O_RDWR);
+  const int fd[3] = {null, out[1], null};
+  REQUIRE(f.helper.start_program(Helper::Topic::servers, 0, kWait, nullptr, fd) == 0);
+  close(out[1]);
+  char bytes[10];
+  REQUIRE(read(out[0], bytes, sizeof bytes) == 5);
+  f.helper.stop();
+  pollfd p{out[0], POLLIN, 0};
+  CHECK(poll(&p, 1, 20000) == 1);
+  CHECK(read(out[0], bytes, sizeof bytes) == 0);
+  CHECK_FALSE(f.helper.look_up(1, 1, "localhost"));
+  CHECK(f.helper.start_program(Helper::Topic::servers, 0, kWait, nullptr, fd) == EPIPE);
+  close(out[0]);
+  close(null);
+}
+
+TEST_CASE("helper: garbage is dropped, with the descriptors that come with it, and it goes on") {
+  int pair[2];
+  REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+  static HelperTables::Running running[2];
+  static HelperProgram program[1];
+  program[0].command = kSay;
+  HelperTables tables;
+  tables.program = program;
+  tables.programs = tables.most_programs = 1;
+  tables.running = running;
+  tables.most_running = 2;
+  const pid_t pid = fork();
+  if (pid == 0) serve_as_helper(pair[1], tables);
+  close(pair[1]);
+  int watched[2];
+  REQUIRE(pipe(watched) == 0);
+  const auto say = [&](const void* bytes, size_t n, int fds) {
+    iovec piece{const_cast<void*>(bytes), n};
+    alignas(cmsghdr) char room[CMSG_SPACE(8 * sizeof(int))] = {};
+    msghdr m{};
+    m.msg_iov = &piece;
+    m.msg_iovlen = 1;
+    if (fds > 0) {
+      m.msg_control = room;
+      m.msg_controllen = CMSG_SPACE(static_cast<size_t>(fds) * sizeof(int));
+      cmsghdr* c = CMSG_FIRSTHDR(&m);
+      c->cmsg_level = SOL_SOCKET;
+      c->cmsg_type = SCM_RIGHTS;
+      c->cmsg_len = CMSG_LEN(static_cast<size_t>(fds) * sizeof(int));
+      for (int i = 0; i < fds; ++i) memcpy(CMSG_DATA(c) + static_cast<size_t>(i) * sizeof(int), &watched[1], sizeof(int));
+    }
+    REQUIRE(sendmsg(pair[0], &m, 0) == static_cast<ssize_t>(n));
+  };
+  uint64_t x = 12345;
+  uint8_t bytes[sizeof(HelperRequest) + 100];
+  for (int i = 0; i < 500; ++i) {
+    for (uint8_t& b : bytes) b = static_cast<uint8_t>((x = x * 6364136223846793005u + 1442695040888963407u) >> 56);
+    say(bytes, 1 + (x >> 33) % sizeof bytes, static_cast<int>((x >> 20) % 9));
+  }
+  HelperRequest q{};
+  q.kind = HelperRequest::program;
+  q.id = 5;
+  const auto answer = [&] {
+    HelperAnswer a{};
+    REQUIRE(recv(pair[0], &a, sizeof a, 0) == static_cast<ssize_t>(sizeof a));
+    return a;
+  };
+  q.number = 1;  // no such program
+  say(&q, sizeof q, 3);
+  CHECK(answer().error == EINVAL);
+  q.number = 0;
+  for (const int fds : {0, 1, 2}) {
+    say(&q, sizeof q, fds);
+    CHECK(answer().error == EINVAL);
+  }
+  say(&q, sizeof q, 3);
+  const HelperAnswer a = answer();
+  CHECK(a.error == 0);
+  CHECK(a.id == 5);
+  CHECK(WEXITSTATUS(a.status) == 3);
+  // None of what came with it is open any more.
+  close(watched[1]);
+  pollfd p{watched[0], POLLIN, 0};
+  CHECK(poll(&p, 1, 20000) == 1);
+  close(pair[0]);
+  int status = 1;
+  CHECK(waitpid(pid, &status, 0) == pid);
+  CHECK(status == 0);
+  close(watched[0]);
+}
+
+TEST_CASE("helper: killed, its users and its owner hear of it, and it is not started again") {
+  Fixture f;
+  CHECK(f.start(0, kWait, 5) == "here\n");
+  // Our youngest child.
+  const pid_t helper = [] {
+    const std::string path = "/proc/self/task/" + std::to_string(getpid()) + "/children";
+    const int fd = open(path.c_str(), O_RDONLY);
+    char text[2000] = {};
+    if (fd >= 0) (void)!read(fd, text, sizeof text - 1);
+    close(fd);
+    int last = 0;
+    for (char* next = strtok(text, " "); next != nullptr; next = strtok(nullptr, " ")) last = atoi(next);
+    return last;
+  }();
+  if (helper <= 0) return;  // no /proc, or a kernel without this file
+  ::kill(helper, SIGKILL);
+  CHECK(f.until([&] { return f.lost == 1; }));
+  CHECK(f.ended == 2);  // one for each topic
+  CHECK_FALSE(f.helper.start());
+  CHECK_FALSE(f.helper.look_up(1, 1, "localhost"));
+}
