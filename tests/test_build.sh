@@ -32,6 +32,11 @@ no_cxx_library() {
   ! nm -u "$1" | grep -e ' _Z' -e '__cxa_throw' -e '__gxx_'
 }
 
+# Built nowhere here: that it compiles is all that can be told.
+openbsd_sandbox_compiles() {
+  ${CXX:-c++} -std=c++17 -D__OpenBSD__=1 -Itests/openbsd -I. -Wall -Wextra -Wshadow -Werror -fsyntax-only core/io/sandbox_other.cc
+}
+
 # `make check` hands its make and its variables down, so that nothing is built anew.
 run_make() { ${MAKE:-make} -s PREFIX=/usr SBINDIR=/usr/sbin MANDIR=/usr/share/man DESTDIR="$temp/dest" "$1"; }
 
@@ -53,6 +58,7 @@ for program in "$SOCKMUXD" "$SOCKMUXCTL"; do
   check "$program needs libc alone" needs_libc_alone "$program"
   check "$program uses nothing of the C++ library" no_cxx_library "$program"
 done
+check "OpenBSD's sandbox compiles" openbsd_sandbox_compiles
 check 'install puts things in place, uninstall leaves nothing' installs_and_uninstalls
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

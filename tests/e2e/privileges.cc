@@ -133,6 +133,49 @@ TEST_CASE("privileges: a daemon whose helper dies ends, with 71, and says why") 
   CHECK(a->wait_log("peer said goodbye", 5));
 }
 
+TEST_CASE("privileges: under CHROOT names have a helper of their own, which stays outside") {
+  if (geteuid() != 0) return;
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0"});
+  // The folder is that of all, so that there is a shell.
+  Daemon c({"SERVER=sockmux://localhost:" + text(a.link_port()), "SERVER=exec,-in(XCOM=/bin/cat)", "CHROOT=/"});
+  REQUIRE(c->wait_log(" link-up ", 10));
+  check_filter(c);
+  CHECK(serves(a.port(), 10));
+  std::vector<pid_t> helpers;
+  for (const Kin& k : processes_with(c->command().substr(c->command().find("SERVER"))))
+    if (k.parent == c->pid()) helpers.push_back(k.pid);
+  REQUIRE(helpers.size() == 2);
+  for (const pid_t pid : helpers) {
+    CHECK(status_of(pid, "Uid") == status_of(c->pid(), "Uid"));
+    CHECK(status_of(pid, "Uid").find("0 ") != 0);
+    CHECK(status_of(pid, "NoNewPrivs") == "1");
+  }
+  c->signal(SIGTERM);
+  CHECK(c->wait_end(8));
+  CHECK(c->status() == 0);
+  for (const pid_t pid : helpers) CHECK(wait_for([&] { return !lives(pid); }, 5));
+}
+
+TEST_CASE("privileges: in the background it is the same, and the helper is its child") {
+  TempFolder temp;
+  run({"chmod", "777", temp.path()}, 5);
+  Words words{daemon_path(), "SERVER=sockmux", "-P127.0.0.1:0", "DEST=localhost:1", "LOGFILE=" + temp / "log", "PIDFILE=" + temp / "pid"};
+  Process start(words);
+  REQUIRE(start.wait_end(5));
+  REQUIRE(start.status() == 0);
+  pid_t pid = 0;
+  REQUIRE(wait_for([&] { return (pid = atoi(read_file(temp / "pid").c_str())) > 0; }, 5));
+  CHECK(wait_for([&] { return read_file(temp / "log").find(" started ") != std::string::npos; }, 5));
+  if (!daemon_sanitized()) CHECK(status_of(pid, "Seccomp") == "2");
+  CHECK(status_of(pid, "NoNewPrivs") == "1");
+  const Kin helper = helper_of(pid);
+  CHECK(helper.pid > 0);
+  ::kill(pid, SIGTERM);
+  CHECK(wait_for([&] { return !lives(pid) && !lives(helper.pid); }, 5));
+  ::kill(pid, SIGKILL);
+  CHECK(read_file(temp / "log").find(" ended") != std::string::npos);
+}
+
 TEST_CASE("privileges: SOXCONF=sandbox:no leaves both out; sandbox:trap goes on as usual") {
   Daemon open({"SERVER=sockmux", "-P127.0.0.1:0", "SOXCONF=sandbox:no"});
   open.await_start();
