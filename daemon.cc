@@ -370,7 +370,6 @@ int Daemon::run() {
   sessions_.add_opener(room_);
   names_.refresh(reactor_.now());
   start_links();
-  if (secure_ != nullptr) secure_->protect();
   LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_ + udp_listeners_).kv("links", acceptors_).kv("sandbox", sandbox_);
   allocations_ = allocations();
   reactor_.run();

@@ -90,7 +90,7 @@ void Daemon::enter_sandbox() {
     needs.devices = needs.devices || l.kind == LinkSpec::Kind::device;
   }
   needs.syslog = !config_.syslog.empty() || (!foreground_ && !config_.log_stderr && !config_.logfile_given);
-  needs.removes = pidfile_.valid();
+  needs.removes = pidfile_.valid() || control_path_ != nullptr;
   needs.traps = config_.sandbox == Config::Sandbox::trap;
   const int error = smx::enter_sandbox(needs);
   if (error == 0) sandbox_ = sandbox_name();
@@ -155,7 +155,9 @@ int Daemon::detach() {
   if (config_.sandbox != Config::Sandbox::no) (void)forbid_new_privileges();  // Linux before 3.5 has none
   if (!config_.chroot_dir.empty()) {
     if (drops) resolver_.own_helper().set_identity(who.uid, who.gid);
+    if (secure_ != nullptr) secure_->hide(true);
     if (asks_names()) code = start_helpers(true);
+    if (secure_ != nullptr) secure_->hide(false);
     if (code != 0) return code;
     control_path_ = nullptr;  // it names something else in there
     error = enter_chroot(config_.chroot_dir.data());
@@ -174,6 +176,7 @@ int Daemon::detach() {
   }
   if (pidfile_.valid()) write_pid(pidfile_.get());
   for (size_t i = 0; i < lines_; ++i) line_[i]->forked();
+  if (secure_ != nullptr) secure_->protect();
   code = start_helpers(false);
   if (code == 0) enter_sandbox();
   return code;

@@ -113,8 +113,13 @@ class Secured final : public SecureSide {
 
   void protect() override {
     forbid_dumps();
-    guard_memory(this, sizeof *this);
-    for (int half = 0; half < 2; ++half) guard_memory(peers_.memory(half), peers_.half_bytes());
+    hide(true);
+    lock_memory(this, sizeof *this);
+    for (int half = 0; half < 2; ++half) lock_memory(peers_.memory(half), peers_.half_bytes());
+  }
+  void hide(bool on) override {
+    hide_memory(this, sizeof *this, on);
+    for (int half = 0; half < 2; ++half) hide_memory(peers_.memory(half), peers_.half_bytes(), on);
   }
 
  private:

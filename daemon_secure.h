@@ -26,8 +26,10 @@ class SecureSide {
   // forget_old(). False: the file has an error, and nothing changes.
   virtual bool reload(Time now) = 0;
   virtual void forget_old() = 0;
-  // At the start of the loop, when nothing forks any more but to start programs: keeps keys out of swap, dumps and children.
+  // In the process that runs the loop, once: keeps keys out of swap and dumps, and out of all children from then on.
   virtual void protect() = 0;
+  // Before that: children that are made meanwhile have no keys.
+  virtual void hide(bool on) = 0;
 
  protected:
   ~SecureSide() = default;

@@ -164,19 +164,18 @@ void give_back_memory(void* memory, size_t size) {
   (void)madvise(reinterpret_cast<void*>(first), end - first, kAdvice);
 }
 
-void guard_memory(void* memory, size_t size) {
-  (void)mlock(memory, size);  // refused where RLIMIT_MEMLOCK is too small: then it may be swapped out
-#if defined(__linux__)
-#if defined(MADV_DONTDUMP)
-  (void)madvise(memory, size, MADV_DONTDUMP);
-#endif
+void lock_memory(void* memory, size_t size) { (void)mlock(memory, size); }
+
+void hide_memory(void* memory, size_t size, bool on) {
 #if defined(MADV_WIPEONFORK)
-  (void)madvise(memory, size, MADV_WIPEONFORK);
-#endif
+  (void)madvise(memory, size, MADV_DONTDUMP);
+  (void)madvise(memory, size, on ? MADV_WIPEONFORK : MADV_KEEPONFORK);
 #elif defined(MAP_INHERIT_ZERO)
-  (void)minherit(memory, size, MAP_INHERIT_ZERO);
+  (void)minherit(memory, size, on ? MAP_INHERIT_ZERO : MAP_INHERIT_COPY);
 #elif defined(INHERIT_ZERO)
-  (void)minherit(memory, size, INHERIT_ZERO);
+  (void)minherit(memory, size, on ? INHERIT_ZERO : INHERIT_COPY);
+#else
+  (void)memory, (void)size, (void)on;
 #endif
 }
 

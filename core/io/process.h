@@ -55,9 +55,10 @@ void* reserve_memory(size_t size);
 // hold then.
 void give_back_memory(void* memory, size_t size);
 
-// Secrets stand in there: from now on it is not swapped out, not in a core dump, and zeros in children, as far as the system
-// can (mlock(2), MADV_DONTDUMP, MADV_WIPEONFORK, minherit(2)). Whole pages, from reserve_memory().
-void guard_memory(void* memory, size_t size);
+// Secrets stand in there, in whole pages of reserve_memory(): from now on they are not swapped out, where that is allowed.
+void lock_memory(void* memory, size_t size);
+// And zeros in children that are forked while it is `on`, and in no core dump (MADV_WIPEONFORK, minherit(2)).
+void hide_memory(void* memory, size_t size, bool on);
 // No core dump of this process, and no other process of its user may look into it (PR_SET_DUMPABLE, prctl(2)).
 void forbid_dumps();
 // `path` from the root on, as it is meant now; false: too long, or the current directory is not known.
