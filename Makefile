@@ -230,6 +230,7 @@ TEST_SRCS = \
 	tests/test_mux.cc \
 	tests/test_mux03.cc \
 	tests/test_mux_line.cc \
+	tests/test_mux_sealed.cc \
 	tests/test_mux_search.cc \
 	tests/test_mux_session.cc \
 	tests/test_mux_trial.cc \

@@ -61,11 +61,11 @@ std::vector<Heard> decoded(const Line& line, size_t step, size_t* bad) {
     for (;;) {
       const LineDecoder::Got got = d.take(&in);
       if (got == LineDecoder::Got::nothing) break;
-      if (got == LineDecoder::Got::bad) {
+      LineFrame f;
+      if (got == LineDecoder::Got::bad || !parse_block(d.block(), &f)) {
         ++*bad;
         continue;
       }
-      const LineFrame& f = d.frame();
       out.push_back({f.off, f.ack, Line(f.unnumbered.data, f.unnumbered.data + f.unnumbered.size),
                      Line(f.numbered.data, f.numbered.data + f.numbered.size)});
     }

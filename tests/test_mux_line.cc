@@ -67,8 +67,9 @@ std::vector<Heard> frames(const Data& line) {
   for (;;) {
     const LineDecoder::Got got = d.take(&in);
     if (got == LineDecoder::Got::nothing) return out;
-    REQUIRE(got == LineDecoder::Got::frame);
-    const LineFrame& f = d.frame();
+    REQUIRE(got == LineDecoder::Got::block);
+    LineFrame f;
+    REQUIRE(parse_block(d.block(), &f));
     out.push_back({f.off, f.ack, Data(reinterpret_cast<const char*>(f.unnumbered.data), f.unnumbered.size),
                    Data(reinterpret_cast<const char*>(f.numbered.data), f.numbered.size)});
   }

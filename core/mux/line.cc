@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t kHead = 5;
 constexpr size_t kCrc = 4;
+static_assert(kLineContent - kCrc == kLineBlock);
 
 struct CrcTable {
   uint32_t word[16] = {};
@@ -72,22 +73,44 @@ uint32_t crc32c(const uint8_t* data, size_t size) {
   return ~c;
 }
 
-size_t encode_line(const LineFrame& f, uint8_t* out) {
+size_t make_block(const LineFrame& f, uint8_t* out) {
   SMX_CHECK(f.unnumbered.size <= 255);
   SMX_CHECK(f.unnumbered.size + f.numbered.size <= kLinePayload);
-  uint8_t content[kLineContent];
-  store16(content, f.off);
-  store16(content + 2, f.ack);
-  content[4] = static_cast<uint8_t>(f.unnumbered.size);
+  store16(out, f.off);
+  store16(out + 2, f.ack);
+  out[4] = static_cast<uint8_t>(f.unnumbered.size);
   size_t n = kHead;
-  if (f.unnumbered.size > 0) memcpy(content + n, f.unnumbered.data, f.unnumbered.size);
+  if (f.unnumbered.size > 0) memcpy(out + n, f.unnumbered.data, f.unnumbered.size);
   n += f.unnumbered.size;
-  if (f.numbered.size > 0) memcpy(content + n, f.numbered.data, f.numbered.size);
-  n += f.numbered.size;
-  store32(content + n, crc32c(content, n));
-  const size_t size = encode_cobs(content, n + kCrc, out);
+  if (f.numbered.size > 0) memcpy(out + n, f.numbered.data, f.numbered.size);
+  return n + f.numbered.size;
+}
+
+size_t encode_block(Bytes block, uint8_t* out) {
+  SMX_CHECK(block.size > 0);
+  SMX_CHECK(block.size <= kLineBlock);
+  uint8_t content[kLineContent];
+  memcpy(content, block.data, block.size);
+  store32(content + block.size, crc32c(block.data, block.size));
+  const size_t size = encode_cobs(content, block.size + kCrc, out);
   out[size] = 0;
   return size + 1;
+}
+
+size_t encode_line(const LineFrame& f, uint8_t* out) {
+  uint8_t block[kLineBlock];
+  return encode_block({block, make_block(f, block)}, out);
+}
+
+bool parse_block(Bytes block, LineFrame* out) {
+  if (block.size < kHead) return false;
+  const size_t unnumbered = block.data[4];
+  if (unnumbered > block.size - kHead) return false;
+  out->off = load16(block.data);
+  out->ack = load16(block.data + 2);
+  out->unnumbered = {block.data + kHead, unnumbered};
+  out->numbered = {block.data + kHead + unnumbered, block.size - kHead - unnumbered};
+  return true;
 }
 
 LineDecoder::Got LineDecoder::take(Bytes* in) {
@@ -115,14 +138,9 @@ LineDecoder::Got LineDecoder::finish() {
   bare_hello_ = is_bare_hello(held_, size_);
   const size_t n = decode_cobs(held_, size_);
   size_ = 0;
-  if (n < kHead + kCrc || load32(held_ + n - kCrc) != crc32c(held_, n - kCrc)) return Got::bad;
-  const size_t unnumbered = held_[4];
-  if (kHead + unnumbered > n - kCrc) return Got::bad;
-  frame_.off = load16(held_);
-  frame_.ack = load16(held_ + 2);
-  frame_.unnumbered = {held_ + kHead, unnumbered};
-  frame_.numbered = {held_ + kHead + unnumbered, n - kCrc - kHead - unnumbered};
-  return Got::frame;
+  if (n <= kCrc || load32(held_ + n - kCrc) != crc32c(held_, n - kCrc)) return Got::bad;
+  block_ = {held_, n - kCrc};
+  return Got::block;
 }
 
 }  // namespace smx

@@ -5,6 +5,8 @@
 //   |       |       |        | whole, ulen bytes   | numbered stream     | u32     |
 //   +-------+-------+--------+---------------------+---------------------+---------+
 //
+// On a secure link all before the CRC is sealed as a whole: line_sealer.h.
+//
 // Owner: Mux. Pure: a frame is made in, and taken from, the caller's memory. Invariant: a frame with a byte changed,
 // lost or added is never taken for a good one, but for 1 in 2^32; a bad one costs at most itself and the next.
 // Source: sockmux(7), "Lossy lines"; COBS: Cheshire and Baker, IEEE/ACM Transactions on Networking 7(2), 1999;
@@ -20,13 +22,14 @@
 namespace smx {
 
 constexpr size_t kLineContent = 254;                      // bytes of a frame before COBS, CRC included
+constexpr size_t kLineBlock = kLineContent - 4;           // and without it
 constexpr size_t kLineFrame = kLineContent + 2;           // on the line: one byte of COBS, and the 0x00
 constexpr size_t kLineOverhead = 11;                      // of a frame that are neither packets nor stream
 constexpr size_t kLinePayload = kLineFrame - kLineOverhead;  // unnumbered and numbered bytes together: 245
 
 uint32_t crc32c(const uint8_t* data, size_t size);
 
-// What a frame says. The views point into the memory of the decoder, or are the caller's.
+// What a frame says. The views are the caller's.
 struct LineFrame {
   uint16_t off = 0;  // low bits of the number of the first numbered byte here, or of the next one to be sent
   uint16_t ack = 0;  // low bits of the count of numbered bytes processed
@@ -34,22 +37,28 @@ struct LineFrame {
   Bytes numbered;
 };
 
-// Writes the frame with its 0x00 to `out`, which has room for kLineFrame bytes; how many. The payloads together are at
-// most kLinePayload bytes, the unnumbered ones at most 255.
+// Writes all of the frame before its CRC to `out`, which has room for kLineBlock bytes; how many. The payloads together are
+// at most kLinePayload bytes, the unnumbered ones at most 255.
+size_t make_block(const LineFrame& frame, uint8_t* out);
+// Adds CRC, COBS and 0x00 to the 1..kLineBlock bytes of `block`. `out` has room for kLineFrame bytes; how many.
+size_t encode_block(Bytes block, uint8_t* out);
+// Both.
 size_t encode_line(const LineFrame& frame, uint8_t* out);
+// What the block says; false: no frame of ours. The views of `out` point into it.
+[[nodiscard]] bool parse_block(Bytes block, LineFrame* out);
 
 // Takes a line apart.
 class LineDecoder {
  public:
   enum class Got : uint8_t {
     nothing,  // all bytes are taken
-    frame,    // a good one: look at frame(), then call again with the rest
+    block,    // of a frame with a right CRC: look at block(), then call again with the rest
     bad,      // one that is broken, or noise
   };
   // Takes bytes from the front of `in`, which is shortened by what was taken.
   Got take(Bytes* in);
   // Valid until the next call.
-  const LineFrame& frame() const { return frame_; }
+  Bytes block() const { return block_; }
   // The bad one looks like the HELLO of a peer that makes no frames.
   bool was_bare_hello() const { return bare_hello_; }
   // A new line begins.
@@ -62,7 +71,7 @@ class LineDecoder {
   size_t size_ = 0;
   bool skips_ = false;  // too long for a frame: noise until the next 0x00
   bool bare_hello_ = false;
-  LineFrame frame_;
+  Bytes block_;
 };
 
 }  // namespace smx

@@ -136,7 +136,7 @@ void Mux::link_up(const LinkStart& start, Time now) {
   SMX_CHECK(state_ == State::down);
   reset_link();
   start_ = start;
-  pace_ = start.lossy ? pace_of_lossy(start.rate) : pace_of(start.rate);
+  pace_ = start.lossy ? pace_of_lossy(start.rate, start.sealer != nullptr) : pace_of(start.rate);
   scheduler_.set_quantum(start.rate == 0 && !start.lossy ? Scheduler::kQuantum : static_cast<int32_t>(pace_.largest));
   nonce_ = nonce_of(config_, start);
   state_ = State::hello;

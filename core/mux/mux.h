@@ -40,6 +40,7 @@
 #include "core/base/timer.h"
 #include "core/mux/channel.h"
 #include "core/mux/line_link.h"
+#include "core/mux/line_sealer.h"
 #include "core/mux/packet.h"
 #include "core/mux/scheduler.h"
 #include "core/mux/window.h"
@@ -174,6 +175,7 @@ struct LinkStart {
   bool search = false;   // bytes that are none of the peer's may come before its HELLO, and between it and SETTINGS
   bool lossy = false;    // a line that flips and drops bytes: frames. With search; never 0.3
   bool said = false;     // our HELLO is out already: first_packet(), of this start
+  LineSealer* sealer = nullptr;  // with lossy: frames are sealed; lives as long as the link
   bool trial = false;    // HELLO only: as soon as the link is proven(), another mux is to take it
 };
 
@@ -196,6 +198,7 @@ struct MuxStats {
   uint64_t empty_datagrams = 0;  // 0.3: of no bytes, which its SEND cannot carry; dropped
   uint64_t late_datagrams = 0;   // came for a channel that had ended here
   uint64_t bad_frames = 0;       // lossy lines: broken ones, or noise
+  uint64_t old_frames = 0, forged_frames = 0;  // with a sealer: heard before, or overtaken; that did not open
   uint64_t frames_again = 0;     // and those that had to be sent again
 };
 
@@ -210,7 +213,7 @@ struct Pace {
   size_t frames = 0;    // and how many are made at once
 };
 Pace pace_of(uint32_t rate);
-Pace pace_of_lossy(uint32_t rate);
+Pace pace_of_lossy(uint32_t rate, bool sealed);
 
 class Mux final {
  public:
@@ -468,7 +471,7 @@ class Mux final {
   void timer_v1(Channel& c, Time now);
   void up_v1(Time now);
 
-  // mux_line.cc
+  // mux_line.cc. line_overhead(): bytes of a frame that are neither packets nor stream.
   void begin_line(Time now);
   Err received_line(size_t n, Time now);
   Err take_frame(const LineFrame& frame, Time now);
@@ -477,7 +480,10 @@ class Mux final {
   void ask_for_gaps(Time now);
   bool frame_may_grow();
   void make_frames(Time now);
-  size_t line_target() const { return pace_.frames * (line_->frame - kLineOverhead); }
+  Err take_block(Bytes block, Time now);
+  void put_frame(const LineFrame& frame, Time now);
+  size_t line_overhead() const { return kLineOverhead + (start_.sealer != nullptr ? LineSealer::kOverhead : 0); }
+  size_t line_target() const { return pace_.frames * (line_->frame - line_overhead()); }
   size_t numbered_for(size_t room, uint64_t* from);
   Duration line_turn() const;
   void ack_moved(Time now);

@@ -142,6 +142,7 @@ class Bench : public smx::MuxEvents {
   uint32_t rate = 0;                 // of the next link
   bool is_line = false;              // and is it a line that forgets
   bool is_lossy = false;             // which needs frames
+  smx::LineSealer* sealer = nullptr;
   bool is_asker = false;                 // with the larger nonce
   bool refuse_at_once = false;
   bool accept_at_once = false;
@@ -165,6 +166,7 @@ class Bench : public smx::MuxEvents {
     s.repeat = is_line;
     s.search = search || is_line;
     s.lossy = is_lossy;
+    s.sealer = sealer;
     s.asks = is_asker;
     s.trial = trial;
     mux.link_up(s, now);
