@@ -123,11 +123,13 @@ SECURE_SRCS_sodium = \
 	transport/secure/key_file.cc \
 	transport/secure/keys.cc \
 	transport/secure/line_blocks.cc \
+	transport/secure/line_cipher.cc \
 	transport/secure/message.cc \
 	transport/secure/noise.cc \
 	transport/secure/records.cc \
 	transport/secure_dialer.cc \
 	transport/secure_door.cc \
+	transport/secure_line.cc \
 	transport/secure_link.cc \
 	transport/shake.cc
 
@@ -262,6 +264,7 @@ SECURE_TEST_SRCS_sodium = \
 	tests/secure/test_noise.cc \
 	tests/secure/test_records.cc \
 	tests/secure/test_secure_link.cc \
+	tests/secure/test_secure_line.cc \
 	tests/secure/test_secure_sim.cc
 
 SECURE_PEER_SRCS_sodium = tests/secure/peer.cc

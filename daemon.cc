@@ -303,7 +303,7 @@ int Daemon::make_dialers() {
     Dialer** place = is_way_in(config_, l) ? &line_dialer_[ways_in_++] : &dialer_[dialers_++];
     const int code = make_dialer(l, place);
     if (code != 0) return code;
-    if (l.secure) *place = secure_->around(**place, l);
+    if (l.secure) *place = secure_->around(**place, l, is_lossy(config_, l));
     SMX_CHECK(*place != nullptr);
   }
   SMX_CHECK(make_ways());  // arena_bytes() has counted them

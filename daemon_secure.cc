@@ -11,6 +11,7 @@
 #include "transport/secure/key_file.h"
 #include "transport/secure_dialer.h"
 #include "transport/secure_door.h"
+#include "transport/secure_line.h"
 
 namespace smx {
 
@@ -89,7 +90,12 @@ class Secured final : public SecureSide {
   }
   const Report& report() const { return report_; }
 
-  Dialer* around(Dialer& below, const LinkSpec& link) override {
+  Dialer* around(Dialer& below, const LinkSpec& link, bool lossy) override {
+    if (lossy) {
+      SecureLine* line = arena_.create<SecureLine>(reactor_.timers(), below, own_, static_cast<const PeerBook&>(book_), link.peer, config_.renew_interval);
+      if (line != nullptr) line->next = lines_;
+      return lines_ = line;
+    }
     return arena_.create<SecureDialer>(reactor_, below, links_, own_, static_cast<const PeerBook&>(book_), link.peer, role_of(link), carrier_of(link));
   }
   LinkTaker& door() override { return door_; }
@@ -106,6 +112,7 @@ class Secured final : public SecureSide {
     PeerChange change;
     while (changes.next(&change))
       if (change.any()) live_by(change, now);
+    for (SecureLine* l = lines_; l != nullptr; l = l->next) l->on_new_book(now);
     LogLine(LogLevel::info, "peers-read").kv("file", peers_.path()).kv("peers", peers_.list().count());
     return true;
   }
@@ -150,6 +157,7 @@ class Secured final : public SecureSide {
   Report report_;
   SecureLinks links_;
   SecureDoor door_;
+  SecureLine* lines_ = nullptr;
 };
 
 constexpr size_t kPage = 64 * 1024;  // of any machine, at most
@@ -158,7 +166,8 @@ constexpr size_t kPage = 64 * 1024;  // of any machine, at most
 
 uint64_t secure_arena_bytes(const Config& config, uint32_t links) {
   if (!has_secure_link(config)) return 0;
-  return SecureLinks::arena_bytes(links) + SecureDoor::arena_bytes(config.max_half_open) + config.links.count * (sizeof(SecureDialer) + 64) + 4096;
+  constexpr size_t kDialer = sizeof(SecureDialer) > sizeof(SecureLine) ? sizeof(SecureDialer) : sizeof(SecureLine);
+  return SecureLinks::arena_bytes(links) + SecureDoor::arena_bytes(config.max_half_open) + config.links.count * (kDialer + 64) + 4096;
 }
 
 uint32_t secure_timers(const Config& config, uint32_t links) {

@@ -17,7 +17,8 @@ namespace smx {
 class SecureSide {
  public:
   // A dialer of secure links over one of clear ones; nullptr: the arena is too small.
-  virtual Dialer* around(Dialer& below, const LinkSpec& link) = 0;
+  // `lossy`: its links change and drop bytes.
+  virtual Dialer* around(Dialer& below, const LinkSpec& link, bool lossy) = 0;
   // Where links that were accepted show who they are.
   virtual LinkTaker& door() = 0;
   // The peers file that is in force.

@@ -18,6 +18,7 @@
 namespace smx {
 
 struct LinkStart;
+class LineSealer;
 
 class LinkOwner {
  public:
@@ -46,6 +47,8 @@ class Link {
   virtual bool forgets() const { return false; }
   // A line that may change or drop bytes: everything travels in frames, and what is lost is sent again (a tty).
   virtual bool lossy() const = 0;
+  // With lossy(): what seals its frames, as long as the link is there; nullptr: nothing does.
+  virtual LineSealer* sealer() { return nullptr; }
   // Bytes a second that it carries, 0: unknown.
   virtual uint32_t rate() const = 0;
   // The largest piece that should be written at once; 0: any.

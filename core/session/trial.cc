@@ -14,7 +14,7 @@ constexpr int kReads = 2;      // of the link in one turn
 constexpr int kOldReads = 64;  // and before HELLO, of what a line has kept: no more than a terminal does
 }  // namespace
 
-LinkStart new_start(const Link& link) {
+LinkStart new_start(Link& link) {
   LinkStart start;
   write_stamp(start.stamp);
   fill_random(start.random, sizeof start.random);
@@ -25,6 +25,7 @@ LinkStart new_start(const Link& link) {
   start.rate = link.rate();
   start.search = !link.clean_start();
   start.lossy = link.lossy();
+  start.sealer = link.sealer();
   start.repeat = link.forgets();
   return start;
 }

@@ -32,7 +32,7 @@ class TrialOwner {
 };
 
 // What is new at each link over `link`; who asks and the attempt are left to the caller.
-LinkStart new_start(const Link& link);
+LinkStart new_start(Link& link);
 // One write of what the mux has for the link; false: nothing. `*blocked`: the link took less. `*error`: its errno, or 0.
 bool write_once(Mux& mux, Link& link, bool* blocked, int* error, Time now);
 

@@ -32,6 +32,8 @@ class BlockWriter {
   // `out` gets content.size + kBlockOverhead bytes; content.size <= kBlockContent, and not in place. The size, or 0:
   // all nonces of this handshake are used, a new one is due.
   size_t seal(Bytes content, uint8_t* out, Time now);
+  // Blocks that may still be sealed.
+  uint64_t left() const { return most_ - key_.n(); }
   void erase() { key_.erase(); }
 
  private:
