@@ -276,6 +276,7 @@ E2E_SECURE_SRCS_sodium = \
 	tests/e2e/peers_file.cc \
 	tests/e2e/secure.cc \
 	tests/e2e/secure_bad.cc \
+	tests/e2e/secure_line.cc \
 	tests/e2e/secure_site.cc
 
 E2E_SRCS = \

@@ -374,6 +374,18 @@ TEST_CASE("lossy: a peer that makes no frames is told from noise, and the user w
   CHECK(other.e.mux.state() == Mux::State::ask);
 }
 
+TEST_CASE("lossy: the peer is a secure link: the link ends, and the log says what is missing; but not one that is up") {
+  const Data block("SMXS\x01\x03\x00\x01\x04", 9);
+  uint8_t out[kLineFrame];
+  const Data line(reinterpret_cast<char*>(out), encode_block({reinterpret_cast<const uint8_t*>(block.data()), block.size()}, out));
+  Alone one;
+  CHECK(one.e.feed(line) == Err::secure_peer);
+  CHECK(std::string(name(Err::secure_peer)).find("SERVER=sockmuxs") != std::string::npos);
+  Alone other;
+  other.up();
+  CHECK(other.e.feed(line) != Err::secure_peer);
+}
+
 TEST_CASE("lossy: a HELLO without the word does not lead to 0.3") {
   Alone one;
   CHECK(one.e.feed(frame(0, 0, hello(""))) == Err::none);

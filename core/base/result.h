@@ -29,6 +29,7 @@ enum class [[nodiscard]] Err : uint8_t {
   stale,              // an ask for a session that is older than another one that came before: a link given up, delivered late
   session_broken,     // what the peer says it has of the session is not what we have sent
   unframed,           // a lossy line, and the peer's HELLO comes without frames
+  secure_peer,        // a handshake of secure links, and this one is clear
   busy,               // no place for another session
   moved,              // no fault: the link belongs to another session of ours, which takes it
   // time

@@ -115,10 +115,10 @@ void LineCipher::take_handshake(Bytes block, Time now) {
 
 void LineCipher::take_answer(Bytes block, Time now) {
   if (!caller_) {
-    // UP, and the other side asks for a new beginning: beside it.
+    // UP, and the other side asks for a new beginning: beside it, one a second at most.
     const bool anew = block.size == kRefusal && block.data[kRefusal - 1] == static_cast<uint8_t>(Code::anew);
-    if (anew && now >= begun_at_ + kAnewPause) call(now);
-    return;
+    if (anew) renew_at_ = earlier(renew_at_, begun_at_ + kAnewPause);
+    return tick(now);
   }
   switch (caller_->take_block(block, now)) {
     case Initiator::Got::anew: return call(now);
