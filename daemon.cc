@@ -473,6 +473,8 @@ void Daemon::write_statistics() {
         .kv("tx", m.tx_bytes)
         .kv("blocks", s.mux().blocks_used())
         .kv("bad_frames", m.bad_frames)
+        .kv("old_frames", m.old_frames)
+        .kv("forged_frames", m.forged_frames)
         .kv("frames_again", m.frames_again)
         .kv("rtt_us", static_cast<uint64_t>(s.mux().round_trip().us));
   }

@@ -2,6 +2,9 @@
 // harm.
 #include "transport/secure/line_blocks.h"
 
+#include <algorithm>
+#include <fstream>
+
 #include "tests/secure/vectors.h"
 
 using namespace smx;
@@ -51,6 +54,33 @@ Data made(uint32_t epoch, uint32_t n, const Data& content, const Secret& key = k
 }
 
 }  // namespace
+
+// Two lines: "C ", the block and its checksum; then the same on the line. The content is that of the frame in example 10.
+TEST_CASE("line blocks: the example of sockmux(7)") {
+  std::ifstream file("man/sockmux.7");
+  std::vector<Data> content, sealed;
+  std::vector<Data>* into = nullptr;
+  for (std::string line; std::getline(file, line);) {
+    if (line.compare(0, 3, ".Ss") == 0) into = line.compare(4, 11, "Example 10:") == 0 ? &content : line.compare(4, 11, "Example 12:") == 0 ? &sealed : nullptr;
+    if (into == nullptr || (line.compare(0, 2, "C ") != 0 && line.compare(0, 2, "  ") != 0)) continue;
+    line.erase(std::remove(line.begin(), line.end(), ' '), line.end());
+    into->push_back(unhex(line[0] == 'C' ? line.substr(1) : line));
+  }
+  REQUIRE(content.size() >= 2);
+  REQUIRE(sealed.size() == 2);
+  const auto without_crc = [](const Data& d) { return Data(d.begin(), d.end() - 4); };
+  Data key(kKey);
+  for (size_t i = 0; i < kKey; ++i) key[i] = static_cast<uint8_t>(i);
+  BlockWriter w;
+  w.start(Secret(key.data()), Time{});
+  const Data plain = without_crc(content[0]);
+  Data block(plain.size() + kBlockOverhead);
+  for (int n = 0; n < 8; ++n) REQUIRE(w.seal(view(plain), block.data(), Time{}) == block.size());
+  CHECK(block == without_crc(sealed[0]));
+  CHECK(crc32c(block.data(), block.size()) == load32(sealed[0].data() + block.size()));
+  uint8_t line[kLineFrame];
+  CHECK(Data(line, line + encode_block(view(block), line)) == sealed[1]);
+}
 
 TEST_CASE("line blocks: those of the vectors") {
   const Json all = load_vectors();
