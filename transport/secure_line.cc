@@ -178,18 +178,13 @@ IoResult SecureLine::readv(const MutBytes* piece, int pieces) {
   return r;
 }
 
-// On a lossy line the mux has one piece, of whole frames. If a block of ours waits, it goes on to the end of its frame.
+// On a lossy line the mux has one piece, of whole frames: a few milliseconds. A block of ours waits for its end.
 IoResult SecureLine::writev(const Bytes* piece, int pieces) {
-  SMX_CHECK(pieces > 0);
+  SMX_CHECK(pieces == 1);
   IoResult r = flush();
   if (r.again || r.error != 0) return r;
-  Bytes part = piece[0];
-  if (cipher_.has_block()) {
-    const void* end = memchr(part.data, 0, part.size);
-    if (end != nullptr) part.size = static_cast<size_t>(static_cast<const uint8_t*>(end) - part.data) + 1;
-  }
-  r = link_->writev(&part, 1);
-  if (r.size > 0) between_frames_ = part.data[r.size - 1] == 0;
+  r = link_->writev(piece, 1);
+  if (r.size > 0) between_frames_ = piece->data[r.size - 1] == 0;
   return r;
 }
 

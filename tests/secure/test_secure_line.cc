@@ -205,14 +205,21 @@ TEST_CASE("secure line: a handshake that is played again, to an end that is up o
   // Up: all of it, again and again, between what is sent.
   size_t next = 0;
   int turns = 0;
+  Tap answers(1);
+  const Time begin = w.now;
   w.spoil = [&](int i, Bits& bytes) {
-    if (i == 0 && bytes.empty() && ++turns % 10 == 0) bytes += framed(old[next++ % old.size()]);
+    answers.take(i, bytes);
+    if (i == 0 && bytes.empty() && ++turns % 10 == 0) bytes += framed(++turns % 20 == 0 ? old[0] : old[next++ % old.size()]);
   };
   exchange(w, id, there, 3, 20000, seconds(60));
   w.run(seconds(20));
   exchange(w, id, there, 5, 20000, seconds(60));
   for (int i = 0; i < 2; ++i) CHECK(w[i].errors.empty());
   CHECK(w[1].bench.mux.stats().old_frames > 10);
+  // Each answer costs 5 X25519.
+  const auto count = std::count_if(answers.blocks.begin(), answers.blocks.end(), [](const Data& b) { return is_handshake(view(b)); });
+  CHECK(count > 10);
+  CHECK(count <= (w.now - begin).us / kMessagePause.us + 1);
   // To one that waits, while nobody is at the other end.
   w.spoil = nullptr;
   w.dead = true;
@@ -273,6 +280,30 @@ TEST_CASE("secure line: keys are renewed beside the link, by time and before the
       }
     }
   }
+}
+
+TEST_CASE("secure line: both are up with different keys, since the first blocks of the new ones were lost: they begin anew") {
+  LineWorld w(11520);
+  w.both();
+  REQUIRE(come_up(w, seconds(5)));
+  const ChannelId id = w.open();
+  const ChannelId there = w[1].bench.opened;
+  uint8_t anew[kRefusal];
+  put_refusal(Code::anew, anew);
+  w.run(seconds(2));
+  w[0].below.arrived += framed(Data(anew, anew + kRefusal));
+  REQUIRE(w.run(seconds(1), [&] { return w[0].line.cipher().handshakes() == 2; }));
+  // Until who was called waits for them no more.
+  w.spoil = [](int i, Bits& bytes) {
+    if (i == 0) bytes.clear();
+  };
+  w.run(kRecordWait + millis(100));
+  w.spoil = nullptr;
+  const Time begin = w.now;
+  REQUIRE(w.run(seconds(5), [&] { return w[1].line.cipher().handshakes() == 2; }));
+  CHECK((w.now - begin).us <= (kAnewPause + millis(3200)).us);  // ECHO is said again every 3 s
+  exchange(w, id, there, 1, 5000, seconds(10));
+  for (int i = 0; i < 2; ++i) CHECK(w[i].errors.empty());
 }
 
 TEST_CASE("secure line: nonces that are all used seal nothing more") {
