@@ -153,3 +153,49 @@ TEST_CASE("secure line: a changed PSK ends the link, not the session") {
   CHECK(wait_for([&] { return c.received() >= 2000 || c.over() || c.wrong(); }, 10));
   CHECK(c.received() == 2000);
 }
+
+TEST_CASE("secure line: SOXCONF=line:lossy over a program") {
+  TwoSites sites;
+  Server echo(echoes);
+  std::string other = daemon_path() + " SERVER=sockmuxs:comm@-";
+  for (const std::string& word : sites.branch.words({"SOXCONF=line:lossy", "DEST=" + local(echo.port())})) other += " " + word;
+  // The program is started by who has given its rights away, and cannot read a key of root's.
+  Daemon c(sites.hub.words({"SERVER=sockmuxs:proc@" + other, "PORT=127.0.0.1:0", "SOXCONF=line:lossy", "OWNER=root"}));
+  REQUIRE(c->wait_log(" link-up ", 10));
+  Conn talk(c.port());
+  talk.expect_pattern(1).send_pattern(1, 100000);
+  CHECK(wait_for([&] { return talk.received() >= 100000 || talk.wrong(); }, 20));
+  CHECK_FALSE(talk.wrong());
+}
+
+TEST_CASE("secure line: a session moves from TCP to a line and back, both secure and of the same peer") {
+  TempFolder folder;
+  Line line(folder);
+  TwoSites sites;
+  Server echo(echoes);
+  Daemon a(sites.hub.words({"SERVER=sockmuxs", "-P127.0.0.1:0", "SERVER=sockmuxs:comm@" + line.name(1), "PORT=127.0.0.1:0"}));
+  Wire wire(a.link_port());
+  Daemon c(sites.branch.words({"SERVER=sockmuxs://" + local(wire.port()), "SERVER=sockmuxs:comm@" + line.name(0), "DEST=" + local(echo.port())}));
+  REQUIRE(c->wait_log("link-up session=1 peer=\"tcp", 10));
+  Conn talk(a.port());
+  std::string all;
+  const auto answers = [&](const std::string& word) {
+    talk.send(word);
+    all += word;
+    return wait_for([&] { return talk.text() == all; }, 10);
+  };
+  REQUIRE(answers("1"));
+  for (size_t round = 0; round < 3; ++round) {
+    CAPTURE(round);
+    wire.refuses = true;
+    wire.cut_makers();
+    REQUIRE(wait_for([&] { return c->count(" link-moved ") == 2 * round + 1; }, 20));
+    CHECK(answers("at the line "));
+    wire.refuses = false;
+    c->signal(SIGHUP);
+    REQUIRE(wait_for([&] { return c->count(" link-moved ") == 2 * round + 2; }, 20));
+    CHECK(answers("at the port "));
+  }
+  CHECK(c->count("resumed=no") == 1);
+  CHECK(a->count("resumed=no") == 1);
+}
