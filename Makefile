@@ -259,6 +259,7 @@ SECURE_TEST_SRCS_sodium = \
 	tests/secure/test_handshake_lines.cc \
 	tests/secure/test_keys.cc \
 	tests/secure/test_line_blocks.cc \
+	tests/secure/test_line_cipher.cc \
 	tests/secure/test_line_sim.cc \
 	tests/secure/test_message.cc \
 	tests/secure/test_noise.cc \
