@@ -68,6 +68,7 @@ void SecureLine::on_dialed(Link& link, Time now) {
   own_at_ = own_size_ = kept_at_ = kept_size_ = 0;
   decoder_.reset();
   cipher_.start(peer_.key, peer_.psk, now);
+  peer_.psk.erase();
   if (cipher_.up()) return begin_link({}, {}, now);  // the peer has begun anew, and we have its keys
   (void)flush();
   wish();
@@ -99,6 +100,7 @@ void SecureLine::on_new_book(Time now) {
     return fail(why.text(), now);
   }
   cipher_.start(peer_.key, peer_.psk, now);
+  peer_.psk.erase();
   (void)flush();
   wish();
 }

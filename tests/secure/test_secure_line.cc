@@ -80,6 +80,37 @@ TEST_CASE("secure line: the handshake at 9600 baud takes about 200 bytes each wa
   CHECK(ms <= 600);
 }
 
+TEST_CASE("secure line: at 9600 baud bulk keeps 84 % of the line, and a key press and its echo beside it take 0.38 s") {
+  LineWorld w;
+  w.both();
+  REQUIRE(come_up(w, seconds(5)));
+  bench::Bench &a = w[0].bench, &b = w[1].bench;
+  const ChannelId bulk = w.open();
+  const ChannelId far_bulk = b.opened;
+  a.send(bulk, pattern(1, 200000));
+  const ChannelId keys = w.open();
+  const ChannelId far_keys = b.opened;
+  w.run(seconds(10));
+  const Time start = w.now;
+  const size_t before = b.at(far_bulk).in.size();
+  w.run(seconds(60));
+  const double share = static_cast<double>(b.at(far_bulk).in.size() - before) * 1e6 / static_cast<double>((w.now - start).us) / 960;
+  std::vector<int64_t> ms;
+  for (size_t i = 1; i <= 60; ++i) {
+    const Time press = w.now;
+    a.send(keys, "k");
+    REQUIRE(w.run(seconds(10), [&] { return b.at(far_keys).in.size() == i; }));
+    b.send(far_keys, "K");
+    REQUIRE(w.run(seconds(10), [&] { return a.at(keys).in.size() == i; }));
+    ms.push_back((w.now - press).us / 1000);
+    w.run(millis(static_cast<int64_t>(i * 379 % 2000)));
+  }
+  std::sort(ms.begin(), ms.end());
+  MESSAGE("key press ms: median ", ms[30], ", p95 ", ms[56], ", longest ", ms.back(), "; bulk has ", share * 100, " % of the line");
+  CHECK(ms[56] <= 380);
+  CHECK(share >= 0.84);
+}
+
 TEST_CASE("secure line: bit errors of 1e-4 and 0.1 % of the bytes lost: bytes both ways arrive whole") {
   for (const uint32_t rate : {960u, 11520u, 100000u}) {
     CAPTURE(rate);
