@@ -12,6 +12,12 @@ namespace {
 
 constexpr int kMostDoublings = 2;  // kLineWait becomes 8 s
 
+// Of a handshake's block.
+bool is_of(MessageType type, Bytes block) { return block.size > 5 && block.data[5] == static_cast<uint8_t>(type); }
+
+constexpr std::string_view kBothAnswer = "waits for us to begin, as we for it: its key here, or ours there, is wrong";
+constexpr std::string_view kBothBegin = "begins, as we do: its key here, or ours there, is wrong";
+
 bool is_clear_hello(Bytes block) {
   LineFrame frame;
   if (!parse_block(block, &frame) || frame.unnumbered.size < kHeader) return false;
@@ -120,6 +126,7 @@ void LineCipher::take_answer(Bytes block, Time now) {
     if (anew) renew_at_ = earlier(renew_at_, begun_at_ + kAnewPause);
     return tick(now);
   }
+  if (is_of(MessageType::first, block)) set_trouble(kBothBegin);
   switch (caller_->take_block(block, now)) {
     case Initiator::Got::anew: return call(now);
     case Initiator::Got::refused:
@@ -130,7 +137,7 @@ void LineCipher::take_answer(Bytes block, Time now) {
     case Initiator::Got::nothing:
     case Initiator::Got::bad:
       // One may be the late answer to an earlier try.
-      if (caller_->ignored() > 1) set_trouble("the answer does not open: PSK= differs, or it was changed on the way");
+      if (caller_->ignored() > 1 && is_of(MessageType::second, block)) set_trouble("the answer does not open: PSK= differs, or it was changed on the way");
       return;
     case Initiator::Got::up: break;
   }
@@ -153,6 +160,7 @@ void LineCipher::take_answer(Bytes block, Time now) {
 }
 
 void LineCipher::take_message(Bytes block, Time now) {
+  if (!up_ && is_of(MessageType::refusal, block)) return set_trouble(kBothAnswer);
   if (now < message_at_) return;
   // Another message 1 takes the place of one that was answered and of which nothing was heard.
   if (callee_->state() != Responder::State::waits_message) {
