@@ -46,7 +46,7 @@ void LineCipher::start(const PeerKey& peer, const Secret& psk, Time now) {
 
 void LineCipher::stop(Time now) {
   running_ = false;
-  if (!up_ || now >= heard_at_ + kStrangeWait) forget();
+  if (!up_ || now >= next_link_until_ || now >= heard_at_ + kStrangeWait) forget();
 }
 
 void LineCipher::forget() {
@@ -215,13 +215,14 @@ void LineCipher::take_over(Time now) {
   if (begins_) return;
   Secret send_key;
   callee_->opened(&send_key);
-  up_ = true;
   new_keys(send_key, now);
+  up_ = true;
   wait(now);
 }
 
 void LineCipher::new_keys(const Secret& send_key, Time now) {
   writer_.start(send_key, now, most_);
+  next_link_until_ = up_ ? now + kForNextLink : now;
   ++handshakes_;
   renew_at_ = renew_.us > 0 ? now + renew_ : kNever;
   hail_at_ = kNever;

@@ -22,6 +22,7 @@
 namespace smx::secure {
 
 constexpr uint64_t kRenewAhead = 4096;         // blocks that are left when a new handshake is begun
+constexpr Duration kForNextLink = seconds(5);  // so long after a handshake beside a link the keys are for the next one
 constexpr Duration kMessagePause = millis(250);  // who answers looks at no more messages 1 than that: each costs 2 X25519
 
 static_assert(LineSealer::kOverhead == kBlockOverhead);
@@ -36,8 +37,8 @@ class LineCipher final : public LineSealer {
 
   // The line is wanted. Keys that are up and of this peer go on; else a handshake begins.
   void start(const PeerKey& peer, const Secret& psk, Time now);
-  // It is not any more. The keys go, unless the peer has used them just now: who has started anew at the other end made
-  // them for the link that is to come.
+  // It is not any more. The keys go, unless they have just taken the place of others and the peer uses them: who has started
+  // anew at the other end made them for the link that is to come, and would else have to make them again, and so would we.
   void stop(Time now);
   void forget();
   bool up() const { return up_; }
@@ -97,6 +98,7 @@ class LineCipher final : public LineSealer {
   Time begun_at_;             // the last message 1 of ours, ...
   Time message_at_;           // ... and when one of the peer's is looked at again
   Time anew_at_;              // when code 4 may be said again
+  Time next_link_until_;      // when the keys were new beside a link, and kForNextLink
   Time renew_at_ = kNever;
   Time hail_at_ = kNever;     // code 4 is said without being asked for: who begins may wait for its next try
   int hails_ = 0;
