@@ -14,7 +14,8 @@ have() {
   doctest) [ -f /usr/include/doctest/doctest.h ] || [ -f /usr/local/include/doctest/doctest.h ] ;;
   sodium) [ -f /usr/include/sodium.h ] || [ -f /usr/local/include/sodium.h ] ;;
   dissononce) python3 -c 'import dissononce' 2>/dev/null || /usr/bin/python3 -c 'import dissononce' 2>/dev/null ;;
-  mips-g++) command -v mips-linux-gnu-g++ >/dev/null ;;
+  mips-g++ | mipsel-g++) command -v "${1%-g++}-linux-gnu-g++" >/dev/null ;;
+  qemu-mips | qemu-mipsel) command -v "$1" >/dev/null || command -v "$1-static" >/dev/null ;;
   *) command -v "$1" >/dev/null ;;
   esac
 }
@@ -62,6 +63,12 @@ shellcheck shellcheck shellcheck hs-ShellCheck shellcheck
 mandoc mandoc mandoc - -
 debootstrap debootstrap debootstrap - -
 mips-g++ gxx-mips-linux-gnu - - -
+mipsel-g++ gxx-mipsel-linux-gnu - - -
+qemu-mips qemu-user-static qemu-mips qemu -
+qemu-mipsel qemu-user-static qemu-mipsel qemu -
+dpkg-source dpkg-dev dpkg-dev - -
+autoreconf autoconf+automake autoconf+automake autoconf autoconf
+libtoolize libtool libtool libtool libtool
 END
 }
 
