@@ -25,6 +25,8 @@ SYSTEM_POLLER != case `uname -s` in Linux) echo epoll ;; *) echo poll ;; esac
 POLLER ?= $(SYSTEM_POLLER)
 SYSTEM_SANDBOX != case `uname -s` in Linux) echo linux ;; *) echo other ;; esac
 SANDBOX ?= $(SYSTEM_SANDBOX)
+# For flash, where bytes count more than speed
+TINY =
 # sodium: with what transport/secure holds, over libsodium 1.0.14 or newer; a static one by SODIUM_LIBS=path/libsodium.a
 SECURE ?= no
 SODIUM_LIBS ?= -lsodium
@@ -330,11 +332,16 @@ WARN = -Wall -Wextra -Wshadow -Wconversion -Wcast-qual
 ERROR_1 = -Werror
 SANITIZE_1 = -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 STATIC_1 = -static
+STATIC_CFLAGS_1 = -fno-pie
+# No tables for unwinding, which only exceptions and debuggers read; segments that share pages
+TINY_CFLAGS_1 = -Os -fno-asynchronous-unwind-tables -fno-unwind-tables
+TINY_LDFLAGS_1 = -Wl,-z,noseparate-code
 SMALL = -fno-threadsafe-statics -ffunction-sections -fdata-sections
 SECURE_CFLAGS_sodium = $(SODIUM_CFLAGS)
 SECURE_LIBS_sodium = $(SODIUM_LIBS)
-OUR_FLAGS = -std=c++17 -I. -DSMX_VERSION='"$(VERSION)"' $(WARN) $(SMALL) $(SANITIZE_$(SANITIZE)) $(SECURE_CFLAGS_$(SECURE))
-LINK_FLAGS = -Wl,--gc-sections $(SANITIZE_$(SANITIZE)) $(STATIC_$(STATIC))
+OUR_FLAGS = -std=c++17 -I. -DSMX_VERSION='"$(VERSION)"' $(WARN) $(SMALL) $(SANITIZE_$(SANITIZE)) \
+	$(STATIC_CFLAGS_$(STATIC)) $(TINY_CFLAGS_$(TINY)) $(SECURE_CFLAGS_$(SECURE))
+LINK_FLAGS = -Wl,--gc-sections $(SANITIZE_$(SANITIZE)) $(STATIC_$(STATIC)) $(TINY_LDFLAGS_$(TINY))
 
 COMPILE = $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) $(ERROR_$(WERROR)) -MMD -MP -c -o $@
 COMPILE_LIB = $(RULES_CXX) -O2 $(COMPILE) -fno-exceptions -fno-rtti
@@ -454,27 +461,16 @@ uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/sockmuxd $(DESTDIR)$(SBINDIR)/sockmuxctl $(DESTDIR)$(MANDIR)/man5/sockmux.conf.5
 	rm -f $(DESTDIR)$(MANDIR)/man7/sockmux.7 $(DESTDIR)$(MANDIR)/man8/sockmuxd.8 $(DESTDIR)$(MANDIR)/man8/sockmuxctl.8
 
-# For flash: no tables for unwinding, which only exceptions and debuggers read; segments that share pages
-TINY = CXXFLAGS='$(CXXFLAGS) -Os -fno-asynchronous-unwind-tables -fno-unwind-tables' \
-	LDFLAGS='$(LDFLAGS) -Wl,-z,noseparate-code'
-
 # Static programs with musl, ./sockmuxd-static and ./sockmuxctl-static
 static:
-	@sh tools/need.sh c++ musl-gcc
-	@$(IN_PARALLEL) STATIC=1 BUILD=build/static CC=musl-gcc CXX='sh tools/musl-c++.sh' $(TINY) build/static/sockmuxd build/static/sockmuxctl
-	@cp -f build/static/sockmuxd sockmuxd-static
-	@cp -f build/static/sockmuxctl sockmuxctl-static
-	@$(STRIP) sockmuxd-static sockmuxctl-static
+	@for p in sockmuxd sockmuxctl; do \
+	  MAKE='$(MAKE) $(NO_CHATTER)' sh tools/static.sh native $(SECURE) $$p || exit; \
+	  cp -f build/static-native-$(SECURE)/$$p $$p-static && $(STRIP) $$p-static; \
+	done
 
-# Bytes of the stripped program, built for size
+# Bytes of the stripped program, built for size, and what SECURE=sodium adds to it
 size:
-	@sh tools/need.sh c++
-	@$(IN_PARALLEL) BUILD=build/size $(TINY) build/size/sockmuxd
-	@cp -f build/size/sockmuxd build/size/stripped
-	@$(STRIP) build/size/stripped
-	@if command -v musl-gcc >/dev/null; then $(MAKE) $(NO_CHATTER) static; fi
-	@echo "dynamic, stripped: `wc -c <build/size/stripped` bytes"
-	@if command -v musl-gcc >/dev/null; then echo "static (musl), stripped: `wc -c <sockmuxd-static` bytes; sockmuxctl: `wc -c <sockmuxctl-static`"; fi
+	@MAKE='$(MAKE) $(NO_CHATTER)' sh tools/size.sh
 
 # A source archive of the last commit; the same commit gives the same bytes.
 dist:
@@ -492,11 +488,11 @@ help:
 	@echo 'make check-secure    the tests of SECURE=sodium alone (make SECURE=sodium check: with all others)'
 	@echo 'make sim SEEDS=n     the simulation, over n seeds'
 	@echo 'make static          ./sockmuxd-static and ./sockmuxctl-static, with musl'
-	@echo 'make size            size of the stripped program'
+	@echo 'make size            size of the stripped program, and what SECURE=sodium adds to it'
 	@echo 'make bench           compare with other relays; BENCH="--tests bulk1,ping --rounds 1"'
 	@echo 'make install         to DESTDIR, SBINDIR=$(SBINDIR), MANDIR=$(MANDIR); also install-strip, uninstall'
 	@echo 'make dist, make clean'
-	@echo 'Options: POLLER=epoll|poll SANDBOX=linux|other SECURE=no|sodium SANITIZE=1 STATIC=1 WERROR=1 V=1 BUILD=folder'
+	@echo 'Options: POLLER=epoll|poll SANDBOX=linux|other SECURE=no|sodium SANITIZE=1 STATIC=1 TINY=1 WERROR=1 V=1 BUILD=folder'
 	@echo 'Variables: CC CXX AR STRIP CFLAGS CPPFLAGS CXXFLAGS LDFLAGS LDLIBS CROSS_COMPILE=mips-linux-gnu-'
 	@echo 'With SECURE=sodium: SODIUM_CFLAGS SODIUM_LIBS=-lsodium|path/libsodium.a'
 

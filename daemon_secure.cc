@@ -47,7 +47,7 @@ class Book final : public PeerBook {
 class Hello final : public Greeter {
  public:
   explicit Hello(const MuxConfig& mux) : mux_(mux) {}
-  size_t greet(const Link& below, LinkStart* start, uint8_t* out) const override {
+  size_t greet(Link& below, LinkStart* start, uint8_t* out) const override {
     *start = new_start(below);
     return Mux::first_packet(mux_, *start, out);
   }

@@ -1,10 +1,10 @@
 #!/bin/sh
-# libsodium for static programs with musl: musl-sodium.sh FOLDER ARCH..., where ARCH is x86-64, mipsel or mips.
+# libsodium for static programs with musl: musl-sodium.sh FOLDER ARCH..., where ARCH is native, mipsel or mips.
 #
 # Debian's libsodium.a is made for glibc and does not link with musl. So this takes Debian's source package, and makes
 # FOLDER/ARCH/lib/libsodium.a and FOLDER/ARCH/include, with -O2 (-Os halves its speed), each function in a section of
 # its own, so that --gc-sections leaves what is used, and with libsodium-small.patch. Where Debian has a compiler but no musl (mipsel, mips) musl comes
-# from Debian's source package too: FOLDER/ARCH/bin/musl-gcc is as musl-tools has it for x86-64. What is there already
+# from Debian's source package too: FOLDER/ARCH/bin/musl-gcc is as musl-tools has it for this machine. What is there already
 # is not made again. Nothing is written outside of FOLDER; compilers are installed as in need.sh. Used by size.sh.
 set -eu
 [ $# -ge 2 ] || { echo 'usage: musl-sodium.sh FOLDER ARCH...' >&2 && exit 64; }
@@ -27,11 +27,12 @@ quiet() {
 # The machine's own apt sources, asked for sources in place of packages, with lists of their own
 apt() {
   apt-get -qq -o "Dir::Etc::SourceList=$folder/apt/sources.list" -o "Dir::Etc::SourceParts=$folder/apt/parts" \
-    -o "Dir::State::Lists=$folder/apt/lists" -o APT::Sandbox::User=root "$@"
+    -o "Dir::State::Lists=$folder/apt/lists" -o "Dir::Cache=$folder/apt" -o APT::Sandbox::User=root "$@"
 }
 sources_of_apt() {
   mkdir -p "$folder/apt/parts" "$folder/apt/lists/partial"
   : >"$folder/apt/sources.list"
+  command -v apt-get >/dev/null || { echo 'musl-sodium.sh: needs the sources of Debian, by apt-get' >&2 && exit 69; }
   for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
     [ ! -f "$file" ] || sed -n 's/^deb[[:space:]]/deb-src /p' "$file" >>"$folder/apt/sources.list"
   done
@@ -42,8 +43,8 @@ sources_of_apt() {
   apt update >"$folder/log" 2>&1 || true
 }
 
-# source PACKAGE: unpacked, with Debian's patches, into FOLDER/PACKAGE
-source() {
+# fetch PACKAGE: its source unpacked, with Debian's patches, into FOLDER/PACKAGE
+fetch() {
   [ ! -d "$folder/$1" ] || return 0
   sh "$tools/need.sh" dpkg-source
   sources_of_apt
@@ -63,39 +64,41 @@ source() {
 made() {
   package=$1 arch=$2
   shift 2
-  rm -rf "$folder/$arch/$package"
-  mkdir -p "$folder/$arch/$package"
+  built=$folder/$arch/built
+  rm -rf "$built"
+  mkdir -p "$built"
   (
-    cd "$folder/$arch/$package"
+    cd "$built"
     quiet "$folder/$package/configure" --prefix="$folder/$arch" "$@"
     quiet make -j"$jobs"
     quiet make install
   )
-  rm -rf "$folder/$arch/$package"
+  rm -rf "$built"
 }
 
 for arch; do
   case $arch in
-  x86-64)
-    need='c++ musl-gcc' gcc=musl-gcc host=x86_64-linux-musl binutils=
+  native)
+    need='c++ musl-gcc' gcc=musl-gcc binutils=''
     ;;
   mipsel | mips)
-    need="c++ $arch-g++" gcc=$folder/$arch/bin/musl-gcc host=$arch-linux-musl binutils=$arch-linux-gnu-
+    need="c++ $arch-g++" gcc=$folder/$arch/bin/musl-gcc binutils=$arch-linux-gnu-
     ;;
-  *) echo "musl-sodium.sh: no architecture $arch; there are x86-64, mipsel, mips" >&2 && exit 64 ;;
+  *) echo "musl-sodium.sh: no architecture $arch; there are native, mipsel, mips" >&2 && exit 64 ;;
   esac
   [ ! -f "$folder/$arch/lib/libsodium.a" ] || continue
   # shellcheck disable=SC2086  # a list of words
   sh "$tools/need.sh" $need
   echo "musl-sodium.sh: libsodium for $arch"
   if [ -n "$binutils" ] && [ ! -x "$gcc" ]; then
-    source musl
+    fetch musl
     made musl "$arch" --target="$arch-linux-musl" --disable-shared --enable-wrapper=gcc --syslibdir="$folder/$arch/lib" \
       CROSS_COMPILE="$binutils" CFLAGS='-Os -fno-pie'
   fi
-  source libsodium
-  made libsodium "$arch" --host="$host" --disable-shared --enable-static --disable-pie --with-pic=no --enable-minimal \
-    CC="$gcc" AR="${binutils}ar" RANLIB="${binutils}ranlib" \
+  fetch libsodium
+  # shellcheck disable=SC2086  # a list of words, or none
+  made libsodium "$arch" ${binutils:+--host=$arch-linux-musl} --disable-shared --enable-static --disable-pie \
+    --with-pic=no --enable-minimal CC="$gcc" AR="${binutils}ar" RANLIB="${binutils}ranlib" \
     CFLAGS='-O2 -fno-pie -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables'
 done
 rm -f "$folder/log"

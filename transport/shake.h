@@ -38,7 +38,7 @@ class ShakeOwner {
 class Greeter {
  public:
   // HELLO for a link over `below`: its size in `out`, and what was said in `*start`. At most Mux::kFirstPacket bytes.
-  virtual size_t greet(const Link& below, LinkStart* start, uint8_t* out) const = 0;
+  virtual size_t greet(Link& below, LinkStart* start, uint8_t* out) const = 0;
 
  protected:
   ~Greeter() = default;

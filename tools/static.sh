@@ -1,0 +1,27 @@
+#!/bin/sh
+# A static program with musl, built for size: static.sh ARCH SECURE [PROGRAM]. ARCH and its libsodium are as in
+# musl-sodium.sh; SECURE is no or sodium; PROGRAM is sockmuxd or sockmuxctl. It is build/static-ARCH-SECURE/PROGRAM, not
+# stripped. Used by `make static` and size.sh. Other machines: see musl-sodium.sh.
+set -eu
+[ $# -ge 2 ] || { echo 'usage: static.sh ARCH SECURE [PROGRAM]' >&2 && exit 64; }
+arch=$1 secure=$2 program=${3:-sockmuxd}
+build=build/static-$arch-$secure
+musl=$PWD/build/musl
+
+if [ "$arch" = native ]; then
+  cross='' gcc=musl-gcc cxx='sh tools/musl-c++.sh'
+  sh tools/need.sh c++ musl-gcc
+else
+  cross=$arch-linux-gnu- gcc=$musl/$arch/bin/musl-gcc
+  cxx="env MUSL_GCC=$gcc CROSS_COMPILE=$cross sh tools/musl-c++.sh"
+fi
+[ "$arch-$secure" = native-no ] || sh tools/musl-sodium.sh build/musl "$arch"
+
+jobs=
+case ${MAKEFLAGS:-} in
+*j*) ;;
+*) jobs=-j$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) ;;
+esac
+# shellcheck disable=SC2086  # MAKE is a list of words; jobs may be none
+exec ${MAKE:-make} $jobs STATIC=1 TINY=1 SECURE="$secure" BUILD="$build" CROSS_COMPILE="$cross" CC="$gcc" CXX="$cxx" \
+  SODIUM_CFLAGS="-I$musl/$arch/include" SODIUM_LIBS="$musl/$arch/lib/libsodium.a" "$build/$program"
