@@ -14,6 +14,9 @@ shift
 tools=$(cd "$(dirname "$0")" && pwd)
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
+# What a make above says about sockmux is not for musl and libsodium.
+unset MAKE MAKEFLAGS MFLAGS MAKELEVEL CC CXX AR CFLAGS CPPFLAGS CXXFLAGS LDFLAGS LDLIBS CROSS_COMPILE
+
 # quiet COMMAND...: its output is shown only if it fails
 quiet() {
   "$@" </dev/null >"$folder/log" 2>&1 || {
@@ -98,7 +101,7 @@ for arch; do
   fetch libsodium
   # shellcheck disable=SC2086  # a list of words, or none
   made libsodium "$arch" ${binutils:+--host=$arch-linux-musl} --disable-shared --enable-static --disable-pie \
-    --with-pic=no --enable-minimal CC="$gcc" AR="${binutils}ar" RANLIB="${binutils}ranlib" \
+    --with-pic=no --enable-minimal LDFLAGS=-static CC="$gcc" AR="${binutils}ar" RANLIB="${binutils}ranlib" \
     CFLAGS='-O2 -fno-pie -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables'
 done
 rm -f "$folder/log"

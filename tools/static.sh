@@ -1,11 +1,11 @@
 #!/bin/sh
 # A static program with musl, built for size: static.sh ARCH SECURE [PROGRAM]. ARCH and its libsodium are as in
 # musl-sodium.sh; SECURE is no or sodium; PROGRAM is sockmuxd or sockmuxctl. It is build/static-ARCH-SECURE/PROGRAM, not
-# stripped. Used by `make static` and size.sh. Other machines: see musl-sodium.sh.
+# stripped; STATIC_BUILD names another folder. Used by `make static`, `make check-foreign` and size.sh.
 set -eu
 [ $# -ge 2 ] || { echo 'usage: static.sh ARCH SECURE [PROGRAM]' >&2 && exit 64; }
 arch=$1 secure=$2 program=${3:-sockmuxd}
-build=build/static-$arch-$secure
+build=${STATIC_BUILD:-build/static-$arch-$secure}
 musl=$PWD/build/musl
 
 if [ "$arch" = native ]; then
