@@ -298,6 +298,7 @@ E2E_SRCS = \
 	tests/e2e/ftp_hand.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
+	tests/e2e/hub.cc \
 	tests/e2e/keys.cc \
 	tests/e2e/line.cc \
 	tests/e2e/main.cc \

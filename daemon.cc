@@ -154,6 +154,8 @@ uint32_t Daemon::timers() const {
 
 // Everything that can fail and that a user must hear of, while standard error is still there.
 int Daemon::prepare() {
+  int code = make_secure_side(config_, mux_, reactor_, sessions_, tables_, &secure_);
+  if (code != 0) return code;
   count_links();
   if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
   const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + data_ports_count() + bound_ports_count() +
@@ -199,15 +201,14 @@ int Daemon::prepare() {
   if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !ftp_legs_.init(proxies_count(), tables_) ||
       !data_ports_.init(data_ports_count(), tables_) || !bound_ports_.init(bound_ports_count(), static_cast<int>(config_.listen_backlog), *rules_, tables_) || !tcp_links_.init(tcp_links_count(), tables_) || !children_.init(programs(), tables_) ||
       !execs_.init(exec_programs(), tables_) || !init_helper() || !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() ||
-      !sessions_.init(mux_, links_count_, *exit_, tables_)) {
+      !sessions_.init(mux_, links_count_, *exit_, tables_) || (secure_ != nullptr && !secure_->init(secure_links_count()))) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
   }
   execs_.set_router(*rules_);
   streams_.set_execs(execs_);
-  int code = make_secure_side(config_, mux_, secure_links_count(), reactor_, sessions_, tables_, &secure_);
-  if (code == 0 && secure_ != nullptr) rules_->set_peers(secure_->peers());
-  if (code == 0) code = make_dialers();
+  if (secure_ != nullptr) rules_->set_peers(secure_->peers());
+  code = make_dialers();
   if (code == 0) code = open_ports();
   if (code == 0) code = open_control();
   if (code == 0) code = detach();

@@ -8,8 +8,8 @@ namespace smx {
 uint64_t secure_arena_bytes(const Config& config, uint32_t links) { return (void)config, (void)links, 0; }
 uint32_t secure_timers(const Config& config, uint32_t links) { return (void)config, (void)links, 0; }
 
-int make_secure_side(const Config& config, const MuxConfig& mux, uint32_t links, Reactor& reactor, Sessions& sessions, Arena& arena, SecureSide** out) {
-  (void)mux, (void)links, (void)reactor, (void)sessions, (void)arena, (void)out;
+int make_secure_side(const Config& config, const MuxConfig& mux, Reactor& reactor, Sessions& sessions, Arena& arena, SecureSide** out) {
+  (void)mux, (void)reactor, (void)sessions, (void)arena, (void)out;
   for (const LinkSpec& l : config.links) {
     if (!l.secure) continue;
     Text<300> text(l.origin.word);

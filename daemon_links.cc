@@ -4,7 +4,8 @@
 
 namespace smx {
 
-// How many sessions there can be.
+// How many sessions there can be. Of a hub: one for each peer that the file names, and for some that it may name later (HUP);
+// a link that comes again takes another one until its peer has said which session it wants, as many as may shake hands.
 void Daemon::count_links() {
   bool accepts = false, connects = false, lines = false;
   for (const LinkSpec& l : config_.links) {
@@ -12,6 +13,10 @@ void Daemon::count_links() {
     lines = lines || (is_way_in(config_, l) && l.kind != LinkSpec::Kind::accept_tcp);
   }
   links_count_ = config_.max_links != 0 ? config_.max_links : accepts ? 16 : 1;
+  if (secure_ != nullptr && accepts && config_.max_links == 0) {
+    const uint32_t peers = static_cast<uint32_t>(secure_->peers().list().count());
+    links_count_ += peers + peers / 4 + config_.max_half_open;
+  }
   if (accepts && connects) ++links_count_;
   if (lines) ++links_count_;  // for a link that comes beside the line, to take its session over
   if (links_count_ > Sessions::kMost) links_count_ = Sessions::kMost;

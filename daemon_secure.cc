@@ -74,7 +74,7 @@ class Secured final : public SecureSide {
   Secured(const Config& config, const MuxConfig& mux, Reactor& reactor, Sessions& sessions, Arena& arena, const Secret& key)
       : config_(config), hello_(mux), reactor_(reactor), sessions_(sessions), arena_(arena), own_(key), links_(reactor), door_(reactor, links_, sessions) {}
 
-  bool init(uint32_t links) {
+  bool init(uint32_t links) override {
     return links_.init(links, config_.renew_interval, arena_) && door_.init(config_.max_half_open, own_, book_, &hello_, arena_);
   }
   // False: report_ says why.
@@ -131,9 +131,10 @@ class Secured final : public SecureSide {
 
  private:
   void live_by(const PeerChange& change, Time now) {
-    for (uint32_t i = 0; i < sessions_.count(); ++i) {
-      Session& s = sessions_.at(i);
-      if (s.peer_key() == nullptr || *s.peer_key() != change.old->key || (!s.has_link() && !s.held())) continue;
+    uint32_t at = 0;
+    while (Session* found = sessions_.next_of(change.old->key, &at)) {
+      Session& s = *found;
+      if (!s.has_link() && !s.held()) continue;
       if (change.gone()) {
         s.end(ByeCode::forbidden, "key removed", now);
         continue;
@@ -174,7 +175,7 @@ uint32_t secure_timers(const Config& config, uint32_t links) {
   return !has_secure_link(config) ? 0 : links + config.max_half_open + static_cast<uint32_t>(config.links.count);
 }
 
-int make_secure_side(const Config& config, const MuxConfig& mux, uint32_t links, Reactor& reactor, Sessions& sessions, Arena& arena, SecureSide** out) {
+int make_secure_side(const Config& config, const MuxConfig& mux, Reactor& reactor, Sessions& sessions, Arena& arena, SecureSide** out) {
   if (!has_secure_link(config)) return 0;
   start_crypto();
   const std::string_view key_path = config.key_file.empty() ? std::string_view(smx::kKeyFile) : config.key_file;
@@ -189,8 +190,8 @@ int make_secure_side(const Config& config, const MuxConfig& mux, uint32_t links,
   // Pages of its own, for protect().
   void* memory = reserve_memory((sizeof(Secured) + kPage - 1) / kPage * kPage);
   Secured* side = memory == nullptr ? nullptr : new (memory) Secured(config, mux, reactor, sessions, arena, key);
-  if (side == nullptr || !side->init(links)) {
-    say("", "cannot set the tables of secure links aside");
+  if (side == nullptr) {
+    say("", "cannot set the peers aside");
     return kExitSystem;
   }
   const bool good = side->load(config.peers_file.empty() ? std::string_view(kPeersFile) : config.peers_file);

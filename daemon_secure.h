@@ -16,6 +16,8 @@ namespace smx {
 
 class SecureSide {
  public:
+  // Sets its tables aside, for `links` at once. False: the arena is too small.
+  [[nodiscard]] virtual bool init(uint32_t links) = 0;
   // A dialer of secure links over one of clear ones; nullptr: the arena is too small.
   // `lossy`: its links change and drop bytes.
   virtual Dialer* around(Dialer& below, const LinkSpec& link, bool lossy) = 0;
@@ -39,8 +41,9 @@ class SecureSide {
 // Of the arena and the timers, for `links` at once.
 uint64_t secure_arena_bytes(const Config& config, uint32_t links);
 uint32_t secure_timers(const Config& config, uint32_t links);
-// Reads key and peers; `mux`, which outlives this, is how sessions speak. 0, or an exit code, and the user was told. `sessions` get the links that were accepted.
-int make_secure_side(const Config& config, const MuxConfig& mux, uint32_t links, Reactor& reactor, Sessions& sessions, Arena& arena, SecureSide** out);
+// Reads key and peers; `mux`, which outlives this, is how sessions speak, once that is known. 0, or an exit code, and the user
+// was told. `sessions` get the links that were accepted. Nothing of the arena is taken before init().
+int make_secure_side(const Config& config, const MuxConfig& mux, Reactor& reactor, Sessions& sessions, Arena& arena, SecureSide** out);
 
 }  // namespace smx
 

@@ -43,7 +43,7 @@ constexpr MaximaWord kMaxima[] = {
     {"memory", nullptr, 65536, uint64_t{1} << 40, "65536 bytes to 1024g, with k, m or g behind it"},
     {"halfopen", &Config::max_half_open, 1, 65535, "1 to 65535"},
     {"channels", &Config::max_channels, 1, 60000, "1 to 60000"},
-    {"links", &Config::max_links, 0, 2048, "0 (default) to 2048"},
+    {"links", &Config::max_links, 0, 32768, "0 (default) to 32768"},
 };
 
 constexpr std::string_view kSoxconf[] = {"packsize", "crypt", "proto", "key", "peers", "name", "line", "mkfifo", "control", "sandbox"};

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include <new>
+
 #include "core/io/clock.h"
 
 namespace smx::secure {
@@ -33,14 +35,11 @@ uint64_t SecureLinks::arena_bytes(uint32_t count) {
 
 bool SecureLinks::init(uint32_t count, Duration renew, Arena& arena) {
   renew_ = renew;
-  for (uint32_t i = 0; i < count; ++i) {
-    SecureLink* link = arena.create<SecureLink>(reactor_, *this);
-    if (link == nullptr) return false;
-    give(*link);
-  }
+  fresh_ = arena.raw<SecureLink>(count);
+  left_ = count;
   SecureLink::InBuffer* in = arena.raw<SecureLink::InBuffer>(count);
   SecureLink::OutBuffer* out = arena.raw<SecureLink::OutBuffer>(count);
-  if (in == nullptr || out == nullptr) return false;
+  if (fresh_ == nullptr || in == nullptr || out == nullptr) return false;
   in_.start(in, count);
   out_.start(out, count);
   return true;
@@ -50,6 +49,11 @@ SecureLink* SecureLinks::make(Shake& shake, Time now) {
   SecureLink* link = free_;
   if (link != nullptr) {
     free_ = link->next_free_;
+  } else if (left_ > 0) {
+    --left_;
+    link = new (fresh_++) SecureLink(reactor_, *this);
+  }
+  if (link != nullptr) {
     const bool renews = !shake.is_answering() && renew_.us > 0;
     SecureStart start;
     Link& below = shake.take(&start);

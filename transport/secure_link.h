@@ -132,6 +132,8 @@ class SecureLinks {
   Reactor& reactor_;
   Duration renew_;
   SecureLink* free_ = nullptr;
+  SecureLink* fresh_ = nullptr;  // memory of those that are not made yet
+  uint32_t left_ = 0;
   Buffers<SecureLink::InBuffer> in_;
   Buffers<SecureLink::OutBuffer> out_;
 };

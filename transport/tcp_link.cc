@@ -1,6 +1,8 @@
 // Read next: tcp_link.h.
 #include "transport/tcp_link.h"
 
+#include <new>
+
 #include "core/io/socket.h"
 
 namespace smx {
@@ -57,18 +59,29 @@ void TcpLink::on_timer(Timer& timer, Time now) {
 }
 
 bool TcpLinks::init(uint32_t count, Arena& arena) {
-  for (uint32_t i = 0; i < count; ++i) {
-    TcpLink* link = arena.create<TcpLink>(reactor_, *this);
-    if (link == nullptr) return false;
-    give(*link);
+  fresh_ = arena.raw<TcpLink>(count);
+  left_ = count;
+  return fresh_ != nullptr;
+}
+
+TcpLink* TcpLinks::take() {
+  TcpLink* link = free_;
+  if (link != nullptr) {
+    free_ = link->next_free_;
+  } else if (left_ > 0) {
+    --left_;
+    link = new (fresh_++) TcpLink(reactor_, *this);
   }
-  return true;
+  return link;
 }
 
 TcpLink* TcpLinks::make(Fd fd, const Address& peer) {
-  TcpLink* link = free_;
-  if (link == nullptr || reactor_.watch(fd.get(), *link) != 0) return nullptr;
-  free_ = link->next_free_;
+  TcpLink* link = take();
+  if (link == nullptr) return nullptr;
+  if (reactor_.watch(fd.get(), *link) != 0) {
+    give(*link);
+    return nullptr;
+  }
   set_nodelay(fd.get());
   set_notsent_lowat(fd.get(), kUnsentInKernel);
   link->unsent_ = kUnsentInKernel;

@@ -49,7 +49,7 @@ class TcpLink final : public Link, private FdHandler, private TimerHandler {
   Text<kAddressText + 8> name_;
 };
 
-// The table of TCP links. Its memory is set aside at the start.
+// The table of TCP links. Its memory is set aside at the start; one that was never used is not touched.
 class TcpLinks {
  public:
   explicit TcpLinks(Reactor& reactor) : reactor_(reactor) {}
@@ -61,8 +61,11 @@ class TcpLinks {
  private:
   friend class TcpLink;
   void give(TcpLink& link);
+  TcpLink* take();
 
   Reactor& reactor_;
+  TcpLink* fresh_ = nullptr;  // memory of those that are not made yet
+  uint32_t left_ = 0;
   TcpLink* free_ = nullptr;
 };
 

@@ -148,7 +148,12 @@ void* reserve_memory(size_t size) {
   flags |= MAP_NORESERVE;
 #endif
   void* p = mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, -1, 0);
-  return p == MAP_FAILED ? nullptr : p;
+  if (p == MAP_FAILED) return nullptr;
+#ifdef MADV_NOHUGEPAGE
+  // A table of many links is touched here and there: each touch would cost 2 MiB (transparent_hugepage=always).
+  (void)madvise(p, size, MADV_NOHUGEPAGE);
+#endif
+  return p;
 }
 
 void give_back_memory(void* memory, size_t size) {

@@ -121,6 +121,7 @@ void Session::begin_link(Link& link, Time now) {
   label_.clear();
   label_.add(link.peer_label());
   if (!dials()) since_ = now;
+  owner_.on_session_link(*this);
   link.set_owner(*this);
   set_state(State::up);
   link_since_ = now;

@@ -51,6 +51,8 @@ class LinkSource {
 // Who is told of a session's life.
 class SessionOwner {
  public:
+  // It has got a link, or its peer another name: peer_key() and peer_label() may have changed.
+  virtual void on_session_link(Session& session) = 0;
   virtual void on_session_up(Session& session, Time now) = 0;
   // Its link is closed; by now it may have another one.
   virtual void on_session_lost(Session& session, const Link& link, Time now) = 0;
@@ -117,6 +119,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void rename(std::string_view label) {
     label_.clear();
     label_.add(label);
+    owner_.on_session_link(*this);
   }
   Time link_since() const { return link_since_; }
   // Since when it is up, or held, or tries to get a link.

@@ -1,6 +1,9 @@
 // Read next: sessions.h.
 #include "core/session/sessions.h"
 
+#include <new>
+
+#include "core/base/bytes.h"
 #include "core/base/check.h"
 #include "core/io/log.h"
 
@@ -23,35 +26,85 @@ std::string_view host_of(const Session& s) { return hello_host(s.mux().peer_hell
 
 }  // namespace
 
-uint64_t Sessions::arena_bytes(const MuxConfig& config, uint32_t count) {
-  return count * (Session::arena_bytes(config) + sizeof(Session) + sizeof(Session*) + 64) + 64;
+// All that one session takes.
+static uint64_t session_bytes(const MuxConfig& config) { return Session::arena_bytes(config) + sizeof(Session) + 64; }
+
+uint64_t Sessions::arena_bytes(const MuxConfig& config, uint32_t most) {
+  return most * (session_bytes(config) + sizeof(Session*) + sizeof(Tag)) + 64;
 }
 
-bool Sessions::init(const MuxConfig& config, uint32_t count, Exit& exit, Arena& arena) {
-  SMX_CHECK(count > 0 && count <= kMost);
-  session_ = arena.raw<Session*>(count);
-  if (session_ == nullptr) return false;
-  for (uint32_t i = 0; i < count; ++i) {
-    session_[i] = arena.create<Session>(reactor_, static_cast<SessionOwner&>(*this), exit, i + 1);
-    if (session_[i] == nullptr || !session_[i]->init(config, arena)) return false;
-  }
-  count_ = count;
+bool Sessions::init(const MuxConfig& config, uint32_t most, Exit& exit, Arena& arena) {
+  SMX_CHECK(most > 0 && most <= kMost);
+  session_ = arena.raw<Session*>(most);
+  tag_ = arena.raw<Tag>(most);
+  if (session_ == nullptr || tag_ == nullptr) return false;
+  const size_t bytes = static_cast<size_t>(most * session_bytes(config));
+  void* memory = arena.take(bytes);
+  if (memory == nullptr) return false;
+  new (&arena_) Arena(memory, bytes);
+  config_ = config;
+  exit_ = &exit;
+  most_ = most;
   return true;
+}
+
+void Sessions::make_next() {
+  SMX_CHECK(count_ < most_);
+  Session* s = arena_.create<Session>(reactor_, static_cast<SessionOwner&>(*this), *exit_, count_ + 1);
+  SMX_CHECK(s != nullptr);
+  const bool made = s->init(config_, arena_);
+  SMX_CHECK(made);  // arena_bytes() has counted it
+  session_[count_++] = s;
+}
+
+Session& Sessions::at(uint32_t i) {
+  while (count_ <= i) make_next();
+  return *session_[i];
+}
+
+uint32_t Sessions::tag_of(const PeerKey* key) { return key == nullptr ? kClear : load32(key->bytes) | 2; }
+
+// FNV-1a
+uint32_t Sessions::hash_of(std::string_view label) {
+  uint32_t h = 2166136261u;
+  for (const char c : label) h = (h ^ static_cast<uint8_t>(c)) * 16777619u;
+  return h;
+}
+
+void Sessions::on_session_link(Session& session) { tag(session) = {tag_of(session.peer_key()), hash_of(session.peer_label())}; }
+
+Session* Sessions::next_of(const PeerKey& key, uint32_t* at) {
+  const uint32_t wanted = tag_of(&key);
+  while (*at < count_) {
+    const uint32_t i = (*at)++;
+    if (tag_[i].key == wanted && same_key(session_[i]->peer_key(), &key)) return session_[i];
+  }
+  return nullptr;
 }
 
 // Where a link from `peer` can go; nullptr: nowhere.
 Session* Sessions::place_for(const Address& peer, const PeerKey* key, Time now) {
+  const auto is_idle = [](const Session& s) { return !s.dials() && !s.held() && s.state() == Session::State::idle && !s.has_link(); };
+  for (uint32_t i = 0; i < count_; ++i)
+    if (tag_[i].key == kNobody && is_idle(*session_[i])) return session_[i];
+  if (count_ < most_) {
+    make_next();
+    return session_[count_ - 1];
+  }
   Session* idle = nullptr;
   Session* oldest = nullptr;
   Session* held = nullptr;
-  for (uint32_t i = 0; i < count_ && idle == nullptr; ++i) {
+  for (uint32_t i = 0; i < count_; ++i) {
     Session& s = *session_[i];
     if (s.dials()) continue;
     if (s.held()) {
       if (held == nullptr || less_missed(s, *held, peer, key)) held = &s;
       continue;
     }
-    if (s.state() == Session::State::idle && !s.has_link()) idle = &s;
+    if (is_idle(s)) {
+      tag_[i].key = kNobody;  // it was held until now
+      idle = &s;
+    }
     const bool shaking = s.has_link() && !s.up() && s.state() == Session::State::up;
     if (shaking && (oldest == nullptr || s.link_since() < oldest->link_since())) oldest = &s;
   }
@@ -66,7 +119,7 @@ Session* Sessions::place_for(const Address& peer, const PeerKey* key, Time now) 
 bool Sessions::attach(Link& link, Time now) {
   Session* place = place_for(link.peer(), link.peer_key(), now);
   if (place == nullptr) {
-    LogLine(LogLevel::warning, "link-refused").kv("peer", link.peer_name()).kv("reason", "MAXIMA=links reached").kv("links", count_);
+    LogLine(LogLevel::warning, "link-refused").kv("peer", link.peer_name()).kv("reason", "MAXIMA=links reached").kv("links", most_);
     ask_older(link.peer(), nullptr, now);  // if one of them is dead, the peer's next attempt finds its place
     link.close(false);
     return false;
@@ -80,13 +133,13 @@ bool Sessions::take(Trial& trial, Time now) {
   Session* place = nullptr;
   const PeerKey* key = trial.link().peer_key();
   for (uint32_t i = 0; i < count_ && ask != nullptr && place == nullptr; ++i) {
-    if (!same_key(session_[i]->peer_key(), key)) continue;
+    if (tag_[i].key != tag_of(key) || !same_key(session_[i]->peer_key(), key)) continue;
     if (session_[i]->mux().is_stale(ask->attempt, trial.asks_again())) return false;
     if (session_[i]->mux().has_session(ask->session)) place = session_[i];
   }
   if (place == nullptr) place = place_for({}, key, now);
   if (place == nullptr) {
-    LogLine(LogLevel::warning, "link-refused").kv("peer", trial.target()).kv("reason", "MAXIMA=links reached").kv("links", count_);
+    LogLine(LogLevel::warning, "link-refused").kv("peer", trial.target()).kv("reason", "MAXIMA=links reached").kv("links", most_);
     return false;
   }
   LinkHandover handover;
@@ -96,7 +149,9 @@ bool Sessions::take(Trial& trial, Time now) {
 }
 
 AskAnswer Sessions::on_session_ask(Session& session, const Settings& ask) {
+  const uint32_t wanted = tag_of(session.peer_key());
   for (uint32_t i = 0; i < count_; ++i) {
+    if (tag_[i].key != wanted) continue;
     Session& other = *session_[i];
     if (&other == &session || !same_key(other.peer_key(), session.peer_key())) continue;
     if (other.mux().is_stale(ask.attempt, session.mux().asks_again())) return AskAnswer::stale;
@@ -107,13 +162,20 @@ AskAnswer Sessions::on_session_ask(Session& session, const Settings& ask) {
   return AskAnswer::here;
 }
 
-void Sessions::on_session_moved(Session& session, Time now) { moves_to_->take_over(session, now); }
+void Sessions::on_session_moved(Session& session, Time now) {
+  moves_to_->take_over(session, now);
+  if (!session.has_link()) tag(session).key = kNobody;
+}
 
 // By turns; a session that was asked whether it still lives only if there is no other.
 Session* Sessions::pick(Time now, std::string_view peer) {
   Session* doubtful = nullptr;
+  const uint32_t hash = hash_of(peer);
+  const auto differs = [&](uint32_t i) { return tag_[i].key == kNobody || (!peer.empty() && tag_[i].label != hash); };
   for (uint32_t k = 0; k < count_; ++k) {
-    Session& s = *session_[(next_ + k) % count_];
+    const uint32_t i = next_ + k < count_ ? next_ + k : next_ + k - count_;
+    if (differs(i)) continue;
+    Session& s = *session_[i];
     if (!s.can_open() || !s.leads_to(peer)) continue;
     if (s.probed()) {
       doubtful = &s;
@@ -123,7 +185,7 @@ Session* Sessions::pick(Time now, std::string_view peer) {
   }
   if (doubtful != nullptr) return doubtful;
   for (uint32_t k = 0; k < count_; ++k)
-    if (session_[k]->up() && session_[k]->leads_to(peer)) (void)session_[k]->make_room(now);
+    if (!differs(k) && session_[k]->up() && session_[k]->leads_to(peer)) (void)session_[k]->make_room(now);
   return nullptr;
 }
 
@@ -144,9 +206,10 @@ void Sessions::on_session_up(Session& session, Time now) {
 
 // Whose key it is, is known: no need to ask whether the older link still lives.
 void Sessions::replace_older(const Session& session, Time now) {
-  for (uint32_t i = 0; i < count_; ++i) {
-    Session& other = *session_[i];
-    if (&other == &session || !same_key(other.peer_key(), session.peer_key())) continue;
+  uint32_t at = 0;
+  while (Session* found = next_of(*session.peer_key(), &at)) {
+    Session& other = *found;
+    if (&other == &session) continue;
     if (other.has_link() && !other.dials()) count_turn(session, other.peer(), now);
     if (other.held() || !other.dials()) other.end(ByeCode::replaced, "replaced by a newer link", now);
   }
@@ -171,6 +234,7 @@ void Sessions::ask_older(const Address& peer, const Session* but, Time now) {
   const std::string_view host = but == nullptr ? std::string_view() : host_of(*but);
   const std::string_view name = but == nullptr ? std::string_view() : but->mux().peer_name();
   for (uint32_t i = 0; i < count_; ++i) {
+    if (tag_[i].key != kClear) continue;
     Session& other = *session_[i];
     const std::string_view other_name = other.mux().peer_name();
     if (&other == but || (!other.up() && !other.held()) || other.peer_key() != nullptr) continue;
@@ -192,7 +256,7 @@ void Sessions::add_watcher(LinkWatcher& watcher) {
 }
 
 void Sessions::on_session_lost(Session& session, const Link& link, Time now) {
-  (void)session;
+  if (!session.has_link() && !session.held()) tag(session).key = kNobody;
   for (int i = 0; i < watchers_; ++i) watcher_[i]->on_link_closed(link, now);
 }
 

@@ -23,16 +23,20 @@ class LinkWatcher {
 
 class Sessions final : public LinkTaker, private SessionOwner, private Task {
  public:
-  static constexpr uint32_t kMost = 2048;
+  static constexpr uint32_t kMost = 32768;  // of 16,384 peers (config/peers), one each, and some that come again
   static constexpr int kWatchers = 8;
 
   explicit Sessions(Reactor& reactor) : reactor_(reactor) {}
-  static uint64_t arena_bytes(const MuxConfig& config, uint32_t count);
+  static uint64_t arena_bytes(const MuxConfig& config, uint32_t most);
   // False: the arena is too small.
-  [[nodiscard]] bool init(const MuxConfig& config, uint32_t count, Exit& exit, Arena& arena);
+  [[nodiscard]] bool init(const MuxConfig& config, uint32_t most, Exit& exit, Arena& arena);
 
+  // Those that were ever in use. The others are not made yet, so that room for many costs nothing.
   uint32_t count() const { return count_; }
-  Session& at(uint32_t i) { return *session_[i]; }
+  // i < most
+  Session& at(uint32_t i);
+  // Sessions whose last link was of this key, from `*at` on, which moves behind it; nullptr: no more.
+  Session* next_of(const PeerKey& key, uint32_t* at);
 
   // A link has been accepted: an idle session takes it, or the oldest one that is still shaking hands makes room, or one
   // that is held, which ends only if the peer asks for another one. False: all are in use, and the link was closed.
@@ -62,6 +66,19 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
     int count = 0;
   };
 
+  // What is looked for in a row of all sessions, side by side: each session is in pages of its own.
+  struct Tag {
+    uint32_t key = 0;    // of its link or the last one: kNobody, kClear, or bits of the key
+    uint32_t label = 0;  // hash of its name
+  };
+  static constexpr uint32_t kNobody = 0;  // it has no link and holds no session
+  static constexpr uint32_t kClear = 1;
+
+  static uint32_t tag_of(const PeerKey* key);
+  static uint32_t hash_of(std::string_view label);
+  Tag& tag(const Session& session) { return tag_[session.number() - 1]; }
+  void make_next();
+  void on_session_link(Session& session) override;
   void on_session_up(Session& session, Time now) override;
   void on_session_lost(Session& session, const Link& link, Time now) override;
   void on_session_room(Session& session, Time now) override;
@@ -74,7 +91,12 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
   void ask_older(const Address& peer, const Session* but, Time now);
 
   Reactor& reactor_;
+  MuxConfig config_;
+  Exit* exit_ = nullptr;
+  Arena arena_;                  // of the sessions
   Session** session_ = nullptr;
+  Tag* tag_ = nullptr;
+  uint32_t most_ = 0;
   uint32_t count_ = 0;
   uint32_t next_ = 0;
   Session* moves_to_ = nullptr;  // the session that the ask at hand names
