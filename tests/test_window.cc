@@ -11,11 +11,16 @@ namespace {
 
 constexpr size_t kMost = 1792 * 1024;
 
+struct Window : SendWindow {
+  Window() { set_memory(memory); }
+  Stamp memory[kStamps];
+};
+
 // A line under a window that is always used up: what is put in leaves at `rate` bytes a second; `lump` bytes at a time are
 // acknowledged `rtt` later. Others may fill its queue with `others` of delay.
 struct Path {
   Path(double bytes_a_second, Duration round_trip) : rate(bytes_a_second), rtt(round_trip) { w.reset(kMost, 0); }
-  SendWindow w;
+  Window w;
   double rate;
   Duration rtt;
   Duration others{0};
@@ -69,7 +74,7 @@ struct Path {
 TEST_SUITE_BEGIN("window");
 
 TEST_CASE("window: nothing is known at first") {
-  SendWindow w;
+  Window w;
   w.reset(kMost, 77);
   CHECK(w.bytes() == SendWindow::kFirst);
   CHECK(w.rate() == 0);
@@ -89,7 +94,7 @@ TEST_CASE("window: a far line is known by its first ACKs, and full after one rou
 }
 
 TEST_CASE("window: ACKs that come at once tell no rate; then it is twice as much each round trip, to what needs no proof") {
-  SendWindow w;
+  Window w;
   w.reset(kMost, 0);
   Time now{1000000};
   uint64_t tail = 0;
@@ -190,7 +195,7 @@ TEST_CASE("window: where the line can carry more, a busy processor is no queue")
 }
 
 TEST_CASE("window: an ACK that may have waited for a timer is no sample") {
-  SendWindow w;
+  Window w;
   w.reset(kMost, 0);
   Time now{1000000};
   uint64_t tail = 0;

@@ -33,10 +33,11 @@ void BlockPool::give(uint32_t block) {
   fresh_ = 0;
 }
 
-MutBytes BlockPool::spare() {
-  constexpr uint32_t kLittle = 128;
-  if (used_ > 0 || touched_ < kLittle) return {};
-  const MutBytes all{data_, touched_ * kBlock};
+MutBytes BlockPool::spare(uint32_t least) {
+  if (used_ > 0 || touched_ < least) return {};
+  // With what is on the same page as its end.
+  constexpr uint32_t kPage = 64 * 1024 / kBlock;
+  const MutBytes all{data_, size_t{count_ - touched_ < kPage ? count_ : touched_ + kPage} * kBlock};
   touched_ = 0;
   return all;
 }

@@ -29,8 +29,11 @@ class BlockPool {
   uint32_t used() const { return used_; }
   uint32_t take();  // kNone when all are in use
   void give(uint32_t block);
-  // Memory that was used since the last call and holds nothing now: none while a block is in use, or while it is little.
-  MutBytes spare();
+  // Blocks from the first on that were used since spare() was last called.
+  uint32_t touched() const { return touched_; }
+  // Memory that was used since the last call and holds nothing now: none while a block is in use, or if it is of fewer
+  // than `least` blocks.
+  MutBytes spare(uint32_t least);
   uint8_t* at(uint32_t block) const { return data_ + size_t{block} * kBlock; }
   uint32_t& next(uint32_t block) const { return next_[block]; }
 

@@ -57,6 +57,18 @@ class Ring {
   void append(size_t n) {
     SMX_CHECK(n <= room());
     tail_ += n;
+    if (tail_ - base_ > touched_) touched_ = tail_ - base_;
+  }
+  // How far from its beginning the memory was written to, at most, since spare() was last called.
+  size_t touched() const { return touched_ < largest() ? static_cast<size_t>(touched_) : largest(); }
+  // That memory, if nothing is in it now; the ring does not count on its content.
+  MutBytes spare() {
+    if (used() > 0) return {};
+    // With what is on the same page as its end.
+    constexpr size_t kPage = 64 * 1024;
+    const MutBytes all{memory_, largest() - touched() < kPage ? largest() : touched() + kPage};
+    touched_ = 0;
+    return all;
   }
   // Forgets everything and counts from `position`.
   void reset(uint64_t position) {
@@ -106,6 +118,7 @@ class Ring {
   uint64_t base_ = 0;  // position that stands at memory_[0]
   uint64_t head_ = 0;
   uint64_t tail_ = 0;
+  uint64_t touched_ = 0;
 };
 
 }  // namespace smx

@@ -53,6 +53,7 @@ struct Channel : BareTimer {
   NearNode due_node;  // in the list of those that owe packets; in the list of orphans while one
   BlockQueue queue;           // received, not yet taken by the local socket
   uint32_t generation = 0;
+  void* owner = nullptr;      // what the mux's owner has put there
   uint32_t tx_credit = 0;     // v1: bytes that may still be sent; 0.3: bytes sent and not acknowledged by SENT
   int32_t deficit = 0;        // what the scheduler still grants in this round
   uint32_t rx_credit = 0;     // bytes that the peer may still send

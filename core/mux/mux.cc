@@ -34,7 +34,7 @@ uint64_t Mux::arena_bytes(const MuxConfig& c) {
   const uint64_t blocks = c.memory_bytes / kBlock;
   const uint64_t map = c.accepts < 256u ? 256u : c.accepts;
   return slots * (sizeof(Channel) + sizeof(BareTimer*)) + map * sizeof(uint16_t) + blocks * (kBlock + sizeof(uint32_t)) +
-         largest_tx_ring(c) + c.rx_ring + kMaxPayload + 2 * kMaxDatagram + (c.lines ? sizeof(LineLink) : 0) + 1024;
+         largest_tx_ring(c) + c.rx_ring + kMaxPayload + 2 * kMaxDatagram + SendWindow::kStamps * sizeof(SendWindow::Stamp) + (c.lines ? sizeof(LineLink) : 0) + 1024;
 }
 
 bool Mux::init(const MuxConfig& config, Arena& arena) {
@@ -48,18 +48,21 @@ bool Mux::init(const MuxConfig& config, Arena& arena) {
   fresh_theirs_ = opens_;
   const uint32_t blocks = static_cast<uint32_t>(config.memory_bytes / kBlock);
   constexpr size_t kLists = 4 + Scheduler::kLists;
+  // Of a long array only the beginning is touched as long as there is little to do. So what is short, or begins a long one,
+  // shares its pages with the beginning of the next: an idle session has four of them (README, "What a hub carries").
   ends_ = arena.raw<NearNode>(kLists);
   slots_ = arena.raw<Channel>(opens_ + theirs_slots_);
+  SendWindow::Stamp* stamps = arena.raw<SendWindow::Stamp>(SendWindow::kStamps);
   timers_memory_ = arena.raw<BareTimer*>(opens_ + theirs_slots_);
+  uint8_t* tx = arena.raw<uint8_t>(largest_tx_ring(config));
   theirs_ = arena.raw<uint16_t>(config.accepts < 256u ? 256u : config.accepts);
+  uint8_t* rx = arena.raw<uint8_t>(config.rx_ring);
   uint8_t* data = arena.raw<uint8_t>(size_t{blocks} * kBlock);
   uint32_t* next = arena.raw<uint32_t>(blocks);
-  uint8_t* tx = arena.raw<uint8_t>(largest_tx_ring(config));
-  uint8_t* rx = arena.raw<uint8_t>(config.rx_ring);
   scratch_ = arena.raw<uint8_t>(kMaxPayload);
   tx_datagram_ = arena.raw<uint8_t>(kMaxDatagram);
   rx_datagram_ = arena.raw<uint8_t>(kMaxDatagram);
-  if (rx_datagram_ == nullptr || tx_datagram_ == nullptr || scratch_ == nullptr || rx == nullptr || tx == nullptr || next == nullptr || data == nullptr || theirs_ == nullptr ||
+  if (rx_datagram_ == nullptr || tx_datagram_ == nullptr || scratch_ == nullptr || rx == nullptr || tx == nullptr || stamps == nullptr || next == nullptr || data == nullptr || theirs_ == nullptr ||
       timers_memory_ == nullptr || slots_ == nullptr || ends_ == nullptr)
     return false;
   if (config.lines) {
@@ -67,6 +70,7 @@ bool Mux::init(const MuxConfig& config, Arena& arena) {
     if (line_ == nullptr) return false;
   }
   if (guaranteed_bytes(config) > config.memory_bytes) return false;
+  window_.set_memory(stamps);
   timers_.set_memory(timers_memory_, opens_ + theirs_slots_);
   free_mine_.set_end(ends_[0]);
   free_theirs_.set_end(ends_[1]);
@@ -77,6 +81,17 @@ bool Mux::init(const MuxConfig& config, Arena& arena) {
   tx_ = Ring(tx, config.tx_ring, largest_tx_ring(config));
   rx_ = Ring(rx, config.rx_ring);
   return true;
+}
+
+int Mux::all_spare_memory(MutBytes out[kSpares]) {
+  int n = 0;
+  const auto add = [&](MutBytes spare) {
+    if (spare.size > 0) out[n++] = spare;
+  };
+  if (rx_spare() > kLightBytes) add(rx_.spare());
+  if (tx_.touched() > kLightBytes) add(tx_.spare());
+  if (pool_.touched() > kFewBlocks) add(pool_.spare(kFewBlocks));
+  return n;
 }
 
 bool Mux::commit(Channel& c, uint32_t blocks) {

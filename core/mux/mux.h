@@ -349,12 +349,20 @@ class Mux final {
   // Call drain() when the socket takes bytes: something is queued, or an end waits to be told.
   bool wants_write(ChannelId id) const;
 
+  // For the owner of the channels, who looks his part of one up by the slot of its id.
+  void* owner_of(uint32_t slot) const { return slots_[slot].owner; }
+  void set_owner(uint32_t slot, void* owner) { slots_[slot].owner = owner; }
   uint32_t channels() const { return live_; }
   uint32_t slots() const { return opens_ + theirs_slots_; }
   const MuxStats& stats() const { return stats_; }
   uint32_t blocks_used() const { return pool_.used(); }
   // Memory that a burst of received data has touched, and that holds nothing now: the system may have it back.
-  MutBytes spare_memory() { return pool_.spare(); }
+  MutBytes spare_memory() { return pool_.spare(kManyBlocks); }
+  // The same of whatever was touched in blocks and rings beyond a page or so, which light traffic uses again and again. For
+  // seldom use. How many.
+  static constexpr int kSpares = 3;
+  bool has_spare_memory() const { return tx_.touched() > kLightBytes || rx_spare() > kLightBytes || pool_.touched() > kFewBlocks; }
+  int all_spare_memory(MutBytes out[kSpares]);
   uint32_t orphans() const { return orphans_count_; }
   // For tests: the sums that must hold after each step. CHECKs.
   void verify() const;
@@ -365,6 +373,10 @@ class Mux final {
   }
 
  private:
+  static constexpr uint32_t kManyBlocks = 128, kFewBlocks = 8;
+  static constexpr size_t kLightBytes = 2048;
+  // On a lossy line, bytes may stand behind the end of the ring.
+  size_t rx_spare() const { return start_.lossy ? 0 : rx_.touched(); }
   struct Run;  // consecutive SENDs of one channel, delivered by one on_data()
 
   // mux.cc, mux_channels.cc, mux_tx.cc

@@ -96,7 +96,9 @@ void Train::part(uint64_t position, Time now) {
 }
 
 void SendWindow::reset(size_t most, uint64_t at) {
+  Stamp* const stamps = stamps_;
   *this = SendWindow{};
+  stamps_ = stamps;
   most_ = most;
   window_ = kFirst < most ? kFirst : most;
   tail_ = acked_ = round_end_ = round_from_ = at;

@@ -76,6 +76,15 @@ class SendWindow {
   static constexpr size_t kAckBytes = 8192;
   static constexpr size_t kSoonBytes = 2048;
 
+  static constexpr uint32_t kStamps = 128;
+  // Low bits of both: fewer than 2^31 bytes and 35 minutes lie between two that are compared.
+  struct Stamp {
+    uint32_t position;
+    uint32_t us;
+  };
+
+  // kStamps of them. Before anything else.
+  void set_memory(Stamp* stamps) { stamps_ = stamps; }
   // A new link. bytes() will be `most` at most; `at`: number of the next byte that was not acknowledged.
   void reset(size_t most, uint64_t at);
 
@@ -100,13 +109,6 @@ class SendWindow {
   bool should_ask() const { return both_ways_ && tail_ - acked_ >= kAckBytes; }
 
  private:
-  static constexpr uint32_t kStamps = 128;
-  // Low bits of both: fewer than 2^31 bytes and 35 minutes lie between two that are compared.
-  struct Stamp {
-    uint32_t position;
-    uint32_t us;
-  };
-
   Duration queue_of(Duration rtt, Time now) const;
   Duration target() const;
   Duration high() const { return {target().us + 4000}; }
@@ -162,7 +164,7 @@ class SendWindow {
   Duration shrink_queue_;
   uint8_t shrink_vain_ = 0;  // fits in a row that found the queue as long at half of the window
 
-  Stamp stamps_[kStamps];
+  Stamp* stamps_ = nullptr;
   uint32_t first_stamp_ = 0, stamp_count_ = 0;
 };
 

@@ -20,8 +20,9 @@ constexpr size_t kReason = 160;
 constexpr uint64_t kUseful = 4096;
 // A session whose peer may have started anew is held for no longer.
 constexpr Duration kBriefly = seconds(5);
-// Between two times that memory goes back to the system.
+// Between two times that memory of a burst goes back to the system; what little was touched, later.
 constexpr Duration kGiveBack = millis(100);
+constexpr Duration kGiveAllBack = seconds(1);
 }  // namespace
 
 std::string_view hello_host(std::string_view hello) {
@@ -32,15 +33,13 @@ std::string_view hello_host(std::string_view hello) {
 }
 
 uint64_t Session::arena_bytes(const MuxConfig& config) {
-  const uint64_t slots = (config.opens < 255u ? 255u : config.opens) + uint64_t{config.accepts} + Mux::kOrphans;
-  return Mux::arena_bytes(config) + slots * sizeof(Endpoint*) + 64;
+  return Mux::arena_bytes(config);
 }
 
 bool Session::init(const MuxConfig& config, Arena& arena) {
   if (!mux_.init(config, arena)) return false;
-  endpoints_ = arena.raw<Endpoint*>(mux_.slots());
   fill_random(&process_random_, sizeof process_random_);
-  return endpoints_ != nullptr;
+  return true;
 }
 
 void Session::set_state(State to) {
@@ -353,6 +352,13 @@ void Session::on_task(Time now) {
 
 // What a burst has touched is not kept, so that a daemon is small again behind it.
 void Session::give_back(Time now) {
+  if (now >= give_all_) {
+    give_all_ = kNever;
+    MutBytes spare[Mux::kSpares];
+    const int n = mux_.all_spare_memory(spare);
+    for (int i = 0; i < n; ++i) give_back_memory(spare[i].data, spare[i].size);
+  }
+  if (give_all_ == kNever && mux_.has_spare_memory()) give_all_ = now + kGiveAllBack;
   if (now < gave_back_ + kGiveBack) return;
   const MutBytes spare = mux_.spare_memory();
   if (spare.size == 0) return;
@@ -363,7 +369,7 @@ void Session::give_back(Time now) {
 void Session::set_timer(Time now) {
   (void)now;
   reactor_.timers().start(timer_, kNever);
-  const Time next = earlier(wake_, mux_.deadline());
+  const Time next = earlier(earlier(wake_, give_all_), mux_.deadline());
   if (next != kNever) reactor_.timers().start(timer_, next);
 }
 
@@ -423,41 +429,41 @@ void Session::on_open(ChannelId id, const OpenInfo& info) {
 }
 
 bool Session::on_bind(ChannelId id, const OpenInfo& info) { return exit_.on_bind(*this, id, info, reactor_.now()); }
-void Session::on_bound(ChannelId id, const Address& at) { endpoints_[id.slot]->bound(at); }
+void Session::on_bound(ChannelId id, const Address& at) { endpoint_of(id)->bound(at); }
 
-void Session::on_opened(ChannelId id) { endpoints_[id.slot]->opened(); }
-void Session::describe(ChannelId id, OpenInfo* info) { endpoints_[id.slot]->describe(info); }
+void Session::on_opened(ChannelId id) { endpoint_of(id)->opened(); }
+void Session::describe(ChannelId id, OpenInfo* info) { endpoint_of(id)->describe(info); }
 Pulled Session::on_pull(ChannelId id, const MutBytes* piece, int pieces) {
-  const Pulled p = endpoints_[id.slot]->pull(piece, pieces);
-  if (p.state == Pulled::State::error) endpoints_[id.slot] = nullptr;
+  const Pulled p = endpoint_of(id)->pull(piece, pieces);
+  if (p.state == Pulled::State::error) set_endpoint(id, nullptr);
   return p;
 }
 Taken Session::on_data(ChannelId id, const Bytes* piece, int pieces) {
-  const Taken t = endpoints_[id.slot]->push(piece, pieces);
-  if (t.error) endpoints_[id.slot] = nullptr;
+  const Taken t = endpoint_of(id)->push(piece, pieces);
+  if (t.error) set_endpoint(id, nullptr);
   return t;
 }
 Taken Session::on_urgent(ChannelId id, uint8_t byte) {
-  const Taken t = endpoints_[id.slot]->push_urgent(byte);
-  if (t.error) endpoints_[id.slot] = nullptr;
+  const Taken t = endpoint_of(id)->push_urgent(byte);
+  if (t.error) set_endpoint(id, nullptr);
   return t;
 }
 PulledDatagram Session::on_pull_datagram(ChannelId id, const MutBytes* piece, int pieces, size_t largest) {
-  const PulledDatagram p = endpoints_[id.slot]->pull_datagram(piece, pieces, largest);
-  if (p.state == PulledDatagram::State::error) endpoints_[id.slot] = nullptr;
+  const PulledDatagram p = endpoint_of(id)->pull_datagram(piece, pieces, largest);
+  if (p.state == PulledDatagram::State::error) set_endpoint(id, nullptr);
   return p;
 }
 void Session::on_datagram(ChannelId id, const Bytes* piece, int pieces) {
-  if (endpoints_[id.slot] != nullptr) endpoints_[id.slot]->datagram(piece, pieces);
+  if (endpoint_of(id) != nullptr) endpoint_of(id)->datagram(piece, pieces);
 }
 void Session::on_wants(ChannelId id) {
-  if (endpoints_[id.slot] != nullptr) endpoints_[id.slot]->wants_changed();
+  if (endpoint_of(id) != nullptr) endpoint_of(id)->wants_changed();
 }
-void Session::on_end(ChannelId id) { endpoints_[id.slot]->end(); }
+void Session::on_end(ChannelId id) { endpoint_of(id)->end(); }
 
 Endpoint* Session::take(ChannelId id) {
-  Endpoint* e = endpoints_[id.slot];
-  endpoints_[id.slot] = nullptr;
+  Endpoint* e = endpoint_of(id);
+  set_endpoint(id, nullptr);
   SMX_CHECK(e != nullptr);
   return e;
 }
@@ -468,16 +474,16 @@ void Session::on_abort(ChannelId id, CloseCode code) { take(id)->abort(code); }
 
 ChannelId Session::open(Endpoint& endpoint, bool udp) {
   const ChannelId id = mux_.open(reactor_.now(), udp);
-  SMX_CHECK(endpoints_[id.slot] == nullptr);
-  endpoints_[id.slot] = &endpoint;
+  SMX_CHECK(endpoint_of(id) == nullptr);
+  set_endpoint(id, &endpoint);
   kick();
   return id;
 }
 
 ChannelId Session::open_bind(Endpoint& endpoint) {
   const ChannelId id = mux_.open_bind(reactor_.now());
-  SMX_CHECK(endpoints_[id.slot] == nullptr);
-  endpoints_[id.slot] = &endpoint;
+  SMX_CHECK(endpoint_of(id) == nullptr);
+  set_endpoint(id, &endpoint);
   kick();
   return id;
 }
@@ -488,17 +494,17 @@ void Session::bound(ChannelId id) {
 }
 
 Endpoint* Session::find_mine(uint16_t number, ChannelId* id) const {
-  return mux_.find_mine(number, id) ? endpoints_[id->slot] : nullptr;
+  return mux_.find_mine(number, id) ? endpoint_of(*id) : nullptr;
 }
 
 void Session::bind(ChannelId id, Endpoint& endpoint) {
-  SMX_CHECK(endpoints_[id.slot] == nullptr);
-  endpoints_[id.slot] = &endpoint;
+  SMX_CHECK(endpoint_of(id) == nullptr);
+  set_endpoint(id, &endpoint);
 }
 
 void Session::rebind(ChannelId id, Endpoint& endpoint) {
-  SMX_CHECK(endpoints_[id.slot] != nullptr);
-  endpoints_[id.slot] = &endpoint;
+  SMX_CHECK(endpoint_of(id) != nullptr);
+  set_endpoint(id, &endpoint);
 }
 
 void Session::accept(ChannelId id) {
@@ -506,12 +512,12 @@ void Session::accept(ChannelId id) {
   kick();
 }
 void Session::refuse(ChannelId id, CloseCode code) {
-  endpoints_[id.slot] = nullptr;
+  set_endpoint(id, nullptr);
   mux_.refuse(id, code);
   kick();
 }
 void Session::abort(ChannelId id, CloseCode code) {
-  endpoints_[id.slot] = nullptr;
+  set_endpoint(id, nullptr);
   mux_.abort(id, code);
   kick();
 }

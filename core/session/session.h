@@ -8,7 +8,7 @@
 // Where the mux holds its session over the loss (held()), its channels go on with the next link: the one that this
 // session dials, or one that an acceptor's other session got, and gives to this one when the peer has asked for it.
 //
-// Owner: Sessions. Invariants: endpoint(slot) is the one that was attached to that slot's channel and has not been
+// Owner: Sessions. Invariants: endpoint_of(id) is the one that was attached to that slot's channel and has not been
 // forgotten; the link is always read, whatever can or cannot be written. A raw pointer to an endpoint is kept here, and
 // one to the session there: each side clears the other's before it dies.
 // Read next: core/mux/mux.h, link.h, endpoint.h, sessions.h.
@@ -196,6 +196,8 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void begin_link(Link& link, Time now);
   uint64_t next_attempt() { return (process_random_ & 0xffffffff) << 32 | ++attempts_; }
   Endpoint* take(ChannelId id);
+  Endpoint* endpoint_of(ChannelId id) const { return static_cast<Endpoint*>(mux_.owner_of(id.slot)); }
+  void set_endpoint(ChannelId id, Endpoint* endpoint) { mux_.set_owner(id.slot, endpoint); }
 
   Mux mux_;
   Reactor& reactor_;
@@ -209,10 +211,10 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Text<kPeerLabel> label_;
   std::string_view over_why_;  // why a held session ends, if that was decided here
   bool has_key_ = false;
-  Endpoint** endpoints_ = nullptr;
   Backoff backoff_;
   Timer timer_;
   Time gave_back_;
+  Time give_all_ = kNever;   // when the memory that was touched goes back
   Time wake_ = kNever;       // dialing pause, or end of closing
   Time link_since_;
   Time since_;

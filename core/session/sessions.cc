@@ -27,7 +27,8 @@ std::string_view host_of(const Session& s) { return hello_host(s.mux().peer_hell
 }  // namespace
 
 // All that one session takes.
-static uint64_t session_bytes(const MuxConfig& config) { return Session::arena_bytes(config) + sizeof(Session) + 64; }
+static constexpr size_t kPage = 4096;
+static uint64_t session_bytes(const MuxConfig& config) { return Session::arena_bytes(config) + sizeof(Session) + kPage + 64; }
 
 uint64_t Sessions::arena_bytes(const MuxConfig& config, uint32_t most) {
   return most * (session_bytes(config) + sizeof(Session*) + sizeof(Tag)) + 64;
@@ -50,6 +51,7 @@ bool Sessions::init(const MuxConfig& config, uint32_t most, Exit& exit, Arena& a
 
 void Sessions::make_next() {
   SMX_CHECK(count_ < most_);
+  static_cast<void>(arena_.take(0, kPage));  // so that it touches as few pages as it can
   Session* s = arena_.create<Session>(reactor_, static_cast<SessionOwner&>(*this), *exit_, count_ + 1);
   SMX_CHECK(s != nullptr);
   const bool made = s->init(config_, arena_);

@@ -17,7 +17,8 @@ using namespace e2e;
 namespace {
 
 constexpr size_t kPeers = 1000;
-constexpr double kIdleKib = 20;      // of the hub's memory, a peer
+constexpr double kIdleKib = 20;      // of the hub's memory, a peer that has no channel
+constexpr double kServedKib = 24;    // once it has had one, beside all others
 constexpr double kStorm = 15;        // seconds, on 2 cores
 constexpr size_t kPipes = 2;         // descriptors that a process costs us
 
@@ -126,18 +127,21 @@ TEST_CASE("hub: a thousand peers are served, an idle one costs little, and after
   const double joined = now() - begin;
   const int64_t idle = world.hub->resident_kib();
   const double first = world.serve_all(30);
+  // What the echoes have touched goes back when it is quiet.
+  const auto kib_each = [&](int64_t kib) { return static_cast<double>(kib - none) / static_cast<double>(count); };
+  static_cast<void>(wait_for([&] { return kib_each(world.hub->resident_kib()) <= kServedKib; }, 5));
   const int64_t used = world.hub->resident_kib();
 
   begin = world.hub->restart();
   world.hub->await_start();
   static_cast<void>(world.serve_all(60));
   const double storm = now() - begin;
-  const double each = static_cast<double>(idle - none) / static_cast<double>(count), after = static_cast<double>(used - none) / static_cast<double>(count);
+  const double each = kib_each(idle), after = kib_each(used);
   printf("hub: %zu peers; all up after %.2f s; all served in %.2f s; restarted (-9), all served again after %.2f s\n", count, joined, first, storm);
   printf("hub: memory without peers %lld KiB; an idle peer %.1f KiB, %.1f once it has been served\n", static_cast<long long>(none), each, after);
   CHECK(storm <= kStorm * slowness());
   if (!daemon_sanitized()) {
     CHECK(each <= kIdleKib);
-    CHECK(after <= kIdleKib);
+    CHECK(after <= kServedKib);
   }
 }
