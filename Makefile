@@ -257,6 +257,7 @@ TEST_SRCS = \
 
 SECURE_TEST_SRCS_sodium = \
 	tests/secure/test_crypto.cc \
+	tests/secure/test_door.cc \
 	tests/secure/test_handshake.cc \
 	tests/secure/test_handshake_lines.cc \
 	tests/secure/test_keys.cc \

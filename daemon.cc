@@ -205,6 +205,7 @@ int Daemon::prepare() {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
   }
+  sessions_.set_opens(config_.max_opens);
   execs_.set_router(*rules_);
   streams_.set_execs(execs_);
   if (secure_ != nullptr) rules_->set_peers(secure_->peers());

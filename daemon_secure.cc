@@ -172,7 +172,7 @@ uint64_t secure_arena_bytes(const Config& config, uint32_t links) {
 }
 
 uint32_t secure_timers(const Config& config, uint32_t links) {
-  return !has_secure_link(config) ? 0 : links + config.max_half_open + static_cast<uint32_t>(config.links.count);
+  return !has_secure_link(config) ? 0 : links + config.max_half_open + 1 + static_cast<uint32_t>(config.links.count);
 }
 
 int make_secure_side(const Config& config, const MuxConfig& mux, Reactor& reactor, Sessions& sessions, Arena& arena, SecureSide** out) {

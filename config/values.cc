@@ -42,6 +42,7 @@ constexpr MaximaWord kMaxima[] = {
     {"udprelay", &Config::max_udp_flows, 1, 65535, "1 to 65535"},
     {"memory", nullptr, 65536, uint64_t{1} << 40, "65536 bytes to 1024g, with k, m or g behind it"},
     {"halfopen", &Config::max_half_open, 1, 65535, "1 to 65535"},
+    {"opens", &Config::max_opens, 0, 100000, "0 (no limit) to 100000"},
     {"channels", &Config::max_channels, 1, 60000, "1 to 60000"},
     {"links", &Config::max_links, 0, 32768, "0 (default) to 32768"},
 };

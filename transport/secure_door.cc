@@ -1,6 +1,7 @@
 // Read next: secure_door.h.
 #include "transport/secure_door.h"
 
+#include "core/io/clock.h"
 #include "core/io/log.h"
 
 namespace smx::secure {
@@ -25,8 +26,9 @@ bool SecureDoor::init(uint32_t half_open, const OwnKeys& own, const PeerBook& bo
   return true;
 }
 
-// Where a new link can wait: a free place, or that of one which is late while others wait, or was refused already.
-Shake* SecureDoor::place_for(const Address& from, Time now) {
+// Where a new link can wait: a free place, or that of one which is late while others wait, or was refused already. nullptr:
+// nowhere; `crowded` if there are too many of its address.
+Shake* SecureDoor::place_for(const Address& from, Time now, bool* crowded) {
   uint32_t same = 0;
   Shake* late = nullptr;
   Shake* late_one_of_it = nullptr;
@@ -39,16 +41,13 @@ Shake* SecureDoor::place_for(const Address& from, Time now) {
       if (is_late && is_same && late_one_of_it == nullptr) late_one_of_it = s;
     }
   }
-  Shake* place = nullptr;
-  if (same >= kOfOneAddress) {
-    place = late_one_of_it;
-  } else {
-    place = free_.front();
-    if (place == nullptr) place = late;
-  }
+  *crowded = same >= kOfOneAddress;
+  Shake* place = *crowded ? late_one_of_it : free_.front();
+  if (place == nullptr && !*crowded) place = late;
   if (place == nullptr) return nullptr;
   if (place->state() != Shake::State::idle) {
-    log_refused(place->from(), "no handshake yet, and a newer link needs its place");
+    charge(*place, now);
+    log_refused(place->from(), place->state() == Shake::State::refusing ? place->why() : "no handshake yet, and a newer link needs its place");
     place->reset();
   }
   place->node.leave();
@@ -56,21 +55,71 @@ Shake* SecureDoor::place_for(const Address& from, Time now) {
 }
 
 bool SecureDoor::attach(Link& link, Time now) {
+  if (waiting_ != nullptr) {
+    // Of another acceptor, which did not ask.
+    link.close(false);
+    return false;
+  }
+  return let_in(link, now);
+}
+
+bool SecureDoor::has_room(Task& task) {
+  if (waiting_ == nullptr) return true;
+  if (!task.task_node.listed()) acceptors_.push_back(&task);
+  return false;
+}
+
+// False: it was closed.
+bool SecureDoor::let_in(Link& link, Time now) {
   const Address from = link.peer();
   if (!buckets_.has_some(from, now)) {
     log_refused(from, "too many failed handshakes");
     link.close(false);
     return false;
   }
-  Shake* s = place_for(from, now);
-  if (s == nullptr) {
-    log_refused(from, "too many links that have not shown who they are (MAXIMA=halfopen)");
+  bool crowded = false;
+  Shake* s = place_for(from, now, &crowded);
+  if (s == nullptr && crowded && !buckets_.is_known(from)) {
+    log_refused(from, "too many links from there that have not shown who they are");
     link.close(false);
     return false;
   }
+  if (s == nullptr) {
+    waiting_ = &link;
+    wait(now);
+    return true;
+  }
+  s->charged = false;
   open_.push_back(s);
   s->answer(link, Carrier::connection, {}, *this, now);
   return true;
+}
+
+// Until the first of those that are open is late, if no place is free before.
+void SecureDoor::wait(Time now) {
+  Time next = now + kPatience;
+  for (Shake* s = open_.front(); s != nullptr; s = open_.after(s))
+    if (s->state() == Shake::State::waits) next = earlier(next, s->since() + kPatience);
+  reactor_.timers().stop(timer_);
+  reactor_.timers().start(timer_, next);
+}
+
+void SecureDoor::let_in_waiting(Time now) {
+  if (waiting_ == nullptr) return;
+  reactor_.timers().stop(timer_);
+  Link& link = *waiting_;
+  waiting_ = nullptr;
+  static_cast<void>(let_in(link, now));
+  if (waiting_ != nullptr) return;
+  while (Task* t = acceptors_.front()) {
+    t->task_node.leave();
+    reactor_.at_end_of_turn(*t);
+  }
+}
+
+void SecureDoor::on_timer(Timer& timer, Time now) {
+  (void)timer;
+  let_in_waiting(now);
 }
 
 void SecureDoor::on_message(Shake& shake, Time now) {
@@ -80,22 +129,29 @@ void SecureDoor::on_message(Shake& shake, Time now) {
   reactor_.at_end_of_turn(*this);
 }
 
-// One step of one handshake a turn, so that links that are up have their turn behind each.
+// One step of one handshake a turn, so that links that are up have their turn behind each. Where nothing else was ready in this
+// turn there is time; else a step has to wait until nine times as long has passed as the last one took.
 void SecureDoor::on_task(Time now) {
+  let_in_waiting(now);
   Shakes& list = known_.empty() ? queued_ : known_;
   Shake* s = list.front();
-  if (s != nullptr) {
+  const Time begin = read_clock();
+  if (s != nullptr && (reactor_.idle() || begin >= next_step_)) {
     s->step(now);
+    const Time end = read_clock();
+    next_step_ = end + Duration{(end - begin).us * (kShare - 1)};
     if (s->state() != Shake::State::queued) {
       s->node.leave();
       (s->state() == Shake::State::idle ? free_ : open_).push_back(s);
+      if (s->state() == Shake::State::refusing) charge(*s, now);
+      place_is_free();
     }
   }
   if (!known_.empty() || !queued_.empty()) reactor_.at_end_of_turn(*this);
 }
 
 void SecureDoor::on_shaken(Shake& shake, Time now) {
-  buckets_.praise(shake.from(), now);
+  buckets_.praise(shake.from());
   const Address from = shake.from();
   SecureLink* link = links_.make(shake, now);
   give(shake);
@@ -104,15 +160,27 @@ void SecureDoor::on_shaken(Shake& shake, Time now) {
 }
 
 void SecureDoor::on_shake_failed(Shake& shake, Time now) {
-  buckets_.charge(shake.from(), now);
+  charge(shake, now);
   log_refused(shake.from(), shake.why());
   shake.reset();
   give(shake);
 }
 
+// Once for each link.
+void SecureDoor::charge(Shake& shake, Time now) {
+  if (!shake.charged) buckets_.charge(shake.from(), now);
+  shake.charged = true;
+}
+
 void SecureDoor::give(Shake& shake) {
   shake.node.leave();
   free_.push_back(&shake);
+  place_is_free();
+}
+
+// Not from within what a Shake does: it may be the place.
+void SecureDoor::place_is_free() {
+  if (waiting_ != nullptr) reactor_.at_end_of_turn(*this);
 }
 
 }  // namespace smx::secure

@@ -323,9 +323,32 @@ void Shake::refuse(Code code, std::string_view why, Time now) {
   fail_answering(Fault::none, now);
 }
 
+// HELLO of a clear link: it is told what is wanted here, in the words of such a link. Source: sockmux(7), "BYE".
+void Shake::say_bye(Time now) {
+  constexpr std::string_view kText = "secure link only: use SERVER=sockmuxs://";
+  Header h;
+  h.version = kUnnumbered;
+  h.type = static_cast<uint8_t>(Type::bye);
+  h.said = h.raid = kNone;
+  h.length = static_cast<uint16_t>(1 + kText.size());
+  static_assert(kHeader + 1 + kText.size() <= sizeof out_);
+  encode_header(h, out_);
+  out_[kHeader] = static_cast<uint8_t>(ByeCode::forbidden);
+  memcpy(out_ + kHeader + 1, kText.data(), kText.size());
+  out_at_ = 0;
+  out_size_ = kHeader + h.length;
+  const Bytes all{out_, out_size_};
+  static_cast<void>(below_->writev(&all, 1));
+  out_size_ = 0;
+  below_->close(true);
+  below_ = nullptr;
+  fail(Fault::clear_hello, "", now);
+}
+
 // At once, or with a word behind it that tells nobody more than he must know.
 void Shake::fail_answering(Fault fault, Time now) {
   fault_ = fault;
+  if (fault == Fault::clear_hello) return say_bye(now);
   if (responder().code() == Code::none) return fail(fault, why_.text(), now);
   state_ = State::refusing;
   wait(now);

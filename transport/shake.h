@@ -90,7 +90,8 @@ class Shake final : private LinkOwner, private TimerHandler {
   const Address& from() const { return from_; }
   std::string_view from_name() const { return from_name_.text(); }
 
-  ListNode node;  // the owner's
+  ListNode node;         // the owner's
+  bool charged = false;  // the owner's
 
  private:
   void on_link_ready(uint8_t ready, Time now) override;
@@ -108,6 +109,7 @@ class Shake final : private LinkOwner, private TimerHandler {
   void refused(Time now);
   void fail(Fault fault, std::string_view why, Time now);
   void fail_answering(Fault fault, Time now);
+  void say_bye(Time now);
   void wait(Time now);
   Initiator& initiator() { return *reinterpret_cast<Initiator*>(machine_); }
   Responder& responder() { return *reinterpret_cast<Responder*>(machine_); }

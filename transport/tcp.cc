@@ -24,6 +24,7 @@ int TcpAcceptor::start(Fd listening) {
 void TcpAcceptor::stop() {
   if (!fd_.valid()) return;
   reactor_.timers().stop(timer_);
+  task_node.leave();
   reactor_.unwatch(fd_.get());
   fd_.reset();
 }
@@ -31,6 +32,7 @@ void TcpAcceptor::stop() {
 void TcpAcceptor::on_ready(int fd, uint8_t ready, Time now) {
   (void)ready;
   for (int i = 0; i < kAcceptsATurn; ++i) {
+    if (!taker_.has_room(*this)) return reactor_.want(fd, 0);
     Address peer;
     int error = 0;
     Fd client = accept_tcp(fd, &peer, &error);
@@ -57,6 +59,10 @@ void TcpAcceptor::on_ready(int fd, uint8_t ready, Time now) {
 
 void TcpAcceptor::on_timer(Timer& timer, Time now) {
   (void)timer;
+  on_task(now);
+}
+
+void TcpAcceptor::on_task(Time now) {
   (void)now;
   reactor_.want(fd_.get(), kRead);
 }

@@ -20,7 +20,7 @@ class LinkGate {
 };
 
 // One port at which links are accepted.
-class TcpAcceptor final : private FdHandler, private TimerHandler {
+class TcpAcceptor final : private FdHandler, private TimerHandler, private Task {
  public:
   TcpAcceptor(Reactor& reactor, TcpLinks& links, LinkTaker& taker, LinkGate& gate)
       : reactor_(reactor), links_(links), taker_(taker), gate_(gate), timer_(*this) {}
@@ -31,6 +31,7 @@ class TcpAcceptor final : private FdHandler, private TimerHandler {
  private:
   void on_ready(int fd, uint8_t ready, Time now) override;
   void on_timer(Timer& timer, Time now) override;
+  void on_task(Time now) override;
 
   Reactor& reactor_;
   TcpLinks& links_;

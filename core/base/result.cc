@@ -19,6 +19,7 @@ const char* name(Err e) {
     case Err::restarted: return "peer has started anew";
     case Err::own_echo: return "the link echoes our own bytes";
     case Err::wrong_dialect: return "peer speaks 0.3 only, and SOXCONF=proto:1 forbids it";
+    case Err::speaks_secure: return "secure link on a clear port: SERVER=sockmuxs is needed here";
     case Err::said_bye: return "peer said goodbye";
     case Err::stale: return "late: a newer link of this peer has come before";
     case Err::session_broken: return "peer lacks packets that we do not have any more, or has some that we never sent";

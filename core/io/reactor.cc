@@ -145,6 +145,7 @@ void Reactor::turn(Duration longest) {
   PollEvent event[kEvents];
   const int n = wait_for(event, sleep_ms(longest));
   ++turns_;
+  idle_ = n == 0;
   for (int i = 0; i < n; ++i) {
     const int fd = event[i].fd;
     Entry& e = table_[fd];

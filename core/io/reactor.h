@@ -80,6 +80,8 @@ class Reactor {
   // The time of this turn.
   Time now() const { return now_; }
   uint64_t turns() const { return turns_; }
+  // No descriptor was ready in this turn.
+  bool idle() const { return idle_; }
   // How many of them got their events without having slept.
   uint64_t awake() const { return awake_; }
 
@@ -119,6 +121,7 @@ class Reactor {
   uint64_t awake_ = 0;
   bool may_stay_awake_ = false;  // more than one processor
   bool busy_ = false;            // the last wait was short
+  bool idle_ = false;
   bool running_ = false;
 };
 

@@ -139,6 +139,7 @@ void Mux::reset_link() {
   peer_conndata_ = false;
   peer_hello_size_ = 0;
   peer_bye_ = 0xff;
+  peer_bye_text_.clear();
   header_ = Header{};
   rtt_ = millis(100);
 }
@@ -267,6 +268,13 @@ Err Mux::on_hello(Bytes payload, Time now) {
   return Err::none;
 }
 
+Err Mux::on_bye(Bytes payload) {
+  peer_bye_ = payload.data[0];
+  peer_bye_text_.clear();
+  peer_bye_text_.add_printable(as_text({payload.data + 1, payload.size - 1}));
+  return Err::said_bye;
+}
+
 // ---- bytes from the link
 
 int Mux::rx_space(MutBytes out[2]) const {
@@ -285,7 +293,10 @@ Err Mux::received(size_t n, Time now) {
 // One packet, whose header is header_, of the dialect of the moment.
 Err Mux::take_packet(Bytes payload, bool known, Run& run, Time now) {
   ++stats_.rx_packets;
-  if (state_ == State::hello) return header_.type == static_cast<uint8_t>(Type::hello) ? on_hello(payload, now) : Err::bad_state;
+  if (state_ == State::hello) {
+    if (header_.version == kUnnumbered) return on_bye(payload);
+    return header_.type == static_cast<uint8_t>(Type::hello) ? on_hello(payload, now) : Err::bad_state;
+  }
   if (!known) {
     ++stats_.skipped_packets;
     return header_.version == kNumbered && state_ != State::up && state_ != State::closing ? Err::bad_state : Err::none;
@@ -309,7 +320,11 @@ Err Mux::parse(Time now) {
     rx_.copy_out(rx_.head(), raw, kHeader);
     header_ = decode_header(raw);
     bool known = true;
-    const bool v1 = dialect_ == Dialect::v1 && state_ != State::hello;  // HELLO is one of 0.3
+    const bool first = state_ == State::hello && !start_.search;
+    if (first && memcmp(raw, "SMXS", 4) == 0) return Err::speaks_secure;
+    // HELLO is one of 0.3. Who wants none of this link says BYE at once.
+    const bool bye = first && header_.version == kUnnumbered && header_.type == static_cast<uint8_t>(Type::bye);
+    const bool v1 = (dialect_ == Dialect::v1 && state_ != State::hello) || bye;
     e = check_header(header_, v1 ? Dialect::v1 : Dialect::v03, &known);
     if (e == Err::none && start_.lossy && header_.version != kNumbered) e = Err::bad_version;
     if (e != Err::none) break;

@@ -37,6 +37,7 @@
 #include "core/base/arena.h"
 #include "core/base/blocks.h"
 #include "core/base/ring.h"
+#include "core/base/text.h"
 #include "core/base/timer.h"
 #include "core/mux/channel.h"
 #include "core/mux/line_link.h"
@@ -290,6 +291,8 @@ class Mux final {
   const Header& last_header() const { return header_; }
   std::string_view peer_hello() const { return {peer_hello_, peer_hello_size_}; }
   uint8_t peer_bye() const { return peer_bye_; }
+  // What it said beside that, in words; empty: nothing.
+  std::string_view peer_bye_text() const { return peer_bye_text_.text(); }
 
   // ---- bytes for the link
   // Fills the tx ring: control, then data by turns. To be called after every other call, and after sent() again until
@@ -437,6 +440,7 @@ class Mux final {
   void go_up(Time now);
   void begin_handshake(Time now);
   Err on_hello(Bytes payload, Time now);
+  Err on_bye(Bytes payload);
   Err take_packet(Bytes payload, bool known, Run& run, Time now);
   enum class Found : uint8_t { no, part, whole };
   Found find_start();
@@ -550,6 +554,7 @@ class Mux final {
   char peer_hello_[kHelloText + 1] = {};
   size_t peer_hello_size_ = 0;
   uint8_t peer_bye_ = 0xff;
+  Text<80> peer_bye_text_;
   Header header_;
   uint8_t next_hello_[64] = {};  // payload of the HELLO that ended the last link, for the next one (search)
   size_t next_hello_size_ = 0;

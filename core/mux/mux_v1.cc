@@ -70,9 +70,7 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
           echo_sent_ = kNever;
         }
         return Err::none;
-      case Type::bye:
-        peer_bye_ = payload.data[0];
-        return Err::said_bye;
+      case Type::bye: return on_bye(payload);
       case Type::hellook: return state_ == State::up ? Err::bad_state : Err::none;
       default: return Err::bad_type;
     }

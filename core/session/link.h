@@ -20,6 +20,8 @@ namespace smx {
 struct LinkStart;
 class LineSealer;
 
+class Task;
+
 class LinkOwner {
  public:
   virtual void on_link_ready(uint8_t ready, Time now) = 0;
@@ -76,6 +78,11 @@ class LinkTaker {
  public:
   // False: it was closed.
   virtual bool attach(Link& link, Time now) = 0;
+  // False: links had better wait where they are until `task` runs, once.
+  virtual bool has_room(Task& task) {
+    (void)task;
+    return true;
+  }
 
  protected:
   ~LinkTaker() = default;

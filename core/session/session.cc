@@ -240,6 +240,7 @@ void Session::lose(Err e, std::string_view why, Time now) {
   Text<kReason> reason(why);
   if (e != Err::none) reason.add(name(e));
   if (e == Err::said_bye) reason.add(": ").add(name(static_cast<ByeCode>(mux_.peer_bye())));
+  if (e == Err::said_bye && !mux_.peer_bye_text().empty()) reason.add(": ").add(mux_.peer_bye_text());
   const bool fault = e >= Err::bad_version && e <= Err::own_echo && e != Err::restarted;
   if (fault) {
     const Header& h = mux_.last_header();
@@ -421,6 +422,7 @@ void Session::on_room() {
 
 // A client of a BIND of ours belongs to that BIND's endpoint alone.
 void Session::on_open(ChannelId id, const OpenInfo& info) {
+  if (!owner_.may_open(*this, reactor_.now())) return refuse(id, CloseCode::limit);
   if (info.bind == kNone) return exit_.on_open(*this, id, info, reactor_.now());
   ChannelId of;
   Endpoint* e = find_mine(info.bind, &of);
@@ -428,7 +430,9 @@ void Session::on_open(ChannelId id, const OpenInfo& info) {
   refuse(id, CloseCode::forbidden);
 }
 
-bool Session::on_bind(ChannelId id, const OpenInfo& info) { return exit_.on_bind(*this, id, info, reactor_.now()); }
+bool Session::on_bind(ChannelId id, const OpenInfo& info) {
+  return owner_.may_open(*this, reactor_.now()) && exit_.on_bind(*this, id, info, reactor_.now());
+}
 void Session::on_bound(ChannelId id, const Address& at) { endpoint_of(id)->bound(at); }
 
 void Session::on_opened(ChannelId id) { endpoint_of(id)->opened(); }

@@ -20,6 +20,7 @@
 #include <string_view>
 
 #include "core/base/text.h"
+#include "core/base/tokens.h"
 #include "core/io/reactor.h"
 #include "core/mux/mux.h"
 #include "core/session/backoff.h"
@@ -60,6 +61,8 @@ class SessionOwner {
   // The peer asks for a session at the link of `session`. elsewhere: on_session_moved() follows, which takes the link.
   virtual AskAnswer on_session_ask(Session& session, const Settings& ask) = 0;
   virtual void on_session_moved(Session& session, Time now) = 0;
+  // Its peer opens a channel. False: too many in this second.
+  virtual bool may_open(Session& session, Time now) = 0;
 
  protected:
   ~SessionOwner() = default;
@@ -125,6 +128,8 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   // Since when it is up, or held, or tries to get a link.
   Time since() const { return since_; }
   uint32_t number() const { return number_; }
+  // Channels that its peer opens.
+  Tokens& opens() { return opens_; }
   Mux& mux() { return mux_; }
   const Mux& mux() const { return mux_; }
 
@@ -211,6 +216,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Text<kPeerLabel> label_;
   std::string_view over_why_;  // why a held session ends, if that was decided here
   bool has_key_ = false;
+  Tokens opens_;
   Backoff backoff_;
   Timer timer_;
   Time gave_back_;

@@ -169,6 +169,13 @@ void Sessions::on_session_moved(Session& session, Time now) {
   if (!session.has_link()) tag(session).key = kNobody;
 }
 
+bool Sessions::may_open(Session& session, Time now) {
+  if (opens_a_second_ == 0 || session.peer_key() == nullptr || session.dials()) return true;
+  if (session.opens().take(opens_a_second_, now) && opens_.take(kAll * opens_a_second_, now)) return true;
+  LogLine(LogLevel::warning, "channel-refused").kv("session", session.number()).kv("name", session.peer_label()).kv("reason", "more a second than MAXIMA=opens allows");
+  return false;
+}
+
 // By turns; a session that was asked whether it still lives only if there is no other.
 Session* Sessions::pick(Time now, std::string_view peer) {
   Session* doubtful = nullptr;

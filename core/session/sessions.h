@@ -44,6 +44,9 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
   // The same for a link that has proven itself: the session that its peer asks for takes it, if there is one.
   bool take(Trial& trial, Time now);
   void add_watcher(LinkWatcher& watcher);
+  // Channels a second that a peer may open at most that has called and proven its key, and kAll times as many all of them
+  // together; 0: no limit.
+  void set_opens(uint32_t a_second) { opens_a_second_ = a_second; }
 
   // A session that can open a channel now, by turns; nullptr: none (on_room() will be called when there is). It is the
   // same one until used() says that it got a client. `peer`: only one whose peer the peers file calls so.
@@ -60,6 +63,7 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
  private:
   static constexpr int kOpeners = 4;
   static constexpr int kOften = 5;  // a minute
+  static constexpr uint32_t kAll = 5;
   struct Turns {
     PeerKey key;
     Time since;
@@ -84,6 +88,7 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
   void on_session_room(Session& session, Time now) override;
   AskAnswer on_session_ask(Session& session, const Settings& ask) override;
   void on_session_moved(Session& session, Time now) override;
+  bool may_open(Session& session, Time now) override;
   void on_task(Time now) override;
   Session* place_for(const Address& peer, const PeerKey* key, Time now);
   void replace_older(const Session& session, Time now);
@@ -96,6 +101,8 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
   Arena arena_;                  // of the sessions
   Session** session_ = nullptr;
   Tag* tag_ = nullptr;
+  uint32_t opens_a_second_ = 0;
+  Tokens opens_;                 // of all
   uint32_t most_ = 0;
   uint32_t count_ = 0;
   uint32_t next_ = 0;
