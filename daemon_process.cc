@@ -167,6 +167,7 @@ int Daemon::detach() {
     for (size_t i = 0; i < lines_; ++i) line_[i]->give_to(who.uid, who.gid);
     error = become(who);
     if (error != 0) return fail("OWNER=", config_.owner, kExitPermission);
+    if (config_.control_file.empty()) control_path_ = nullptr;  // in root's folder, where it stays
   }
   control_.set_user(drops ? who.uid : own_user());
   // As late as can be, so that the status says whether all went well.

@@ -19,7 +19,7 @@ struct SandboxNeeds {
   bool fifos = false;     // FIFOs are opened
   bool devices = false;   // lines are opened, set and locked
   bool syslog = false;    // syslog(3) connects anew when its daemon has gone
-  bool removes = false;   // PIDFILE
+  bool removes = false;   // PIDFILE, SOXCONF=control
   bool traps = false;     // a forbidden call is told of in the log before it ends the process
 };
 

@@ -233,6 +233,7 @@ TEST_CASE("control: who dials and has never got through says to whom; one that e
   CHECK(said.out == run({daemon_path(), "-V"}, 5));
   c->signal(SIGTERM);
   REQUIRE(c->wait_end(6));
+  CHECK(c->status() == 0);
   CHECK_FALSE(exists(path));
   const Said gone = ctl({"peers", "-s", path});
   CHECK(gone.status == 69);

@@ -81,4 +81,8 @@ TEST_CASE("secure link: three commands a side, and sockmuxctl peers shows who is
   REQUIRE(stat(hub.file("run/sockmux.sock").c_str(), &s) == 0);
   CHECK(s.st_uid == 0);
   CHECK((s.st_mode & 0777) == 0600);
+  // It cannot be removed by who has given up root, and must not be tried under a filter of system calls.
+  x.signal(SIGTERM);
+  REQUIRE(x.wait_end(6));
+  CHECK(x.status() == 0);
 }
