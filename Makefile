@@ -82,7 +82,6 @@ IO_SRCS = \
 	core/io/child.cc \
 	core/io/clock.cc \
 	core/io/connect.cc \
-	core/io/control.cc \
 	core/io/fd.cc \
 	core/io/helper.cc \
 	core/io/helper_process.cc \
@@ -97,8 +96,11 @@ IO_SRCS = \
 	core/io/serial.cc \
 	core/io/signals.cc \
 	core/io/socket.cc \
-	core/io/udp.cc \
-	core/io/unix_socket.cc
+	core/io/udp.cc
+
+CONTROL_SRCS = \
+	core/control/control.cc \
+	core/control/unix_socket.cc
 
 SESSION_SRCS = \
 	core/session/session.cc \
@@ -359,7 +361,7 @@ SAY_ = echo
 SAY_1 = :
 SAY = $(SAY_$(V)) " "
 
-LIB_SRCS = $(BASE_SRCS) $(MUX_SRCS) $(IO_SRCS) $(SESSION_SRCS) $(TRANSPORT_SRCS) $(SECURE_SRCS_$(SECURE)) \
+LIB_SRCS = $(BASE_SRCS) $(MUX_SRCS) $(IO_SRCS) $(CONTROL_SRCS) $(SESSION_SRCS) $(TRANSPORT_SRCS) $(SECURE_SRCS_$(SECURE)) \
 	$(RELAY_SRCS) $(CONFIG_SRCS)
 DAEMON_SRCS = $(RT_SRCS) $(MAIN_SRCS)
 # What an object depends on; WERROR changes none

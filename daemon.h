@@ -10,8 +10,8 @@
 
 #include "config/config.h"
 #include "config/report.h"
+#include "core/control/control.h"
 #include "core/io/child.h"
-#include "core/io/control.h"
 #include "core/io/helper.h"
 #include "core/io/names.h"
 #include "core/io/process.h"

@@ -1,11 +1,11 @@
 // What sockmuxctl(8) may ask of a running daemon: one function a command, and a line in kCommands.
 //
-// Read next: core/io/control.h (the socket), tools/sockmuxctl.cc. Source: sockmuxctl(8), "The socket".
+// Read next: core/control/control.h (the socket), tools/sockmuxctl.cc. Source: sockmuxctl(8), "The socket".
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "core/io/unix_socket.h"
+#include "core/control/unix_socket.h"
 #include "daemon.h"
 
 #ifndef SMX_VERSION

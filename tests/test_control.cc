@@ -15,9 +15,9 @@
 #include <vector>
 
 #include "core/base/peer_key.h"
+#include "core/control/control.h"
+#include "core/control/unix_socket.h"
 #include "core/io/clock.h"
-#include "core/io/control.h"
-#include "core/io/unix_socket.h"
 
 using namespace smx;
 

@@ -7,7 +7,7 @@ set -eu
 LC_ALL=C
 export LC_ALL
 
-kRooms='core/base core/mux core/io core/session transport transport/secure relay config config/peers'
+kRooms='core/base core/mux core/io core/control core/session transport transport/secure relay config config/peers'
 kMaxModules=24 # a folder; x.h and x.cc are one
 kMaxLines=400  # a file; only a warning
 
@@ -16,6 +16,7 @@ may() {
   case $1 in
   core/base) echo ;;
   core/mux | core/io) echo core/base ;;
+  core/control) echo core/base core/io ;;
   core/session) echo core/base core/mux core/io ;;
   transport/secure) echo core/base core/mux core/io ;;
   transport) echo core/base core/mux core/io core/session transport/secure ;;

@@ -1,6 +1,6 @@
 // Asks a running daemon by its control socket, and makes tables of what it says for people to read.
 //
-// Invariant: an answer is shown only if it is whole. Read next: core/io/control.h (what is said), daemon_control.cc.
+// Invariant: an answer is shown only if it is whole. Read next: core/control/control.h (what is said), daemon_control.cc.
 // Source: sockmuxctl(8), "The socket".
 #include <errno.h>
 #include <signal.h>
@@ -10,8 +10,8 @@
 #include <initializer_list>
 
 #include "core/base/text.h"
+#include "core/control/unix_socket.h"
 #include "core/io/fd.h"
-#include "core/io/unix_socket.h"
 #include "tools/ctl.h"
 
 namespace smx::ctl {

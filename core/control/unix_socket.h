@@ -2,8 +2,8 @@
 //
 // Invariant: what is returned is CLOEXEC; what listens is NONBLOCK, too. Errors are errno values.
 // Read next: control.h. Source: unix(7), getpeereid(3).
-#ifndef SOCKMUX_CORE_IO_UNIX_SOCKET_H
-#define SOCKMUX_CORE_IO_UNIX_SOCKET_H
+#ifndef SOCKMUX_CORE_CONTROL_UNIX_SOCKET_H
+#define SOCKMUX_CORE_CONTROL_UNIX_SOCKET_H
 
 #include <stdint.h>
 

@@ -11,8 +11,8 @@
 // large as an answer: a command makes its answer piece by piece, as the socket takes it. While kClients are there, more of
 // them wait in the socket's queue.
 // Read next: unix_socket.h, daemon_control.cc (the commands), tools/sockmuxctl.cc. Source: sockmuxctl(8), "The socket".
-#ifndef SOCKMUX_CORE_IO_CONTROL_H
-#define SOCKMUX_CORE_IO_CONTROL_H
+#ifndef SOCKMUX_CORE_CONTROL_CONTROL_H
+#define SOCKMUX_CORE_CONTROL_CONTROL_H
 
 #include <stdint.h>
 

@@ -1,12 +1,12 @@
 // Read next: control.h.
-#include "core/io/control.h"
+#include "core/control/control.h"
 
 #include <errno.h>
 
 #include "core/base/check.h"
+#include "core/control/unix_socket.h"
 #include "core/io/log.h"
 #include "core/io/socket.h"
-#include "core/io/unix_socket.h"
 
 namespace smx {
 

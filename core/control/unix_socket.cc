@@ -1,5 +1,5 @@
 // Read next: unix_socket.h.
-#include "core/io/unix_socket.h"
+#include "core/control/unix_socket.h"
 
 #include <errno.h>
 #include <string.h>
