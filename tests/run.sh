@@ -54,7 +54,7 @@ part() {
 
 for part; do
   case $part in
-  unit) part unit 600 "$build/unit" ;;
+  unit) part unit 900 "$build/unit" ;;
   secure) part secure 300 "$build/unit" --source-file='*tests/secure/*' ;;
   interop)
     # A system's package belongs to its own python, which need not be the first one.
@@ -74,7 +74,7 @@ for part; do
   build) part build 60 sh tests/test_build.sh ;;
   e2e)
     part demo 120 sh -c 'sh tools/demo.sh && echo "1 passed, 0 failed"'
-    part e2e 900 sh tests/e2e.sh "$build/e2e"
+    part e2e 1200 sh tests/e2e.sh "$build/e2e"
     ;;
   *) echo "run.sh: no part $part" >&2 && exit 64 ;;
   esac
