@@ -379,11 +379,11 @@ TEST_CASE("lossy: the peer is a secure link: the link ends, and the log says wha
   uint8_t out[kLineFrame];
   const Data line(reinterpret_cast<char*>(out), encode_block({reinterpret_cast<const uint8_t*>(block.data()), block.size()}, out));
   Alone one;
-  CHECK(one.e.feed(line) == Err::secure_peer);
-  CHECK(std::string(name(Err::secure_peer)).find("SERVER=sockmuxs") != std::string::npos);
+  CHECK(one.e.feed(line) == Err::speaks_secure);
+  CHECK(std::string(name(Err::speaks_secure)).find("SERVER=sockmuxs") != std::string::npos);
   Alone other;
   other.up();
-  CHECK(other.e.feed(line) != Err::secure_peer);
+  CHECK(other.e.feed(line) != Err::speaks_secure);
 }
 
 TEST_CASE("lossy: a HELLO without the word does not lead to 0.3") {

@@ -24,7 +24,6 @@ const char* name(Err e) {
     case Err::stale: return "late: a newer link of this peer has come before";
     case Err::session_broken: return "peer lacks packets that we do not have any more, or has some that we never sent";
     case Err::unframed: return "the peer makes no frames for a lossy line (set SOXCONF=line:clean on both sides or on none)";
-    case Err::secure_peer: return "secure link on a clear port: SERVER=sockmuxs is needed here";
     case Err::busy: return "no place for another session (MAXIMA=links)";
     case Err::moved: return "belongs to another session";
     case Err::handshake_timeout: return "no handshake in time";

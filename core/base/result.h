@@ -25,12 +25,11 @@ enum class [[nodiscard]] Err : uint8_t {
   restarted,          // HELLO on a link that is up: the peer has started anew
   own_echo,           // our own HELLO came back: the link loops
   wrong_dialect,      // SOXCONF=proto:1, and the peer speaks 0.3 only
-  speaks_secure,      // message 1 of a secure link in place of HELLO
+  speaks_secure,      // a handshake of secure links in place of HELLO
   said_bye,           // the peer ended the link with BYE
   stale,              // an ask for a session that is older than another one that came before: a link given up, delivered late
   session_broken,     // what the peer says it has of the session is not what we have sent
   unframed,           // a lossy line, and the peer's HELLO comes without frames
-  secure_peer,        // a handshake of secure links, and this one is clear
   busy,               // no place for another session
   moved,              // no fault: the link belongs to another session of ours, which takes it
   // time

@@ -95,7 +95,7 @@ Err Mux::take_block(Bytes block, Time now) {
       case LineSealer::Got::forged: ++stats_.forged_frames; return Err::none;
     }
   }
-  if (start_.sealer == nullptr && state_ == State::hello && is_secure_handshake(block)) return Err::secure_peer;
+  if (start_.sealer == nullptr && state_ == State::hello && is_secure_handshake(block)) return Err::speaks_secure;
   LineFrame frame;
   if (parse_block(block, &frame)) return take_frame(frame, now);
   ++stats_.bad_frames;
