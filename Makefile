@@ -279,6 +279,8 @@ SECURE_PROGRAMS_sodium = $(BUILD)/secure_peer
 VECTOR_SRCS = tests/option_vectors.cc
 
 E2E_SECURE_SRCS_sodium = \
+	tests/e2e/flood.cc \
+	tests/e2e/hub.cc \
 	tests/e2e/peers_file.cc \
 	tests/e2e/secure.cc \
 	tests/e2e/secure_bad.cc \
@@ -301,7 +303,6 @@ E2E_SRCS = \
 	tests/e2e/ftp_hand.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
-	tests/e2e/hub.cc \
 	tests/e2e/keys.cc \
 	tests/e2e/line.cc \
 	tests/e2e/main.cc \
