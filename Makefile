@@ -466,6 +466,12 @@ bench:
 	@$(IN_PARALLEL) daemon
 	python3 tools/bench/muxbench --set bin=`pwd`/sockmuxd --contenders direct,haproxy2,ours $(BENCH)
 
+# A thousand peers of a hub, and what 100,000 bad handshakes cost it
+bench-hub:
+	@sh tools/need.sh c++ doctest $(SECURE_NEEDS_sodium)
+	@$(IN_PARALLEL) SECURE=sodium BUILD='$(SECURE_BUILD)' $(SECURE_BUILD)/sockmuxd $(SECURE_BUILD)/sockmuxctl $(SECURE_BUILD)/e2e
+	FLOOD=100000 SOCKMUXD=$(SECURE_BUILD)/sockmuxd $(SECURE_BUILD)/e2e --test-case='hub:*,flood: bad*'
+
 install: daemon ctl
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8
 	$(INSTALL) -m 755 $(BUILD)/sockmuxd $(DESTDIR)$(SBINDIR)/sockmuxd
@@ -511,10 +517,11 @@ help:
 	@echo 'make static          ./sockmuxd-static and ./sockmuxctl-static, with musl'
 	@echo 'make size            size of the stripped program, and what SECURE=sodium adds to it'
 	@echo 'make bench           compare with other relays; BENCH="--tests bulk1,ping --rounds 1"'
+	@echo 'make bench-hub       a thousand peers, and a flood of bad handshakes'
 	@echo 'make install         to DESTDIR, SBINDIR=$(SBINDIR), MANDIR=$(MANDIR); also install-strip, uninstall'
 	@echo 'make dist, make clean'
 	@echo 'Options: POLLER=epoll|poll SANDBOX=linux|other SECURE=no|sodium SANITIZE=1 STATIC=1 TINY=1 WERROR=1 V=1 BUILD=folder'
 	@echo 'Variables: CC CXX AR STRIP CFLAGS CPPFLAGS CXXFLAGS LDFLAGS LDLIBS CROSS_COMPILE=mips-linux-gnu-'
 	@echo 'With SECURE=sodium: SODIUM_CFLAGS SODIUM_LIBS=-lsodium|path/libsodium.a'
 
-.PHONY: all daemon ctl check check-programs test-needs check-secure check-foreign e2e sim demo bench install install-strip uninstall static size dist clean help
+.PHONY: all daemon ctl check check-programs test-needs check-secure check-foreign e2e sim demo bench bench-hub install install-strip uninstall static size dist clean help

@@ -1,9 +1,8 @@
 // Floods at a hub: handshakes of nobody, from a hundred addresses, while a link that is up carries bulk; links that say nothing;
 // garbage; a peer that opens channels without end.
 //
-// FLOOD=number in the environment: so many bad handshakes ('make bench-hub': 100,000), and then the bulk has to keep 0.9 of its
-// speed; without it, on a machine that does other things, it only has to go on. Read next: hub.cc; sockmux(7), "What a flood
-// costs".
+// FLOOD=number in the environment: so many bad handshakes ('make bench-hub': 100,000). Read next: hub.cc; sockmux(7), "What a
+// flood costs".
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <errno.h>
@@ -181,6 +180,15 @@ struct World {
   bool serves() { return e2e::serves(branch->port(), 10); }
 };
 
+// Of the processor, so far: user and system, in seconds.
+double cpu_seconds(Daemon& d) {
+  const std::string stat = read_file("/proc/" + text(static_cast<uint64_t>(d->pid())) + "/stat");
+  unsigned long user = 0, system = 0;
+  const size_t at = stat.rfind(')');
+  if (at != std::string::npos) (void)sscanf(stat.c_str() + at, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
+  return static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
 size_t flood_size() {
   const char* given = getenv("FLOOD");
   return given != nullptr ? static_cast<size_t>(atoi(given)) : 5000;
@@ -189,42 +197,117 @@ size_t flood_size() {
 }  // namespace
 
 TEST_CASE("flood: bad handshakes from a hundred addresses leave the links that are up their speed, and the hub its memory") {
-  World w(reads_nothing);
   // Bulk toward the branch's client, as fast as it goes.
-  Server source(gives(5, uint64_t{1} << 40));
-  Daemon hub2(w.sites.hub.words({"SERVER=sockmuxs", "-P127.0.0.1:0", "DEST=" + local(source.port())}));
-  Daemon branch2(w.sites.branch.words({"SERVER=sockmuxs://" + local(hub2.link_port()), "PORT=127.0.0.1:0"}));
-  REQUIRE(branch2->wait_log(" link-up ", 10));
-  Conn client(branch2.port());
+  World w(gives(5, uint64_t{1} << 40));
+  Conn client(w.branch->port());
   client.expect_pattern(5);
   REQUIRE(wait_for([&] { return client.received() > (1u << 22); }, 10));
+  // MB a second depend on what else the machine does; what the hub's thread spends on them does less.
+  struct Speed {
+    double mb = 0, cpu = 0, seconds = 0;
+    double mb_s() const { return mb / seconds; }
+  };
   const auto speed_of = [&](const std::function<bool()>& over) {
     const uint64_t from = client.received();
-    const double begin = now();
+    const double begin = now(), cpu = cpu_seconds(w.hub);
     CHECK(wait_for(over, 600));
-    return static_cast<double>(client.received() - from) / (now() - begin) / 1e6;
+    const double mb = static_cast<double>(client.received() - from) / 1e6;
+    return Speed{mb, cpu_seconds(w.hub) - cpu, now() - begin};
   };
   const auto for_seconds = [](double s) {
     const double until = now() + s;
     return [until] { return now() >= until; };
   };
-  const double before = speed_of(for_seconds(2));
-  const int64_t memory = hub2.resident_kib();
   const std::vector<std::string> messages = messages_to(w.sites.hub.shown());
-  const size_t count = flood_size();
-  const uint16_t port = hub2.link_port();
-  Child flooder([&](int report) { flood(report, port, messages, count); });
-  const double under = speed_of([&] { return flooder.done(); });
-  const int64_t memory_under = hub2.resident_kib();
-  const double after = speed_of(for_seconds(2));
-  const double share = under / ((before + after) / 2);
-  printf("flood: %s", flooder.said().c_str());
-  printf("flood: bulk %.0f MB/s before, %.0f under it, %.0f behind it: %.2f; memory %lld KiB, then %lld\n", before, under, after, share,
-         static_cast<long long>(memory), static_cast<long long>(memory_under));
+  const uint16_t port = w.hub.link_port();
+  const auto begin_flood = [&](size_t count) { return std::make_unique<Child>([&, count](int report) { flood(report, port, messages, count); }); };
+  {
+    // So that every table has been touched.
+    const auto first = begin_flood(1000);
+    REQUIRE(wait_for([&] { return first->done(); }, 60));
+  }
+  const int64_t memory = w.hub.resident_kib();
+  const Speed before = speed_of(for_seconds(2));
+  const auto flooder = begin_flood(flood_size());
+  const Speed under = speed_of([&] { return flooder->done(); });
+  const int64_t memory_under = w.hub.resident_kib();
+  const Speed after = speed_of(for_seconds(2));
+  // What a bad handshake costs the hub, and so what is left of a hub that has nothing to spare.
+  const double cost = (under.cpu - under.mb * (before.cpu + after.cpu) / (before.mb + after.mb)) / static_cast<double>(flood_size());
+  const double left = 1 - kRate * cost;
+  printf("flood: %s", flooder->said().c_str());
+  printf("flood: bulk %.0f MB/s before, %.0f under it, %.0f behind it; each costs the hub %.0f us, so at %d a second it keeps %.2f of its processor\n",
+         before.mb_s(), under.mb_s(), after.mb_s(), cost * 1e6, kRate, left);
+  printf("flood: memory of the hub %lld KiB, then %lld\n", static_cast<long long>(memory), static_cast<long long>(memory_under));
   CHECK_FALSE(client.wrong());
   CHECK(client.alive());
-  CHECK(share >= (getenv("FLOOD") != nullptr ? 0.9 : 0.2));
-  if (!daemon_sanitized()) CHECK(memory_under - memory <= 1024);
-  CHECK(hub2->count("link-refused") < 200);  // the rest is counted
-  CHECK(branch2->count(" link-up ") == 1);
+  if (!daemon_sanitized()) CHECK(left >= (getenv("FLOOD") != nullptr ? 0.9 : 0.75));
+  if (!daemon_sanitized()) CHECK(memory_under - memory <= 512);
+  CHECK(w.hub->count("link-refused") < 200);  // the rest is counted
+  CHECK((*w.branch)->count(" link-up ") == 1);
+}
+
+TEST_CASE("flood: links that say nothing do not keep a peer out, nor do those that say what is none of ours; all are counted") {
+  World w(echoes, {"MAXIMA=halfopen:20"});
+  REQUIRE(w.serves());
+  std::vector<std::unique_ptr<Conn>> silent, loud;
+  // Three times as many as there are places, of addresses of which 16 may wait each; then the peer comes again.
+  for (int i = 0; i < 60; ++i) silent.push_back(std::make_unique<Conn>("127.0.0.1", w.hub.link_port(), "127.0.2." + text(static_cast<uint64_t>(1 + i % 4))));
+  for (int i = 0; i < 40; ++i) {
+    loud.push_back(std::make_unique<Conn>("127.0.0.1", w.hub.link_port(), "127.0.3." + text(static_cast<uint64_t>(1 + i % 4))));
+    loud.back()->send(i % 2 == 0 ? "GET / HTTP/1.0\r\n\r\n" : std::string(400, '\0'));
+  }
+  w.branch.reset();
+  w.start_branch();
+  CHECK(w.serves());
+  CHECK(wait_for([&] {
+    for (const auto& c : loud)
+      if (!c->over()) return false;
+    return true;
+  }, 20));
+  for (const auto& c : loud) CHECK(c->text().empty());
+  // In the end all of them are gone: after 5 s, or when others wanted their place.
+  CHECK(wait_for([&] {
+    for (const auto& c : silent)
+      if (!c->over()) return false;
+    return true;
+  }, 30));
+  CHECK(w.serves());
+}
+
+TEST_CASE("flood: a clear link at a secure port is told so, in words that end in its log") {
+  World w(echoes);
+  Daemon clear({"SERVER=sockmux://" + local(w.hub.link_port()), "PORT=127.0.0.1:0"});
+  CHECK(clear->wait_log("secure link only: use SERVER=sockmuxs://", 10));
+  CHECK(w.hub->wait_log("reason=\"clear SockMux on a secure port\"", 10));
+  CHECK(w.serves());
+}
+
+TEST_CASE("flood: a secure link at a clear port: both say what is wanted there") {
+  World w(echoes);
+  Daemon clear({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(w.server.port())});
+  Daemon secure(w.sites.branch.words({"SERVER=sockmuxs://" + local(clear.link_port()), "PORT=127.0.0.1:0"}));
+  CHECK(secure->wait_log("speaks clear SockMux; refused: SERVER=sockmuxs is needed there", 10));
+  CHECK(clear->wait_log("secure link on a clear port: SERVER=sockmuxs is needed here", 10));
+}
+
+TEST_CASE("flood: a peer opens MAXIMA=opens channels a second, and is refused more; others are served") {
+  World w(echoes, {"MAXIMA=opens:20"});
+  REQUIRE(w.serves());
+  std::vector<std::unique_ptr<Conn>> clients;
+  for (int i = 0; i < 100; ++i) {
+    clients.push_back(std::make_unique<Conn>(w.branch->port()));
+    clients.back()->send("x").shut();
+  }
+  CHECK(wait_for([&] {
+    for (const auto& c : clients)
+      if (!c->over()) return false;
+    return true;
+  }, 20));
+  size_t good = 0;
+  for (const auto& c : clients) good += c->text() == "x" ? 1u : 0u;
+  CHECK(good >= 10);
+  CHECK(good < 100);
+  CHECK(w.hub->says("more a second than MAXIMA=opens allows"));
+  CHECK(w.serves());
 }

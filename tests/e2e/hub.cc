@@ -31,8 +31,8 @@ size_t peers_wanted() {
 // Keys of all, made in one shell: branch `i` has the files `i`.key and `peers`, and is b`i` at the hub.
 struct Keys {
   explicit Keys(size_t count) {
-    const std::string script = "umask 077; cd " + folder.path() + "; \"$ctl\" genkey hub.key; i=0; while [ $i -lt " + text(count) +
-                               " ]; do \"$ctl\" genkey $i.key; i=$((i+1)); done";
+    const std::string script = "\"$ctl\" genkey " + folder / "hub.key; i=0; while [ $i -lt " + text(count) + " ]; do \"$ctl\" genkey " +
+                               folder / "$i.key; i=$((i+1)); done";
     const Said made = ctl_shell(script);
     REQUIRE_MESSAGE(made.status == 0, made.error);
     const auto line = [&](size_t i) { return made.out.substr(45 * i, 44); };
