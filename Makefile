@@ -470,7 +470,7 @@ bench:
 bench-hub:
 	@sh tools/need.sh c++ doctest $(SECURE_NEEDS_sodium)
 	@$(IN_PARALLEL) SECURE=sodium BUILD='$(SECURE_BUILD)' $(SECURE_BUILD)/sockmuxd $(SECURE_BUILD)/sockmuxctl $(SECURE_BUILD)/e2e
-	FLOOD=100000 SOCKMUXD=$(SECURE_BUILD)/sockmuxd $(SECURE_BUILD)/e2e --test-case='hub:*,flood: bad*'
+	FLOOD=100000 SOCKMUXD=$(SECURE_BUILD)/sockmuxd $(SECURE_BUILD)/e2e --test-case="hub:*,flood: bad*"
 
 install: daemon ctl
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8

@@ -16,6 +16,7 @@
 #include "core/base/near_list.h"
 #include "core/base/ring.h"
 #include "core/base/timer.h"
+#include "core/base/tokens.h"
 
 using namespace smx;
 
@@ -275,6 +276,47 @@ TEST_CASE("blocks: a view has as many pieces as asked for, not more") {
   CHECK(piece[0].size == kBlock);
   CHECK(a.view(pool, piece, 2) == 2);
   CHECK_FALSE(a.push(pool, {data.data(), 1}));
+}
+
+TEST_CASE("ring: what was touched is told, and spare when nothing is in it, once") {
+  std::vector<uint8_t> memory(1024 * 1024);
+  Ring r(memory.data(), 256 * 1024, memory.size());
+  r.append(3000);
+  r.release(3000);
+  r.append(1000);  // from the beginning again
+  CHECK(r.touched() == 3000);
+  CHECK(r.spare().size == 0);
+  r.release(4000);
+  const MutBytes spare = r.spare();
+  CHECK(spare.data == memory.data());
+  CHECK(spare.size >= 3000);
+  CHECK(spare.size <= memory.size());
+  CHECK(r.touched() == 0);
+  // Around the end of the memory all of it is, and no more.
+  r.append(256 * 1024);
+  r.release(r.tail() - 10);
+  r.append(100);
+  CHECK(r.touched() >= 256 * 1024);
+  r.release(r.tail());
+  CHECK(r.spare().size <= memory.size());
+}
+
+TEST_CASE("tokens: so many at once, and as many in each second from then on") {
+  Tokens t;
+  const Time start{50000000};
+  int n = 0;
+  while (t.take(20, start)) ++n;
+  CHECK(n == 20);
+  CHECK_FALSE(t.take(20, start + millis(49)));
+  CHECK(t.take(20, start + millis(50)));
+  CHECK_FALSE(t.take(20, start + millis(50)));
+  n = 0;
+  for (int ms = 51; ms <= 10050; ++ms) n += t.take(20, start + millis(ms)) ? 1 : 0;
+  CHECK(n == 200);
+  n = 0;
+  while (t.take(20, start + seconds(100))) ++n;
+  CHECK(n == 20);
+  for (int i = 0; i < 1000; ++i) CHECK(t.take(0, start));
 }
 
 TEST_CASE("blocks: what a burst has touched is spare when all of it is over, once; an empty pool begins at its first block again") {

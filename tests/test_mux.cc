@@ -874,6 +874,30 @@ TEST_CASE("the peer's BYE ends the link, and its code is kept") {
   CHECK(a.mux.peer_bye() == 1);
 }
 
+TEST_CASE("BYE in place of HELLO ends the link, and its words are kept") {
+  Bench a(config_a());
+  a.up(hex("21d40e58"), "20261123-085921.114471");
+  CHECK(a.feed(packet(kUnnumbered, Type::bye, kNo, kNo, Data("\x83use the other port\x07", 20))) == Err::said_bye);
+  CHECK(a.mux.peer_bye() == 0x83);
+  CHECK(a.mux.peer_bye_text() == "use the other port?");
+  // Nothing else does that there.
+  Bench b(config_a());
+  b.up(hex("21d40e58"), "20261123-085921.114471");
+  CHECK(b.feed(packet(kUnnumbered, Type::echo, kNo, kNo, Data(8, 'x'))) == Err::bad_version);
+}
+
+TEST_CASE("message 1 of a secure link in place of HELLO has a name of its own; behind HELLO it is what it is") {
+  Bench a(config_a());
+  a.up(hex("21d40e58"), "20261123-085921.114471");
+  CHECK(a.feed("SMXS") == Err::none);
+  CHECK(a.feed(hex("01010060")) == Err::speaks_secure);
+  Bench b(config_a());
+  b.up(hex("21d40e58"), "20261123-085921.114471");
+  (void)b.write_all();
+  CHECK(b.feed(hex(kHelloC)) == Err::none);
+  CHECK(b.feed(Data("SMXS\x01\x01\x00\x60", 8)) != Err::speaks_secure);
+}
+
 TEST_CASE("when the link is lost every channel is aborted once, but for those whose data are all here") {
   A a;
   const ChannelId plain = a.accepted(1);

@@ -245,6 +245,11 @@ void Shake::step(Time now) {
     if (fault != Fault::none) fail_answering(fault, now);
     return;
   }
+  if (!responder().prepared()) {
+    const Fault fault = responder().prepare(fresh());
+    if (fault != Fault::none) fail_answering(fault, now);
+    return;
+  }
   answer_message(now);
 }
 

@@ -69,7 +69,7 @@ class Shake final : private LinkOwner, private TimerHandler {
   void answer(Link& below, Carrier carrier, std::string_view only, ShakeOwner& owner, Time now);
   // Of answers. It outlives this.
   void set_greeter(const Greeter* greeter) { greeter_ = greeter; }
-  // queued: the next one or three X25519. It may fail, or is answered some time.
+  // queued: the next X25519, of five. It may fail, or is answered some time.
   void step(Time now);
   // waits, queued: says no, 1 s behind message 1, and then fails with `why`.
   void refuse(Code code, std::string_view why, Time now);

@@ -61,7 +61,7 @@ class Hub {
   }
   void start_branch() {
     const std::string name = text(branches.size());
-    branches.push_back(std::make_unique<Daemon>(Words{"SERVER=sockmuxs://" + local(link_port_), "DEST=" + local(server_), "MAXIMA=channels:8",
+    branches.push_back(std::make_unique<Daemon>(Words{"SERVER=sockmuxs://" + local(wire != nullptr ? wire->port() : link_port_), "DEST=" + local(server_), "MAXIMA=channels:8",
                                                       keys_.key(name), "SOXCONF=peers:" + keys_.folder / "peers"}));
   }
   bool wait_all_up(double seconds) {
@@ -92,7 +92,12 @@ class Hub {
     return now() - begin;
   }
 
+  uint16_t port(size_t i) const { return ports_[i]; }
+  // Branches that are started from now on have their links over it.
+  void put_wire() { wire = std::make_unique<Wire>(link_port_); }
+
   std::unique_ptr<Daemon> hub;
+  std::unique_ptr<Wire> wire;
   std::vector<std::unique_ptr<Daemon>> branches;
 
  private:
@@ -140,5 +145,52 @@ TEST_CASE("hub: a thousand peers are served, an idle one costs little, and after
   if (!daemon_sanitized()) {
     CHECK(each <= kIdleKib);
     CHECK(after <= kServedKib);
+  }
+}
+
+// All take their places over from links that still seem to stand, more of them than there are places beside.
+TEST_CASE("hub: peers that have lost their links, and the hub does not know of it, take their places again, and their channels live on") {
+  const size_t count = peers_wanted() < 400 ? peers_wanted() : 400;
+  Server server(echoes);
+  Hub world(count, server.port());
+  world.put_wire();
+  for (size_t i = 0; i < count; ++i) {
+    world.start_branch();
+    if (i % 50 == 0) turn(0);
+  }
+  REQUIRE(world.wait_all_up(60));
+  static_cast<void>(world.serve_all(30));
+  std::vector<std::unique_ptr<Conn>> talks;
+  for (size_t i = 0; i < count; i += 10) {
+    talks.push_back(std::make_unique<Conn>(world.port(i)));
+    talks.back()->expect_pattern(i).send_pattern(i, 1000);
+  }
+  const auto all_have = [&](uint64_t bytes) {
+    return wait_for([&] {
+      for (const auto& c : talks)
+        if (c->received() < bytes) return false;
+      return true;
+    }, 30);
+  };
+  REQUIRE(all_have(1000));
+  const double begin = now();
+  world.wire->cut_makers();
+  CHECK(wait_for([&] {
+    for (const auto& b : world.branches)
+      if ((*b)->count(" link-up ") < 2) return false;
+    return true;
+  }, kStorm));
+  const double up = now() - begin;
+  static_cast<void>(world.serve_all(30));
+  printf("hub: %zu links cut at once, unseen by the hub: all up after %.2f s, all served again after %.2f s\n", count, up, now() - begin);
+  for (size_t k = 0; k < talks.size(); ++k) {
+    std::string more(500, 0);
+    fill_pattern(k * 10, 1000, &more[0], more.size());
+    talks[k]->send(more);
+  }
+  CHECK(all_have(1500));
+  for (const auto& c : talks) {
+    CHECK(c->alive());
+    CHECK_FALSE(c->wrong());
   }
 }

@@ -287,7 +287,7 @@ TEST_CASE("door: a peer gets in; from then on its address comes first, and waits
     FakeLink& l = h.comes(ip(1));
     Caller c(h.keys);
     l.says(c.begin(), h.now);
-    h.turns(3);
+    h.turns(5);
     REQUIRE(c.take(l.out, h.now) == Initiator::Got::up);
     LinkKeys keys;
     c.i.keys(&keys);
@@ -307,7 +307,7 @@ TEST_CASE("door: a peer gets in; from then on its address comes first, and waits
   FakeLink& known = h.comes(ip(1));
   Caller c(h.keys);
   known.says(c.begin(), h.now);
-  h.turns(3);
+  h.turns(5);
   CHECK(c.take(known.out, h.now) == Initiator::Got::up);
 
   Waker waker;

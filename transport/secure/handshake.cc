@@ -184,6 +184,12 @@ Fault Responder::check() {
   return Fault::none;
 }
 
+Fault Responder::prepare(const Secret& ephemeral) {
+  SMX_CHECK(state_ == State::checked);
+  const Fault fault = noise_.prepare_second(ephemeral);
+  return fault == Fault::none ? fault : fail(fault, Code::not_accepted);
+}
+
 Fault Responder::answer(const Secret& ephemeral, const Secret& psk, Bytes said, Time now, uint8_t out[kMessage2],
                         size_t* size) {
   SMX_CHECK(state_ == State::checked);

@@ -117,6 +117,9 @@ class Responder {
   Fault find(uint8_t peer[kKey]);
   // found: one more. It is he, or who has seen his message 1; payload() is there.
   Fault check();
+  // checked: the first two of the next three, one a call, the first of which takes `ephemeral`. Then only one is left.
+  Fault prepare(const Secret& ephemeral);
+  bool prepared() const { return noise_.prepared(); }
   // checked: three more. Writes message 2 to `out`, `size` bytes of it. `said`: at most kSecondPayload, on a lossy line
   // kSecondPayloadOfLine bytes. From here on records are to come: receive_key() opens them.
   Fault answer(const Secret& ephemeral, const Secret& psk, Bytes said, Time now, uint8_t out[kMessage2], size_t* size);

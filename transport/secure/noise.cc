@@ -158,6 +158,7 @@ void NoiseInitiator::erase() {
 
 void NoiseResponder::start(const KeyPair& own, Bytes prologue) {
   own_ = &own;
+  prepared_ = 0;
   state_.start(prologue, own.shown);
 }
 
@@ -193,17 +194,28 @@ Fault NoiseResponder::read_first(Bytes message, uint8_t* payload) {
   return Fault::none;
 }
 
+Fault NoiseResponder::prepare_second(const Secret& ephemeral) {
+  SMX_CHECK(own_ != nullptr);
+  SMX_CHECK(!prepared());
+  if (prepared_ == 0) {
+    ephemeral_ = ephemeral;
+    x25519_public(ephemeral_, shown_);
+  } else {
+    mix_ephemeral(&state_, shown_);
+    if (!mix_dh(&state_, ephemeral_, peer_ephemeral_)) return Fault::ephemeral;  // ee
+  }
+  ++prepared_;
+  return Fault::none;
+}
+
 Fault NoiseResponder::write_second(const Secret& ephemeral, const Secret& psk, Bytes payload, uint8_t* out,
                                    LinkKeys* keys) {
   SMX_CHECK(own_ != nullptr);
-  x25519_public(ephemeral, out);
-  mix_ephemeral(&state_, out);
   Fault fault = Fault::none;
-  if (!mix_dh(&state_, ephemeral, peer_ephemeral_)) {  // ee
-    fault = Fault::ephemeral;
-  } else if (!mix_dh(&state_, ephemeral, peer_)) {  // se
-    fault = Fault::weak_static;
-  } else {
+  while (fault == Fault::none && !prepared()) fault = prepare_second(ephemeral);
+  memcpy(out, shown_, kKey);
+  if (fault == Fault::none && !mix_dh(&state_, ephemeral_, peer_)) fault = Fault::weak_static;  // se
+  if (fault == Fault::none) {
     state_.mix_key_and_hash(psk.view());
     state_.encrypt_and_hash(payload, out + kKey);
     state_.split(&keys->rx, &keys->tx);
@@ -214,6 +226,7 @@ Fault NoiseResponder::write_second(const Secret& ephemeral, const Secret& psk, B
 
 void NoiseResponder::erase() {
   own_ = nullptr;
+  ephemeral_.erase();
   state_.erase();
 }
 

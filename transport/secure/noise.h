@@ -89,7 +89,12 @@ class NoiseResponder {
   // The rest of the same message, one more: is it really him? `payload` gets message.size - kFirst bytes.
   // Fault::weak_static, payload.
   Fault read_first(Bytes message, uint8_t* payload);
-  // Writes kSecond + payload.size bytes; three more. Fault::ephemeral, weak_static.
+  // The first two X25519 of write_second(), one a call, for who has not the time for three at once; the first call takes
+  // `ephemeral`. Fault::ephemeral.
+  Fault prepare_second(const Secret& ephemeral);
+  bool prepared() const { return prepared_ == 2; }
+  // Writes kSecond + payload.size bytes; three more, or the last one behind prepare_second(), whose `ephemeral` counts then.
+  // Fault::ephemeral, weak_static.
   Fault write_second(const Secret& ephemeral, const Secret& psk, Bytes payload, uint8_t* out, LinkKeys* keys);
   const uint8_t* hash() const { return state_.hash(); }
   void erase();
@@ -98,6 +103,9 @@ class NoiseResponder {
   const KeyPair* own_ = nullptr;
   uint8_t peer_[kKey] = {};            // his static key, ...
   uint8_t peer_ephemeral_[kKey] = {};  // ... and that of this handshake
+  int prepared_ = 0;                   // X25519 of message 2
+  Secret ephemeral_;                   // ours, and what is shown of it
+  uint8_t shown_[kKey] = {};
   SymmetricState state_;
 };
 
