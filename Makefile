@@ -445,8 +445,7 @@ FOREIGN = MAKE='$(MAKE) $(NO_CHATTER)' STATIC_BUILD=$(FOREIGN_BUILD_$(ARCH)) LDL
 check-foreign:
 	@sh tools/need.sh c++ sodium
 	@$(IN_PARALLEL) SECURE=sodium BUILD='$(SECURE_BUILD)' $(SECURE_BUILD)/sockmuxd $(SECURE_BUILD)/sockmuxctl
-	@$(FOREIGN) sh tools/static.sh $(ARCH) sodium sockmuxd
-	@$(FOREIGN) sh tools/static.sh $(ARCH) sodium sockmuxctl
+	@$(FOREIGN) sh tools/static.sh $(ARCH) sodium sockmuxd sockmuxctl
 	@SOCKMUXD=$(SECURE_BUILD)/sockmuxd sh tests/test_foreign.sh $(ARCH) $(FOREIGN_BUILD_$(ARCH))
 
 # The simulation alone, over SEEDS seeds
@@ -489,9 +488,9 @@ uninstall:
 
 # Static programs with musl, ./sockmuxd-static and ./sockmuxctl-static
 static:
+	@MAKE='$(MAKE) $(NO_CHATTER)' sh tools/static.sh native $(SECURE) sockmuxd sockmuxctl
 	@for p in sockmuxd sockmuxctl; do \
-	  MAKE='$(MAKE) $(NO_CHATTER)' sh tools/static.sh native $(SECURE) $$p || exit; \
-	  cp -f build/static-native-$(SECURE)/$$p $$p-static && $(STRIP) $$p-static; \
+	  cp -f build/static-native-$(SECURE)/$$p $$p-static && $(STRIP) $$p-static || exit; \
 	done
 
 # Bytes of the stripped program, built for size, and what SECURE=sodium adds to it

@@ -51,7 +51,7 @@ programs=$2
 # port LOG TEXT: waits for a line with TEXT that ends in a port, and prints that
 port() {
   tries=0
-  until found=$(sed -n "s/.*$2.*:\([0-9][0-9]*\)\$/\1/p" "$1" | tail -n 1) && [ -n "$found" ]; do
+  until found=$(sed -n "s/.*$2.*:\([0-9][0-9]*\)\$/\1/p" "$1" 2>/dev/null | tail -n 1) && [ -n "$found" ]; do
     tries=$((tries + 1))
     [ $tries -lt $kPatience ] || return 1
     sleep 0.1

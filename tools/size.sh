@@ -33,7 +33,9 @@ row "$(uname -m), dynamic" "$(stripped build/size-no/sockmuxd '')" "$(stripped b
 measure() {
   name=$1
   [ "$name" != native ] || name=$(uname -m)
-  sh tools/static.sh "$1" no && sh tools/static.sh "$1" sodium || exit
+  for secure in no sodium; do sh tools/static.sh "$1" $secure sockmuxd sockmuxctl || exit; done
+  row "$name, sockmuxctl" "$(stripped "build/static-$1-no/sockmuxctl" "$2")" \
+    "$(stripped "build/static-$1-sodium/sockmuxctl" "$2")"
   clear=$(stripped "build/static-$1-no/sockmuxd" "$2")
   secure=$(stripped "build/static-$1-sodium/sockmuxd" "$2")
   row "$name, static (musl)" "$clear" "$secure"

@@ -1,10 +1,11 @@
 #!/bin/sh
-# A static program with musl, built for size: static.sh ARCH SECURE [PROGRAM]. ARCH and its libsodium are as in
-# musl-sodium.sh; SECURE is no or sodium; PROGRAM is sockmuxd or sockmuxctl. It is build/static-ARCH-SECURE/PROGRAM, not
+# Static programs with musl, built for size: static.sh ARCH SECURE PROGRAM... ARCH and its libsodium are as in
+# musl-sodium.sh; SECURE is no or sodium; PROGRAM is sockmuxd or sockmuxctl. They come to build/static-ARCH-SECURE, not
 # stripped; STATIC_BUILD names another folder. Used by `make static`, `make check-foreign` and size.sh.
 set -eu
-[ $# -ge 2 ] || { echo 'usage: static.sh ARCH SECURE [PROGRAM]' >&2 && exit 64; }
-arch=$1 secure=$2 program=${3:-sockmuxd}
+[ $# -ge 3 ] || { echo 'usage: static.sh ARCH SECURE PROGRAM...' >&2 && exit 64; }
+arch=$1 secure=$2
+shift 2
 build=${STATIC_BUILD:-build/static-$arch-$secure}
 musl=$PWD/build/musl
 
@@ -22,6 +23,8 @@ case ${MAKEFLAGS:-} in
 *j*) ;;
 *) jobs=-j$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) ;;
 esac
-# shellcheck disable=SC2086  # MAKE is a list of words; jobs may be none
+targets=
+for program; do targets="$targets $build/$program"; done
+# shellcheck disable=SC2086  # lists of words
 exec ${MAKE:-make} $jobs STATIC=1 TINY=1 SECURE="$secure" BUILD="$build" CROSS_COMPILE="$cross" CC="$gcc" CXX="$cxx" \
-  SODIUM_CFLAGS="-I$musl/$arch/include" SODIUM_LIBS="$musl/$arch/lib/libsodium.a" "$build/$program"
+  SODIUM_CFLAGS="-I$musl/$arch/include" SODIUM_LIBS="$musl/$arch/lib/libsodium.a" $targets
