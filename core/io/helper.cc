@@ -167,7 +167,7 @@ int Helper::start_program(Topic topic, uint32_t id, const char* command, const s
   SMX_CHECK(q.number < tables_.programs);  // each command was added when the tables were made
   for (size_t i = 0; values != nullptr && i < kClientVariableCount; ++i) {
     const size_t n = values[i].size() < kClientValue ? values[i].size() : kClientValue - 1;
-    memcpy(q.text + i * kClientValue, values[i].data(), n);
+    if (n > 0) memcpy(q.text + i * kClientValue, values[i].data(), n);
   }
   return send(q, fd);
 }
