@@ -161,16 +161,16 @@ void BoundPorts::on_room() {
 void BoundPorts::ask_again(Router& router) {
   for (uint32_t i = 0; i < fresh_ && used_ > 0; ++i) {
     BoundPort& p = ports_[i];
-    if (p.session_ != nullptr && !router.bind_allowed(p.session_->peer_key(), p.asked_, false)) p.end(CloseCode::forbidden);
+    if (p.session_ != nullptr && !router.bind_allowed(p.session_->peer_key(), p.asked_, false)) p.close(CloseCode::forbidden);
   }
 }
 
 void BoundPorts::shut() {
   for (uint32_t i = 0; i < fresh_ && used_ > 0; ++i)
-    if (ports_[i].session_ != nullptr) ports_[i].end(CloseCode::shutdown);
+    if (ports_[i].session_ != nullptr) ports_[i].close(CloseCode::shutdown);
 }
 
-void BoundPort::end(CloseCode code) {
+void BoundPort::close(CloseCode code) {
   session_->abort(id_, code);
   abort(code);
 }

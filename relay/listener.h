@@ -77,7 +77,7 @@ class BoundPort final : public Endpoint, private Mortal {
   void describe(OpenInfo* info) override { info->local = listener_.at(); }
   // Mortal
   void on_buried() override;
-  void end(CloseCode code);
+  void close(CloseCode code);
 
   BoundPorts& table_;
   Listener listener_;
