@@ -125,7 +125,12 @@ void BoundPorts::open(Session& session, ChannelId id, const Address& at) {
     session.refuse(id, code);
   };
   uint32_t of_one = 0;
-  for (uint32_t i = 0; i < fresh_; ++i) of_one += ports_[i].session_ == &session ? 1u : 0u;
+  for (uint32_t i = 0; i < fresh_; ++i) {
+    BoundPort& p = ports_[i];
+    if (p.session_ == &session) ++of_one;
+    // The peer has come again: its session of before, which still stands or is held, has the same ports.
+    if (p.session_ != nullptr && p.session_ != &session && same_key(p.session_->peer_key(), session.peer_key())) p.close(CloseCode::shutdown);
+  }
   if (of_one >= kMostOfOne) return refuse(CloseCode::limit, "too many of this peer");
   if ((free_ == nullptr && fresh_ == count_) || reactor_.fds_left() <= kEntrySpareFds) return refuse(CloseCode::limit, "too many ports");
   int error = 0;
