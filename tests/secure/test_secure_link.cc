@@ -176,22 +176,27 @@ class End final : private ShakeOwner, private LinkOwner {
   std::mt19937& random_;
 };
 
+// One for all: it has a descriptor, which it keeps to the end of the process.
+Reactor& loop() {
+  static Data memory(Reactor::arena_bytes(64, 64) + 4096);
+  static Arena arena(memory.data(), memory.size());
+  static Reactor reactor;
+  static const int error = reactor.init(arena, 64, 64);
+  REQUIRE(error == 0);
+  return reactor;
+}
+
 struct World {
   std::mt19937 random;
   Keys keys;
   Book book{keys};
-  Data memory;
-  Arena arena;
-  Reactor reactor;
+  Reactor& reactor = loop();
   std::deque<uint8_t> forth, back;
   Below near{random, back, forth}, far{random, forth, back};
   std::unique_ptr<End> caller, callee;
 
   explicit World(unsigned seed) : random(seed) {
     keys.random.seed(seed);
-    memory.resize(Reactor::arena_bytes(64, 64) + 4096);
-    new (&arena) Arena(memory.data(), memory.size());
-    REQUIRE(reactor.init(arena, 64, 64) == 0);
     callee = std::make_unique<End>(reactor, keys, book, random, far, false);
     caller = std::make_unique<End>(reactor, keys, book, random, near, true);
   }
