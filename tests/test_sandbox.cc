@@ -45,6 +45,7 @@ int in_sandbox(const SandboxNeeds& needs, F call, std::string* said = nullptr) {
   const pid_t pid = fork();
   if (pid == 0) {
     (void)dup2(ends[1], 2);
+    set_log(LogSetup{});  // other tests have left it elsewhere
     (void)signal(SIGABRT, SIG_DFL);  // the test program's own handler has other needs
     if (forbid_new_privileges() != 0 || enter_sandbox(needs) != 0) _exit(kNoSandbox);
     _exit(call() ? 0 : kRefused);
