@@ -93,19 +93,27 @@ class OnePeer final : public PeerBook {
   const Keys& keys_;
 };
 
+// One for all tests, since it keeps a descriptor for ever.
+Reactor& loop() {
+  static Arena arena;
+  static Reactor reactor;
+  static const bool made = [] {
+    const size_t bytes = size_t{1} << 20;
+    new (&arena) Arena(reserve_memory(bytes), bytes);
+    return reactor.init(arena, 64, 4096) == 0;
+  }();
+  REQUIRE(made);
+  return reactor;
+}
+
 // What a door is put into.
 struct House : private LinkTaker {
   explicit House(uint32_t half_open) {
     const size_t bytes = size_t{64} << 20;
-    memory = reserve_memory(bytes);
-    new (&arena) Arena(memory, bytes);
-    REQUIRE(reactor.init(arena, 64, 4096) == 0);
+    new (&arena) Arena(reserve_memory(bytes), bytes);
     REQUIRE(links.init(64, Duration{0}, arena));
     REQUIRE(door.init(half_open, own, book, nullptr, arena));
     now = reactor.now();
-  }
-  ~House() {
-    for (auto& l : all) l->closed = true;
   }
   FakeLink& comes(const Address& from) {
     all.push_back(std::make_unique<FakeLink>(from));
@@ -129,8 +137,7 @@ struct House : private LinkTaker {
   Secret own_secret = keys.theirs.own;
   OwnKeys own{own_secret};
   OnePeer book{keys};
-  Reactor reactor;
-  void* memory = nullptr;
+  Reactor& reactor = loop();
   Arena arena;
   SecureLinks links{reactor};
   std::vector<std::unique_ptr<FakeLink>> all;
@@ -138,6 +145,13 @@ struct House : private LinkTaker {
   SecureDoor door{reactor, links, *this};
   Time now;
 };
+
+// They live on, as their timers do.
+House& house(uint32_t half_open) {
+  static std::vector<std::unique_ptr<House>> all;
+  all.push_back(std::make_unique<House>(half_open));
+  return *all.back();
+}
 
 // Runs once.
 struct Waker final : Task {
@@ -218,7 +232,7 @@ TEST_CASE("buckets: of more addresses than there are buckets the oldest is forgo
 }
 
 TEST_CASE("door: 16 of one address may be half open; one that has said nothing for a second makes room") {
-  House h(64);
+  House& h = house(64);
   for (uint32_t i = 0; i < SecureDoor::kOfOneAddress; ++i) CHECK_FALSE(h.comes(ip(1)).closed);
   CHECK(h.comes(ip(1)).closed);
   CHECK_FALSE(h.comes(ip(2)).closed);
@@ -229,7 +243,7 @@ TEST_CASE("door: 16 of one address may be half open; one that has said nothing f
 }
 
 TEST_CASE("door: where all places are taken one link waits outside, no more are accepted, and it comes in when there is room") {
-  House h(4);
+  House& h = house(4);
   Waker waker;
   for (uint32_t i = 0; i < 4; ++i) {
     CHECK(h.door.has_room(waker));
@@ -250,7 +264,7 @@ TEST_CASE("door: where all places are taken one link waits outside, no more are 
 }
 
 TEST_CASE("door: who does not know our key is closed without a word, and after 20 times not heard for a while") {
-  House h(64);
+  House& h = house(64);
   Data wrong = h.of_stranger();
   wrong.back() ^= 1;
   for (int i = 0; i < Buckets::kFull; ++i) {
@@ -267,7 +281,7 @@ TEST_CASE("door: who does not know our key is closed without a word, and after 2
 }
 
 TEST_CASE("door: one that only waits to be refused makes room at once, and is charged") {
-  House h(1);
+  House& h = house(1);
   for (int i = 0; i <= Buckets::kFull; ++i) {
     FakeLink& l = h.comes(ip(1));
     CHECK(l.closed == (i == Buckets::kFull));
@@ -282,7 +296,7 @@ TEST_CASE("door: one that only waits to be refused makes room at once, and is ch
 }
 
 TEST_CASE("door: a peer gets in; from then on its address comes first, and waits where a stranger's is closed") {
-  House h(64);
+  House& h = house(64);
   const auto come_in = [&] {
     FakeLink& l = h.comes(ip(1));
     Caller c(h.keys);
@@ -318,7 +332,7 @@ TEST_CASE("door: a peer gets in; from then on its address comes first, and waits
 }
 
 TEST_CASE("door: the HELLO of a clear link is answered with BYE, in words") {
-  House h(4);
+  House& h = house(4);
   FakeLink& l = h.comes(ip(1));
   l.says(unhex("030100ff00ff000461626300"), h.now);
   CHECK(l.closed);
