@@ -27,22 +27,22 @@ const char* Poller::name() { return "epoll"; }
 int Poller::open(Arena& arena, uint32_t max_fds) {
   (void)arena;
   s_.capacity = max_fds;
-  s_.handle = epoll_create1(EPOLL_CLOEXEC);
-  return s_.handle < 0 ? errno : 0;
+  s_.handle = Fd(epoll_create1(EPOLL_CLOEXEC));
+  return s_.handle.valid() ? 0 : errno;
 }
 
-int Poller::add(int fd, uint8_t events, uint32_t tag) { return control(s_.handle, EPOLL_CTL_ADD, fd, events, tag); }
-int Poller::change(int fd, uint8_t events, uint32_t tag) { return control(s_.handle, EPOLL_CTL_MOD, fd, events, tag); }
+int Poller::add(int fd, uint8_t events, uint32_t tag) { return control(s_.handle.get(), EPOLL_CTL_ADD, fd, events, tag); }
+int Poller::change(int fd, uint8_t events, uint32_t tag) { return control(s_.handle.get(), EPOLL_CTL_MOD, fd, events, tag); }
 
 void Poller::remove(int fd, bool closing) {
   if (closing) return;  // the last close(2) of a file takes it out of every epoll set
-  control(s_.handle, EPOLL_CTL_DEL, fd, 0, 0);
+  control(s_.handle.get(), EPOLL_CTL_DEL, fd, 0, 0);
 }
 
 int Poller::wait(PollEvent* out, int limit, int timeout_ms) {
   constexpr int kMost = 64;
   epoll_event e[kMost];
-  const int n = epoll_wait(s_.handle, e, limit < kMost ? limit : kMost, timeout_ms);
+  const int n = epoll_wait(s_.handle.get(), e, limit < kMost ? limit : kMost, timeout_ms);
   for (int i = 0; i < n; ++i) {
     out[i].fd = static_cast<int>(e[i].data.u64 & 0xffffffff);
     out[i].tag = static_cast<uint32_t>(e[i].data.u64 >> 32);

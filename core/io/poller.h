@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/base/arena.h"
+#include "core/io/fd.h"
 
 namespace smx {
 
@@ -40,7 +41,7 @@ class Poller {
 
  private:
   struct State {
-    int handle = -1;             // epoll
+    Fd handle;                   // epoll
     void* set = nullptr;         // poll: pollfd[]
     uint32_t* tags = nullptr;    // poll: beside set
     uint32_t* where = nullptr;   // poll: descriptor -> index in set + 1
