@@ -107,7 +107,7 @@ Reactor& loop() {
 }
 
 // What a door is put into.
-struct House : private LinkTaker {
+struct House final : private LinkTaker {
   explicit House(uint32_t half_open) {
     const size_t bytes = size_t{64} << 20;
     new (&arena) Arena(reserve_memory(bytes), bytes);
