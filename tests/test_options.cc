@@ -228,7 +228,7 @@ TEST_CASE("TIMEOUT: every word, its unit and its field") {
 
 TEST_CASE("MAXIMA: every word, its bounds and its field") {
   Run run;
-  run.parse_more({"MAXIMA=listen:50,conpch:3,udprelay:4,delegated:9", "MAXIMA=memory:8m,halfopen:5,channels:6,links:7"});
+  run.parse_more({"MAXIMA=listen:50,conpch:3,udprelay:4,delegated:9", "MAXIMA=memory:8m,halfopen:5,channels:6,links:7,opens:8"});
   REQUIRE(run.good);
   const Config& c = run.config;
   CHECK(c.listen_backlog == 50);
@@ -237,6 +237,7 @@ TEST_CASE("MAXIMA: every word, its bounds and its field") {
   CHECK(c.max_programs == 9);
   CHECK(c.memory_bytes == 8 << 20);
   CHECK(c.max_half_open == 5);
+  CHECK(c.max_opens == 8);
   CHECK(c.max_channels == 6);
   CHECK(c.max_links == 7);
   CHECK(run.has_setting("MAXIMA", "memory:8388608"));

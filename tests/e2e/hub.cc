@@ -150,7 +150,7 @@ TEST_CASE("hub: a thousand peers are served, an idle one costs little, and after
 
 // All take their places over from links that still seem to stand, more of them than there are places beside.
 TEST_CASE("hub: peers that have lost their links, and the hub does not know of it, take their places again, and their channels live on") {
-  const size_t count = peers_wanted() < 400 ? peers_wanted() : 400;
+  const size_t count = getenv("PEERS") != nullptr || daemon_sanitized() ? peers_wanted() : 400;
   Server server(echoes);
   Hub world(count, server.port());
   world.put_wire();
