@@ -140,7 +140,7 @@ TEST_CASE("BIND: forbidden, unless somebody allows it; unknown kinds and fields 
   CHECK(s.feed(close(0, kNo, 5)) == Err::none);
   s.allows = true;
   (void)s.take_log();
-  CHECK(s.feed(numbered(Type::bind, 1, kNo, hex("02") + kHere)) == Err::none);
+  CHECK(s.feed(numbered(Type::bind, 1, kNo, hex("03") + kHere)) == Err::none);
   CHECK(s.feed(numbered(Type::bind, 2, kNo, hex("01") + kHere + hex("9001 00"))) == Err::none);
   CHECK(to_hex(s.write_all()) == to_hex(close(kNo, 1, 10) + close(kNo, 2, 10)));
   CHECK(s.take_log().empty());
@@ -149,6 +149,13 @@ TEST_CASE("BIND: forbidden, unless somebody allows it; unknown kinds and fields 
   s.mux.refuse(s.opened, CloseCode::limit);
   CHECK(to_hex(s.write_all()) == to_hex(close(kNo, 3, 6)));
   CHECK(s.mux.stats().refused == 4);
+  // Datagrams for everybody, but not for an FTP client.
+  CHECK(s.feed(numbered(Type::bind, 4, kNo, hex("02") + kHere)) == Err::none);
+  CHECK(s.take_log() == "bind ");
+  CHECK(s.open_info.udp);
+  CHECK(s.feed(numbered(Type::bind, 5, kNo, hex("02") + kHere + hex("8602 0003"))) == Err::none);
+  CHECK(to_hex(s.write_all()) == to_hex(close(kNo, 5, 10)));
+  CHECK(s.take_log().empty());
 }
 
 TEST_CASE("BIND: what is malformed, or comes in the wrong state, is the peer's error") {
@@ -225,6 +232,12 @@ TEST_CASE("BIND of ours: refused; given up before the answer, or before it went 
   s.mux.abort(id, CloseCode::done);
   CHECK(s.write_all().empty());
   CHECK(s.mux.channels() == 0);
+  id = s.ask("192.168.1.1:53", 0xffff);
+  s.at(id).info.udp = true;
+  CHECK(to_hex(s.write_all()) == "110400" "00ffff000a" "02" "0207" "04c0a801010035");
+  s.mux.abort(id, CloseCode::done);
+  CHECK(to_hex(s.write_all()) == to_hex(close(0, kNo, 0)));
+  CHECK(s.feed(close(kNo, 0, 0)) == Err::none);
   id = s.ask("[2001:db8::1]:0", 5);
   CHECK(to_hex(s.write_all()) == "11040000ffff001a" "01" "0213" "0620010db8000000000000000000000001" "0000" "8602" "0005");
   s.mux.abort(id, CloseCode::done);

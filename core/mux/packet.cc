@@ -400,7 +400,9 @@ Err parse_bind_fields(Bytes payload, OpenInfo* out, bool* unsupported) {
   *out = OpenInfo{};
   *unsupported = false;
   if (payload.size == 0) return Err::bad_field;
-  if (payload.data[0] != 1) *unsupported = true;
+  const uint8_t kind = payload.data[0];
+  if (kind != 1 && kind != 2) *unsupported = true;
+  out->udp = kind == 2;
   Fields fields({payload.data + 1, payload.size - 1});
   uint8_t type = 0;
   Bytes value;
@@ -419,12 +421,13 @@ Err parse_bind_fields(Bytes payload, OpenInfo* out, bool* unsupported) {
       *unsupported = true;
     }
   }
+  if (out->udp && out->control != kNone) *unsupported = true;  // FTP has no datagrams
   return fields.ok() && has_local ? Err::none : Err::bad_field;
 }
 
 size_t make_bind_fields(const OpenInfo& info, uint8_t* out, size_t capacity) {
   FieldWriter w(out, capacity);
-  const uint8_t kind = 1;
+  const uint8_t kind = info.udp ? 2 : 1;
   w.raw(&kind, 1);
   w.address(2, info.local);
   if (info.control != kNone) w.field16(kFieldForClient, info.control);

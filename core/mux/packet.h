@@ -180,7 +180,7 @@ struct OpenInfo {
 // Payload of CONNECT in SockMux 1. `kind` other than 1 and 2, and unknown fields of 0x80 and above: *unsupported.
 Err parse_connect_fields(Bytes payload, OpenInfo* out, bool* unsupported);
 size_t make_connect_fields(const OpenInfo& info, uint8_t* out, size_t capacity);
-// The same of BIND; `kind` other than 1: *unsupported.
+// The same of BIND; `kind` 2 with field 86: *unsupported.
 Err parse_bind_fields(Bytes payload, OpenInfo* out, bool* unsupported);
 size_t make_bind_fields(const OpenInfo& info, uint8_t* out, size_t capacity);
 // BINDOK: where it listens in fact; an IP address with a port, or Err::bad_field.
