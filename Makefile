@@ -138,6 +138,8 @@ SECURE_SRCS_sodium = \
 	transport/shake.cc
 
 RELAY_SRCS = \
+	relay/bind/far_port.cc \
+	relay/bind/peer_port.cc \
 	relay/data_port.cc \
 	relay/exec.cc \
 	relay/exit.cc \

@@ -127,7 +127,7 @@ uint32_t Daemon::proxies_count() const {
 uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, timers()) + Sessions::arena_bytes(mux_, links_count_) +
          Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + FtpLegs::arena_bytes(proxies_count()) +
-         DataPorts::arena_bytes(data_ports_count()) + AskedPorts::arena_bytes(config_) + BoundPorts::arena_bytes(bound_ports_count()) + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
+         DataPorts::arena_bytes(data_ports_count()) + bind_arena_bytes() + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
          config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * sizeof(Dialer*)) + sizeof(Rules) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
          trials() * (Ways::arena_bytes(mux_) + sizeof(WayIn) + 2 * sizeof(Dialer*)) + sizeof(Ways) + secure_arena_bytes(config_, secure_links_count()) + Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) +
@@ -149,7 +149,7 @@ uint32_t Daemon::exec_programs() const {
 }
 
 uint32_t Daemon::timers() const {
-  return max_fds_ * 2 + trials() * 2 + links_count_ * 4 + proxies_count() * 3 + data_ports_count() + bound_ports_count() + static_cast<uint32_t>(config_.binds.count) + programs() + Execs::timers(exec_programs()) + secure_timers(config_, secure_links_count()) + Control::kTimers + 256;
+  return max_fds_ * 2 + trials() * 2 + links_count_ * 4 + proxies_count() * 3 + data_ports_count() + 2 * bound_ports_count() + bound_udp_ports_count() + FarPorts::kTimers + programs() + Execs::timers(exec_programs()) + secure_timers(config_, secure_links_count()) + Control::kTimers + 256;
 }
 
 // Everything that can fail and that a user must hear of, while standard error is still there.
@@ -197,11 +197,10 @@ int Daemon::prepare() {
   proxies_.set_legs(ftp_legs_);
   exit_ = tables_.create<ExitDoor>(streams_, *rules_);
   exit_->set_data_ports(data_ports_);
-  if (bound_ports_count() > 0) exit_->set_bound_ports(bound_ports_);
   if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !ftp_legs_.init(proxies_count(), tables_) ||
-      !data_ports_.init(data_ports_count(), tables_) || !bound_ports_.init(bound_ports_count(), static_cast<int>(config_.listen_backlog), *rules_, tables_) || !tcp_links_.init(tcp_links_count(), tables_) || !children_.init(programs(), tables_) ||
+      !data_ports_.init(data_ports_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) || !children_.init(programs(), tables_) ||
       !execs_.init(exec_programs(), tables_) || !init_helper() || !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() ||
-      !sessions_.init(mux_, links_count_, *exit_, tables_) || (secure_ != nullptr && !secure_->init(secure_links_count()))) {
+      !sessions_.init(mux_, links_count_, *exit_, tables_) || (secure_ != nullptr && !secure_->init(secure_links_count())) || !init_binds()) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
   }
@@ -309,7 +308,6 @@ int Daemon::make_dialers() {
     SMX_CHECK(*place != nullptr);
   }
   SMX_CHECK(make_ways());  // arena_bytes() has counted them
-  SMX_CHECK(asked_ports_.init(config_, reactor_, sessions_.at(0), *exit_, tables_));
   return 0;
 }
 
@@ -370,6 +368,8 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
 
 int Daemon::run() {
   sessions_.add_opener(room_);
+  if (bound_ports_ != nullptr) sessions_.add_opener(*bound_ports_);
+  if (far_ports_ != nullptr) sessions_.add_opener(*far_ports_);
   names_.refresh(reactor_.now());
   start_links();
   LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_ + udp_listeners_).kv("links", acceptors_).kv("sandbox", sandbox_);
@@ -398,8 +398,8 @@ void Daemon::on_signal(int signal, Time now) {
         exit_->ask_again();
         secure_->forget_old();
       }
-      asked_ports_.retry_now();
       sessions_.retry_now(now);
+      if (far_ports_ != nullptr) far_ports_->retry_now(now);
       for (uint32_t i = 0; i < ways_in_; ++i) way_in_[i]->retry_now(now);
       break;
     case SIGUSR1: write_statistics(); break;
@@ -432,7 +432,7 @@ void Daemon::begin_shutdown(const char* why, Time now) {
   LogLine(LogLevel::info, "ending").kv("reason", why).kv("channels", sessions_.channels());
   ending_ = Ending::draining;
   exit_->shut();
-  asked_ports_.shut();
+  if (far_ports_ != nullptr) far_ports_->shut();
   for (size_t i = 0; i < listeners_; ++i) listener_[i]->stop();
   stop_udp();
   for (size_t i = 0; i < acceptors_; ++i) acceptor_[i]->stop();

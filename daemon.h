@@ -21,6 +21,8 @@
 #include "core/session/sessions.h"
 #include "core/session/way_in.h"
 #include "core/session/ways.h"
+#include "relay/bind/far_port.h"
+#include "relay/bind/peer_port.h"
 #include "relay/data_port.h"
 #include "relay/exec.h"
 #include "relay/exit.h"
@@ -29,7 +31,6 @@
 #include "relay/proxy.h"
 #include "relay/udp_exit.h"
 #include "relay/udp_listener.h"
-#include "daemon_binds.h"
 #include "daemon_secure.h"
 #include "rules.h"
 #include "transport/fifo.h"
@@ -90,6 +91,11 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   int open_udp_port(Fd socket, std::string_view peer);
   void stop_udp();
   void write_udp_statistics();
+  // daemon_binds.cc
+  uint32_t bound_ports_count() const;
+  uint32_t bound_udp_ports_count() const;
+  uint64_t bind_arena_bytes() const;
+  bool init_binds();
   // daemon_control.cc
   int open_control();
   void remove_control();
@@ -100,9 +106,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   // Channels that proxies talk on at once; none are set aside where there are no proxies.
   uint32_t proxies_count() const;
   // Ports for data connections of FTP: peers may ask for them where clients come in.
-  uint32_t data_ports_count() const { return config_.listens.empty() ? 0 : DataPorts::kMost; }
-  // Ports that peers with a key may ask for.
-  uint32_t bound_ports_count() const { return has_secure_link(config_) ? 64 + 4 * links_count_ : 0; }
+  uint32_t data_ports_count() const { return config_.listens.empty() && bound_ports_count() == 0 ? 0 : DataPorts::kMost; }
   uint32_t tcp_links_count() const { return 2 * links_count_ + 1 + static_cast<uint32_t>(config_.links.count) + (has_secure_link(config_) ? config_.max_half_open : 0); }
 
   const Config& config_;
@@ -127,8 +131,6 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   DataPorts data_ports_{reactor_, streams_};
   TcpLinks tcp_links_{reactor_};
   Sessions sessions_{reactor_};
-  BoundPorts bound_ports_{reactor_, streams_, sessions_};
-  AskedPorts asked_ports_;
   SecureSide* secure_ = nullptr;  // if any link is
   // Of the links that are made, and of the lines at which peers call
   Dialer** dialer_ = nullptr;
@@ -149,6 +151,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   SocksFlows* socks_flows_ = nullptr;
   UdpListener** udp_listener_ = nullptr;
   size_t udp_listeners_ = 0;
+  BoundPorts* bound_ports_ = nullptr;  // if there are secure links: what their peers ask for
+  FarPorts* far_ports_ = nullptr;      // RPORT
   Fd pidfile_, logfile_;
   uint64_t allocations_ = 0;
   Address source_;  // SRCIF
@@ -163,8 +167,6 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
     void on_room(Time now) override {
       for (size_t i = 0; i < d_.udp_listeners_; ++i) d_.udp_listener_[i]->on_room(now);
       for (size_t i = 0; i < d_.listeners_; ++i) d_.listener_[i]->on_room();
-      d_.bound_ports_.on_room();
-      d_.asked_ports_.on_room();
     }
 
    private:

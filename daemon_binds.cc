@@ -1,83 +1,47 @@
-// Read next: daemon_binds.h.
-#include "daemon_binds.h"
-
-#include "core/io/log.h"
+// The daemon's part of BIND: the ports that peers ask us for, and those that we ask a peer for (RPORT). Read next: daemon.h,
+// relay/bind/peer_port.h, relay/bind/far_port.h.
+#include "core/base/check.h"
+#include "daemon.h"
 
 namespace smx {
 
-namespace {
-constexpr Duration kAgain = seconds(60);
-constexpr Duration kSoon = seconds(1);
-}  // namespace
+// Only a peer with a key has PORT= in the peers file, and HUP may bring that.
+uint32_t Daemon::bound_ports_count() const {
+  if (!has_secure_link(config_) || config_.proto == Config::Proto::v03) return 0;
+  return links_count_ < BoundPorts::kMost / BoundPorts::kMostOfOne ? links_count_ * BoundPorts::kMostOfOne : BoundPorts::kMost;
+}
 
-bool AskedPorts::init(const Config& config, Reactor& reactor, Session& session, Exit& exit, Arena& arena) {
-  port_ = arena.raw<AskedPort*>(config.binds.count + 1);
-  if (port_ == nullptr) return false;
-  for (const Address& at : config.binds) {
-    port_[count_] = arena.create<AskedPort>(reactor, session, exit, at);
-    if (port_[count_++] == nullptr) return false;
+// Each has 64 KiB for a datagram, not touched before the first one comes: 1 MiB of address space for one link.
+uint32_t Daemon::bound_udp_ports_count() const {
+  constexpr uint32_t kForALink = 16;
+  if (bound_ports_count() == 0) return 0;
+  return links_count_ < BoundPorts::kMostUdp / kForALink ? links_count_ * kForALink : BoundPorts::kMostUdp;
+}
+
+uint64_t Daemon::bind_arena_bytes() const {
+  uint64_t n = config_.remote_listens.empty() ? 0 : sizeof(FarPorts) + FarPorts::arena_bytes(config_.remote_listens.count) + 64;
+  if (bound_ports_count() > 0) n += sizeof(BoundPorts) + 64 + BoundPorts::arena_bytes(bound_ports_count(), bound_udp_ports_count());
+  return n;
+}
+
+bool Daemon::init_binds() {
+  if (bound_ports_count() > 0) {
+    bound_ports_ = tables_.create<BoundPorts>(reactor_, streams_, sessions_, static_cast<ClientGate&>(*rules_), static_cast<Router&>(*rules_));
+    const int backlog = static_cast<int>(config_.listen_backlog);
+    if (bound_ports_ == nullptr || !bound_ports_->init(bound_ports_count(), bound_udp_ports_count(), backlog, client_flows_, tables_)) return false;
+    exit_->set_bound_ports(*bound_ports_);
+  }
+  if (config_.remote_listens.empty()) return true;
+  // Links that are made are of the first session: start_links().
+  far_ports_ = tables_.create<FarPorts>(reactor_, sessions_.at(0), static_cast<Exit&>(*exit_));
+  if (far_ports_ == nullptr || !far_ports_->init(config_.remote_listens.count, tables_)) return false;
+  for (const ListenSpec& l : config_.remote_listens) {
+    Address at{4, {}, 0};
+    if (!l.at.host.empty()) SMX_CHECK(parse_ip(l.at.host, &at));
+    at.port = l.at.port;
+    far_ports_->add(at, l.transport == Transport::udp);
   }
   return true;
-}
-
-void AskedPort::on_room() {
-  if (state_ == State::refused && session_.up() && session_.link_since() != asked_over_) retry_now();
-  if (state_ != State::idle || !session_.can_bind()) return;
-  state_ = State::asking;
-  asked_over_ = session_.link_since();
-  id_ = session_.open_bind(*this);
-}
-
-void AskedPort::retry_now() {
-  if (state_ != State::refused) return;
-  reactor_.timers().stop(timer_);
-  on_timer(timer_, reactor_.now());
-}
-
-void AskedPort::on_timer(Timer& timer, Time now) {
-  (void)timer;
-  (void)now;
-  state_ = State::idle;
-  on_room();
-}
-
-void AskedPort::bound(const Address& at) {
-  state_ = State::bound;
-  told_ = CloseCode::done;
-  LogLine(LogLevel::info, "bind-open").kv("session", session_.number()).kv("name", session_.peer_label()).kv("at", at);
-}
-
-bool AskedPort::bound_client(ChannelId id, const OpenInfo& info, Time now) {
-  OpenInfo plain = info;
-  plain.bind = kNone;
-  exit_.on_open(session_, id, plain, now);
-  return true;
-}
-
-// The peer has closed the channel, or the session is over. What was refused is asked for again later, since the peers file
-// there may be another one by then; the log says it once.
-void AskedPort::abort(CloseCode code) {
-  if (state_ == State::ended) return;
-  const bool over = !session_.up();
-  if (!over && told_ != code && code != CloseCode::reset) {
-    LogLine(LogLevel::warning, "bind-refused")
-        .kv("session", session_.number())
-        .kv("name", session_.peer_label())
-        .kv("at", at_)
-        .kv("reason", name(code));
-    told_ = code;
-  }
-  state_ = over ? State::idle : State::refused;
-  if (over) return;
-  // So ends a session that the peer does not know any more, too.
-  reactor_.timers().start(timer_, reactor_.now() + (code == CloseCode::reset ? kSoon : kAgain));
-}
-
-void AskedPort::shut() {
-  const bool open = state_ == State::asking || state_ == State::bound;
-  state_ = State::ended;
-  reactor_.timers().stop(timer_);
-  if (open) session_.abort(id_, CloseCode::shutdown);
 }
 
 }  // namespace smx

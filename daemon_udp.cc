@@ -35,7 +35,7 @@ void add_drops(LogLine& line, const UdpCounts& counts) {
 uint64_t Daemon::udp_arena_bytes() const {
   const size_t ports = udp_ports(config_);
   uint64_t n = ports * (UdpListener::arena_bytes() + sizeof(UdpListener*)) + 256;
-  if (ports > 0) n += sizeof(ClientFlows) + ClientFlows::arena_bytes(config_.max_udp_flows);
+  if (ports + bound_udp_ports_count() > 0) n += sizeof(ClientFlows) + ClientFlows::arena_bytes(config_.max_udp_flows);
   if (has_udp_server(config_)) n += sizeof(ServerFlows) + ServerFlows::arena_bytes(config_.max_udp_flows);
   if (has_socks(config_)) n += sizeof(SocksFlows) + SocksFlows::arena_bytes(kSocksFlows);
   return n;
@@ -46,7 +46,7 @@ bool Daemon::init_udp() {
   udp_listener_ = tables_.raw<UdpListener*>(ports + 1);
   if (udp_listener_ == nullptr) return false;
   const Duration silence = or_never(config_.udp_timeout);
-  if (ports > 0) {
+  if (ports + bound_udp_ports_count() > 0) {
     client_flows_ = tables_.create<ClientFlows>(reactor_, sessions_, *rules_);
     if (client_flows_ == nullptr || !client_flows_->init(config_.max_udp_flows, silence, tables_)) return false;
   }

@@ -32,7 +32,7 @@ constexpr const char kHelp[] =
     "The link, SERVER=, or several of them, the best first:  sockmux (accepted at -P)\n"
     "  sockmux://host:port     sockmux:commin@fifo with sockmux:commout@fifo\n"
     "  sockmux:comm@/dev/ttyS0,9600   sockmux:proc@command   sockmux:comm@- (fd 0, 1)\n"
-    "Clients come to:    PORT=[peer@][host:]port[-port][/udp]  at the peer: BIND=port\n"
+    "Clients come to:    PORT=[peer@][host:]port[-port][/udp]  at peer: RPORT= BIND=\n"
     "The peer's go to:   DEST=host:port[/udp][:clients]\n"
     "  SERVER=proto://host:port,-in[:-:-Pport,clients]   or by a proxy or program:\n"
     "  SERVER=telnet,-in  http,-in  socks,-in  ftp,-in  exec,-in(XCOM=command)\n"

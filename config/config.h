@@ -128,7 +128,7 @@ struct Config {
 
   View<LinkSpec> links;  // those that accept; then the others, the best first
   View<ListenSpec> listens;
-  View<Address> binds;  // ports that the peer is asked for; port 0: any
+  View<ListenSpec> remote_listens;  // RPORT: ports that the peer is asked for; its host is an IP address, or empty
   View<ServerSpec> servers;  // in the order in which they are tried
 
   // Who may connect to PORT and -P; see access.h.

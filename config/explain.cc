@@ -153,10 +153,11 @@ void explain(const Config& config, LineSink& to) {
     if (!listen.peer.empty()) line.add("; they are led to the peer ").add(listen.peer);
     to.line(line.text());
   }
-  for (const Address& at : config.binds) {
-    ExplainLine line("asks the peer to listen at ");
-    append_address(line, at);
-    if (at.port == 0) line.add(" (any free port)");
+  for (const ListenSpec& listen : config.remote_listens) {
+    ExplainLine line;
+    line.add("asks the peer to listen at ");
+    append_host_port(line, listen.at);
+    line.add('/').add(name_of(listen.transport)).add(listen.at.port == 0 ? " (any free port)" : "");
     to.line(line.text());
   }
   for (const ServerSpec& server : config.servers) explain_server(server, to);

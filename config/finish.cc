@@ -215,18 +215,25 @@ void Parser::check_links() {
   }
   check_ports();
   check_named_ports();
-  check_binds();
+  check_far_ports();
 }
 
-// BIND=: is there a peer who could give us a port?
-void Parser::check_binds() {
-  if (binds_.count() == 0) return;
+// RPORT=: is there a peer who could give us a port?
+void Parser::check_far_ports() {
+  if (far_listens_.count() == 0) return;
+  const Origin& where = far_listens_[0].origin;
+  bool can_ask = false;
   for (const LinkSpec& link : links_) {
     const bool is_line = link.kind == LinkSpec::Kind::fifo || link.kind == LinkSpec::Kind::device;
-    if (link.secure && !(accepts_links_ && is_line)) return;
+    can_ask = can_ask || (link.secure && !(accepts_links_ && is_line));
   }
-  report_->error(kExitConfig, bind_word_.origin,
-                 {"a peer gives ports only over a secure link, which we make: SERVER=sockmuxs://host:port"});
+  if (!can_ask) {
+    report_->error(kExitConfig, where,
+                   {"a peer gives ports only over a secure link, which we make: SERVER=sockmuxs://host:port"});
+  }
+  if (config_->proto == Config::Proto::v03) {
+    report_->error(kExitConfig, where, {"SOXCONF=proto:0.3 has no way to ask a peer for ports"});
+  }
 }
 
 // PORT=NAME@port: can there be a session of that peer?
@@ -285,7 +292,7 @@ void Parser::fill() {
   config_->links = links.view();
   config_->servers = servers.view();
   config_->listens = listens_.view();
-  config_->binds = binds_.view();
+  config_->remote_listens = far_listens_.view();
   config_->permit = permits_.view();
   config_->reject = rejects_.view();
   config_->env = env_.view();

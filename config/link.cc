@@ -69,7 +69,12 @@ void Parser::accept_items(const Word& w, Value value, bool is_from_p) {
   }
 }
 
-void Parser::on_port(const Word& w, Value value) {
+void Parser::on_port(const Word& w, Value value) { listen_items(w, value, false); }
+
+void Parser::on_far_port(const Word& w, Value value) { listen_items(w, value, true); }
+
+// PORT=, or (far) RPORT=
+void Parser::listen_items(const Word& w, Value value, bool far) {
   const std::string_view text = trim(value);
   if (text.empty()) return fail(w, {"a port is missing"});
   if (!is_balanced(text)) return fail(w, {"'", text, "': { and } do not match"});
@@ -77,23 +82,30 @@ void Parser::on_port(const Word& w, Value value) {
   std::string_view item;
   while (items.next(&item)) {
     if (item.empty()) return fail(w, {"'", text, "': an empty part between two commas"});
-    listen_item(w, item);
+    listen_item(w, item, far);
   }
 }
 
-// [NAME@][host:]port[-port][/udp]
-void Parser::listen_item(const Word& w, std::string_view item) {
+// [NAME@][host:]port[-port][/udp]; far: [address:]...
+void Parser::listen_item(const Word& w, std::string_view item, bool far) {
   PortItem port;
   Why why;
   ListenSpec listen;
   listen.origin = w.origin;
   const size_t at = item.find('@');
   if (at != kNowhere) {
+    if (far) return fail(w, {"'", item, "': no name has a place here; the peer of SERVER=sockmuxs:// is asked"});
     listen.peer = first(item, at);
     item = skip(item, at + 1);
     if (!peer_name(w, listen.peer, kPeerNameText)) return;
   }
   if (!parse_port_item(item, arena_, &port, &why)) return fail_why(w, why);
+  Address address;
+  if (far && equal_fold(port.at.host, "localhost")) port.at.host = "127.0.0.1";
+  if (far && !port.at.host.empty() && !parse_ip(port.at.host, &address)) {
+    return fail(w, {"'", item, "': expected an address of the peer in front of the port, or nothing"});
+  }
+  GrowList<ListenSpec>& list = far ? far_listens_ : listens_;
   if (port.suffix == "/udp") {
     listen.transport = Transport::udp;
   } else if (!port.suffix.empty() && port.suffix != "/tcp") {
@@ -103,7 +115,7 @@ void Parser::listen_item(const Word& w, std::string_view item) {
     listen.at = port.at;
     listen.at.port = static_cast<uint16_t>(p);
     bool is_new = true;
-    for (const ListenSpec& old : listens_) {
+    for (const ListenSpec& old : list) {
       if (p == 0 || old.transport != listen.transport || !is_same(old.at, listen.at)) continue;
       is_new = false;
       if (old.peer == listen.peer) continue;
@@ -111,42 +123,7 @@ void Parser::listen_item(const Word& w, std::string_view item) {
       const std::string_view other = old.peer.empty() || listen.peer.empty() ? "every peer" : listen.peer;
       return fail(w, {"'", item, "' is there for ", one, " and for ", other, "; a port leads to one of them"});
     }
-    if (is_new && !add(listens_, listen, w, "ports (more than 1024)")) return;
-  }
-}
-
-void Parser::on_bind(const Word& w, Value value) {
-  const std::string_view text = trim(value);
-  bind_word_ = w;
-  if (text.empty()) return fail(w, {"a port is missing"});
-  if (!is_balanced(text)) return fail(w, {"'", text, "': { and } do not match"});
-  Items items(without_braces(text));
-  std::string_view item;
-  while (items.next(&item)) {
-    if (item.empty()) return fail(w, {"'", text, "': an empty part between two commas"});
-    bind_item(w, item);
-  }
-}
-
-// [address:]port[-port]; the peer resolves nothing for us.
-void Parser::bind_item(const Word& w, std::string_view item) {
-  PortItem port;
-  Why why;
-  if (!parse_port_item(item, arena_, &port, &why)) return fail_why(w, why);
-  if (port.suffix == "/udp") return fail(w, {"'", item, "': a peer can be asked for TCP ports only"});
-  if (!port.suffix.empty() && port.suffix != "/tcp") {
-    return fail(w, {"'", item, "': '", port.suffix, "' is no kind of port; there is /tcp only"});
-  }
-  Address at;
-  const std::string_view host = port.at.host.empty() ? std::string_view("0.0.0.0") : port.at.host;
-  if (!parse_ip(equal_fold(host, "localhost") ? std::string_view("127.0.0.1") : host, &at)) {
-    return fail(w, {"'", item, "': expected an address of the peer in front of the port, or nothing"});
-  }
-  for (uint32_t p = port.at.port; p <= port.last; ++p) {
-    at.port = static_cast<uint16_t>(p);
-    bool is_new = true;
-    for (const Address& old : binds_) is_new = is_new && (p == 0 || !(old == at));
-    if (is_new && !add(binds_, at, w, "ports of BIND (more than 64)")) return;
+    if (is_new && !add(list, listen, w, far ? "ports of the peer (more than 64)" : "ports (more than 1024)")) return;
   }
 }
 

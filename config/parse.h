@@ -22,7 +22,7 @@ constexpr size_t kMaxFileDepth = 8;           // files that name files
 constexpr size_t kMaxFilesRead = 256;         // "+=" that are followed in all
 constexpr size_t kMaxFileBytes = 256 * 1024;  // of one file
 constexpr size_t kMaxListens = 1024;          // ports of PORT
-constexpr size_t kMaxBinds = 64;              // ports of BIND
+constexpr size_t kMaxFarListens = 64;         // ports of RPORT
 constexpr size_t kMaxAccepts = 64;            // ports of -P and -Q
 constexpr size_t kMaxLinks = 8;               // links that are made, in order of preference
 constexpr size_t kMaxServers = 1024;          // SERVER with ,-in; and as many DEST

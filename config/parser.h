@@ -124,9 +124,9 @@ class Parser {
   void on_accept_more(const Word& w, Value value);
   void accept_items(const Word& w, Value value, bool is_from_p);
   void on_port(const Word& w, Value value);
-  void on_bind(const Word& w, Value value);
-  void bind_item(const Word& w, std::string_view item);
-  void listen_item(const Word& w, std::string_view item);
+  void on_far_port(const Word& w, Value value);
+  void listen_items(const Word& w, Value value, bool far);
+  void listen_item(const Word& w, std::string_view item, bool far);
   void link_server(const Word& w, Value value);
   bool link_address(const Word& w, std::string_view rest, LinkSpec* link);
   bool link_device(const Word& w, std::string_view rest, LinkSpec* link);
@@ -189,7 +189,7 @@ class Parser {
   void check_links();
   void check_ports();
   void check_named_ports();
-  void check_binds();
+  void check_far_ports();
   void fill();
 
   FileSource& files_;
@@ -214,8 +214,7 @@ class Parser {
   GrowList<Word> link_words_{kMaxLinks};  // beside links_: the first word of each
   GrowList<Accept> accepts_{kMaxAccepts};
   GrowList<ListenSpec> listens_{kMaxListens};
-  GrowList<Address> binds_{kMaxBinds};
-  Word bind_word_;  // the last one
+  GrowList<ListenSpec> far_listens_{kMaxFarListens};
   GrowList<ServerSpec> servers_{kMaxServers};
   GrowList<Word> server_words_{kMaxServers};  // beside servers_
   GrowList<ServerSpec> dests_{kMaxServers};

@@ -68,7 +68,7 @@ constexpr Refused kRefused[] = {
     {"SAC", kFiles},     {"CONNECT", kRoute},    {"MASTER", kRoute},    {"MASTERP", kRoute},   {"PROXY", kRoute},
     {"SOCKS", kRoute},   {"SOCKSTAP", kRoute},   {"SOCKSCONF", kRoute}, {"SSLTUNNEL", kRoute}, {"VSAP", kRoute},
     {"YYMUX", kRoute},   {"YYCONF", kRoute},     {"HTMUX", kRoute},     {"ROUTE", kRoute},     {"FORWARD", kRoute},
-    {"CLUSTER", kRoute}, {"GATEWAY", kRoute},    {"RPORT", kRoute},     {"TUNNEL", kRoute},    {"RELAY", kRoute},
+    {"CLUSTER", kRoute}, {"GATEWAY", kRoute},     {"TUNNEL", kRoute},    {"RELAY", kRoute},
     {"MOUNT", kRewrite}, {"SMTPGATE", kRewrite}, {"CMAP", kFilter},     {"CFI", kFilter},      {"FCL", kFilter},
     {"FTOCL", kFilter},  {"FFROMCL", kFilter},   {"FSV", kFilter},      {"FTOSV", kFilter},    {"FFROMSV", kFilter},
     {"FMD", kFilter},    {"FTOMD", kFilter},     {"FFROMMD", kFilter},  {"XCOM", kOnlyIn},     {"XFIL", kOnlyIn},

@@ -34,18 +34,15 @@ void ExitDoor::on_open(Session& session, ChannelId id, const OpenInfo& info, Tim
 }
 
 bool ExitDoor::on_bind(Session& session, ChannelId id, const OpenInfo& info, Time now) {
-  if (shut_) return false;
-  if (info.control != kNone) return ports_ != nullptr && ports_->open(session, id, info, now);
-  if (bound_ports_ != nullptr && router_.bind_allowed(session.peer_key(), info.local, info.udp)) {
-    bound_ports_->open(session, id, info.local);
+  if (info.control != kNone && !shut_) return ports_ != nullptr && ports_->open(session, id, info, now);
+  if (bound_ports_ != nullptr && !shut_) {
+    bound_ports_->open(session, id, info, now);
     return true;
   }
-  LogLine(LogLevel::warning, "bind-refused")
-      .kv("session", session.number())
-      .kv("name", session.peer_label())
-      .kv("at", info.local)
-      .kv("reason", "not in PORT= of the peers file");
-  return false;
+  const CloseCode code = shut_ ? CloseCode::shutdown : CloseCode::forbidden;
+  LogLine(LogLevel::warning, "bind-refused").kv("session", session.number()).kv("at", info.local).kv("reason", name(code));
+  session.refuse(id, code);
+  return true;
 }
 
 // ---- HUP: peers may have other rights now
@@ -58,7 +55,7 @@ void ExitDoor::ask_again() {
   if (streams_.proxies() != nullptr) streams_.proxies()->ask_again();
   if (streams_.execs() != nullptr) streams_.execs()->ask_again();
   if (udp_ != nullptr) udp_->ask_again();
-  if (bound_ports_ != nullptr) bound_ports_->ask_again(router_);
+  if (bound_ports_ != nullptr) bound_ports_->ask_again();
 }
 
 namespace {

@@ -6,12 +6,25 @@
 
 #include "core/session/endpoint.h"
 #include "relay/data_port.h"
-#include "relay/listener.h"
 #include "relay/socks_udp.h"
 #include "relay/stream.h"
 #include "relay/udp_exit.h"
 
 namespace smx {
+
+// Who gives ports to peers that ask for one for everybody (BIND without field 86): bind/peer_port.h.
+class PortGiver {
+ public:
+  // Answers with session.bound() or refuse().
+  virtual void open(Session& session, ChannelId id, const OpenInfo& info, Time now) = 0;
+  // The peers file was read again: ports that are not allowed any more end.
+  virtual void ask_again() = 0;
+  // TERM
+  virtual void shut() = 0;
+
+ protected:
+  ~PortGiver() = default;
+};
 
 class ExitDoor final : public Exit {
  public:
@@ -27,7 +40,7 @@ class ExitDoor final : public Exit {
   void on_open(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
   bool on_bind(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
   // For ports that peers may ask for; without it that is refused.
-  void set_bound_ports(BoundPorts& ports) { bound_ports_ = &ports; }
+  void set_bound_ports(PortGiver& ports) { bound_ports_ = &ports; }
   // The peers file was read again: what is open and not allowed any more ends.
   void ask_again();
   // For what peers ask on behalf of our clients; without it that is refused.
@@ -38,7 +51,7 @@ class ExitDoor final : public Exit {
   Router& router_;
   ServerFlows* udp_ = nullptr;
   DataPorts* ports_ = nullptr;
-  BoundPorts* bound_ports_ = nullptr;
+  PortGiver* bound_ports_ = nullptr;
   SocksFlows* socks_udp_ = nullptr;
   bool shut_ = false;
 };

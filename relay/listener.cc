@@ -2,7 +2,6 @@
 #include "relay/listener.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "core/io/log.h"
 #include "core/io/socket.h"
@@ -30,6 +29,18 @@ int Listener::start(Fd listening) {
   set_nodelay(fd_.get());
   reactor_.want(fd_.get(), kRead);
   return 0;
+}
+
+void Listener::serve(Session* session, uint16_t bind) {
+  for_one_ = true;
+  session_ = session;
+  bind_ = bind;
+  if (session_ != nullptr) on_room();
+}
+
+Session* Listener::pick(Time now) {
+  if (!for_one_) return sessions_.pick(now, peer_);
+  return session_ != nullptr && session_->can_open() ? session_ : nullptr;
 }
 
 void Listener::stop() {
@@ -66,12 +77,12 @@ void Listener::on_timer(Timer& timer, Time now) {
 void Listener::on_ready(int fd, uint8_t ready, Time now) {
   (void)ready;
   for (int i = 0; i < kAcceptsATurn && fd_.valid(); ++i) {
-    Session* session = session_ == nullptr ? sessions_.pick(now, peer_) : session_->can_open() ? session_ : nullptr;
+    Session* session = pick(now);
     if (session == nullptr) {
       // Clients wait in the accept queue; on_room() comes when a channel is free, or a link is up. A 0.3 peer's lingering
       // channels become free by time alone.
       reactor_.want(fd, 0);
-      if (sessions_.channels() > 0) reactor_.timers().start(timer_, now + kRoomPause);
+      if (!for_one_ && sessions_.channels() > 0) reactor_.timers().start(timer_, now + kRoomPause);
       return;
     }
     if (streams_.full() || reactor_.fds_left() <= kEntrySpareFds) {
@@ -98,105 +109,9 @@ void Listener::on_ready(int fd, uint8_t ready, Time now) {
       LogLine(LogLevel::warning, "client-refused").kv("client", client).kv("at", local).kv("reason", "no room");
       continue;
     }
-    stream->start_client(*session, client, local, &gate_, session_ == nullptr ? kNone : session_->mux().number_of(bind_));
-    sessions_.used(*session);
+    stream->start_client(*session, client, local, &gate_, bind_);
+    if (!for_one_) sessions_.used(*session);
   }
-}
-
-// ---- ports that peers ask for
-
-BoundPort::BoundPort(BoundPorts& table) : table_(table), listener_(table.reactor_, table.streams_, table.sessions_, *table.gate_) {}
-
-bool BoundPorts::init(uint32_t count, int backlog, ClientGate& gate, Arena& arena) {
-  ports_ = arena.raw<BoundPort>(count);
-  count_ = count;
-  backlog_ = backlog;
-  gate_ = &gate;
-  return ports_ != nullptr;
-}
-
-void BoundPorts::open(Session& session, ChannelId id, const Address& at) {
-  const auto refuse = [&](CloseCode code, const char* why) {
-    LogLine(LogLevel::warning, "bind-refused")
-        .kv("session", session.number())
-        .kv("name", session.peer_label())
-        .kv("at", at)
-        .kv("reason", why);
-    session.refuse(id, code);
-  };
-  uint32_t of_one = 0;
-  for (uint32_t i = 0; i < fresh_; ++i) {
-    BoundPort& p = ports_[i];
-    if (p.session_ == &session) ++of_one;
-    // The peer has come again: its session of before, which still stands or is held, has the same ports.
-    if (p.session_ != nullptr && p.session_ != &session && same_key(p.session_->peer_key(), session.peer_key())) p.close(CloseCode::shutdown);
-  }
-  if (of_one >= kMostOfOne) return refuse(CloseCode::limit, "too many of this peer");
-  if ((free_ == nullptr && fresh_ == count_) || reactor_.fds_left() <= kEntrySpareFds) return refuse(CloseCode::limit, "too many ports");
-  int error = 0;
-  Fd fd = listen_tcp(at, backlog_, &error);
-  if (!fd.valid()) return refuse(CloseCode::local_error, strerror(error));
-  BoundPort* p = free_;
-  if (p != nullptr) {
-    free_ = p->next_free_;
-  } else {
-    p = new (&ports_[fresh_++]) BoundPort(*this);
-  }
-  p->listener_.set_session(session, id);
-  error = p->listener_.start(static_cast<Fd&&>(fd));
-  if (error != 0) {
-    p->next_free_ = free_;
-    free_ = p;
-    return refuse(CloseCode::local_error, strerror(error));
-  }
-  ++used_;
-  p->session_ = &session;
-  p->id_ = id;
-  p->asked_ = at;
-  session.bind(id, *p);
-  session.bound(id);
-  LogLine(LogLevel::info, "bind-open").kv("session", session.number()).kv("name", session.peer_label()).kv("at", p->listener_.at());
-}
-
-void BoundPorts::on_room() {
-  for (uint32_t i = 0; i < fresh_ && used_ > 0; ++i)
-    if (ports_[i].session_ != nullptr) ports_[i].listener_.on_room();
-}
-
-void BoundPorts::ask_again(Router& router) {
-  for (uint32_t i = 0; i < fresh_ && used_ > 0; ++i) {
-    BoundPort& p = ports_[i];
-    if (p.session_ != nullptr && !router.bind_allowed(p.session_->peer_key(), p.asked_, false)) p.close(CloseCode::forbidden);
-  }
-}
-
-void BoundPorts::shut() {
-  for (uint32_t i = 0; i < fresh_ && used_ > 0; ++i)
-    if (ports_[i].session_ != nullptr) ports_[i].close(CloseCode::shutdown);
-}
-
-void BoundPort::close(CloseCode code) {
-  session_->abort(id_, code);
-  abort(code);
-}
-
-// Clients that have come through stay.
-void BoundPort::abort(CloseCode code) {
-  if (session_ == nullptr) return;
-  LogLine(LogLevel::info, "bind-ended")
-      .kv("session", session_->number())
-      .kv("name", session_->peer_label())
-      .kv("at", listener_.at())
-      .kv("reason", name(code));
-  listener_.stop();
-  session_ = nullptr;
-  table_.reactor_.bury(*this);
-}
-
-void BoundPort::on_buried() {
-  next_free_ = table_.free_;
-  table_.free_ = this;
-  --table_.used_;
 }
 
 }  // namespace smx

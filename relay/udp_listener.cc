@@ -63,6 +63,7 @@ void ClientFlow::describe(OpenInfo* info) {
   info->client = client_;
   info->local = local_;
   info->udp = true;
+  info->bind = listener_->bind_;
 }
 
 // ---- the table
@@ -179,11 +180,24 @@ void ClientFlows::shut() {
   while (ClientFlow* f = by_age_.front()) finish(*f, CloseCode::shutdown);
 }
 
+void ClientFlows::end(const UdpListener& port, CloseCode code) {
+  ClientFlow* next = nullptr;
+  for (ClientFlow* f = by_age_.front(); f != nullptr; f = next) {
+    next = by_age_.after(f);
+    if (f->listener_ == &port) finish(*f, code);
+  }
+}
+
 // ---- the port
 
 int UdpListener::start(Fd socket, Arena& arena) {
-  memory_ = arena.raw<uint8_t>(kMaxDatagram);
-  if (memory_ == nullptr) return ENOMEM;
+  uint8_t* memory = arena.raw<uint8_t>(kMaxDatagram);
+  return memory == nullptr ? ENOMEM : start(static_cast<Fd&&>(socket), memory);
+}
+
+int UdpListener::start(Fd socket, uint8_t* memory) {
+  memory_ = memory;
+  lost_ = 0;
   const int error = flows_.reactor_.watch(socket.get(), *this);
   if (error != 0) return error;
   fd_ = static_cast<Fd&&>(socket);
@@ -200,8 +214,31 @@ void UdpListener::stop() {
   fd_.reset();
 }
 
+void UdpListener::serve(Session* session, uint16_t bind, Time now) {
+  for_one_ = true;
+  session_ = session;
+  bind_ = bind;
+  if (session == nullptr && held_) drop(UdpDrop::no_link);
+  update();
+  if (session != nullptr) on_task(now);
+}
+
 void UdpListener::update() {
-  if (fd_.valid()) flows_.reactor_.want(fd_.get(), held_ ? uint8_t{0} : static_cast<uint8_t>(kRead));
+  const bool rests = held_ || (for_one_ && session_ == nullptr);
+  if (fd_.valid()) flows_.reactor_.want(fd_.get(), rests ? uint8_t{0} : static_cast<uint8_t>(kRead));
+}
+
+bool UdpListener::has_link() {
+  if (for_one_) return session_ != nullptr && session_->up();
+  Sessions& sessions = flows_.sessions_;
+  for (uint32_t i = 0; i < sessions.count(); ++i)
+    if (sessions.at(i).up() && sessions.at(i).leads_to(peer_)) return true;
+  return false;
+}
+
+Session* UdpListener::pick(Time now) {
+  if (!for_one_) return flows_.sessions_.pick(now, peer_);
+  return session_->can_open() ? session_ : nullptr;
 }
 
 void UdpListener::on_ready(int fd, uint8_t ready, Time now) {
@@ -217,7 +254,7 @@ void UdpListener::read(Time now, bool may_open) {
     read_bytes_ = 0;
     read_count_ = 0;
   }
-  while (!held_ && fd_.valid() && read_bytes_ < kBytesATurn && read_count_ < kDatagramsATurn) {
+  while (!held_ && fd_.valid() && (!for_one_ || session_ != nullptr) && read_bytes_ < kBytesATurn && read_count_ < kDatagramsATurn) {
     ++read_count_;
     const MutBytes all{memory_, kMaxDatagram};
     const Datagram d = receive_udp(fd_.get(), &all, 1);
@@ -270,17 +307,14 @@ void UdpListener::dispatch(Time now, bool may_open) {
 }
 
 void UdpListener::begin_flow(Time now) {
-  Sessions& sessions = flows_.sessions_;
-  bool up = false;
-  for (uint32_t i = 0; i < sessions.count() && !up; ++i) up = sessions.at(i).up() && sessions.at(i).leads_to(peer_);
-  if (!up) return drop(UdpDrop::no_link);
+  if (!has_link()) return drop(UdpDrop::no_link);
   const char* reason = flows_.gate_.flow_refused(from_, to_);
   if (reason != nullptr) {
     LogLine(LogLevel::warning, "client-refused").kv("client", from_).kv("at", to_).kv("reason", reason);
     remember(from_, now);
     return drop(UdpDrop::refused);
   }
-  Session* session = sessions.pick(now, peer_);
+  Session* session = pick(now);
   if (session == nullptr) {
     flows_.gate_.on_flow_ended(from_);
     if (!timer_.running()) flows_.reactor_.timers().start(timer_, now + kPeerPatience);
@@ -291,7 +325,7 @@ void UdpListener::begin_flow(Time now) {
   f.interface_ = interface_;
   f.session_ = session;
   f.id_ = session->open(f, true);
-  sessions.used(*session);
+  if (!for_one_) flows_.sessions_.used(*session);
   LogLine(LogLevel::debug, "flow-open").kv("session", session->number()).kv("client", from_).kv("at", to_);
   wait(f, now);
 }

@@ -1,4 +1,4 @@
-// A UDP port for clients (PORT=n/udp). Each (port, client address, client port) is a flow, and each flow a channel.
+// A UDP port for clients (PORT=n/udp, or a peer's BIND). Each (port, client address, client port) is a flow, and each flow a channel.
 //
 //   socket --> one datagram held --> its flow's channel takes it --> the next is read
 //                                \-> nobody takes it in time: dropped, counted
@@ -65,6 +65,8 @@ class ClientFlows final : private TimerHandler {
   [[nodiscard]] bool init(uint32_t flows, Duration silence, Arena& arena);
   // Ends all of them.
   void shut();
+  // Ends those of one port.
+  void end(const UdpListener& port, CloseCode code);
 
   uint32_t count() const { return used_; }
   const UdpCounts& counts() const { return counts_; }
@@ -105,8 +107,13 @@ class UdpListener final : private FdHandler, private TimerHandler, private Task 
 
   // Takes a bound socket. 0 or errno (ENOMEM: the arena is too small).
   int start(Fd socket, Arena& arena);
+  // The same with kMaxDatagram bytes that the caller has set aside. It may be started again after stop().
+  int start(Fd socket, uint8_t* memory);
   // Clients are for this peer alone (PORT=NAME@.../udp); the text outlives it.
   void set_peer(std::string_view name) { peer_ = name; }
+  // Clients are for this session alone, and come as those of its peer's BIND of this number; nullptr: what they send waits
+  // in the socket.
+  void serve(Session* session, uint16_t bind, Time now);
   void stop();
   // A channel can be opened again.
   void on_room(Time now);
@@ -119,6 +126,9 @@ class UdpListener final : private FdHandler, private TimerHandler, private Task 
     Time until;
   };
   std::string_view peer_;
+  Session* session_ = nullptr;
+  bool for_one_ = false;       // for the session that serve() names, or none
+  uint16_t bind_ = kNone;
   static constexpr size_t kUnwelcome = 64;
 
   void on_ready(int fd, uint8_t ready, Time now) override;
@@ -136,6 +146,8 @@ class UdpListener final : private FdHandler, private TimerHandler, private Task 
   PulledDatagram pull(ClientFlow& f, const MutBytes* piece, int pieces, size_t largest);
   void answer(ClientFlow& f, const Bytes* piece, int pieces);
   void update();
+  bool has_link();
+  Session* pick(Time now);
 
   ClientFlows& flows_;
   Fd fd_;

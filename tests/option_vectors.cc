@@ -143,6 +143,9 @@ Strings items_of(const Run& run) {
   for (const smx::ListenSpec& listen : c.listens) {
     items.push_back("listen " + address_text(listen.at) + "/" + kind_text(listen.transport));
   }
+  for (const smx::ListenSpec& listen : c.remote_listens) {
+    items.push_back("remote " + address_text(listen.at) + "/" + kind_text(listen.transport));
+  }
   for (const smx::ServerSpec& server : c.servers) items.push_back(server_text(server));
   for (const smx::Setting& s : c.settings) items.push_back(text_of(s.name) + "=" + text_of(s.value));
   for (const std::string_view name : run.report.ignored()) items.push_back("ignored " + text_of(name));

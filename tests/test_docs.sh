@@ -113,7 +113,7 @@ sed -n 's/^ *{"\([a-z]*\)", false, nullptr, .*/\1/p' tools/sockmuxctl.cc >"$temp
 same 'questions: daemon, sockmuxctl'
 
 # --- events of the log
-cat ./*.cc ./*.h core/*/*.cc transport/*.cc relay/*.cc | grep -e 'LogLine(' -e 'LogLine [a-z]*(' |
+cat ./*.cc ./*.h core/*/*.cc transport/*.cc relay/*.cc relay/*/*.cc | grep -e 'LogLine(' -e 'LogLine [a-z]*(' |
   sed 's/)\..*//' | grep -o '"[a-z][a-z-]*"' | tr -d '"' >"$temp/a"
 sed -n '/^\.Sh DIAGNOSTICS/,/^\.Sh SEE/s/^\.It Li \(.*\)/\1/p' man/sockmuxd.8 | tr -d , | tr ' ' '\n' | grep . >"$temp/b"
 same 'events: code, sockmuxd(8)'

@@ -167,7 +167,7 @@ TEST_CASE("every refused parameter is an error that says so, without its value")
        {"AUTH",     "AUTHORIZER", "MYAUTH",   "SCREEN",   "STLS",      "TLS",       "TLSCONF", "CERTDIR", "CRYPT",
         "PASSWD",   "PAMCONF",    "SUDOAUTH", "EXECAUTH", "FILEACL",   "CAPSKEY",   "SAC",     "CONNECT", "MASTER",
         "MASTERP",  "PROXY",      "SOCKS",    "SOCKSTAP", "SOCKSCONF", "SSLTUNNEL", "VSAP",    "YYMUX",   "YYCONF",
-        "HTMUX",    "ROUTE",      "FORWARD",  "CLUSTER",  "GATEWAY",   "RPORT",     "TUNNEL",  "RELAY",   "MOUNT",
+        "HTMUX",    "ROUTE",      "FORWARD",  "CLUSTER",  "GATEWAY",   "TUNNEL",  "RELAY",   "MOUNT",
         "SMTPGATE", "CMAP",       "CFI",      "FCL",      "FTOCL",     "FFROMCL",   "FSV",     "FTOSV",   "FFROMSV",
         "FMD",      "FTOMD",      "FFROMMD",  "XCOM",     "XFIL",      "INETD",     "CRON",    "DYCONF",  "SERVCONF",
         "DGCONF",   "DGOPTS",     "CONFOPT",  "OVERRIDE", "SOCKMUX"}) {

@@ -7,6 +7,7 @@
 #include "config/peers/changes.h"
 #include "config/peers/links.h"
 #include "config/peers/table.h"
+#include "config/ports.h"
 #include "tests/peers.h"
 
 namespace {
@@ -341,38 +342,40 @@ TEST_CASE("PORT=NAME@port: what the options alone tell") {
   CHECK(good.config.listens.count == 3);
 }
 
-TEST_CASE("BIND=: ports that the peer is asked for") {
+TEST_CASE("RPORT= (or BIND=): ports that the peer is asked for") {
   Run run;
-  run.parse({"SERVER=sockmuxs://hub@192.0.2.1", "BIND=8023,127.0.0.1:80-82,localhost:80,[::1]:9/tcp", "BIND=0,0"});
+  run.parse({"SERVER=sockmuxs://hub@192.0.2.1", "RPORT=8023,127.0.0.1:80-82,localhost:80,[::1]:9/tcp", "BIND=0,0,53/udp,53/udp,[::1]:9/udp"});
   INFO(run.error());
   REQUIRE(run.good);
   std::string all;
-  for (const smx::Address& at : run.config.binds) {
+  for (const smx::ListenSpec& listen : run.config.remote_listens) {
     smx::Text<60> text;
-    smx::append_address(text, at);
-    all += text_of(text.text()) + " ";
+    smx::append_host_port(text, listen.at);
+    all += text_of(text.text()) + (listen.transport == smx::Transport::udp ? "/udp " : " ");
   }
-  CHECK(all == "0.0.0.0:8023 127.0.0.1:80 127.0.0.1:81 127.0.0.1:82 [::1]:9 0.0.0.0:0 0.0.0.0:0 ");
+  CHECK(all == "0.0.0.0:8023 127.0.0.1:80 127.0.0.1:81 127.0.0.1:82 [::1]:9 0.0.0.0:0 0.0.0.0:0 0.0.0.0:53/udp [::1]:9/udp ");
   Lines lines;
   smx::explain(run.config, lines);
-  CHECK(has(lines.all, "asks the peer to listen at 127.0.0.1:81\n"));
-  CHECK(has(lines.all, "asks the peer to listen at 0.0.0.0:0 (any free port)\n"));
+  CHECK(has(lines.all, "asks the peer to listen at 127.0.0.1:81/tcp\n"));
+  CHECK(has(lines.all, "asks the peer to listen at 0.0.0.0:0/tcp (any free port)\n"));
+  CHECK(has(lines.all, "asks the peer to listen at [::1]:9/udp\n"));
 }
 
-TEST_CASE("BIND=: what is wrong") {
+TEST_CASE("RPORT=: what is wrong") {
   const std::string link = "SERVER=sockmuxs://hub@192.0.2.1";
-  CHECK(has(option_error({link, "BIND=8023/udp"}), "'8023/udp': a peer can be asked for TCP ports only"));
-  CHECK(has(option_error({link, "BIND=8023/sctp"}), "'/sctp' is no kind of port; there is /tcp only"));
-  CHECK(has(option_error({link, "BIND=hub.example:8023"}), "'hub.example:8023': expected an address of the peer"));
-  CHECK(has(option_error({link, "BIND=80x"}), "'80x' is no port"));
-  CHECK(has(option_error({link, "BIND=80,,81"}), "an empty part between two commas"));
-  CHECK(has(option_error({link, "BIND="}), "a port is missing"));
-  CHECK(has(option_error({link, "BIND=1-65"}), "there are too many ports of BIND (more than 64)"));
+  CHECK(has(option_error({link, "RPORT=8023/sctp"}), "'/sctp' is no kind of port; expected /tcp or /udp"));
+  CHECK(has(option_error({link, "RPORT=hub.example:8023"}), "'hub.example:8023': expected an address of the peer"));
+  CHECK(has(option_error({link, "RPORT=hub@8023"}), "'hub@8023': no name has a place here"));
+  CHECK(has(option_error({link, "RPORT=8023", "SOXCONF=proto:0.3"}), "RPORT=8023: SOXCONF=proto:0.3 has no way to ask a peer for ports"));
+  CHECK(has(option_error({link, "RPORT=80x"}), "'80x' is no port"));
+  CHECK(has(option_error({link, "RPORT=80,,81"}), "an empty part between two commas"));
+  CHECK(has(option_error({link, "RPORT="}), "a port is missing"));
+  CHECK(has(option_error({link, "RPORT=1-60", "BIND=61-65"}), "BIND=61-65: there are too many ports of the peer (more than 64)"));
   for (const Strings& words : {Strings{"SERVER=sockmux://192.0.2.1"}, Strings{"SERVER=sockmuxs", "-P9000"},
                                Strings{"SERVER=sockmuxs", "-P9000", "SERVER=sockmuxs:hub@comm@/dev/ttyS0"}}) {
     Strings with = words;
-    with.push_back("BIND=8023");
-    CHECK(has(option_error(with), "BIND=8023: a peer gives ports only over a secure link, which we make: SERVER=sockmuxs://host:port"));
+    with.push_back("RPORT=8023");
+    CHECK(has(option_error(with), "RPORT=8023: a peer gives ports only over a secure link, which we make: SERVER=sockmuxs://host:port"));
   }
 }
 

@@ -7,7 +7,7 @@ set -eu
 LC_ALL=C
 export LC_ALL
 
-kRooms='core/base core/mux core/io core/control core/session transport transport/secure relay config config/peers'
+kRooms='core/base core/mux core/io core/control core/session transport transport/secure relay relay/bind config config/peers'
 kMaxModules=24 # a folder; x.h and x.cc are one, and so are those of which the Makefile takes one
 kMaxLines=400  # a file; only a warning
 
@@ -21,6 +21,7 @@ may() {
   transport/secure) echo core/base core/mux core/io ;;
   transport) echo core/base core/mux core/io core/session transport/secure ;;
   relay | config) echo core/base core/mux core/io core/session ;;
+  relay/bind) echo core/base core/mux core/io core/session relay ;;
   config/peers) echo core/base core/mux core/io core/session config ;;
   esac
 }

@@ -1,0 +1,130 @@
+// Read next: far_port.h.
+#include "relay/bind/far_port.h"
+
+#include <new>
+
+#include "core/io/log.h"
+
+namespace smx {
+
+namespace {
+
+constexpr Duration kAgain = seconds(60);
+constexpr uint16_t kPrivileged = 1024;  // ports below belong to root
+
+// What the peer means, and what helps. Source: sockmux(7), "BIND".
+void add_reason(TextBase& to, CloseCode code, const Address& at, bool udp) {
+  switch (code) {
+    case CloseCode::forbidden:
+      to.add("our line in the peers file there needs PORT=").add_u(at.port).add(udp ? "/udp" : "");
+      return;
+    case CloseCode::refused: to.add("the address is in use there"); return;
+    case CloseCode::not_found: to.add("that host has no such address"); return;
+    case CloseCode::limit: to.add("too many ports there"); return;
+    case CloseCode::unsupported: to.add("the peer does not know such ports"); return;
+    case CloseCode::shutdown: to.add("the peer ends"); return;
+    case CloseCode::local_error:
+      to.add(at.port != 0 && at.port < kPrivileged ? "ports below 1024 need root's rights there" : "not possible there; its log tells why");
+      return;
+    case CloseCode::done:
+    case CloseCode::reset:
+    case CloseCode::unreachable:
+    case CloseCode::timed_out:
+    case CloseCode::no_server:
+    case CloseCode::idle: to.add("closed there: ").add(name(code)); return;
+  }
+}
+
+}  // namespace
+
+bool FarPorts::init(size_t count, Arena& arena) {
+  ports_ = arena.raw<FarPort>(count);
+  return ports_ != nullptr;
+}
+
+void FarPorts::add(const Address& at, bool udp) { new (&ports_[count_++]) FarPort(*this, at, udp); }
+
+void FarPorts::on_room(Time now) {
+  (void)now;
+  if (shut_ || !session_.up()) return;
+  if (session_.link_since() != link_since_) {
+    link_since_ = session_.link_since();
+    for (size_t i = 0; i < count_ && !session_.mux().resumed(); ++i)
+      if (ports_[i].state_ == FarPort::State::refused) ports_[i].state_ = FarPort::State::idle;
+  }
+  if (session_.mux().dialect() != Dialect::v1) {
+    if (!told_) LogLine(LogLevel::warning, "bind-refused").kv("session", session_.number()).kv("reason", "the peer speaks 0.3, which has no BIND: RPORT= is without effect");
+    told_ = true;
+    return;
+  }
+  for (size_t i = 0; i < count_; ++i) {
+    FarPort& p = ports_[i];
+    if (p.state_ != FarPort::State::idle) continue;
+    if (!session_.can_bind()) return;
+    p.state_ = FarPort::State::asked;
+    p.id_ = session_.open_bind(p);
+  }
+}
+
+void FarPorts::on_timer(Timer& timer, Time now) {
+  (void)timer;
+  retry_now(now);
+}
+
+void FarPorts::retry_now(Time now) {
+  reactor_.timers().stop(timer_);
+  for (size_t i = 0; i < count_; ++i)
+    if (ports_[i].state_ == FarPort::State::refused) ports_[i].state_ = FarPort::State::idle;
+  on_room(now);
+}
+
+void FarPorts::shut() {
+  shut_ = true;
+  reactor_.timers().stop(timer_);
+  for (size_t i = 0; i < count_; ++i) {
+    FarPort& p = ports_[i];
+    if (p.state_ == FarPort::State::asked || p.state_ == FarPort::State::open) session_.abort(p.id_, CloseCode::shutdown);
+    p.state_ = FarPort::State::idle;
+  }
+}
+
+// ---- one of them
+
+void FarPort::describe(OpenInfo* info) {
+  info->local = at_;
+  info->udp = udp_;
+}
+
+void FarPort::bound(const Address& at) {
+  state_ = State::open;
+  why_ = CloseCode::done;
+  LogLine line(LogLevel::info, "bind-open");
+  line.kv("session", table_.session_.number()).kv("name", table_.session_.peer_label()).kv("at", at);
+  if (udp_) line.kv("kind", "udp");
+}
+
+bool FarPort::bound_client(ChannelId id, const OpenInfo& info, Time now) {
+  if (state_ != State::open || info.udp != udp_) return false;
+  table_.exit_.on_open(table_.session_, id, info, now);
+  return true;
+}
+
+void FarPort::abort(CloseCode code) {
+  if (!table_.session_.mux().up()) {  // the session is over: the next one asks again
+    state_ = State::idle;
+    return;
+  }
+  const bool was_open = state_ == State::open;
+  state_ = State::refused;
+  Text<160> reason;
+  add_reason(reason, code, at_, udp_);
+  const LogLevel level = was_open || code != why_ ? LogLevel::warning : LogLevel::debug;  // news once
+  why_ = code;
+  LogLine line(level, was_open ? "bind-ended" : "bind-refused");
+  line.kv("session", table_.session_.number()).kv("name", table_.session_.peer_label()).kv("at", at_);
+  if (udp_) line.kv("kind", "udp");
+  line.kv("reason", reason.text());
+  if (!table_.timer_.running()) table_.reactor_.timers().start(table_.timer_, table_.reactor_.now() + kAgain);
+}
+
+}  // namespace smx

@@ -1,0 +1,79 @@
+// Ports that we ask the peer for by BIND (RPORT=): it listens, and its clients come to our servers as those of its own ports.
+//
+//   idle --a session is up, ask()--> asked --BINDOK--> open --CLOSE--> refused
+//     |                                +--CLOSE--> refused --60 s, HUP, the next session--> idle
+//     +-<--session ended--(asked, open)
+//
+// Owner: Daemon; a table made at the start. Invariant: a client is let in by the port that is open only, and served by the
+// Exit as every channel of the peer is, with all of its rules. Read next: peer_port.h (the other side), ../exit.h;
+// sockmux(7), "BIND".
+#ifndef SOCKMUX_RELAY_BIND_FAR_PORT_H
+#define SOCKMUX_RELAY_BIND_FAR_PORT_H
+
+#include "core/base/arena.h"
+#include "core/io/reactor.h"
+#include "core/session/sessions.h"
+
+namespace smx {
+
+class FarPorts;
+
+class FarPort final : public Endpoint {
+ public:
+  FarPort(FarPorts& table, const Address& at, bool udp) : table_(table), at_(at), udp_(udp) {}
+
+ private:
+  friend class FarPorts;
+  enum class State : uint8_t { idle, asked, open, refused };
+
+  // Endpoint
+  void done() override { abort(CloseCode::done); }
+  void abort(CloseCode code) override;
+  void describe(OpenInfo* info) override;
+  void bound(const Address& at) override;
+  bool bound_client(ChannelId id, const OpenInfo& info, Time now) override;
+
+  FarPorts& table_;
+  const Address at_;
+  const bool udp_;
+  State state_ = State::idle;
+  CloseCode why_ = CloseCode::done;  // refused: so far; done: never
+  ChannelId id_;
+};
+
+class FarPorts final : public Opener, private TimerHandler {
+ public:
+  static constexpr uint32_t kTimers = 1;
+
+  // `session`: the one whose links are made here.
+  FarPorts(Reactor& reactor, Session& session, Exit& exit) : reactor_(reactor), session_(session), exit_(exit), timer_(*this) {}
+  static uint64_t arena_bytes(size_t count) { return count * sizeof(FarPort) + 64; }
+  [[nodiscard]] bool init(size_t count, Arena& arena);
+  // At most `count` times. Port 0: any.
+  void add(const Address& at, bool udp);
+
+  // The session is up, or a channel is free again.
+  void on_room(Time now) override;
+  // HUP: asks again for what was refused.
+  void retry_now(Time now);
+  // TERM: gives all of them back.
+  void shut();
+
+ private:
+  friend class FarPort;
+  void on_timer(Timer& timer, Time now) override;
+
+  Reactor& reactor_;
+  Session& session_;
+  Exit& exit_;
+  Timer timer_;               // until what was refused is asked for again
+  FarPort* ports_ = nullptr;
+  size_t count_ = 0;
+  Time link_since_;           // of the link that was seen last
+  bool told_ = false;         // that a 0.3 peer has no BIND
+  bool shut_ = false;
+};
+
+}  // namespace smx
+
+#endif
