@@ -284,6 +284,7 @@ E2E_SECURE_SRCS_sodium = \
 	tests/e2e/flood.cc \
 	tests/e2e/hub.cc \
 	tests/e2e/peers_file.cc \
+	tests/e2e/remote_ports.cc \
 	tests/e2e/secure.cc \
 	tests/e2e/secure_bad.cc \
 	tests/e2e/secure_line.cc \
