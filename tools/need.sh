@@ -55,6 +55,7 @@ ip iproute2 iproute2 - -
 python3 python3 python3 python3 python3
 haproxy haproxy haproxy haproxy haproxy
 musl-gcc musl-tools - - -
+ccache ccache ccache ccache ccache
 clang++ clang clang - -
 sodium libsodium-dev libsodium-dev libsodium libsodium
 dissononce python3-dissononce - - -

@@ -95,9 +95,9 @@ TEST_CASE("FIFOs: either daemon first, with a pause or without one; the second f
         REQUIRE(first->wait_log(" waiting ", 5));
         Daemon second(first_is_one ? fifos.two(more) : fifos.one(more));
         second.await_start();
-        CHECK(wait_both(first, second, 2));
-        CHECK(serves(first.port(), 2));
-        CHECK(serves(second.port(), 2));
+        CHECK(wait_both(first, second, 10));
+        CHECK(serves(first.port(), 5));
+        CHECK(serves(second.port(), 5));
         CHECK(first->count(" waiting ") == 1);
       }
     }
@@ -141,12 +141,12 @@ TEST_CASE("FIFOs: kill -9 of either side ten times under traffic: the link is ba
         const size_t from = other->log().size();
         victim.restart();
         victim.await_start();
-        REQUIRE(wait_both(victim, other, 5, 0, from));
+        REQUIRE(wait_both(victim, other, 15, 0, from));
         CHECK_FALSE(there.wrong());
         CHECK_FALSE(back.wrong());
         CHECK(wait_for([&] { return there.over() && back.over(); }, 10));
-        CHECK(serves(ports[0], 2));
-        CHECK(serves(ports[1], 2));
+        CHECK(serves(ports[0], 5));
+        CHECK(serves(ports[1], 5));
       }
       CHECK(one.wait_channels(0, 5));
       CHECK(two.wait_channels(0, 5));
@@ -165,15 +165,15 @@ TEST_CASE("FIFOs: a peer that is stopped while the other one starts anew meets a
       Daemon one(fifos.one(more)), two(fifos.two(more));
       REQUIRE(wait_both(one, two, 5));
       const uint16_t port = one.port();
-      CHECK(serves(port, 2));
+      CHECK(serves(port, 5));
       const size_t from = two->log().size();
       two->signal(SIGSTOP);
       one.restart();
       one.await_start();
       two->signal(SIGCONT);
       CHECK(wait_both(one, two, 8, 0, from));
-      CHECK(serves(port, 2));
-      CHECK(serves(two.port(), 2));
+      CHECK(serves(port, 5));
+      CHECK(serves(two.port(), 5));
       // And it stays so.
       const size_t one_from = one->log().size(), two_from = two->log().size();
       const double later = now() + 1;
@@ -226,7 +226,7 @@ TEST_CASE("FIFOs: leftovers of an earlier run are skipped: noise, halves of pack
       Daemon one(fifos.one(more)), two(fifos.two(more));
       CHECK(wait_both(one, two, 8));
       CHECK(serves(one.port(), 8));
-      CHECK(serves(two.port(), 2));
+      CHECK(serves(two.port(), 5));
     }
   }
 }
@@ -238,11 +238,11 @@ TEST_CASE("FIFOs that are removed and made again while the link is up: the next 
   Daemon one(fifos.one(more)), two(fifos.two(more));
   REQUIRE(wait_both(one, two, 5));
   fifos.renew();
-  CHECK(serves(one.port(), 2));  // what is open goes on
+  CHECK(serves(one.port(), 5));  // what is open goes on
   const size_t from = two->log().size();
   one.restart();
   CHECK(wait_both(one, two, 5, 0, from));
-  CHECK(serves(two.port(), 2));
+  CHECK(serves(two.port(), 5));
 }
 
 TEST_CASE("FIFOs that are removed while one side waits: said once, tried again, and the new ones are found") {
@@ -261,7 +261,7 @@ TEST_CASE("FIFOs that are removed while one side waits: said once, tried again, 
   }
   Daemon two(fifos.two(more));
   CHECK(wait_both(one, two, 8));
-  CHECK(serves(two.port(), 2));
+  CHECK(serves(two.port(), 5));
   CHECK(one->count(" connect-failed ") <= 1);
 }
 
