@@ -76,14 +76,14 @@ void BoundPorts::open(Session& session, ChannelId id, const OpenInfo& info, Time
 
 // Has this peer had it before? Of a session that is over, or that Sessions ends since the peer has come with `session`, which
 // may be behind this BIND.
-bool BoundPorts::is_left(const BoundPort& p, const Session& session, bool udp) {
-  if (p.state_ == BoundPort::State::free || p.udp() != udp || p.key_ != *session.peer_key()) return false;
+bool BoundPorts::is_left(const BoundPort& p, const Session& session) {
+  if (p.state_ == BoundPort::State::free || p.key_ != *session.peer_key()) return false;
   return p.state_ == BoundPort::State::kept || (p.session_ != &session && (!p.session_->up() || !p.session_->dials()));
 }
 
 BoundPort* BoundPorts::find_own(const Session& session, const OpenInfo& info) {
   for (uint32_t i = 0; i < fresh_; ++i)
-    if (ports_[i].asked_ == info.local && is_left(ports_[i], session, info.udp)) return &ports_[i];
+    if (ports_[i].asked_ == info.local && ports_[i].udp() == info.udp && is_left(ports_[i], session)) return &ports_[i];
   return nullptr;
 }
 
@@ -91,7 +91,7 @@ BoundPort* BoundPorts::find_own(const Session& session, const OpenInfo& info) {
 bool BoundPorts::make_way(const Session& session, const OpenInfo& info) {
   bool made = false;
   for (uint32_t i = 0; i < fresh_; ++i) {
-    if (ports_[i].at_.port != info.local.port || !is_left(ports_[i], session, info.udp)) continue;
+    if (ports_[i].at_.port != info.local.port || ports_[i].udp() != info.udp || !is_left(ports_[i], session)) continue;
     ports_[i].close(CloseCode::done, "its peer asks for it at another address");
     made = true;
   }
@@ -100,11 +100,19 @@ bool BoundPorts::make_way(const Session& session, const OpenInfo& info) {
 
 BoundPorts::Refusal BoundPorts::make(Session& session, const OpenInfo& info, BoundPort** out) {
   BoundPort* p = nullptr;
+  BoundPort* left = nullptr;
   uint32_t of_one = 0;
   for (uint32_t i = 0; i < fresh_; ++i) {
     const bool is_free = ports_[i].state_ == BoundPort::State::free;
     if (is_free && p == nullptr) p = &ports_[i];
-    if (!is_free && ports_[i].key_ == *session.peer_key()) ++of_one;
+    if (is_free || ports_[i].key_ != *session.peer_key()) continue;
+    ++of_one;
+    if (is_left(ports_[i], session)) left = &ports_[i];
+  }
+  if (of_one >= kMostOfOne && left != nullptr) {
+    left->close(CloseCode::done, "its peer asks for others");
+    p = left;
+    --of_one;
   }
   if (of_one >= kMostOfOne) return {CloseCode::limit, "too many ports of this peer"};
   if (p == nullptr && fresh_ == count_) return {CloseCode::limit, "too many ports of peers"};

@@ -80,7 +80,7 @@ class BoundPorts final : public PortGiver, public Opener {
     CloseCode code = CloseCode::done;
     const char* why = nullptr;  // nullptr: none
   };
-  static bool is_left(const BoundPort& p, const Session& session, bool udp);
+  static bool is_left(const BoundPort& p, const Session& session);
   BoundPort* find_own(const Session& session, const OpenInfo& info);
   bool make_way(const Session& session, const OpenInfo& info);
   Refusal make(Session& session, const OpenInfo& info, BoundPort** out);

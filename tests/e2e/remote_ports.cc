@@ -297,6 +297,25 @@ TEST_CASE("remote port: a branch that comes again with the port at other address
   CHECK_FALSE(hub.log().says(" bind-refused "));
 }
 
+TEST_CASE("remote port: a branch that comes again with other ports is not kept out by as many as it may have, left from before") {
+  Hub hub("PORT=0");
+  const auto many = [](const std::string& host) {
+    std::string list;
+    for (int i = 0; i < 64; ++i) list += (i > 0 ? "," : "RPORT=") + host + ":0";
+    return list;
+  };
+  const auto b = hub.branch({many("127.0.0.1")});
+  REQUIRE((*b)->wait_log(" bind-open ", 5));
+  REQUIRE(hub.daemon->wait_channels(64, 10));
+  const size_t from = hub.log().log().size();
+  b->kill();
+  REQUIRE(hub.log().wait_log(" link-down ", 5, from));
+  const auto again = hub.branch({many("127.0.0.2")});
+  CHECK((*again)->wait_log(" bind-open session=1 name=hub at=127.0.0.2:", 5));
+  CHECK(again->wait_channels(64, 10));
+  CHECK_FALSE((*again)->says(" bind-refused "));
+}
+
 TEST_CASE("remote port: a branch whose old link hangs gets its port all the same") {
   const uint16_t fixed = free_pair();
   Hub hub("PORT=127.0.0.1:" + text(fixed));
