@@ -161,7 +161,7 @@ struct Config {
   uint32_t max_channels = 1000;    // channels
   uint32_t max_links = 0;          // links; 0: 1 for a connector, 16 for an acceptor
   uint32_t max_half_open = 64;     // halfopen
-  uint32_t max_opens = 2000;       // opens: channels a second of a peer that has called over a secure link; 0: no limit
+  uint32_t max_opens = 20000;      // opens: channels a second of a peer that has called over a secure link; 0: no limit
 
   HostPort source;  // SRCIF; empty host: none
   std::string_view owner, chroot_dir, umask_text, pidfile, logfile, syslog;
