@@ -23,6 +23,8 @@ namespace {
 class Book final : public PeerBook {
  public:
   explicit Book(const Peers& peers) : peers_(peers) {}
+  uint32_t edition() const override { return edition_; }
+  void renew() { ++edition_; }
   bool find_key(const PeerKey& key, SecurePeer* out) const override { return copy(peers_.find(key), out); }
   bool find_name(std::string_view name, SecurePeer* out) const override { return copy(peers_.find(name), out); }
   bool find_only(SecurePeer* out) const override { return peers_.list().count() == 1 && copy(&peers_.list().at(0), out); }
@@ -41,6 +43,7 @@ class Book final : public PeerBook {
     return true;
   }
   const Peers& peers_;
+  uint32_t edition_ = 0;
 };
 
 // HELLO of a session that is to be found.
@@ -108,10 +111,16 @@ class Secured final : public SecureSide {
     for (const Problem& p : report_.errors()) LogLine(LogLevel::error, "peers-wrong").kv("reason", p.text.text());
     for (const Problem& p : report_.warnings()) LogLine(LogLevel::warning, "peers-wrong").kv("reason", p.text.text());
     if (!good) return false;
+    book_.renew();
     PeerChanges changes(peers_.old(), peers_.list());
     PeerChange change;
     while (changes.next(&change))
       if (change.any()) live_by(change, now);
+    // Nobody stays of whom the file knows nothing, however he came in.
+    for (uint32_t i = 0; i < sessions_.count(); ++i) {
+      Session& s = sessions_.at(i);
+      if (s.peer_key() != nullptr && (s.has_link() || s.held()) && peers_.find(*s.peer_key()) == nullptr) s.end(ByeCode::forbidden, "key removed", now);
+    }
     for (SecureLine* l = lines_; l != nullptr; l = l->next) l->on_new_book(now);
     LogLine(LogLevel::info, "peers-read").kv("file", peers_.path()).kv("peers", peers_.list().count());
     return true;

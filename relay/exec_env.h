@@ -44,7 +44,8 @@ inline void describe_client(ClientValues& v, Session& session, const OpenInfo& i
   v.add(ip_text(text, info.local));
   v.add(port_text(text, info.local));
   v.add(text.text());
-  const std::string_view peer = session.mux().peer_name();
+  // What the peers file calls it is proven; what it calls itself is not.
+  const std::string_view peer = session.peer_key() != nullptr ? session.peer_label() : session.mux().peer_name();
   v.add(peer.empty() ? ip_text(text, session.peer()) : peer);
   SMX_CHECK(v.size() == kClientVariableCount);
 }

@@ -168,7 +168,7 @@ void SecureDoor::on_shake_failed(Shake& shake, Time now) {
 
 // Once for each link.
 void SecureDoor::charge(Shake& shake, Time now) {
-  if (!shake.charged) buckets_.charge(shake.from(), now);
+  if (!shake.charged && !shake.is_blameless()) buckets_.charge(shake.from(), now);
   shake.charged = true;
 }
 

@@ -12,6 +12,8 @@ namespace smx::secure {
 
 namespace {
 
+constexpr std::string_view kOutdated = "the peers file was read again meanwhile";
+
 Secret fresh() {
   Secret out;
   fill_random(out.data(), kKey);
@@ -31,7 +33,7 @@ void Shake::begin(Link& below, Carrier carrier, ShakeOwner& owner, Time now) {
   from_name_.clear();
   from_name_.add(below.peer_name());
   why_.clear();
-  known_ = false;
+  known_ = blameless_ = false;
   plain_ = {};
   said_.said = false;
   in_ = {};
@@ -43,6 +45,7 @@ void Shake::call(Link& below, Carrier carrier, const SecurePeer& peer, ShakeOwne
   begin(below, carrier, owner, now);
   answers_ = false;
   peer_ = peer;
+  edition_ = book_.edition();
   new (machine_) Initiator(own_.pair, peer.key.bytes, peer.psk, carrier);
   made_ = true;
   state_ = State::calls;
@@ -198,6 +201,7 @@ void Shake::take_answer(Time now) {
         return fail(fault, fault == Fault::clear_hello ? "speaks clear SockMux; refused: SERVER=sockmuxs is needed there" : "", now);
       }
       case Initiator::Got::up: {
+        if (is_outdated(now)) return;
         LinkKeys keys;
         initiator().keys(&keys);
         send_key_ = keys.tx;
@@ -231,6 +235,7 @@ void Shake::step(Time now) {
     PeerKey key;
     const Fault fault = responder().find(key.bytes);
     if (fault != Fault::none) return fail_answering(fault, now);
+    edition_ = book_.edition();
     known_ = book_.find_key(key, &peer_) && (only_.size() == 0 || only_.text() == peer_.name.text());
     if (!known_) {
       char text[kKeyText];
@@ -253,7 +258,16 @@ void Shake::step(Time now) {
   answer_message(now);
 }
 
+// Whoever was taken away, or has other words now, while a handshake was under way: the peer tries again.
+bool Shake::is_outdated(Time now) {
+  if (edition_ == book_.edition()) return false;
+  blameless_ = true;
+  fail(Fault::none, kOutdated, now);
+  return true;
+}
+
 void Shake::answer_message(Time now) {
+  if (is_outdated(now)) return;
   size_t size = 0;
   uint8_t hello[kSecondPayload];
   static_assert(Mux::kFirstPacket <= kSecondPayload);
@@ -286,6 +300,7 @@ void Shake::take_record(Time now) {
     }
     case RecordReader::Got::content: break;
   }
+  if (is_outdated(now)) return;
   responder().opened(&send_key_);
   plain_ = reader_.content();
   state_ = State::up;

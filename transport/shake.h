@@ -85,6 +85,8 @@ class Shake final : private LinkOwner, private TimerHandler {
   const SecurePeer& peer() const { return peer_; }
   std::string_view why() const { return why_.text(); }
   Fault fault() const { return fault_; }
+  // Failed by no fault of the peer's.
+  bool is_blameless() const { return blameless_; }
   Time since() const { return since_; }
   // Of the link, which may be closed by now.
   const Address& from() const { return from_; }
@@ -103,6 +105,7 @@ class Shake final : private LinkOwner, private TimerHandler {
   void take_message(Time now);
   void take_record(Time now);
   void at_end(int error, Time now);
+  bool is_outdated(Time now);
   void answer_message(Time now);
   void send(size_t size, Time now);
   bool flush(Time now);
@@ -129,6 +132,8 @@ class Shake final : private LinkOwner, private TimerHandler {
   Carrier carrier_ = Carrier::connection;
   bool answers_ = false;
   bool known_ = false;
+  bool blameless_ = false;
+  uint32_t edition_ = 0;  // of the book when it was asked
   bool made_ = false;  // there is a machine in machine_
   Fault fault_ = Fault::none;
   Time since_;

@@ -19,7 +19,7 @@ class FarLine {
     const char* given = getenv("CXX");
     const std::string program = temp_ / "wanpipe";
     const std::string compiler = given != nullptr && *given != 0 ? given : "c++";
-    (void)run({compiler, "-std=c++17", "-O1", "-o", program, "tools/bench/wanpipe.cc"}, 60);
+    (void)run({"/bin/sh", "-c", compiler + " -std=c++17 -O1 -o '" + program + "' tools/bench/wanpipe.cc"}, 60);  // CXX may be several words
     process_ = std::make_unique<Process>(Words{program, "0", text(target), kbit, ms});
     REQUIRE(process_->wait_log("\n", 5));
     port_ = static_cast<uint16_t>(atoi(process_->log().c_str()));

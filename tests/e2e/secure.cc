@@ -285,3 +285,13 @@ TEST_CASE("secure: HUP: a key that went away ends its peer at once, and others l
   CHECK(wait_for([&] { return through_west.received() == 4; }, 5));
   CHECK(through_west.alive());
 }
+
+TEST_CASE("secure: programs are told the name in the peers file, whatever the peer calls itself") {
+  TwoSites sites;
+  Daemon a(sites.hub.words({"SERVER=sockmuxs", "-P127.0.0.1:0", "SERVER=exec,-in(XFIL='echo I serve $PEER')"}));
+  Daemon c(sites.branch.words({"SERVER=sockmuxs://" + local(a.link_port()), "PORT=127.0.0.1:0", "SOXCONF=name:admin"}));
+  REQUIRE(wait_both(a, c, 10));
+  Conn client(c.port());
+  CHECK(wait_for([&] { return client.over(); }, 10));
+  CHECK(client.text() == "I serve branch\n");
+}

@@ -290,3 +290,25 @@ TEST_CASE("secure: a handshake that is replayed changes nothing for the peer who
   CHECK_FALSE(hub.a->says(" link-down ", from));
   CHECK(talk.alive());
 }
+
+TEST_CASE("secure: a key that is removed while its handshake is under way gets no link") {
+  TwoSites sites;
+  Hub hub(sites.hub);
+  // Message 2 waits on the line.
+  bool waits = false;
+  hub.tap.meddle = [&](bool up, uint64_t before, std::string& bytes) {
+    (void)before, (void)bytes;
+    if (up || waits) return;
+    waits = true;
+    hub.tap.wire.freeze();
+  };
+  Daemon c(sites.branch.words({link_to(hub.tap.port()), "PORT=127.0.0.1:0"}));
+  REQUIRE(wait_for([&] { return waits; }, 10));
+  sites.hub.write_peers("# nobody\n");
+  hub.a->signal(SIGHUP);
+  REQUIRE(hub.a->wait_log(" peers-read ", 5));
+  hub.tap.wire.thaw();
+  CHECK(hub.a->wait_log("the peers file was read again meanwhile", 20));
+  CHECK_FALSE(hub.a->says(" link-up "));
+  CHECK(hub.a->wait_log("unknown key", 10));
+}

@@ -88,6 +88,8 @@ class OnePeer final : public PeerBook {
   bool find_name(std::string_view, SecurePeer*) const override { return false; }
   bool find_only(SecurePeer*) const override { return false; }
   bool may_come_from(const PeerKey&, const Address&) const override { return true; }
+  uint32_t edition() const override { return changes; }
+  uint32_t changes = 0;
 
  private:
   const Keys& keys_;

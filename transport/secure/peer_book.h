@@ -52,6 +52,8 @@ class PeerBook {
   virtual bool find_only(SecurePeer* out) const = 0;
   // FROM=: may a link of this peer come from there? An address without a family is no IP address, and may.
   virtual bool may_come_from(const PeerKey& key, const Address& from) const = 0;
+  // Another one after each change: what was found before may not be true any more.
+  virtual uint32_t edition() const = 0;
 
  protected:
   ~PeerBook() = default;
