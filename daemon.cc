@@ -395,6 +395,7 @@ void Daemon::on_signal(int signal, Time now) {
       resolver_.forget();
       names_.refresh(now);
       if (secure_ != nullptr && secure_->reload(now)) {
+        for (uint32_t i = 0; i < ways_in_; ++i) way_in_[i]->on_new_peers(now);
         exit_->ask_again();
         secure_->forget_old();
       }

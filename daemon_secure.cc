@@ -130,6 +130,7 @@ class Secured final : public SecureSide {
   void protect() override {
     forbid_dumps();
     hide(true);
+    lock_memory(&own_, sizeof own_);  // at least that, where little may be locked
     lock_memory(this, sizeof *this);
     for (int half = 0; half < 2; ++half) lock_memory(peers_.memory(half), peers_.half_bytes());
   }
@@ -148,6 +149,7 @@ class Secured final : public SecureSide {
         s.end(ByeCode::forbidden, "key removed", now);
         continue;
       }
+      if (change.renamed && s.dials()) s.drop("its name in the peers file is another one", now);
       if (change.renamed) s.rename(change.now->name);
       // The session goes on over a link that is made with the new one.
       if (change.psk) s.drop("PSK= changed", now);

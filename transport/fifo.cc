@@ -17,7 +17,7 @@ namespace {
 // A reader that comes and says nothing does not wake us: so often it is looked for, at first and then.
 // After the start nothing is opened for so long: a daemon that was killed in the middle of a packet has left the rest of it to
 // whoever comes next, unless the reader sees an end of file before.
-constexpr Duration kRest = millis(150);
+constexpr Duration kRest = millis(500);
 constexpr Duration kFirstLook = millis(20);
 constexpr Duration kLook = seconds(1);
 constexpr int kFlags = O_NONBLOCK | O_CLOEXEC | O_NOCTTY;

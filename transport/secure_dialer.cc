@@ -5,10 +5,12 @@ namespace smx::secure {
 
 void SecureDialer::dial(DialOwner& owner, Time now) {
   owner_ = &owner;
-  below_.dial(*this, now);
+  if (shake_.state() == Shake::State::idle) below_.dial(*this, now);
 }
 
+// Our own standard input is there once: a handshake over it goes on for who dials next.
 void SecureDialer::cancel() {
+  if (role_ == Role::answers && shake_.state() != Shake::State::idle) return;
   if (shake_.state() == Shake::State::idle) return below_.cancel();
   task_node.leave();
   shake_.reset();

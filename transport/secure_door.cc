@@ -98,8 +98,10 @@ bool SecureDoor::let_in(Link& link, Time now) {
 // Until the first of those that are open is late, if no place is free before.
 void SecureDoor::wait(Time now) {
   Time next = now + kPatience;
-  for (Shake* s = open_.front(); s != nullptr; s = open_.after(s))
-    if (s->state() == Shake::State::waits) next = earlier(next, s->since() + kPatience);
+  for (Shake* s = open_.front(); s != nullptr; s = open_.after(s)) {
+    const Time late = s->since() + kPatience;
+    if (s->state() == Shake::State::waits && late > now) next = earlier(next, late);
+  }
   reactor_.timers().stop(timer_);
   reactor_.timers().start(timer_, next);
 }

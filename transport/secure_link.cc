@@ -11,6 +11,7 @@ namespace smx::secure {
 
 namespace {
 
+constexpr Duration kRenewAgain = seconds(300);  // where it costs channels
 constexpr size_t kReadAtOnce = 64 * 1024;
 constexpr size_t kMostBatch = 4 * kRecordContent;  // what is sealed before it is written
 constexpr size_t kMostOut = 4 * kRecord;
@@ -81,7 +82,7 @@ void SecureLink::begin(Link& below, const SecureStart& start, Duration renew, Ti
   why_ = {};
   batch_ = kMostBatch;
   wanted_ = 0;
-  ended_ = shut_ = failed_ = false;
+  ended_ = shut_ = failed_ = renews_ = false;
   broken_ = 0;
   first_ = start.called;
   said_ = start.said;
@@ -160,6 +161,7 @@ void SecureLink::on_link_ready(uint8_t ready, Time now) {
       else put_end(now);
     }
     if (out_ != nullptr) ready = static_cast<uint8_t>(ready & ~kWrite);
+    if (renews_ && out_ == nullptr && writer_.ended()) return end_renewed(now);
   }
   wish();
   ready = static_cast<uint8_t>(failed_ ? kRead : broken_ != 0 ? (ready & wanted_) | kWrite : ready & wanted_);
@@ -172,10 +174,18 @@ void SecureLink::on_task(Time now) {
   owner_->on_link_ready(static_cast<uint8_t>(kRead | (broken_ != 0 ? kWrite : 0)), now);
 }
 
-// The session goes on over the next link.
+// The session goes on over the next link. What is sealed goes out first, and the last record behind it.
 void SecureLink::on_timer(Timer& timer, Time now) {
   (void)timer;
-  if (out_ == nullptr && !shut_) shut_write();
+  if (failed_ || shut_) return;
+  if (owner_ == nullptr || !owner_->may_renew()) return reactor_.timers().start(timer_, now + kRenewAgain);
+  renews_ = true;
+  shut_write();
+  end_renewed(now);
+}
+
+void SecureLink::end_renewed(Time now) {
+  if (!renews_ || failed_ || out_ != nullptr || !writer_.ended()) return;
   fail("renewed after TIMEOUT=renew");
   if (owner_ != nullptr) owner_->on_link_ready(kRead, now);
 }

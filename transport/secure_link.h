@@ -57,6 +57,7 @@ class SecureLink final : public Link, private LinkOwner, private Task, private T
   int flush();
   void fail(std::string_view why);
   void put_end(Time now);
+  void end_renewed(Time now);
   void wish();
   void give_in();
   bool has_news() const { return plain_.size > 0 || sealed_.size > 0 || ended_ || failed_; }
@@ -84,6 +85,7 @@ class SecureLink final : public Link, private LinkOwner, private Task, private T
   bool ended_ = false;    // the peer's last record has come
   bool shut_ = false;     // so has ours, or it waits for its place
   bool failed_ = false;
+  bool renews_ = false;   // ends as soon as all is sent
   int broken_ = 0;        // errno of a write
 };
 

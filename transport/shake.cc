@@ -223,7 +223,11 @@ void Shake::take_message(Time now) {
   const Responder::Got got = responder().take(&in, now);
   in_ = {in_.data + (in_.size - in.size), in.size};
   if (got == Responder::Got::bad) return fail_answering(responder().fault(), now);
-  if (got == Responder::Got::nothing) return wait(now);
+  if (got == Responder::Got::nothing) {
+    if (!responder().asks_anew(now)) return wait(now);
+    put_refusal(Code::anew, out_);
+    return send(kRefusal, now);
+  }
   state_ = State::queued;
   wait(now);
   owner_->on_message(*this, now);
@@ -258,9 +262,13 @@ void Shake::step(Time now) {
   answer_message(now);
 }
 
-// Whoever was taken away, or has other words now, while a handshake was under way: the peer tries again.
+// The peer was taken out of the book, or has other words in it now, while the handshake was under way: it tries again.
 bool Shake::is_outdated(Time now) {
   if (edition_ == book_.edition()) return false;
+  edition_ = book_.edition();
+  SecurePeer p;
+  const bool same = book_.find_key(peer_.key, &p) && equal(p.psk.data(), peer_.psk.data(), kKey) && p.name.text() == peer_.name.text();
+  if (same && (!answers_ || book_.may_come_from(peer_.key, from_))) return false;
   blameless_ = true;
   fail(Fault::none, kOutdated, now);
   return true;
@@ -274,7 +282,6 @@ void Shake::answer_message(Time now) {
   const size_t said = greeter_ == nullptr ? 0 : greeter_->greet(*below_, &said_, hello);
   said_.said = said > 0;
   const Fault fault = responder().answer(fresh(), peer_.psk, {hello, said}, now, out_, &size);
-  peer_.psk.erase();
   if (fault != Fault::none) return fail_answering(fault, now);
   state_ = State::answered;
   reader_.start(responder().receive_key(), first_, sizeof first_);

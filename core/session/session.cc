@@ -85,6 +85,7 @@ void Session::wait_and_dial(Time now) {
 void Session::dial(Time now) {
   wake_ = kNever;
   set_state(State::dialing);
+  set_timer(now);  // a held session has its own end, however long the dialer waits
   dialer_->dial(*this, now);
 }
 
@@ -113,7 +114,11 @@ void Session::on_dial_failed(std::string_view why, Time now) {
 void Session::begin_link(Link& link, Time now) {
   SMX_CHECK(link_ == nullptr);
   link_ = &link;
-  if (mux_.held() && !same_key(link.peer_key(), peer_key())) mux_.end_session(reactor_.now());
+  if (mux_.held() && !same_key(link.peer_key(), peer_key())) {
+    over_why_ = "another peer has its place";
+    on_session_over();
+    mux_.end_session(reactor_.now());
+  }
   peer_ = link.peer();
   has_key_ = link.peer_key() != nullptr;
   if (has_key_) key_ = *link.peer_key();
@@ -162,6 +167,7 @@ void Session::take(Link& link, LinkHandover& handover, Time now) {
   if (link_ != nullptr) {
     mux_.bye(ByeCode::replaced);
     write_link(now);
+    gently_ = true;
     lose(Err::none, "replaced by a newer link", now);
   }
   taking_ = false;
@@ -219,6 +225,7 @@ void Session::end(ByeCode code, std::string_view why, Time now) {
   if (link_ != nullptr) {
     mux_.bye(code);
     write_link(now);
+    gently_ = true;
     lose(Err::none, why, now);
   }
   over_why_ = why;
@@ -265,7 +272,8 @@ void Session::lose(Err e, std::string_view why, Time now) {
   mux_.link_down(now, !ends);
   if (was_up_ && v1) line.kv("held", mux_.held() ? "yes" : "no");
   if (probed_) mux_.hold_until(now + kBriefly);
-  link->close(e != Err::none && e != Err::silent);
+  link->close(gently_ || (e != Err::none && e != Err::silent));
+  gently_ = false;
   if (was_up_) {
     since_ = now;
     // A link that stood for a while, or carried something: try again at once. One that came and went: not in a storm.

@@ -183,6 +183,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void on_bound(ChannelId id, const Address& at) override;
   // LinkOwner, DialOwner, Task, TimerHandler
   void on_link_ready(uint8_t ready, Time now) override;
+  bool may_renew() const override { return mux_.resumes() || mux_.channels() == 0; }
   void on_dialed(Link& link, Time now) override;
   void on_dial_failed(std::string_view why, Time now) override;
   void on_task(Time now) override;
@@ -236,6 +237,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   bool outdated_ = false;    // held, and its peer has come with another session
   bool room_due_ = false;
   bool shut_write_ = false;
+  bool gently_ = false;      // BYE is said, and must arrive
   bool taking_ = false;      // the link is lost to another one, which is here already
 };
 

@@ -95,6 +95,7 @@ Session* Sessions::place_for(const Address& peer, const PeerKey* key, Time now) 
   }
   Session* idle = nullptr;
   Session* oldest = nullptr;
+  Session* oldest_of_it = nullptr;  // of this key
   Session* held = nullptr;
   for (uint32_t i = 0; i < count_; ++i) {
     Session& s = *session_[i];
@@ -108,13 +109,20 @@ Session* Sessions::place_for(const Address& peer, const PeerKey* key, Time now) 
       idle = &s;
     }
     const bool shaking = s.has_link() && !s.up() && s.state() == Session::State::up;
-    if (shaking && (oldest == nullptr || s.link_since() < oldest->link_since())) oldest = &s;
+    if (!shaking) continue;
+    if (oldest == nullptr || s.link_since() < oldest->link_since()) oldest = &s;
+    if (key == nullptr || !same_key(s.peer_key(), key)) continue;
+    if (oldest_of_it == nullptr || s.link_since() < oldest_of_it->link_since()) oldest_of_it = &s;
   }
-  if (idle == nullptr) idle = held;
+  // A peer with a key takes its own held session, or the place of a link that is not up yet, of its own before others'; those
+  // that others hold come last, so that no peer can end them by links that never say what they want.
+  if (idle == nullptr && (key == nullptr || (held != nullptr && same_key(held->peer_key(), key)))) idle = held;
+  if (oldest_of_it != nullptr) oldest = oldest_of_it;
   if (idle == nullptr && oldest != nullptr) {
     oldest->drop("no handshake yet, and a newer link needs its place", now);
     idle = oldest;
   }
+  if (idle == nullptr) idle = held;
   return idle;
 }
 
@@ -166,7 +174,7 @@ AskAnswer Sessions::on_session_ask(Session& session, const Settings& ask) {
 
 void Sessions::on_session_moved(Session& session, Time now) {
   moves_to_->take_over(session, now);
-  if (!session.has_link()) tag(session).key = kNobody;
+  if (!session.has_link() && !session.held()) tag(session).key = kNobody;
 }
 
 bool Sessions::may_open(Session& session, Time now) {

@@ -35,6 +35,12 @@ void WayIn::retry_now(Time now) {
   reactor_.timers().start(timer_, now);
 }
 
+void WayIn::on_new_peers(Time now) {
+  if (!trial_.running()) return;
+  trial_.cancel(now);
+  try_again(false, now);
+}
+
 void WayIn::stop(Time now) {
   reactor_.timers().stop(timer_);
   trial_.cancel(now);

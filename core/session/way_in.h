@@ -20,6 +20,8 @@ class WayIn final : private TrialOwner, private LinkWatcher, private TimerHandle
 
   void start(Duration longest_pause, Time now);
   void retry_now(Time now);
+  // Who may be there has changed: what is on trial begins anew.
+  void on_new_peers(Time now);
   // TERM: no new links.
   void stop(Time now);
 

@@ -107,6 +107,8 @@ bool Ways::is_good(const Trial& trial) const {
   const Mux& mux = session_.mux();
   const Settings* ask = trial.ask();
   if (!session_.has_link()) return true;
+  // No session goes on with another key, nor with none.
+  if (!same_key(trial.link().peer_key(), session_.peer_key())) return mux.channels() == 0;
   if (ask != nullptr) return mux.has_session(ask->session) && !mux.is_stale(ask->attempt, trial.asks_again());
   if (mux.channels() == 0) return true;
   return mux.resumes() && trial.dialect() == Dialect::v1 && hello_host(trial.peer_hello()) == hello_host(mux.peer_hello());

@@ -377,3 +377,17 @@ TEST_CASE("FIFOs: nobody waits busily: not for the peer, not on an idle link, no
     stopped->signal(SIGCONT);
   }
 }
+
+TEST_CASE("FIFOs: a session whose peer does not come again ends after TIMEOUT=resume, though the next link is waited for without end") {
+  Server server([](Conn& c) { c.echo = true; });
+  Fifos fifos(true);
+  Daemon one(fifos.one({"PORT=127.0.0.1:0", "TIMEOUT=resume:1"}));
+  Daemon two(fifos.two({"DEST=" + local(server.port()), "TIMEOUT=resume:1"}));
+  REQUIRE(wait_both(one, two, 15));
+  Conn client(one.port());
+  client.send("x");
+  REQUIRE(wait_for([&] { return client.text() == "x"; }, 5));
+  two.kill();
+  CHECK(one->wait_log("no new link within TIMEOUT=resume", 15));
+  CHECK(wait_for([&] { return client.over(); }, 5));
+}

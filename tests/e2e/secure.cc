@@ -295,3 +295,22 @@ TEST_CASE("secure: programs are told the name in the peers file, whatever the pe
   CHECK(wait_for([&] { return client.over(); }, 10));
   CHECK(client.text() == "I serve branch\n");
 }
+
+TEST_CASE("secure: where nothing resumes, TIMEOUT=renew waits until there are no channels") {
+  for (const char* word : {"SOXCONF=proto:0.3", "TIMEOUT=resume:0"}) {
+    CAPTURE(word);
+    Linked net("", {word}, {word, "TIMEOUT=renew:1"});
+    Conn talk(net.a->port());
+    size_t asked = 0;
+    const double until = now() + 2.5;
+    CHECK(wait_for(
+        [&] {
+          if (talk.text().size() == asked) talk.send("k"), ++asked;
+          return now() > until;
+        },
+        10));
+    CHECK(wait_for([&] { return talk.text().size() == asked; }, 5));
+    CHECK(talk.alive());
+    CHECK((*net.c)->count(" link-down ") == 0);
+  }
+}

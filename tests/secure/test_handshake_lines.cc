@@ -55,6 +55,8 @@ TEST_CASE(
     "handshake: a responder that skips bytes asks for a new beginning, once a second; and is obeyed, once a second") {
   Keys k;
   Callee e(k, Carrier::pipe, at(0));
+  // Once at its beginning, since a message may have come with the end of the link before.
+  CHECK(e.r.asks_anew(at(1000)));
   CHECK_FALSE(e.r.asks_anew(at(5000)));
   REQUIRE(e.take(text("records of an old link"), at(5000)) == Responder::Got::nothing);
   CHECK(e.r.asks_anew(at(5000)));

@@ -186,7 +186,9 @@ struct End {
       // The mux asks a silent peer, and then ends the link.
       if (carrier == Carrier::pipe && now >= heard_at + seconds(30)) fail(Fault::cut, now);
     } else if (calls) {
-      if (i->expired(now) == Initiator::Got::bad) fail(i->fault(), now);
+      const Initiator::Got got = i->expired(now);
+      if (got == Initiator::Got::bad) fail(i->fault(), now);
+      if (got == Initiator::Got::anew) begin(now);
     } else {
       const Fault f = r->expired(now);
       if (f != Fault::none) {

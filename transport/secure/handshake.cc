@@ -95,7 +95,7 @@ Initiator::Got Initiator::got_refusal(Time now) {
 
 Initiator::Got Initiator::expired(Time now) {
   if (state_ != State::waits || now < deadline_) return Got::nothing;
-  return carrier_ == Carrier::lossy_line ? Got::anew : fail(Fault::no_answer);
+  return carrier_ != Carrier::connection ? Got::anew : fail(Fault::no_answer);
 }
 
 void Initiator::keys(LinkKeys* out) {
@@ -121,6 +121,8 @@ Responder::Responder(const KeyPair& own, const MacKey& mac, Carrier carrier, Tim
     : own_(&own), mac_(&mac), carrier_(carrier), message_at_(now), anew_at_(now) {
   // A line has no beginning: who waits there, waits.
   deadline_ = carrier == Carrier::connection ? now + kMessageWait : kNever;
+  // On a pipe the message may have come with the end of the link before, and be lost with it.
+  if (carrier == Carrier::pipe) strays_ = 1;
   reader_.start(MessageReader::Side::responder, carrier == Carrier::pipe, memory_);
 }
 
