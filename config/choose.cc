@@ -35,6 +35,7 @@ Subject as_subject(const Target& target) {
   s.host = target.host;
   Address literal;
   if (s.client.is_none() && parse_ip(target.host, &literal)) s.client = literal;
+  s.client = meant(s.client);
   return s;
 }
 

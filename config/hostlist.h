@@ -86,7 +86,7 @@ struct ProtoList {
 
 // What is asked about.
 struct Subject {
-  Address client;              // family 0: unknown. An IPv4-mapped one counts as IPv4. For servers: their address
+  Address client;              // family 0: unknown. An IPv4-mapped one counts as IPv4. For servers: meant(), theirs
   uint16_t accepted_port = 0;  // 0: unknown. For servers: their port
   bool kind_known = false;     // SockMux 1 tells it, 0.3 does not
   Transport kind = Transport::tcp;

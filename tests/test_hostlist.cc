@@ -82,6 +82,29 @@ TEST_CASE("IPv4 in IPv6 counts as IPv4, on both sides") {
   CHECK(in("127.0.0.1", "::ffff:127.0.0.1"));
 }
 
+TEST_CASE("0.0.0.0 and :: as servers are this host, for every list; as clients they are what they say") {
+  for (const char* rule : {"REACHABLE=*,!127.0.0.0/8,!::1", "REACHABLE=*,!localhost", "REACHABLE=*,!.localnet", "REJECT=*:{127.0.0.1,::1}:*"}) {
+    CAPTURE(rule);
+    Run run;
+    run.parse_more({"SERVER=socks,-in", "RELIABLE=*", rule});
+    REQUIRE(run.good);
+    const auto ok = [&](const char* host, const char* ip) {
+      return smx::allowed_connect(run.config, run.config.servers[0], client("192.0.2.1", 8023), target(host, 80, ip), Names{});
+    };
+    CHECK(ok("192.0.2.7", "192.0.2.7"));
+    CHECK(ok("2001:db8::7", "2001:db8::7"));
+    for (const char* ip : {"0.0.0.0", "::", "::ffff:0.0.0.0", "::0.0.0.0"}) {
+      CAPTURE(ip);
+      CHECK_FALSE(ok(ip, ip));
+      CHECK_FALSE(ok(ip, ""));
+      CHECK_FALSE(ok("some.name", ip));
+    }
+  }
+  CHECK_FALSE(in("127.0.0.1,::1,.localnet", "0.0.0.0"));
+  CHECK_FALSE(in("127.0.0.1,::1,.localnet", "::"));
+  CHECK_FALSE(client_ok({}, "0.0.0.0"));
+}
+
 TEST_CASE("patterns of octets") {
   CHECK(in("10.*", "10.255.255.255"));
   CHECK(in("10.*.*", "10.1.2.3"));

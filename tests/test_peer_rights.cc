@@ -102,6 +102,18 @@ TEST_CASE("DEST= holds for what a proxy's client asks for, by its name and by it
   CHECK_FALSE(hub.ask(3, "10.1.1.1", "10.1.1.1", 80));
 }
 
+TEST_CASE("DEST=: 0.0.0.0 and :: are this host") {
+  Hub hub({"SERVER=socks,-in", "RELIABLE=*"}, file_of("one KEY1 DEST=*,!127.0.0.0/8:*,![::1]:*\ntwo KEY2 DEST=localhost:80\n"));
+  for (const char* ip : {"0.0.0.0", "::", "::ffff:0.0.0.0"}) {
+    CAPTURE(ip);
+    CHECK_FALSE(hub.ask(1, ip, ip, 80));
+    CHECK_FALSE(hub.ask(1, "some.name", ip, 80));
+    CHECK(hub.ask(2, ip, ip, 80));
+    CHECK_FALSE(hub.ask(2, ip, ip, 81));
+  }
+  CHECK(hub.ask(1, "192.0.2.7", "192.0.2.7", 80));
+}
+
 TEST_CASE("a program is a server on this host, at no port") {
   Hub hub({"SERVER=exec,-in(XCOM=cat)", "RELIABLE=*"}, file_of("one KEY1 DEST=localhost:80\ntwo KEY2 DEST=localhost:*\n"));
   CHECK_FALSE(hub.reach(1, "127.0.0.1"));

@@ -48,7 +48,7 @@ bool may_reach(const PeerRights& rights, std::string_view host, const Address& t
                const NameLookup& lookup) {
   if (rights.dest == nullptr) return true;
   Subject s;
-  s.client = to;
+  s.client = meant(to);
   s.accepted_port = to.port;
   s.kind_known = true;
   s.kind = transport;

@@ -174,6 +174,21 @@ void append_ip4(TextBase& to, const uint8_t* ip) {
 
 }  // namespace
 
+Address meant(const Address& a) {
+  static constexpr uint8_t kNone[16] = {};
+  static constexpr uint8_t kMappedNone[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  const bool six = a.family == 6;
+  Address out = a;
+  if (six && memcmp(a.ip, kNone, 16) == 0) {
+    out.ip[15] = 1;
+  } else if (six ? memcmp(a.ip, kMappedNone, 16) == 0 : a.family == 4 && memcmp(a.ip, kNone, 4) == 0) {
+    uint8_t* four = out.ip + (six ? 12 : 0);
+    four[0] = 127;
+    four[3] = 1;
+  }
+  return out;
+}
+
 void append_ip(TextBase& to, const Address& a) {
   if (a.family == 4) {
     append_ip4(to, a.ip);

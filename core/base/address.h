@@ -25,6 +25,10 @@ struct Address {
 bool operator==(const Address& a, const Address& b);
 bool same_ip(const Address& a, const Address& b);
 
+// `a` as a destination. 0.0.0.0, ::ffff:0.0.0.0 and :: are none (RFC 1122 3.2.1.3 a, RFC 4291 2.5.2), but connect(2) and
+// sendto(2) take them for an address of this host, which one depends on the system: we mean 127.0.0.1 and ::1.
+Address meant(const Address& a);
+
 // Longest text: '[' + 39 + ']' + ':' + 5.
 constexpr size_t kAddressText = 48;
 

@@ -54,7 +54,7 @@ inline int connect_from(int fd, const Address& source, const Address& to) {
     const socklen_t n = to_sockaddr(source, &s);
     if (::bind(fd, reinterpret_cast<const sockaddr*>(&s), n) < 0) return errno;
   }
-  const socklen_t n = to_sockaddr(to, &s);
+  const socklen_t n = to_sockaddr(meant(to), &s);  // whom the rules were asked about
   return ::connect(fd, reinterpret_cast<const sockaddr*>(&s), n) < 0 ? errno : 0;
 }
 

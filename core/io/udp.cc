@@ -201,7 +201,7 @@ int send_udp_to(int fd, const Bytes* piece, int pieces, const Address& to, const
   Control control;
   msghdr m{};
   m.msg_name = &s;
-  m.msg_namelen = to_sockaddr(to, &s);
+  m.msg_namelen = to_sockaddr(meant(to), &s);
   if (from.family != 0) say_own_address(&m, &control, from, interface);
   return send_message(fd, &m, piece, pieces);
 }

@@ -96,3 +96,20 @@ TEST_CASE("socks proxy: codes of what fails, and what is forbidden") {
   }
   CHECK(echo.accepted() == 0);
 }
+
+// The server is there, and is not reached in any writing of this host.
+TEST_CASE("socks proxy: 0.0.0.0 and :: are this host, which rules may keep out") {
+  Server echo(echoes);
+  const int high = echo.port() >> 8, low = echo.port() & 255;
+  const std::string by_ip4 = bytes({5, 1, 0, 1, 0, 0, 0, 0, high, low});
+  const std::string zeros(16, '\0'), by_ip6 = bytes({5, 1, 0, 4}) + zeros + bytes({high, low});
+  const std::string by_mapped = bytes({5, 1, 0, 4}) + zeros.substr(0, 10) + bytes({255, 255, 0, 0, 0, 0, high, low});
+  Pair p({"PORT=127.0.0.1:0"}, {"SERVER=socks,-in(REACHABLE=*,!127.0.0.0/8,!localhost)", "HOSTS=inner/0.0.0.0"});
+  for (const std::string& wish : {by_ip4, by_ip6, by_mapped, by_name("0.0.0.0", echo.port()), by_name("::", echo.port()), by_name("0", echo.port()), by_name("inner", echo.port())}) {
+    CAPTURE(wish.substr(3));
+    CHECK(code_of(p.a->port(), wish) == 2);
+  }
+  CHECK(echo.accepted() == 0);
+  Pair open({"PORT=127.0.0.1:0"}, {"SERVER=socks,-in(REACHABLE=127.0.0.1)"});
+  CHECK(code_of(open.a->port(), by_ip4) == 0);
+}

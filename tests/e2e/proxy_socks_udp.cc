@@ -132,6 +132,16 @@ TEST_CASE("socks proxy: UDP ASSOCIATE under rules, and for nobody else") {
       CHECK(other.got().empty());
     }
   }
+  {
+    const size_t before = server.got().size();
+    Pair p({"PORT=127.0.0.1:" + text(port) + ",127.0.0.1:" + text(port) + "/udp"}, {"SERVER=socks,-in(REACHABLE=*,!127.0.0.0/8,!localhost)", "SOXCONF=proto:1"});
+    Conn control(port);
+    control.send(kAssociate);
+    REQUIRE(wait_for([&] { return control.text().size() == 12; }, 5));
+    client.send(bytes({0, 0, 0, 1, 0, 0, 0, 0}) + port_bytes(server.port()) + "to nobody", port);
+    CHECK(p.c->process().wait_log("request-refused", 5));
+    CHECK(server.got().size() == before);
+  }
   // 0.3 cannot say that a channel carries datagrams.
   Pair p({"PORT=127.0.0.1:0"}, {"SERVER=socks,-in", "SOXCONF=proto:0.3"});
   const std::string answer = ask(p.a->port(), kAssociate, 5);
