@@ -128,7 +128,7 @@ uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, timers()) + Sessions::arena_bytes(mux_, links_count_) +
          Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + FtpLegs::arena_bytes(proxies_count()) +
          DataPorts::arena_bytes(data_ports_count()) + bind_arena_bytes() + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
-         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * sizeof(Dialer*)) + sizeof(Rules) +
+         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * kWholePath + 2 * sizeof(Dialer*)) + sizeof(Rules) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
          trials() * (Ways::arena_bytes(mux_) + sizeof(WayIn) + 2 * sizeof(Dialer*)) + sizeof(Ways) + secure_arena_bytes(config_, secure_links_count()) + Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) +
          Helper::arena_bytes(static_cast<uint32_t>(config_.links.count + config_.servers.count), programs() + exec_programs()) + 65536;
@@ -214,7 +214,7 @@ int Daemon::prepare() {
   if (code == 0) code = detach();
   if (code != 0) end_lines();
   if (code != 0) remove_control();
-  if (code != 0 && pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
+  if (code != 0 && pidfile_.valid()) drop_pidfile(pidfile_.get(), pidfile_path_.data());
   return code;
 }
 
@@ -331,7 +331,7 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
         if (error != 0) return fail(path, why.text(), error == EACCES ? kExitPermission : kExitNoInput);
       }
       if (same_file(l.in_path.data(), l.out_path.data())) return fail(l.in_path, "the same FIFO for both ways", kExitNoInput);
-      FifoDialer* fifo = made(tables_.create<FifoDialer>(reactor_, l.in_path, l.out_path));
+      FifoDialer* fifo = made(tables_.create<FifoDialer>(reactor_, whole_path(l.in_path), whole_path(l.out_path)));
       fifo->set_lossy(lossy);
       const int error = is_root() ? fifo->keep() : 0;
       return error == 0 ? 0 : fail(l.in_path, strerror(error), exit_code(error));
@@ -383,7 +383,7 @@ int Daemon::run() {
   remove_control();
   if (stdio_ != nullptr) stdio_->restore();
   LogLine(LogLevel::info, "ended");
-  if (pidfile_.valid()) drop_pidfile(pidfile_.get(), config_.pidfile.data());
+  if (pidfile_.valid()) drop_pidfile(pidfile_.get(), pidfile_path_.data());
   return exit_code_;
 }
 

@@ -63,7 +63,9 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   bool init_helper();
   bool asks_names() const;
   int detach();
+  static constexpr size_t kWholePath = 2048;
   int find_owner(Identity* who, bool* drops);
+  std::string_view whole_path(std::string_view path);
   void start_log();
   int start_helpers(bool outside);
   void enter_sandbox();
@@ -154,6 +156,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   BoundPorts* bound_ports_ = nullptr;  // if there are secure links: what their peers ask for
   FarPorts* far_ports_ = nullptr;      // RPORT
   Fd pidfile_, logfile_;
+  std::string_view pidfile_path_;
   uint64_t allocations_ = 0;
   Address source_;  // SRCIF
   Time drain_until_;

@@ -99,6 +99,15 @@ void Daemon::enter_sandbox() {
 
 // ---- the process
 
+// In the background we are at "/": what is still opened or removed then needs its path from there, ended with NUL. Not in the
+// foreground, where a folder above ours may be closed to OWNER; CHROOT has paths of its own.
+std::string_view Daemon::whole_path(std::string_view path) {
+  Text<kWholePath> whole;
+  if (foreground_ || !config_.chroot_dir.empty() || !absolute_path(path, &whole) || whole.text() == path) return path;
+  const std::string_view kept = tables_.copy(whole.text());
+  return kept.data() == nullptr ? path : kept;
+}
+
 // Whom to become. 0 or an exit code.
 int Daemon::find_owner(Identity* who, bool* drops) {
   *drops = is_root();
@@ -125,7 +134,8 @@ int Daemon::detach() {
   };
   if (!config_.umask_text.empty()) set_umask(config_.umask_text.data());
   if (!config_.pidfile.empty()) {
-    pidfile_ = open_pidfile(config_.pidfile.data(), &error);
+    pidfile_path_ = whole_path(config_.pidfile);
+    pidfile_ = open_pidfile(pidfile_path_.data(), &error);
     if (error == EWOULDBLOCK) {
       say("PIDFILE=", Text<400>(config_.pidfile).add(": belongs to a daemon that runs").text());
       return kExitUnavailable;

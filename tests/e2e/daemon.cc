@@ -228,6 +228,26 @@ TEST_CASE("without -f: into the background, with PIDFILE and LOGFILE, as nobody;
   CHECK(read_file(daemon.path) == "");
 }
 
+TEST_CASE("without -f and without root: paths are those of the folder of the start") {
+  TempFolder temp;
+  run({"chmod", "777", temp.path()}, 5);
+  ProcessSetup setup;
+  if (geteuid() == 0) setup.user = 65534;
+  Server server(echoes);
+  Background daemon(temp / "pid");
+  Process parent({"sh", "-c", "cd '" + temp.path() + "' && exec '" + daemon_path() + "' SERVER=sockmux:commin@com0 SERVER=sockmux:commout@com1 SOXCONF=mkfifo " +
+                  "SOXCONF=control:no PIDFILE=pid LOGFILE=log DEST=" + local(server.port())}, setup);
+  CHECK(parent.wait_end(5));
+  CHECK(parent.status() == 0);
+  REQUIRE(daemon.find());
+  Daemon c({"SERVER=sockmux:commin@" + temp / "com1", "SERVER=sockmux:commout@" + temp / "com0", "PORT=127.0.0.1:0"}, setup);
+  CHECK(serves(c.port(), 15));
+  ::kill(daemon.pid, SIGTERM);
+  CHECK(wait_for([&] { return !daemon.alive(); }, 6));
+  CHECK(read_file(temp / "log").find(" ended") != std::string::npos);
+  CHECK_FALSE(exists(temp / "pid"));
+}
+
 TEST_CASE("a second daemon with the same ports fails and leaves the PIDFILE of the first alone") {
   TempFolder temp;
   Daemon first({"SERVER=sockmux", "-P127.0.0.1:0", "PIDFILE=" + temp / "pid"});
