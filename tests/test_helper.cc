@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -144,6 +145,32 @@ TEST_CASE("helper: when it is stopped its programs are told to end") {
   close(out[0]);
   close(null);
 }
+
+#if defined(__GLIBC__)
+// A file that never comes to its end, in which the C library looks for names without dots: hostname(7).
+TEST_CASE("helper: a name that takes too long is given up, also where the starter ignores SIGALRM") {
+  char folder[] = "/tmp/smx-helper-XXXXXX";
+  REQUIRE(mkdtemp(folder) != nullptr);
+  const std::string path = std::string(folder) + "/aliases";
+  REQUIRE(mkfifo(path.c_str(), 0600) == 0);
+  REQUIRE(setenv("HOSTALIASES", path.c_str(), 1) == 0);
+  const auto before = signal(SIGALRM, SIG_IGN);
+  {
+    Fixture f;
+    REQUIRE(f.helper.look_up(1, 1, "no-such-alias"));
+    int fd = -1;
+    CHECK(f.until([&] { return !f.answers.empty() || (fd = open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)) >= 0; }));
+    if (fd < 0) MESSAGE("names are not looked up in DNS here: nothing is tested");
+    pollfd p{fd, 0, 0};  // POLLERR: its reader is gone
+    CHECK((fd < 0 || f.until([&] { return poll(&p, 1, 0) == 1; })));
+    close(fd);
+  }
+  signal(SIGALRM, before);
+  unsetenv("HOSTALIASES");
+  unlink(path.c_str());
+  rmdir(folder);
+}
+#endif
 
 TEST_CASE("helper: garbage is dropped, with the descriptors that come with it, and it goes on") {
   int pair[2];

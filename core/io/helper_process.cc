@@ -205,7 +205,7 @@ void Server::find_name(HelperRequest& q) {
   if (worker == 0) {
     struct sigaction action {};
     action.sa_handler = SIG_DFL;
-    sigaction(SIGTERM, &action, nullptr);
+    for (const int s : {SIGTERM, SIGALRM}) sigaction(s, &action, nullptr);  // ignored: by us, or by who has started the daemon
     (void)sigprocmask(SIG_SETMASK, &usual_, nullptr);
     alarm(q.number < kMostSeconds ? q.number + 1 : kMostSeconds);  // ends a worker whose name takes too long
     look_up(q.text, &a);
