@@ -114,7 +114,12 @@ int Daemon::open_control() {
   }
   if (error == 0) return 0;
   if (error == EADDRINUSE) {
-    say("warning: ", text.add(": another daemon answers there; sockmuxctl does not reach this one (SOXCONF=control)").text());
+    text.add(": another daemon answers there");
+    if (asked) {
+      say("SOXCONF=control:", text.text());
+      return kExitUnavailable;
+    }
+    say("warning: ", text.add("; sockmuxctl does not reach this one (SOXCONF=control)").text());
     return 0;
   }
   text.add(": ").add(error == EEXIST ? "is there already, and no socket" : strerror(error));

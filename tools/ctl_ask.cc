@@ -12,6 +12,7 @@
 #include "core/base/text.h"
 #include "core/control/unix_socket.h"
 #include "core/io/fd.h"
+#include "core/io/process.h"
 #include "tools/ctl.h"
 
 namespace smx::ctl {
@@ -62,6 +63,12 @@ int exchange(std::string_view command, const char* path, Answer* out) {
   int error = 0;
   const Fd fd = connect_unix(path, kPatienceSeconds, &error);
   if (!fd.valid()) return cannot_reach(path, error);
+  // Who may make files there could answer in the daemon's place. root asks everybody's daemons.
+  uint32_t uid = 0;
+  if (!peer_uid(fd.get(), &uid) || (uid != 0 && uid != own_user() && !is_root())) {
+    complain({path, ": not permitted: ", Text<40>("uid ").add_u(uid).text(), " listens there, who is neither root nor you"});
+    return kPermission;
+  }
   Text<200> line("1 ");
   line.add(command).add('\n');
   error = put(fd.get(), line.text());

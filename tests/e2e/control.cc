@@ -267,6 +267,29 @@ TEST_CASE("control: only root and the daemon's own user are answered, even where
   CHECK(ctl({"peers", "-s", path}).status == 0);
 }
 
+TEST_CASE("control: sockmuxctl believes nobody but root and its own user") {
+  if (geteuid() != 0) return;  // only root has other users
+  constexpr unsigned kOther = 12345, kNobody = 65534;
+  TempFolder folder;
+  REQUIRE(chmod(folder.path().c_str(), 0777) == 0);
+  run({"cp", ctl_path(), folder / "ctl"}, 5);
+  const std::string path = folder / "s";
+  REQUIRE(seteuid(kOther) == 0);
+  Liar liar(path, kVersionAnswer + "false\nend\n");
+  REQUIRE(seteuid(0) == 0);
+  REQUIRE(chmod(path.c_str(), 0666) == 0);
+  for (const unsigned user : {kNobody, kOther, 0u}) {
+    CAPTURE(user);
+    ProcessSetup setup;
+    setup.user = user;
+    Process p({folder / "ctl", "version", "-s", path}, setup);
+    REQUIRE(p.wait_end(5));
+    CHECK(p.status() == (user == kNobody ? 77 : 0));
+    CHECK(p.says("false") == (user != kNobody));
+    CHECK(p.says(path + ": not permitted: uid 12345 listens there, who is neither root nor you") == (user == kNobody));
+  }
+}
+
 TEST_CASE("control: of a daemon that root has not started, for its user") {
   TempFolder folder;
   ProcessSetup setup;
@@ -336,13 +359,12 @@ TEST_CASE("control: a living daemon keeps its socket, a dead one's is replaced, 
   const Words words{"SERVER=sockmux", "-P127.0.0.1:0", control(path)};
   Daemon first(words);
   first.await_start();
-  Daemon second(words);
-  second.await_start();
-  CHECK(second->says("sockmuxd: warning: " + path + ": another daemon answers there; sockmuxctl does not reach this one (SOXCONF=control)"));
   Conn link(first.link_port());  // by which the first can be told from the second
   REQUIRE(wait_for([&] { return peers(path).size() == 1; }, 5));
-  second->signal(SIGTERM);
+  Daemon second(words);
   REQUIRE(second->wait_end(6));
+  CHECK(second->status() == 69);
+  CHECK(second->says("sockmuxd: SOXCONF=control:" + path + ": another daemon answers there\n"));
   CHECK(peers(path).size() == 1);
   first.kill();
   CHECK(exists(path));
