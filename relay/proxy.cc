@@ -95,7 +95,7 @@ void ProxyStream::start(Session& session, ChannelId id, const RelayTarget& targe
   desk_.accepted = info.local;
   // A 0.3 peer cannot say that a channel carries datagrams.
   desk_.may_associate = table_.socks_udp_ != nullptr && session.mux().dialect() == Dialect::v1;
-  associated_ = false;
+  associated_ = nullptr;
   target_ = target;
   leg_ = target.label == "ftp" && table_.legs_ != nullptr ? table_.legs_->take(session, id, info, target, *this) : nullptr;
   desk_.data = leg_;
@@ -203,9 +203,9 @@ void ProxyStream::pump(Time now) {
         session_ = nullptr;
         return die();
     }
-    if (desk_.associate && !associated_) {
-      associated_ = table_.socks_udp_->associate(desk_.client, desk_.accepted, target_);
-      if (!associated_) begin_ending(now);
+    if (desk_.associate && associated_ == nullptr) {
+      if (table_.socks_udp_->associate(*session_, desk_.client, desk_.accepted, target_)) associated_ = session_;
+      else begin_ending(now);
     }
     if (desk_.drop_server) drop_server();
     write_server();
@@ -428,7 +428,7 @@ void ProxyStream::die() {
   set_state(State::dead);
   if (leg_ != nullptr) leg_->release();
   leg_ = nullptr;
-  if (associated_) table_.socks_udp_->dissociate(desk_.client, desk_.accepted);
+  if (associated_ != nullptr) table_.socks_udp_->dissociate(*associated_, desk_.client, desk_.accepted);
   table_.reactor_.timers().stop(timer_);
   task_node.leave();
   connect_->cancel();

@@ -100,7 +100,7 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   RelayTarget target_;
   Dialect dialect_ = Dialect::unknown;
   State state_ = State::free;
-  bool associated_ = false;    // SocksFlows knows of it
+  const Session* associated_ = nullptr;  // whose SocksFlows knows of it
   bool end_told_ = false;      // pull() has returned the end
   bool shut_ = false;          // the direction to the server is ended
   bool write_broken_ = false;  // the server takes nothing more

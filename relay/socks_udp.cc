@@ -223,21 +223,29 @@ bool SocksFlows::init(uint32_t flows, Duration silence, Arena& arena) {
   return flow_ != nullptr && kept_ != nullptr && scratch_ != nullptr && association_ != nullptr;
 }
 
-// Of the same client address, and of the port where its control connection was accepted.
-SocksFlows::Association* SocksFlows::find(const Address& client, const Address& accepted) {
+// Of the same session and client address, and of the port where its control connection was accepted.
+SocksFlows::Association* SocksFlows::find(const Session& session, const Address& client, const Address& accepted) {
   for (uint32_t i = 0; i < kMostAssociations; ++i) {
     Association& a = association_[i];
-    if (a.users > 0 && same_ip(a.client, client) && a.accepted.port == accepted.port) return &a;
+    if (a.users > 0 && a.session == &session && same_ip(a.client, client) && a.accepted.port == accepted.port) return &a;
   }
   return nullptr;
 }
 
-bool SocksFlows::associate(const Address& client, const Address& accepted, const RelayTarget& target) {
-  Association* a = find(client, accepted);
-  for (uint32_t i = 0; i < kMostAssociations && a == nullptr; ++i)
-    if (association_[i].users == 0) a = &association_[i];
-  if (a == nullptr) return false;
+bool SocksFlows::associate(const Session& session, const Address& client, const Address& accepted, const RelayTarget& target) {
+  Association* a = find(session, client, accepted);
+  if (a == nullptr) {
+    uint32_t of_one = 0;
+    for (uint32_t i = 0; i < kMostAssociations; ++i) {
+      Association& other = association_[i];
+      if (other.users == 0) a = &other;
+      else if (other.session == &session) ++of_one;
+    }
+    const bool of_hub = session.peer_key() != nullptr && !session.dials();
+    if (a == nullptr || (of_hub && of_one >= kMostOfOne)) return false;
+  }
   if (a->users++ == 0) {
+    a->session = &session;
     a->client = client;
     a->accepted = accepted;
     a->target = target;
@@ -245,18 +253,18 @@ bool SocksFlows::associate(const Address& client, const Address& accepted, const
   return true;
 }
 
-void SocksFlows::dissociate(const Address& client, const Address& accepted) {
-  Association* a = find(client, accepted);
+void SocksFlows::dissociate(const Session& session, const Address& client, const Address& accepted) {
+  Association* a = find(session, client, accepted);
   if (a == nullptr || --a->users > 0) return;
   SocksFlow* next = nullptr;
   for (SocksFlow* f = by_age_.front(); f != nullptr; f = next) {
     next = by_age_.after(f);
-    if (same_ip(f->info_.client, client) && f->info_.local.port == accepted.port) finish(*f, CloseCode::idle);
+    if (f->session_ == &session && same_ip(f->info_.client, client) && f->info_.local.port == accepted.port) finish(*f, CloseCode::idle);
   }
 }
 
 bool SocksFlows::open(Session& session, ChannelId id, const OpenInfo& info) {
-  const Association* a = find(info.client, info.local);
+  const Association* a = find(session, info.client, info.local);
   if (a == nullptr) return false;
   if (used_ == most_) finish(*by_age_.front(), CloseCode::idle);
   SocksFlow* f = free_.front();

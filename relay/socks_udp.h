@@ -4,8 +4,8 @@
 //            <----------------------- == link == answers, with the header of RFC 1928, 7 in front
 //
 // The control connection was accepted at PORT=1080, and the client sends its datagrams to the UDP port of the same number.
-// Owner: Daemon. Invariants: a flow is served only while an association of the same client address and port is open, under
-// the rules of that one; each datagram is judged by itself; fragments are dropped (RFC 1928 lets us).
+// Owner: Daemon. Invariants: a flow is served only while an association of the same session, client address and port is open,
+// under the rules of that one (address and port are what a peer says: none meets those of another); each datagram is judged by itself; fragments are dropped (RFC 1928 lets us).
 // Read next: socks_udp.cc, udp_exit.h (what has one server).
 #ifndef SOCKMUX_RELAY_SOCKS_UDP_H
 #define SOCKMUX_RELAY_SOCKS_UDP_H
@@ -76,6 +76,7 @@ class SocksFlow final : public Endpoint, private FdHandler, private ResolveQuery
 class SocksFlows final : private TimerHandler {
  public:
   static constexpr uint32_t kMostAssociations = 256;
+  static constexpr uint32_t kMostOfOne = 16;  // of a hub's peer, so that none takes all
   static constexpr size_t kKept = 2048;
 
   SocksFlows(Reactor& reactor, Resolver& resolver, Router& router) : reactor_(reactor), resolver_(resolver), router_(router), timer_(*this) {}
@@ -83,20 +84,21 @@ class SocksFlows final : private TimerHandler {
   [[nodiscard]] bool init(uint32_t flows, Duration silence, Arena& arena);
 
   // A control connection is open, or has ended. False: no room.
-  bool associate(const Address& client, const Address& accepted, const RelayTarget& target);
-  void dissociate(const Address& client, const Address& accepted);
+  bool associate(const Session& session, const Address& client, const Address& accepted, const RelayTarget& target);
+  void dissociate(const Session& session, const Address& client, const Address& accepted);
   // Takes the channel of a flow, if there is an association for it.
   bool open(Session& session, ChannelId id, const OpenInfo& info);
 
  private:
   friend class SocksFlow;
   struct Association {
+    const Session* session = nullptr;
     Address client, accepted;
     RelayTarget target;
     uint32_t users = 0;  // control connections; 0: free
   };
   void on_timer(Timer& timer, Time now) override;
-  Association* find(const Address& client, const Address& accepted);
+  Association* find(const Session& session, const Address& client, const Address& accepted);
   void touch(SocksFlow& f);
   void finish(SocksFlow& f, CloseCode code);
   void forget(SocksFlow& f);
