@@ -113,7 +113,7 @@ void FtpLeg::bound(const Address& at) {
 
 bool FtpLeg::bound_client(ChannelId id, const OpenInfo& info, Time now) {
   (void)now;
-  if (step_ != Step::bound || !same_ip(info.client, client_)) return false;
+  if (step_ != Step::bound || info.udp || !same_ip(info.client, client_)) return false;
   Stream* s = table_.streams_.make(Fd());
   if (s == nullptr) return false;
   session_->abort(id_, CloseCode::done);  // one client for each BIND

@@ -272,6 +272,10 @@ TEST_CASE("CONNECT to the client of a channel: field 85") {
   const ChannelId id = s.open();
   s.at(id).info = s.open_info;
   CHECK(to_hex(s.write_all()).find(to_hex(hex("01") + kHere + hex("8504 00031f90"))) != std::string::npos);
+  // FTP has no datagrams.
+  CHECK(s.feed(numbered(Type::connect, 1, kNo, hex("02") + kHere + hex("8504 00031f90"))) == Err::none);
+  CHECK(to_hex(s.write_all()) == to_hex(close(kNo, 1, 10)));
+  CHECK(s.take_log().empty());
 }
 
 TEST_SUITE_END();

@@ -382,6 +382,7 @@ Err parse_connect_fields(Bytes payload, OpenInfo* out, bool* unsupported) {
     }
   }
   if (out->bind != kNone && out->control != kNone) return Err::bad_field;
+  if (out->udp && out->control != kNone) *unsupported = true;  // FTP has no datagrams
   return fields.ok() && (seen & 1u << 2) != 0 ? Err::none : Err::bad_field;
 }
 

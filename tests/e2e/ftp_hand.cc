@@ -534,6 +534,28 @@ TEST_CASE("a peer may have a client connected to only where that client has said
   CHECK(entry->count(" data-refused ") == 6);
 }
 
+TEST_CASE("data connections of FTP are TCP: a peer's datagrams get none of them") {
+  Server data(gives(73, 10));
+  Scripted ftp([&](const std::string& line) { return usual(line, data.port()); });
+  Daemon exit({"SERVER=sockmux", "-P127.0.0.1:0", "SERVER=ftp://" + local(ftp.port()) + ",-in"});
+  Peer1 peer(exit.link_port());
+  REQUIRE(wait_for([&] { return peer.up(); }, 5));
+  const std::string tcp("\x01"), udp("\x02"), fields = field(1, address(kOne, 4000)) + field(2, address(kOne, 21));
+  peer.numbered(kConnect, 0, 0xffff, tcp + fields);
+  peer.numbered(kSend, 0, 0xffff, "PASV\r\n");
+  REQUIRE(wait_for([&] { return peer.find(kBind, 0, 0xffff) != nullptr; }, 5));
+  peer.numbered(kBindok, 0xffff, 0, field(2, address(kOne, 9000)));
+  peer.numbered(kConnect, 1, 0xffff, udp + fields + field(4, be16(0)));
+  peer.numbered(kConnect, 2, 0xffff, udp + fields + field(0x85, be16(0) + be16(9000)));
+  REQUIRE(wait_for([&] { return peer.find(kClose, 0xffff, 1) != nullptr && peer.find(kClose, 0xffff, 2) != nullptr; }, 5));
+  CHECK(code_of(peer, 1) == 5);
+  CHECK(code_of(peer, 2) == 10);
+  CHECK(data.accepted() == 0);
+  peer.numbered(kConnect, 3, 0xffff, tcp + fields + field(4, be16(0)));
+  CHECK(wait_for([&] { return data.accepted() == 1 && peer.find(kConnected, 0xffff, 3) != nullptr; }, 5));
+  CHECK(peer.bye() == -1);
+}
+
 TEST_CASE("BIND that breaks the rules of its channel ends the link") {
   Daemon entry({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0"});
   const std::string kind("\x01", 1), here = field(2, address(kOne, 0));
