@@ -439,7 +439,9 @@ void Session::on_open(ChannelId id, const OpenInfo& info) {
 }
 
 bool Session::on_bind(ChannelId id, const OpenInfo& info) {
-  return owner_.may_open(*this, reactor_.now()) && exit_.on_bind(*this, id, info, reactor_.now());
+  if (owner_.may_open(*this, reactor_.now())) return exit_.on_bind(*this, id, info, reactor_.now());
+  refuse(id, CloseCode::limit);  // no matter of rights: the peer asks again soon
+  return true;
 }
 void Session::on_bound(ChannelId id, const Address& at) { endpoint_of(id)->bound(at); }
 

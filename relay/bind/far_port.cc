@@ -3,13 +3,19 @@
 
 #include <new>
 
+#include "core/io/clock.h"
 #include "core/io/log.h"
 
 namespace smx {
 
 namespace {
 
+// What was refused is asked for again; soon if it was one too many, as when many peers come at once, and then less and less
+// often, each with up to kSpread of chance.
 constexpr Duration kAgain = seconds(60);
+constexpr Duration kSoon = seconds(2);
+constexpr Duration kSpread = seconds(2);
+constexpr unsigned kMostDoublings = 5;  // up to 64 s
 constexpr uint16_t kPrivileged = 1024;  // ports below belong to root
 
 // What the peer means, and what helps. Source: sockmux(7), "BIND".
@@ -68,7 +74,18 @@ void FarPorts::on_room(Time now) {
 
 void FarPorts::on_timer(Timer& timer, Time now) {
   (void)timer;
-  retry_now(now);
+  for (size_t i = 0; i < count_; ++i)
+    if (ports_[i].state_ == FarPort::State::refused && ports_[i].again_ <= now) ports_[i].state_ = FarPort::State::idle;
+  on_room(now);
+  watch();
+}
+
+void FarPorts::watch() {
+  const FarPort* first = nullptr;
+  for (size_t i = 0; i < count_; ++i)
+    if (ports_[i].state_ == FarPort::State::refused && (first == nullptr || ports_[i].again_ < first->again_)) first = &ports_[i];
+  if (first != nullptr) reactor_.timers().start(timer_, first->again_);
+  else reactor_.timers().stop(timer_);
 }
 
 void FarPorts::retry_now(Time now) {
@@ -98,6 +115,7 @@ void FarPort::describe(OpenInfo* info) {
 void FarPort::bound(const Address& at) {
   state_ = State::open;
   why_ = CloseCode::done;
+  limits_ = 0;
   LogLine line(LogLevel::info, "bind-open");
   line.kv("session", table_.session_.number()).kv("name", table_.session_.peer_label()).kv("at", at);
   if (udp_) line.kv("kind", "udp");
@@ -107,6 +125,17 @@ bool FarPort::bound_client(ChannelId id, const OpenInfo& info, Time now) {
   if (state_ != State::open || info.udp != udp_) return false;
   table_.exit_.on_open(table_.session_, id, info, now);
   return true;
+}
+
+Duration FarPort::pause(CloseCode code) {
+  if (code != CloseCode::limit) limits_ = 0;
+  if (code != CloseCode::limit) return kAgain;
+  uint32_t random = 0;
+  fill_random(&random, sizeof random);
+  const Duration chance = micros(random % static_cast<uint32_t>(kSpread.us));
+  const Duration least = kSoon * (int64_t{1} << limits_);
+  if (limits_ < kMostDoublings) ++limits_;
+  return least + chance;
 }
 
 void FarPort::abort(CloseCode code) {
@@ -124,7 +153,8 @@ void FarPort::abort(CloseCode code) {
   line.kv("session", table_.session_.number()).kv("name", table_.session_.peer_label()).kv("at", at_);
   if (udp_) line.kv("kind", "udp");
   line.kv("reason", reason.text());
-  if (!table_.timer_.running()) table_.reactor_.timers().start(table_.timer_, table_.reactor_.now() + kAgain);
+  again_ = table_.reactor_.now() + pause(code);
+  table_.watch();
 }
 
 }  // namespace smx

@@ -1,7 +1,7 @@
 // Ports that we ask the peer for by BIND (RPORT=): it listens, and its clients come to our servers as those of its own ports.
 //
 //   idle --a session is up, ask()--> asked --BINDOK--> open --CLOSE--> refused
-//     |                                +--CLOSE--> refused --60 s, HUP, the next session--> idle
+//     |                                +--CLOSE--> refused --a while, HUP, the next session--> idle
 //     +-<--session ended--(asked, open)
 //
 // Owner: Daemon; a table made at the start. Invariant: a client is let in by the port that is open only, and served by the
@@ -33,12 +33,16 @@ class FarPort final : public Endpoint {
   void bound(const Address& at) override;
   bool bound_client(ChannelId id, const OpenInfo& info, Time now) override;
 
+  Duration pause(CloseCode code);  // until it is asked for again
+
   FarPorts& table_;
   const Address at_;
   const bool udp_;
   State state_ = State::idle;
   CloseCode why_ = CloseCode::done;  // refused: so far; done: never
   ChannelId id_;
+  Time again_;          // refused: until then
+  uint8_t limits_ = 0;  // how often in a row it was one too many
 };
 
 class FarPorts final : public Opener, private TimerHandler {
@@ -62,11 +66,12 @@ class FarPorts final : public Opener, private TimerHandler {
  private:
   friend class FarPort;
   void on_timer(Timer& timer, Time now) override;
+  void watch();
 
   Reactor& reactor_;
   Session& session_;
   Exit& exit_;
-  Timer timer_;               // until what was refused is asked for again
+  Timer timer_;               // until the first of what was refused is asked for again
   FarPort* ports_ = nullptr;
   size_t count_ = 0;
   Time link_since_;           // of the link that was seen last

@@ -201,6 +201,17 @@ TEST_CASE("remote port: who may not have one is told why, in both logs, and all 
   check("PORT=1", "127.0.0.1:1", "127.0.0.1:1 reason=\"Permission denied\"", "127.0.0.1:1 reason=\"ports below 1024 need root's rights there\"");
 }
 
+TEST_CASE("remote port: those that come too fast for MAXIMA=opens are asked for again at once, and all are given") {
+  Hub hub("PORT=0", {"MAXIMA=opens:2"});
+  Server server(echoes);
+  const auto b = hub.branch({"RPORT=127.0.0.1:0,127.0.0.1:0,127.0.0.1:0,127.0.0.1:0,127.0.0.1:0", "DEST=" + local(server.port())});
+  CHECK((*b)->wait_log(" bind-refused session=1 name=hub at=127.0.0.1:0 reason=\"too many ports there\"", 5));
+  // Nothing that is refused for want of rights comes again before 60 s.
+  CHECK(wait_for([&] { return ports_in(hub.log().log(), "east").size() == 5; }, 40));
+  CHECK(hub.log().says("more a second than MAXIMA=opens allows"));
+  CHECK_FALSE((*b)->says("needs PORT="));
+}
+
 TEST_CASE("remote port: a UDP port in use beside 63 others that are given") {
   UdpServer udp(same), other(same);
   Hub hub("PORT=0,1-65535/udp");
