@@ -214,13 +214,14 @@ void UdpListener::stop() {
   fd_.reset();
 }
 
-void UdpListener::serve(Session* session, uint16_t bind, Time now) {
+// Called within a call of the mux.
+void UdpListener::serve(Session* session, uint16_t bind) {
   for_one_ = true;
   session_ = session;
   bind_ = bind;
   if (session == nullptr && held_) drop(UdpDrop::no_link);
   update();
-  if (session != nullptr) on_task(now);
+  if (session != nullptr) flows_.reactor_.at_end_of_turn(*this);
 }
 
 void UdpListener::update() {

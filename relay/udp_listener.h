@@ -113,7 +113,7 @@ class UdpListener final : private FdHandler, private TimerHandler, private Task 
   void set_peer(std::string_view name) { peer_ = name; }
   // Clients are for this session alone, and come as those of its peer's BIND of this number; nullptr: what they send waits
   // in the socket.
-  void serve(Session* session, uint16_t bind, Time now);
+  void serve(Session* session, uint16_t bind);
   void stop();
   // A channel can be opened again.
   void on_room(Time now);

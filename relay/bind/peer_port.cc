@@ -51,6 +51,7 @@ bool BoundPorts::init(uint32_t count, uint32_t udp, int backlog, ClientFlows* fl
 }
 
 void BoundPorts::open(Session& session, ChannelId id, const OpenInfo& info, Time now) {
+  (void)now;
   Refusal no;
   BoundPort* p = nullptr;
   if (!router_.bind_allowed(session.peer_key(), info.local, info.udp)) {
@@ -68,7 +69,7 @@ void BoundPorts::open(Session& session, ChannelId id, const OpenInfo& info, Time
     line.kv("reason", no.why);
     return session.refuse(id, no.code);
   }
-  p->serve(session, id, now);
+  p->serve(session, id);
   LogLine line(LogLevel::info, "bind-open");
   line.kv("session", session.number()).kv("name", session.peer_label()).kv("at", p->at_);
   if (info.udp) line.kv("kind", "udp");
@@ -177,7 +178,7 @@ void BoundPorts::on_room(Time now) {
 BoundPort::BoundPort(BoundPorts& table)
     : table_(table), clients_(table.reactor_, table.streams_, table.sessions_, table.gate_), timer_(*this) {}
 
-void BoundPort::serve(Session& session, ChannelId id, Time now) {
+void BoundPort::serve(Session& session, ChannelId id) {
   table_.reactor_.timers().stop(timer_);
   if (session_ != nullptr) session_->abort(id_, CloseCode::done);
   state_ = State::open;
@@ -186,7 +187,7 @@ void BoundPort::serve(Session& session, ChannelId id, Time now) {
   session.bind(id, *this);
   session.bound(id);
   const uint16_t number = session.mux().number_of(id);
-  if (udp()) datagrams_->serve(&session, number, now);
+  if (udp()) datagrams_->serve(&session, number);
   else clients_.serve(&session, number);
 }
 
@@ -197,7 +198,7 @@ void BoundPort::abort(CloseCode code) {
   session_ = nullptr;
   if (!over) return close(code, nullptr);
   state_ = State::kept;
-  if (udp()) datagrams_->serve(nullptr, kNone, table_.reactor_.now());
+  if (udp()) datagrams_->serve(nullptr, kNone);
   else clients_.serve(nullptr, kNone);
   table_.reactor_.timers().start(timer_, table_.reactor_.now() + kKept);
 }

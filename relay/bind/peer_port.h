@@ -40,7 +40,7 @@ class BoundPort final : public Endpoint, private TimerHandler {
   // TimerHandler
   void on_timer(Timer& timer, Time now) override;
 
-  void serve(Session& session, ChannelId id, Time now);
+  void serve(Session& session, ChannelId id);
   void close(CloseCode code, const char* why);
   void log_end(std::string_view why) const;
   bool udp() const { return datagrams_ != nullptr; }

@@ -361,6 +361,22 @@ TEST_CASE("remote port: a branch that ends without a word keeps its port for TIM
   CHECK(hub.log().wait_log("bind-ended at=" + local(port[1]) + " kind=udp", 5, from));
 }
 
+TEST_CASE("remote port: a datagram that has come while its port was kept is served when the branch is there again") {
+  Hub hub("PORT=0/udp", {"TIMEOUT=resume:1"});
+  UdpServer udp(same);
+  const auto b = hub.branch({"RPORT=127.0.0.1:0/udp", "TIMEOUT=resume:1", "DEST=" + local(udp.port()) + "/udp"});
+  const uint16_t port = hub.ports(1)[0];
+  const size_t from = hub.log().log().size();
+  b->kill();
+  REQUIRE(hub.log().wait_log(" session-ended ", 10, from));
+  Udp early(port);
+  early.send("early");
+  b->restart();
+  CHECK(hub.ports(1, from)[0] == port);
+  CHECK(wait_for([&] { return early.got().size() == 1; }, 5));
+  CHECK(early.ask("and") == "and");
+}
+
 TEST_CASE("remote port: a hub that was killed and starts again is asked again") {
   const uint16_t fixed = free_pair();
   Hub hub("PORT=127.0.0.1:" + text(fixed) + ",127.0.0.1:" + text(fixed) + "/udp");
