@@ -236,6 +236,7 @@ int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& or
     return exit_code(error);
   }
   const Address bound = local_address(fd.get());
+  if (bound_ports_ != nullptr) bound_ports_->add_own(bound, udp);
   if (at.port == 0) {
     Text<100> text(port == nullptr ? "links are accepted at " : "clients are accepted at ");
     append_address(text, bound);

@@ -97,6 +97,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   uint32_t bound_ports_count() const;
   uint32_t bound_udp_ports_count() const;
   uint64_t bind_arena_bytes() const;
+  uint32_t own_ports_count() const { return static_cast<uint32_t>(config_.links.count + config_.listens.count); }
   bool init_binds();
   // daemon_control.cc
   int open_control();

@@ -20,7 +20,7 @@ uint32_t Daemon::bound_udp_ports_count() const {
 
 uint64_t Daemon::bind_arena_bytes() const {
   uint64_t n = config_.remote_listens.empty() ? 0 : sizeof(FarPorts) + FarPorts::arena_bytes(config_.remote_listens.count) + 64;
-  if (bound_ports_count() > 0) n += sizeof(BoundPorts) + 64 + BoundPorts::arena_bytes(bound_ports_count(), bound_udp_ports_count());
+  if (bound_ports_count() > 0) n += sizeof(BoundPorts) + 64 + BoundPorts::arena_bytes(bound_ports_count(), bound_udp_ports_count(), own_ports_count());
   return n;
 }
 
@@ -28,7 +28,7 @@ bool Daemon::init_binds() {
   if (bound_ports_count() > 0) {
     bound_ports_ = tables_.create<BoundPorts>(reactor_, streams_, sessions_, static_cast<ClientGate&>(*rules_), static_cast<Router&>(*rules_));
     const int backlog = static_cast<int>(config_.listen_backlog);
-    if (bound_ports_ == nullptr || !bound_ports_->init(bound_ports_count(), bound_udp_ports_count(), backlog, client_flows_, tables_)) return false;
+    if (bound_ports_ == nullptr || !bound_ports_->init(bound_ports_count(), bound_udp_ports_count(), own_ports_count(), backlog, client_flows_, tables_)) return false;
     exit_->set_bound_ports(*bound_ports_);
   }
   if (config_.remote_listens.empty()) return true;

@@ -31,18 +31,34 @@ CloseCode code_of(int error) {
   }
 }
 
-}  // namespace
+// A port that somebody has who asked for any: another one is tried.
+constexpr int kTries = 8;
 
-uint64_t BoundPorts::arena_bytes(uint32_t count, uint32_t udp) {
-  return uint64_t{count} * sizeof(BoundPort) + uint64_t{udp} * (sizeof(UdpListener) + sizeof(UdpListener*) + kMaxDatagram) + 256;
+bool is_any(const Address& a) {
+  for (const uint8_t b : a.ip)
+    if (b != 0) return false;
+  return true;
 }
 
-bool BoundPorts::init(uint32_t count, uint32_t udp, int backlog, ClientFlows* flows, Arena& arena) {
+// May a client that means one of them reach the other? Sockets of one port stand side by side where one is for IPv4 and one for
+// IPv6, and on some systems where one is for all addresses; "localhost" and most names of hosts mean both families.
+bool mixed_up(const Address& a, const Address& b) {
+  return a.port == b.port && (a.family != b.family || same_ip(a, b) || is_any(a) || is_any(b));
+}
+
+}  // namespace
+
+uint64_t BoundPorts::arena_bytes(uint32_t count, uint32_t udp, uint32_t own) {
+  return uint64_t{count} * sizeof(BoundPort) + uint64_t{own} * sizeof(Own) + uint64_t{udp} * (sizeof(UdpListener) + sizeof(UdpListener*) + kMaxDatagram) + 256;
+}
+
+bool BoundPorts::init(uint32_t count, uint32_t udp, uint32_t own, int backlog, ClientFlows* flows, Arena& arena) {
   ports_ = arena.raw<BoundPort>(count);
   udp_ = arena.raw<UdpListener>(udp);
   free_udp_ = arena.raw<UdpListener*>(udp);
   datagrams_ = arena.raw<uint8_t>(udp * kMaxDatagram);
-  if (ports_ == nullptr || udp_ == nullptr || free_udp_ == nullptr || datagrams_ == nullptr) return false;
+  own_ = arena.raw<Own>(own);
+  if (ports_ == nullptr || own_ == nullptr || udp_ == nullptr || free_udp_ == nullptr || datagrams_ == nullptr) return false;
   count_ = count;
   udp_count_ = flows == nullptr ? 0 : udp;
   backlog_ = backlog;
@@ -99,6 +115,30 @@ bool BoundPorts::make_way(const Session& session, const OpenInfo& info) {
   return made;
 }
 
+// nullptr: nobody's.
+const char* BoundPorts::whose(const Session& session, const Address& at, bool udp) const {
+  for (uint32_t i = 0; i < own_count_; ++i)
+    if (own_[i].udp == udp && mixed_up(own_[i].at, at)) return "a port of our own";
+  for (uint32_t i = 0; i < fresh_; ++i) {
+    const BoundPort& p = ports_[i];
+    if (p.state_ != BoundPort::State::free && p.udp() == udp && p.key_ != *session.peer_key() && mixed_up(p.at_, at)) return "a port of another peer";
+  }
+  return nullptr;
+}
+
+BoundPorts::Refusal BoundPorts::listen(const Session& session, const OpenInfo& info, Fd* socket) {
+  const char* why = info.local.port == 0 ? nullptr : whose(session, info.local, info.udp);
+  for (int i = 0; i < kTries && why == nullptr; ++i) {
+    int error = 0;
+    *socket = info.udp ? listen_udp(info.local, &error) : listen_tcp(info.local, backlog_, &error);
+    if (error == EADDRINUSE && make_way(session, info)) continue;
+    if (!socket->valid()) return {code_of(error), strerror(error)};
+    if (info.local.port != 0 || whose(session, local_address(socket->get()), info.udp) == nullptr) return {};
+    socket->reset();
+  }
+  return {CloseCode::refused, why != nullptr ? why : strerror(EADDRINUSE)};
+}
+
 BoundPorts::Refusal BoundPorts::make(Session& session, const OpenInfo& info, BoundPort** out) {
   BoundPort* p = nullptr;
   BoundPort* left = nullptr;
@@ -118,14 +158,12 @@ BoundPorts::Refusal BoundPorts::make(Session& session, const OpenInfo& info, Bou
   if (of_one >= kMostOfOne) return {CloseCode::limit, "too many ports of this peer"};
   if (p == nullptr && fresh_ == count_) return {CloseCode::limit, "too many ports of peers"};
   if (reactor_.fds_left() <= kEntrySpareFds) return {CloseCode::limit, "no descriptor left"};
-  int error = 0;
-  Fd socket = info.udp ? listen_udp(info.local, &error) : listen_tcp(info.local, backlog_, &error);
-  if (error == EADDRINUSE && make_way(session, info))
-    socket = info.udp ? listen_udp(info.local, &error) : listen_tcp(info.local, backlog_, &error);
-  if (!socket.valid()) return {code_of(error), strerror(error)};
+  Fd socket;
+  Refusal no = listen(session, info, &socket);
+  if (no.why != nullptr) return no;
   if (p == nullptr) p = new (&ports_[fresh_++]) BoundPort(*this);
   p->at_ = local_address(socket.get());
-  const Refusal no = start(*p, static_cast<Fd&&>(socket), info.udp);
+  no = start(*p, static_cast<Fd&&>(socket), info.udp);
   if (no.why != nullptr) return no;
   p->key_ = *session.peer_key();
   p->asked_ = info.local;

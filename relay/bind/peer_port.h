@@ -8,7 +8,8 @@
 // it is kept. A kept one belongs to the key, so that a peer that comes again never meets "address in use".
 //
 // Owner: Daemon; memory is set aside at start, and not touched before it is needed. Invariants: a port that is not free was
-// allowed by PORT= in the peers file when that was last read; at most kMostOfOne of one key, `count` in all.
+// allowed by PORT= in the peers file when that was last read; at most kMostOfOne of one key, `count` in all; none of one key
+// can get clients that mean a port of another key or of ours.
 // Read next: ../listener.h and ../udp_listener.h (the sockets), far_port.h (the other side), ../data_port.h (ports for one client);
 // sockmux(7), "BIND".
 #ifndef SOCKMUX_RELAY_BIND_PEER_PORT_H
@@ -64,9 +65,11 @@ class BoundPorts final : public PortGiver, public Opener {
 
   BoundPorts(Reactor& reactor, Streams& streams, Sessions& sessions, ClientGate& gate, Router& router)
       : reactor_(reactor), streams_(streams), sessions_(sessions), gate_(gate), router_(router) {}
-  static uint64_t arena_bytes(uint32_t count, uint32_t udp);
-  // `backlog` of each TCP port; `flows` of all UDP ports, nullptr if there are none.
-  [[nodiscard]] bool init(uint32_t count, uint32_t udp, int backlog, ClientFlows* flows, Arena& arena);
+  static uint64_t arena_bytes(uint32_t count, uint32_t udp, uint32_t own);
+  // `backlog` of each TCP port; `flows` of all UDP ports, nullptr if there are none; `own`: how often add_own() is called.
+  [[nodiscard]] bool init(uint32_t count, uint32_t udp, uint32_t own, int backlog, ClientFlows* flows, Arena& arena);
+  // Where the daemon itself listens.
+  void add_own(const Address& at, bool udp) { own_[own_count_++] = {at, udp}; }
 
   // PortGiver
   void open(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
@@ -80,9 +83,15 @@ class BoundPorts final : public PortGiver, public Opener {
     CloseCode code = CloseCode::done;
     const char* why = nullptr;  // nullptr: none
   };
+  struct Own {
+    Address at;
+    bool udp = false;
+  };
   static bool is_left(const BoundPort& p, const Session& session);
   BoundPort* find_own(const Session& session, const OpenInfo& info);
   bool make_way(const Session& session, const OpenInfo& info);
+  const char* whose(const Session& session, const Address& at, bool udp) const;
+  Refusal listen(const Session& session, const OpenInfo& info, Fd* socket);
   Refusal make(Session& session, const OpenInfo& info, BoundPort** out);
   Refusal start(BoundPort& p, Fd socket, bool udp);
   UdpListener* take_udp();
@@ -97,6 +106,8 @@ class BoundPorts final : public PortGiver, public Opener {
   UdpListener* udp_ = nullptr;
   uint8_t* datagrams_ = nullptr;  // kMaxDatagram bytes for each of udp_
   UdpListener** free_udp_ = nullptr;
+  Own* own_ = nullptr;
+  uint32_t own_count_ = 0;
   int backlog_ = 0;
   uint32_t fresh_ = 0, count_ = 0;
   uint32_t fresh_udp_ = 0, idle_udp_ = 0, udp_count_ = 0;

@@ -212,6 +212,31 @@ TEST_CASE("remote port: those that come too fast for MAXIMA=opens are asked for 
   CHECK_FALSE((*b)->says("needs PORT="));
 }
 
+// Each would get clients that mean "localhost", or a name of both families.
+TEST_CASE("remote port: none stands beside one of the hub's own, nor beside one of another peer") {
+  Server server(echoes);
+  const uint16_t own = free_pair(), given = free_pair();
+  const std::string port = text(own), any = text(given), all = "PORT=1-65535,1-65535/udp";
+  Hub hub(all, {"PORT=127.0.0.1:" + port + ",[::1]:" + port + "/udp"});
+  Site west;
+  hub.site.knows("west", west, all);
+  west.knows("hub", hub.site);
+  hub.log().signal(SIGHUP);
+  REQUIRE(hub.log().wait_log(" peers-read ", 5));
+  const auto ours = hub.branch({"RPORT=[::1]:" + port + ",[::]:" + port + "," + port + "/udp,127.0.0.1:" + any + ",[::1]:" + any + ",[::1]:" + any + "/udp"});
+  const std::string beside = " reason=\"a port of our own\"";
+  for (const std::string& at : {"[::1]:" + port, "[::]:" + port, "0.0.0.0:" + port + " kind=udp"})
+    CHECK(hub.log().wait_log(" bind-refused session=1 name=east at=" + at + beside, 5));
+  CHECK((*ours)->wait_log(" at=[::1]:" + port + " reason=\"the address is in use there\"", 5));
+  for (const std::string& at : {"127.0.0.1:" + any, "[::1]:" + any, "[::1]:" + any + " kind=udp"})  // its own may stand beside each other
+    CHECK(hub.log().wait_log(" bind-open session=1 name=east at=" + at, 5));
+  const Daemon other(west.words({"SERVER=sockmuxs://" + local(hub.daemon->link_port()), "RPORT=[::]:" + any + "," + any + "/udp,127.0.0.2:" + any + ",127.0.0.2:" + port + ",[::]:" + text(given + 1u)}));
+  for (const std::string& at : {"[::]:" + any, "0.0.0.0:" + any + " kind=udp", "127.0.0.2:" + any})
+    CHECK(hub.log().wait_log(" bind-refused session=2 name=west at=" + at + " reason=\"a port of another peer\"", 5));
+  for (const std::string& at : {"127.0.0.2:" + port, "[::]:" + text(given + 1u)})
+    CHECK(hub.log().wait_log(" bind-open session=2 name=west at=" + at, 5));
+}
+
 TEST_CASE("remote port: a UDP port in use beside 63 others that are given") {
   UdpServer udp(same), other(same);
   Hub hub("PORT=0,1-65535/udp");
