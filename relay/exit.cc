@@ -48,7 +48,7 @@ bool ExitDoor::on_bind(Session& session, ChannelId id, const OpenInfo& info, Tim
 // ---- HUP: peers may have other rights now
 //
 // What is being connected is asked about when it stands (Dial and ProxyStream, on_connected()), and SOCKS UDP for each
-// datagram. Data connections of FTP go with their control connection.
+// datagram. Data connections of FTP are asked about in the words of their control connection, which may have ended before.
 
 void ExitDoor::ask_again() {
   streams_.ask_again();
@@ -72,12 +72,15 @@ void log_end(const Session& session, const Address& server) {
 void Streams::ask_again() {
   for (uint32_t i = 0; i < fresh_; ++i) {
     Stream& s = streams_[i];
-    if (s.state_ != Stream::State::open || s.rule_ == nullptr || s.session_ == nullptr) continue;
-    if (router_->still_allowed(s.rule_, s.session_->peer_key(), {}, s.peer_)) continue;
+    const bool of_ftp = s.port_ != 0;  // with a rule
+    const bool asked = s.state_ == Stream::State::open || (of_ftp && s.state_ == Stream::State::connecting);
+    if (!asked || s.rule_ == nullptr || s.session_ == nullptr) continue;
+    Address to = s.peer_;
+    if (of_ftp) to.port = s.port_;
+    if (router_->still_allowed(s.rule_, s.session_->peer_key(), {}, to)) continue;
     log_end(*s.session_, s.peer_);
     s.session_->abort(s.id_, CloseCode::forbidden);
-    set_reset_on_close(s.fd_.get());
-    s.die();
+    s.abort(CloseCode::forbidden);
   }
 }
 

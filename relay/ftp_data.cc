@@ -27,6 +27,8 @@ FtpLeg* FtpLegs::take(Session& session, ChannelId control, const OpenInfo& info,
   leg->wake_ = &wake;
   leg->client_ = info.client;
   leg->accepted_ = info.local;
+  leg->rule_ = target.rule;
+  leg->control_port_ = 0;
   leg->source_ = target.source;
   leg->limit_ = target.connect_limit;
   leg->step_ = FtpLeg::Step::none;
@@ -119,6 +121,7 @@ bool FtpLeg::bound_client(ChannelId id, const OpenInfo& info, Time now) {
   session_->abort(id_, CloseCode::done);  // one client for each BIND
   set_step(Step::none);
   s->start_data_server(*session_, id, server_, source_, limit_, info);
+  s->goes_with(rule_, control_port_);
   return true;
 }
 
@@ -150,6 +153,7 @@ void FtpLeg::on_connected(Fd fd, const Address& to, Time now) {
   }
   LogLine(LogLevel::debug, "server-connected").kv("session", session_->number()).kv("server", to).kv("client", client_);
   s->take_over(*session_, id_, to, end_seen_, nullptr);
+  s->goes_with(rule_, control_port_);
   set_step(Step::done);
 }
 

@@ -26,6 +26,9 @@ class FtpLeg final : public DataDoor, private Endpoint, private ConnectOwner {
   // `wake` runs at the end of the turn in which state() has changed. Ends what is under way, and gives itself back.
   void release();
 
+  // The control connection has its server.
+  void set_control_port(uint16_t port) { control_port_ = port; }
+
   // DataDoor
   void listen(const Address& server) override;
   void call(uint16_t client_port, const Address& server) override;
@@ -65,7 +68,8 @@ class FtpLeg final : public DataDoor, private Endpoint, private ConnectOwner {
   Address source_;             // SRCIF
   Duration limit_;
   Address server_, at_;
-  uint16_t client_port_ = 0;
+  const void* rule_ = nullptr; // of the control channel
+  uint16_t control_port_ = 0, client_port_ = 0;
   Step step_ = Step::none;
   CloseCode why_ = CloseCode::done;
   bool end_seen_ = false;

@@ -320,6 +320,7 @@ void ProxyStream::on_connected(Fd fd, const Address& to, Time now) {
   set_keepalive(fd_.get());
   desk_.server_open = true;
   desk_.server = to;
+  if (leg_ != nullptr) leg_->set_control_port(to.port);
   desk_.own = local_address(fd_.get());
   LogLine(LogLevel::debug, "server-connected").kv("session", session_->number()).kv("server", to).kv("client", desk_.client);
   dialogue_->connected(desk_);

@@ -67,7 +67,13 @@ Dial& Stream::start_dial(Session& session, ChannelId id, const OpenInfo& info) {
 
 void Stream::start_data_server(Session& session, ChannelId id, const Address& to, const Address& source, Duration limit, const OpenInfo& info) {
   Dial& d = start_dial(session, id, info);
+  peer_ = to;
   d.connect_.start_at(to, source, limit, d);
+}
+
+void Stream::goes_with(const void* rule, uint16_t control_port) {
+  rule_ = rule;
+  port_ = control_port;
 }
 
 // A client that speaks FTP may name a port of its own, to which the peer may then ask us to connect.
@@ -131,6 +137,7 @@ bool Dial::address_allowed(const Address& to) {
   Router* router = stream_->table_.router_;
   const Session& session = *stream_->session_;
   const void* rule = stream_->rule_;
+  if (stream_->port_ != 0) return true;  // allowed already: goes_with()
   return rule == nullptr || router == nullptr ||
          router->address_allowed(rule, info, session.mux().dialect(), session.peer_key(), to);
 }

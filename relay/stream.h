@@ -78,8 +78,11 @@ class Stream final : public Endpoint, private FdHandler {
   // Data connections of FTP (ftp_data.h). A channel of the peer: connects to an address that is allowed already.
   void start_data_server(Session& session, ChannelId id, const Address& to, const Address& source, Duration limit, const OpenInfo& info);
   // A channel that another endpoint has served so far, with its connected server. `client_ended`: end() came already.
-  // `rule`: as in RelayTarget, or nullptr: it goes with another channel, and is never asked about alone.
+  // `rule`: as in RelayTarget, or nullptr.
   void take_over(Session& session, ChannelId id, const Address& server, bool client_ended, const void* rule);
+  // Of both: when the peers file has changed it stays or ends as its control connection does, to this port of the same server,
+  // whether that one is there or not.
+  void goes_with(const void* rule, uint16_t control_port);
 
  private:
   friend class Streams;
@@ -128,7 +131,7 @@ class Stream final : public Endpoint, private FdHandler {
   Fd fd_;
   const void* rule_ = nullptr;     // the router's word for the target; nullptr: there is none
   Address peer_;                   // the client; the server once it is connected
-  uint16_t port_ = 0;              // of a client with an owner: what its last PORT or EPRT named; 0: nothing
+  uint16_t port_ = 0;              // of a client with an owner: what its last PORT or EPRT named; 0: nothing. See goes_with(), too
   uint16_t bind_ = kNone;          // the BIND of the peer for which the client was accepted; kNone: not for one
   State state_ = State::free;
   bool end_seen_ = false;          // the socket has nothing more to read

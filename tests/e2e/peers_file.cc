@@ -155,6 +155,51 @@ TEST_CASE("peers file: DEST= holds for what a proxy's client asks for") {
   CHECK(now.answer() == 0);
 }
 
+TEST_CASE("peers file: a transfer of FTP ends with the right to its server, also behind the end of its control connection") {
+  std::vector<Conn*> sends;
+  Server data([&](Conn& c) { sends.push_back(&c), c.send("first"); });
+  Server ftp([&](Conn& c) {
+    c.send("220 hello\r\n");
+    c.on_bytes = [&](const char* bytes, size_t size) {
+      const std::string word = std::string(bytes, size).substr(0, 4);
+      if (word == "PASV") c.send("227 Entering Passive Mode (127,0,0,1," + text(data.port() >> 8) + "," + text(data.port() & 255u) + ")\r\n");
+      else if (word == "RETR") c.send("150 here it comes\r\n");
+      else if (word == "QUIT") c.send("221 bye\r\n").close_behind();
+      else c.send("200 as you like\r\n");
+    };
+  });
+  Side one("one");
+  const std::string may = one.line("DEST=" + local(ftp.port())), also = one.line("DEST=192.0.2.1:1," + local(ftp.port()));
+  Hub hub(may, {"SERVER=ftp://" + local(ftp.port()) + ",-in"});
+  const auto a = hub.branch(one, {"PORT=127.0.0.1:0"});
+  for (const bool alone : {false, true}) {
+    CAPTURE(alone);
+    hub.now_has(may);
+    Conn control(a->port(0));
+    REQUIRE(wait_for([&] { return control.text().find("220 ") != std::string::npos; }, 5));
+    control.send("PASV\r\n");
+    REQUIRE(wait_for([&] { return control.text().find(")") != std::string::npos; }, 5));
+    unsigned n[2] = {};
+    REQUIRE(sscanf(control.text().c_str() + control.text().find('('), "(127,0,0,1,%u,%u)", n, n + 1) == 2);
+    Conn file(static_cast<uint16_t>(n[0] << 8 | n[1]));
+    control.send("RETR x\r\n");
+    REQUIRE(wait_for([&] { return file.text() == "first"; }, 5));
+    if (alone) {
+      control.send("QUIT\r\n");
+      REQUIRE(wait_for([&] { return control.over(); }, 5));
+      control.close();
+      REQUIRE(hub.daemon->wait_channels(1, 5));
+    }
+    hub.now_has(also);  // nobody notices
+    sends.back()->send(" second");
+    CHECK(wait_for([&] { return file.over() || file.text() == "first second"; }, 5));
+    CHECK(file.alive());
+    hub.now_has(one.line("DEST=192.0.2.1:1"));
+    CHECK(wait_for([&] { return file.over() && (alone || control.over()); }, 5));
+    CHECK(file.error() != 0);
+  }
+}
+
 // Both call their clients 127.0.0.1 and their ports by the same number, as any peer may.
 TEST_CASE("peers file: UDP ASSOCIATE of one peer neither serves nor ends what belongs to another, nor takes all there is") {
   UdpServer udp(same);
