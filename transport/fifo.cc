@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/io/log.h"
@@ -77,7 +79,22 @@ void FifoDialer::fail(std::string_view what, const char* path, int error, Time n
   owner_->on_dial_failed(why.add_printable(path).add(": ").add(strerror(error)).text(), now);
 }
 
+// Until who reads at `path` has read what a daemon before us has left, and with it that nobody writes any more: an end that we
+// open before would make one stream of the two. At most half a second, since there may be nobody.
+static void await_drained(const char* path) {
+  const Fd reads(::open(path, O_RDONLY | kFlags));
+  if (!reads.valid()) return;
+  constexpr timespec kStep{0, 10 * 1000 * 1000};
+  constexpr int kSteps = 50, kQuiet = 10;
+  for (int i = 0, quiet = 0; i < kSteps && quiet < kQuiet; ++i) {
+    int left = 0;
+    quiet = ioctl(reads.get(), FIONREAD, &left) == 0 && left == 0 ? quiet + 1 : 0;
+    (void)nanosleep(&kStep, nullptr);
+  }
+}
+
 int FifoDialer::keep() {
+  await_drained(out_path_.data());
   kept_in_ = Fd(::open(in_path_.data(), O_RDONLY | kFlags));
   if (!kept_in_.valid()) return errno;
   // An end to write to can be opened only while there is a reader: for a moment that is ourselves.
