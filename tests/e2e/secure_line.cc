@@ -93,6 +93,7 @@ TEST_CASE("secure line: a side that is not configured secure is not spoken to, a
   Ends ends;
   ends.start();
   ends.b->kill();
+  ends.a->restart();  // they may have met
   Daemon clear({"SERVER=sockmux:comm@" + ends.line.name(1), "TIMEOUT=retry:1"});
   CHECK((*ends.a)->wait_log("speaks clear SockMux; refused: SERVER=sockmuxs is needed there", 10));
   CHECK(clear->wait_log("secure link on a clear port: SERVER=sockmuxs is needed here", 10));
