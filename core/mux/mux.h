@@ -377,7 +377,7 @@ class Mux final {
 
  private:
   static constexpr uint32_t kManyBlocks = 128, kFewBlocks = 8;
-  static constexpr size_t kLightBytes = 2048;
+  static constexpr size_t kLightBytes = 0;
   // On a lossy line, bytes may stand behind the end of the ring.
   size_t rx_spare() const { return start_.lossy ? 0 : rx_.touched(); }
   struct Run;  // consecutive SENDs of one channel, delivered by one on_data()

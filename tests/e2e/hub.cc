@@ -18,7 +18,7 @@ namespace {
 
 constexpr size_t kPeers = 1000;
 constexpr double kIdleKib = 20;      // of the hub's memory, a peer that has no channel
-constexpr double kServedKib = 24;    // once it has had one, beside all others
+constexpr double kServedKib = 20;    // once it has had one, beside all others
 constexpr double kStorm = 15;        // seconds, on 2 cores
 constexpr size_t kPipes = 2;         // descriptors that a process costs us
 
