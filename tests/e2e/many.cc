@@ -217,11 +217,12 @@ TEST_CASE("60,000 channels on one link, all alive at once, and then none") {
   for (auto& c : clients) REQUIRE(c->said() == "alive\n");
   CHECK(Daemon::value(p.a->statistics(), "channels") == static_cast<int64_t>(channels));
   CHECK(Daemon::value(p.c->statistics(), "channels") == static_cast<int64_t>(channels));
-  // What a burst has touched goes back within a second or so.
+  // What a burst has touched goes back within a second or so. poll(2) has 16 bytes of its own for a descriptor.
+  const bool is_poll = (*p.a)->says("poller=poll");
   int64_t a_bytes = 0, c_bytes = 0;
   const bool small = wait_for([&] {
     a_bytes = (p.a->resident_kib() - a_before) * 1024, c_bytes = (p.c->resident_kib() - c_before) * 1024;
-    return (a_bytes + c_bytes) / static_cast<int64_t>(channels) <= 512;
+    return (a_bytes + c_bytes) / static_cast<int64_t>(channels) <= (is_poll ? 560 : 512);
   }, daemon_sanitized() ? 0.1 : 15);
   MESSAGE(channels << " channels: " << static_cast<int>(static_cast<double>(channels) / took) << " opened a second; each, idle: "
                    << a_bytes / static_cast<int64_t>(channels) << " bytes where clients come in, "

@@ -205,26 +205,26 @@ TEST_CASE("peers file: UDP ASSOCIATE of one peer neither serves nor ends what be
   UdpServer udp(same);
   Side one("one"), two("two");
   Hub hub(one.line() + two.line(), {"SERVER=socks,-in"});
-  DeadPort free;
-  const std::string port = ":" + text(free.port());
+  const uint16_t free = quiet_port();
+  const std::string port = ":" + text(free);
   const auto a = hub.branch(one, {"PORT=127.0.0.1" + port + ",127.0.0.1" + port + "/udp"});
   const auto b = hub.branch(two, {"PORT=127.0.0.2" + port + ",127.0.0.2" + port + "/udp"});
   const std::string associate = bytes({5, 1, 0, 5, 3, 0, 1, 0, 0, 0, 0, 0, 0});
   const std::string header = bytes({0, 0, 0, 1, 127, 0, 0, 1, udp.port() >> 8, udp.port() & 255});
   const auto is_open = [&](Conn& c) { return wait_for([&] { return c.over() || c.text().size() >= 12; }, 5) && c.text().size() == 12; };
-  Conn of_one(free.port());
+  Conn of_one(free);
   of_one.send(associate);
   REQUIRE(is_open(of_one));
-  Udp client(free.port());
+  Udp client(free);
   CHECK(client.ask(header + "one") == header + "one");
   const size_t from = (*hub.daemon)->log().size();
-  Udp none(free.port(), "127.0.0.2", "127.0.0.1");
+  Udp none(free, "127.0.0.2", "127.0.0.1");
   CHECK(none.ask(header + "under the other's", 0.5) == "(nothing)");
   CHECK((*hub.daemon)->wait_log(" channel-refused ", 5, from));
-  Conn of_two("127.0.0.2", free.port(), "127.0.0.1");
+  Conn of_two("127.0.0.2", free, "127.0.0.1");
   of_two.send(associate);
   REQUIRE(is_open(of_two));
-  Udp other(free.port(), "127.0.0.2", "127.0.0.3");
+  Udp other(free, "127.0.0.2", "127.0.0.3");
   CHECK(other.ask(header + "not of its address", 0.5) == "(nothing)");
   of_one.close();
   const auto becomes = [&](Udp& c, const std::string& wanted) {
@@ -236,7 +236,7 @@ TEST_CASE("peers file: UDP ASSOCIATE of one peer neither serves nor ends what be
   // One has many clients, and gets 16 of them; the other is served as before.
   std::vector<std::unique_ptr<Conn>> many;
   for (int i = 0; i < 17; ++i) {
-    many.push_back(std::make_unique<Conn>("127.0.0.1", free.port(), "127.0.1." + text(1 + i)));
+    many.push_back(std::make_unique<Conn>("127.0.0.1", free, "127.0.1." + text(1 + i)));
     many.back()->send(associate);
     REQUIRE(wait_for([&] { return many.back()->over() || many.back()->text().size() >= 12; }, 5));
   }
@@ -244,7 +244,7 @@ TEST_CASE("peers file: UDP ASSOCIATE of one peer neither serves nor ends what be
   size_t open = 0;
   for (const auto& c : many) open += c->over() ? 0u : 1u;
   CHECK(open == 16);
-  Udp late(free.port(), "127.0.0.2", "127.0.0.1");
+  Udp late(free, "127.0.0.2", "127.0.0.1");
   CHECK(becomes(late, header + "two"));
 }
 

@@ -63,17 +63,11 @@ class Udp final : public Actor {
 const std::string kAssociate = bytes({5, 1, 0, 5, 3, 0, 1, 0, 0, 0, 0, 0, 0});
 std::string header(uint16_t port) { return bytes({0, 0, 0, 1, 127, 0, 0, 1}) + port_bytes(port); }
 
-// A port that is free for both kinds.
-uint16_t free_port() {
-  DeadPort p;
-  return p.port();
-}
-
 }  // namespace
 
 TEST_CASE("socks proxy: UDP ASSOCIATE: datagrams to several servers, by address and name, while the connection stands") {
   Udp one(true), two(true), client(false);
-  const uint16_t port = free_port();
+  const uint16_t port = quiet_port();
   Pair p({"PORT=127.0.0.1:" + text(port) + ",127.0.0.1:" + text(port) + "/udp"}, {"SERVER=socks,-in:-:-P" + text(port), "HOSTS=inner/127.0.0.1", "SOXCONF=proto:1"});
   // Nobody is served before there is an association.
   client.send(header(one.port()) + "early", port);
@@ -113,7 +107,7 @@ TEST_CASE("socks proxy: UDP ASSOCIATE: datagrams to several servers, by address 
 
 TEST_CASE("socks proxy: UDP ASSOCIATE under rules, and for nobody else") {
   Udp server(true), client(false), other(false, "127.0.0.2");
-  const uint16_t port = free_port();
+  const uint16_t port = quiet_port();
   for (const char* words : {"(REACHABLE=!127.0.0.0/8)", "(REMITTABLE=socks/1-1023)", ""}) {
     CAPTURE(words);
     const size_t before = server.got().size();

@@ -28,31 +28,6 @@ std::vector<uint16_t> ports_in(const std::string& log, const std::string& name, 
   return ports;
 }
 
-bool is_free(uint16_t port, int kind) {
-  const int fd = socket(AF_INET, kind, 0);
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_ANY);
-  at.sin_port = htons(port);
-  const bool good = bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0;
-  close(fd);
-  return good;
-}
-
-// A port, and the one behind it, that nobody has at the moment; below those that systems give to who asks for any (from 32768
-// on where we know it), so that nobody gets them before the hub does.
-uint16_t free_pair() {
-  static unsigned next = static_cast<unsigned>(getpid()) * 101;
-  for (int i = 0; i < 1000; ++i) {
-    next += 2;
-    const uint16_t port = static_cast<uint16_t>(10000 + next % 20000);
-    const uint16_t second = static_cast<uint16_t>(port + 1);
-    if (is_free(port, SOCK_STREAM) && is_free(port, SOCK_DGRAM) && is_free(second, SOCK_STREAM)) return port;
-  }
-  FAIL("no two free ports");
-  return 0;
-}
-
 // A hub that gives "east" what `words` say, and a line to it.
 struct Hub {
   explicit Hub(const std::string& words, const Words& options = {}) : rights(words) {
@@ -165,7 +140,7 @@ TEST_CASE("remote port: datagrams of all sizes, and flows of many clients") {
 }
 
 TEST_CASE("remote port: of a range each port leads where its condition says") {
-  const uint16_t low = free_pair();
+  const uint16_t low = quiet_port();
   const std::string range = text(low) + "-" + text(low + 1u);
   Hub hub("PORT=127.0.0.1:" + range);
   Server one([](Conn& c) { c.send("one").shut(); }), two([](Conn& c) { c.send("two").shut(); });
@@ -215,7 +190,7 @@ TEST_CASE("remote port: those that come too fast for MAXIMA=opens are asked for 
 // Each would get clients that mean "localhost", or a name of both families.
 TEST_CASE("remote port: none stands beside one of the hub's own, nor beside one of another peer") {
   Server server(echoes);
-  const uint16_t own = free_pair(), given = free_pair();
+  const uint16_t own = quiet_port(), given = quiet_port();
   const std::string port = text(own), any = text(given), all = "PORT=1-65535,1-65535/udp";
   Hub hub(all, {"PORT=127.0.0.1:" + port + ",[::1]:" + port + "/udp"});
   Site west;
@@ -291,7 +266,7 @@ TEST_CASE("remote port: twenty cuts under a dialogue are pauses and nothing more
 }
 
 TEST_CASE("remote port: a branch that was killed and starts again gets its ports again within a second, and nobody is turned away") {
-  const uint16_t fixed = free_pair();
+  const uint16_t fixed = quiet_port();
   Hub hub("PORT=0,0/udp,127.0.0.1:" + text(fixed));
   Server server(echoes);
   UdpServer udp(same);
@@ -319,7 +294,7 @@ TEST_CASE("remote port: a branch that was killed and starts again gets its ports
 }
 
 TEST_CASE("remote port: a branch that comes again with the port at other addresses is not in its own way") {
-  const uint16_t fixed = free_pair();
+  const uint16_t fixed = quiet_port();
   Hub hub("PORT=" + text(fixed) + "," + text(fixed) + "/udp");
   Server server(echoes);
   UdpServer udp(same);
@@ -356,7 +331,7 @@ TEST_CASE("remote port: a branch that comes again with other ports is not kept o
 }
 
 TEST_CASE("remote port: a branch whose old link hangs gets its port all the same") {
-  const uint16_t fixed = free_pair();
+  const uint16_t fixed = quiet_port();
   Hub hub("PORT=127.0.0.1:" + text(fixed));
   Server one([](Conn& c) { c.send("one").shut(); }), two([](Conn& c) { c.send("two").shut(); });
   const std::string port = "RPORT=127.0.0.1:" + text(fixed);
@@ -403,7 +378,7 @@ TEST_CASE("remote port: a datagram that has come while its port was kept is serv
 }
 
 TEST_CASE("remote port: a hub that was killed and starts again is asked again") {
-  const uint16_t fixed = free_pair();
+  const uint16_t fixed = quiet_port();
   Hub hub("PORT=127.0.0.1:" + text(fixed) + ",127.0.0.1:" + text(fixed) + "/udp");
   Server server(echoes);
   UdpServer udp(same);

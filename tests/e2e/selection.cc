@@ -2,7 +2,6 @@
 // Read next: config/choose.h; tests/test_options.cc has the grammar.
 #include <doctest/doctest.h>
 
-#include <random>
 #include <unistd.h>
 
 #include "tests/e2e/peer.h"
@@ -45,20 +44,6 @@ struct Ports {
   std::unique_ptr<Daemon> entry, exit;
   std::vector<uint16_t> port;
 };
-
-// Two ports in a row that are free; the test that uses them tries again if somebody takes them meanwhile.
-// Not among those that the system gives to whoever connects: there the next one is often taken.
-uint16_t two_free_ports() {
-  std::random_device random;
-  for (int i = 0; i < 100; ++i) {
-    const uint16_t low = static_cast<uint16_t>(10000 + random() % 20000);
-    Conn first(low), second(static_cast<uint16_t>(low + 1));
-    const auto refused = [](Conn& c) { return wait_for([&] { return c.error() != 0 || c.connected(); }, 2) && c.error() != 0; };
-    if (refused(first) && refused(second)) return low;
-  }
-  FAIL("no two free ports in a row");
-  return 0;
-}
 
 }  // namespace
 
@@ -145,7 +130,7 @@ TEST_CASE("selection: a condition without a port, or with a wrong one, is an err
 TEST_CASE("PORT: lists and ranges, each item with its own host") {
   Server server(says("here"));
   for (int attempt = 0;; ++attempt) {
-    const uint16_t low = two_free_ports();
+    const uint16_t low = quiet_port();
     Process x({daemon_path(), "-f", "SOXCONF=control:no", "SERVER=sockmux", "-P127.0.0.1:0",
                "PORT=127.0.0.1:" + text(low) + "-" + text(low + 1u) + ", 127.0.0.2:0", "PORT=127.0.0.3:" + text(low)});
     if (!x.wait_log(" started ", 5) && attempt < 5) continue;  // somebody else took one of them

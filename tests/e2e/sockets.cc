@@ -547,4 +547,27 @@ bool serves(uint16_t port, double seconds, const std::string& host) {
       seconds) && c->ended() && c->text() == "are you there?";
 }
 
+static bool is_free(uint16_t port, int kind) {
+  const int fd = socket(AF_INET, kind, 0);
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_ANY);
+  at.sin_port = htons(port);
+  const bool good = bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0;
+  close(fd);
+  return good;
+}
+
+uint16_t quiet_port() {
+  static unsigned next = static_cast<unsigned>(getpid()) * 101;
+  for (int i = 0; i < 1000; ++i) {
+    next += 2;
+    const uint16_t port = static_cast<uint16_t>(10000 + next % 20000);
+    const uint16_t second = static_cast<uint16_t>(port + 1);
+    if (is_free(port, SOCK_STREAM) && is_free(port, SOCK_DGRAM) && is_free(second, SOCK_STREAM)) return port;
+  }
+  FAIL("no two free ports");
+  return 0;
+}
+
 }  // namespace e2e

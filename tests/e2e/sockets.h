@@ -151,6 +151,10 @@ class DeadPort {
   uint16_t port_ = 0;
 };
 
+// The number of a port that nobody has at the moment, TCP and UDP, nor the one behind it as TCP; below those that systems give to who
+// asks for any (from 32768 on where we know it), so that nobody gets them before the test does.
+uint16_t quiet_port();
+
 // The line of a link: relays from its port to another one; can be frozen, thawed, and cut.
 class Wire final : public Actor {
  public:
