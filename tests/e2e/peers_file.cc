@@ -209,6 +209,7 @@ TEST_CASE("peers file: UDP ASSOCIATE of one peer neither serves nor ends what be
   const std::string port = ":" + text(free);
   const auto a = hub.branch(one, {"PORT=127.0.0.1" + port + ",127.0.0.1" + port + "/udp"});
   const auto b = hub.branch(two, {"PORT=127.0.0.2" + port + ",127.0.0.2" + port + "/udp"});
+  REQUIRE(wait_for([&] { return (*a)->says(" link-up ") && (*b)->says(" link-up "); }, 10));  // datagrams wait for no link
   const std::string associate = bytes({5, 1, 0, 5, 3, 0, 1, 0, 0, 0, 0, 0, 0});
   const std::string header = bytes({0, 0, 0, 1, 127, 0, 0, 1, udp.port() >> 8, udp.port() & 255});
   const auto is_open = [&](Conn& c) { return wait_for([&] { return c.over() || c.text().size() >= 12; }, 5) && c.text().size() == 12; };
