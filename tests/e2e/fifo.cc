@@ -224,7 +224,7 @@ TEST_CASE("FIFOs: leftovers of an earlier run are skipped: noise, halves of pack
       Leftover to_one(fifos.com0(), before[i]), to_two(fifos.com1(), before[i]);  // and holds both open, as a DeleGate
       const Words more = with({"PORT=127.0.0.1:0", "DEST=" + local(server.port())}, dialect);
       Daemon one(fifos.one(more)), two(fifos.two(more));
-      CHECK(wait_both(one, two, 8));
+      CHECK(wait_both(one, two, 25));
       CHECK(serves(one.port(), 8));
       CHECK(serves(two.port(), 5));
     }
