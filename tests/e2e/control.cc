@@ -153,7 +153,7 @@ class Liar final : public Actor {
   void ready(const pollfd*, size_t) override {
     const int fd = accept(fd_, nullptr, nullptr);
     if (fd < 0) return;
-    CHECK(write(fd, says_.data(), says_.size()) == static_cast<ssize_t>(says_.size()));
+    (void)!write(fd, says_.data(), says_.size());  // who does not believe it may have gone
     close(fd);
   }
 
