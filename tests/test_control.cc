@@ -18,6 +18,7 @@
 #include "core/control/control.h"
 #include "core/control/unix_socket.h"
 #include "core/io/clock.h"
+#include "tests/loop.h"
 
 using namespace smx;
 
@@ -57,28 +58,15 @@ struct Folder {
   std::string path, socket;
 };
 
-struct Served : Folder {
-  Served() : memory(Reactor::arena_bytes(256, 64)), arena(memory.data(), memory.size()) {
+struct Served : Folder, smxtest::Loop {
+  Served() : smxtest::Loop(0, seconds(60), millis(1)) {
     ::signal(SIGPIPE, SIG_IGN);  // as main does
-    REQUIRE(reactor.init(arena, 256, 64) == 0);
     int error = 0;
     Fd fd = listen_unix(socket.c_str(), 16, &error);
     REQUIRE(error == 0);
     REQUIRE(control.start(static_cast<Fd&&>(fd), kCommands, 2, &calls) == 0);
     control.set_user(geteuid());
   }
-  template <typename F>
-  bool until(F done) {
-    const Time end = read_clock() + seconds(60);
-    while (!done()) {
-      if (read_clock() > end) return false;
-      reactor.turn(millis(1));
-    }
-    return true;
-  }
-  std::vector<uint8_t> memory;
-  Arena arena;
-  Reactor reactor;
   int calls = 0;
   Control control{reactor};
 };

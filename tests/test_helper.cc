@@ -17,6 +17,7 @@
 
 #include "core/io/clock.h"
 #include "core/io/helper.h"
+#include "tests/loop.h"
 
 using namespace smx;
 
@@ -28,9 +29,8 @@ const std::string_view kInner[] = {"KEY=inner"};
 const std::string_view kOuter[] = {"KEY=outer", "OTHER=outer", "REMOTE_ADDR=10.9.9.9"};
 
 // Its user and its loop.
-struct Fixture final : HelperUser, HelperOwner {
-  explicit Fixture(uint32_t running = 4) : memory(Reactor::arena_bytes(256, 64) + Helper::arena_bytes(4, running)), arena(memory.data(), memory.size()) {
-    REQUIRE(reactor.init(arena, 256, 64) == 0);
+struct Fixture final : smxtest::Loop, HelperUser, HelperOwner {
+  explicit Fixture(uint32_t running = 4) : smxtest::Loop(Helper::arena_bytes(4, running)) {
     REQUIRE(helper.init(4, running, arena));
     HelperProgram say, wait;
     say.command = kSay;
@@ -53,13 +53,10 @@ struct Fixture final : HelperUser, HelperOwner {
   void on_helper_lost(Time) override { ++lost; }
   template <typename F>
   bool until(F done) {
-    const Time end = read_clock() + seconds(20);
-    while (!done()) {
-      if (read_clock() > end) return false;
-      reactor.turn(millis(50));
+    return smxtest::Loop::until([&] {
       helper.reap(reactor.now());
-    }
-    return true;
+      return done();
+    });
   }
   // The program's output, to its end or to `enough` bytes.
   std::string start(uint32_t id, const char* command, size_t enough = 1000) {
@@ -82,9 +79,6 @@ struct Fixture final : HelperUser, HelperOwner {
     close(out[0]);
     return text;
   }
-  std::vector<uint8_t> memory;
-  Arena arena;
-  Reactor reactor;
   Helper helper{reactor};
   std::vector<HelperAnswer> answers;
   int ended = 0, lost = 0;

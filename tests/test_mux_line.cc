@@ -12,24 +12,8 @@ using namespace bench;
 
 namespace {
 
-MuxConfig config(const char* host) {
-  MuxConfig c;
-  c.hold = seconds(60);
-  c.opens = c.accepts = 20;
-  c.memory_bytes = 2u << 20;
-  c.tx_ring = c.rx_ring = 64 * 1024;
-  strcpy(c.host, host);
-  return c;
-}
-
-Data pattern(uint64_t stream, size_t size) {
-  Data d(size, '\0');
-  for (size_t i = 0; i < size; ++i) d[i] = static_cast<char>(sim::pattern(stream, i));
-  return d;
-}
-
 struct Two : NoisyLine {
-  explicit Two(uint32_t rate = 11520, uint64_t seed = 1) : NoisyLine(seed, rate, config("a"), config("b")) {}
+  explicit Two(uint32_t rate = 11520, uint64_t seed = 1) : NoisyLine(seed, rate, line_config("a"), line_config("b")) {}
   Bench& a() { return (*this)[0]; }
   Bench& b() { return (*this)[1]; }
   bool up() { return a().mux.up() && b().mux.up(); }
@@ -81,7 +65,7 @@ Data hello(const char* word = " smx/1:00000001", const char* stamp = "20261123-0
 
 // A mux on a line whose other end is made by hand: it answers.
 struct Alone {
-  Alone() : e(config("a")) {
+  Alone() : e(line_config("a")) {
     e.is_line = e.is_lossy = e.accept_at_once = true;
     e.rate = 960;
     e.up();

@@ -49,24 +49,8 @@ class FakeSealer : public LineSealer {
   }
 };
 
-MuxConfig config(const char* host) {
-  MuxConfig c;
-  c.hold = seconds(60);
-  c.opens = c.accepts = 20;
-  c.memory_bytes = 2u << 20;
-  c.tx_ring = c.rx_ring = 64 * 1024;
-  strcpy(c.host, host);
-  return c;
-}
-
-Data pattern(uint64_t stream, size_t size) {
-  Data d(size, '\0');
-  for (size_t i = 0; i < size; ++i) d[i] = static_cast<char>(sim::pattern(stream, i));
-  return d;
-}
-
 struct Two : NoisyLine {
-  explicit Two(uint32_t rate = 960, uint64_t seed = 1) : NoisyLine(seed, rate, config("a"), config("b")) {
+  explicit Two(uint32_t rate = 960, uint64_t seed = 1) : NoisyLine(seed, rate, line_config("a"), line_config("b")) {
     a().sealer = &sealer[0];
     b().sealer = &sealer[1];
   }

@@ -15,26 +15,14 @@
 #include "core/io/fd.h"
 #include "core/io/reactor.h"
 #include "core/io/socket.h"
+#include "tests/loop.h"
 
 using namespace smx;
 
 namespace {
 
-struct Loop {
-  Loop() : memory(Reactor::arena_bytes(256, 64)), arena(memory.data(), memory.size()) { REQUIRE(reactor.init(arena, 256, 64) == 0); }
-  // Turns until `done`, at most 5 s.
-  template <typename F>
-  bool until(F done) {
-    const Time end = read_clock() + seconds(5);
-    while (!done()) {
-      if (read_clock() > end) return false;
-      reactor.turn(millis(50));
-    }
-    return true;
-  }
-  std::vector<uint8_t> memory;
-  Arena arena;
-  Reactor reactor;
+struct Loop : smxtest::Loop {
+  Loop() : smxtest::Loop(0, seconds(5)) {}
 };
 
 struct Pair {

@@ -10,7 +10,7 @@
 
 #include "core/session/trial.h"
 #include "tests/secure/ends.h"
-#include "tests/sim/bench.h"
+#include "tests/sim/noisy.h"
 #include "tests/sim/sim.h"
 #include "transport/secure_line.h"
 
@@ -306,11 +306,7 @@ class LineWorld {
   uint64_t credit_[2] = {};
 };
 
-inline bench::Data pattern(uint64_t stream, size_t size) {
-  bench::Data d(size, '\0');
-  for (size_t i = 0; i < size; ++i) d[i] = static_cast<char>(sim::pattern(stream, i));
-  return d;
-}
+using bench::pattern;
 
 }  // namespace securetest
 

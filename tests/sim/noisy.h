@@ -13,6 +13,24 @@
 
 namespace bench {
 
+// Of the mux at one end of such a line.
+inline smx::MuxConfig line_config(const char* host) {
+  smx::MuxConfig c;
+  c.hold = smx::seconds(60);
+  c.opens = c.accepts = 20;
+  c.memory_bytes = 2u << 20;
+  c.tx_ring = c.rx_ring = 64 * 1024;
+  strcpy(c.host, host);
+  return c;
+}
+
+// The first `size` bytes of a stream.
+inline Data pattern(uint64_t stream, size_t size) {
+  Data d(size, '\0');
+  for (size_t i = 0; i < size; ++i) d[i] = static_cast<char>(sim::pattern(stream, i));
+  return d;
+}
+
 class NoisyLine {
  public:
   NoisyLine(uint64_t seed, uint32_t bytes_a_second, const smx::MuxConfig& a, const smx::MuxConfig& b)
