@@ -115,7 +115,7 @@ class Secured final : public SecureSide {
     PeerChanges changes(peers_.old(), peers_.list());
     PeerChange change;
     while (changes.next(&change))
-      if (change.any()) live_by(change, now);
+      if (change.any() && !change.gone()) live_by(change, now);
     // Nobody stays of whom the file knows nothing, however he came in.
     for (uint32_t i = 0; i < sessions_.count(); ++i) {
       Session& s = sessions_.at(i);
@@ -142,13 +142,9 @@ class Secured final : public SecureSide {
  private:
   void live_by(const PeerChange& change, Time now) {
     uint32_t at = 0;
-    while (Session* found = sessions_.next_of(change.old->key, &at)) {
+    while (Session* found = sessions_.next_of(&change.old->key, &at)) {
       Session& s = *found;
       if (!s.has_link() && !s.held()) continue;
-      if (change.gone()) {
-        s.end(ByeCode::forbidden, "key removed", now);
-        continue;
-      }
       if (change.renamed && s.dials()) s.drop("its name in the peers file is another one", now);
       if (change.renamed) s.rename(change.now->name);
       // The session goes on over a link that is made with the new one.

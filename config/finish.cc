@@ -6,20 +6,6 @@ namespace smx {
 
 namespace {
 
-constexpr Address loopback(uint8_t family) {
-  Address a;
-  a.family = family;
-  if (family == 4) {
-    a.ip[0] = 127;
-    a.ip[3] = 1;
-  } else {
-    a.ip[15] = 1;
-  }
-  return a;
-}
-// localhost is always ourselves: RFC 6761 6.3.
-constexpr Address kLocalhost[] = {loopback(4), loopback(6)};
-
 constexpr std::string_view kAnyHost = "0.0.0.0";
 
 }  // namespace

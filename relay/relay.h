@@ -17,7 +17,7 @@ namespace smx {
 class Streams;
 
 // For the lists at the exit a program is a server on this host, at no port.
-constexpr Address kProgramAddress{4, {127, 0, 0, 1}, 0};
+constexpr Address kProgramAddress = loopback_of(4);
 
 // Descriptors of the reactor that relays leave to links, the resolver and the log. Entries (listeners) leave more than
 // exits: a channel that was let in there is served here.

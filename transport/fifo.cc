@@ -41,6 +41,20 @@ bool is_fifo(int fd) {
   return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
 }
 
+// Until who reads at `path` has read what a daemon before us has left, and with it that nobody writes any more: an end that we
+// open before would make one stream of the two. At most half a second, since there may be nobody.
+void await_drained(const char* path) {
+  const Fd reads(::open(path, O_RDONLY | kFlags));
+  if (!reads.valid()) return;
+  constexpr timespec kStep{0, 10 * 1000 * 1000};
+  constexpr int kSteps = 50, kQuiet = 10;
+  for (int i = 0, quiet = 0; i < kSteps && quiet < kQuiet; ++i) {
+    int left = 0;
+    quiet = ioctl(reads.get(), FIONREAD, &left) == 0 && left == 0 ? quiet + 1 : 0;
+    (void)nanosleep(&kStep, nullptr);
+  }
+}
+
 }  // namespace
 
 int check_fifo(const char* path, bool writes, bool make, TextBase& why) {
@@ -77,20 +91,6 @@ void FifoDialer::fail(std::string_view what, const char* path, int error, Time n
   cancel();
   Text<200> why(what);
   owner_->on_dial_failed(why.add_printable(path).add(": ").add(strerror(error)).text(), now);
-}
-
-// Until who reads at `path` has read what a daemon before us has left, and with it that nobody writes any more: an end that we
-// open before would make one stream of the two. At most half a second, since there may be nobody.
-static void await_drained(const char* path) {
-  const Fd reads(::open(path, O_RDONLY | kFlags));
-  if (!reads.valid()) return;
-  constexpr timespec kStep{0, 10 * 1000 * 1000};
-  constexpr int kSteps = 50, kQuiet = 10;
-  for (int i = 0, quiet = 0; i < kSteps && quiet < kQuiet; ++i) {
-    int left = 0;
-    quiet = ioctl(reads.get(), FIONREAD, &left) == 0 && left == 0 ? quiet + 1 : 0;
-    (void)nanosleep(&kStep, nullptr);
-  }
 }
 
 int FifoDialer::keep() {

@@ -18,11 +18,12 @@ void SecureDialer::cancel() {
 
 void SecureDialer::on_dialed(Link& link, Time now) {
   SecurePeer peer;
-  const bool found = peer_.empty() ? book_.find_only(&peer) : book_.find_name(peer_, &peer);
+  Text<120> why;
+  const bool found = book_.find_wanted(peer_, &peer, why);
   if (role_ == Role::answers && (found || peer_.empty())) return shake_.answer(link, carrier_, peer_, *this, now);
   if (!found) {
     link.close(false);
-    return owner_->on_dial_failed(peer_.empty() ? "which peer? the peers file does not name exactly one" : "the peers file does not name this peer", now);
+    return owner_->on_dial_failed(why.text(), now);
   }
   if (role_ == Role::by_key && !(own_.shown() < peer.key)) return shake_.answer(link, carrier_, peer.name.text(), *this, now);
   shake_.call(link, carrier_, peer, *this, now);

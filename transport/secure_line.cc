@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "core/base/check.h"
-#include "core/io/clock.h"
 #include "core/io/log.h"
 
 namespace smx::secure {
@@ -14,31 +13,18 @@ namespace {
 constexpr int kReads = 2;  // of the line in one turn
 }
 
-Secret random_secret() {
-  Secret out;
-  fill_random(out.data(), kKey);
-  return out;
-}
-
 SecureLine::SecureLine(TimerHeap& timers, Dialer& below, const OwnKeys& own, const PeerBook& book, std::string_view name, Duration renew,
                        Secret (*fresh)())
     : timers_(timers), below_(below), book_(book), name_(name), cipher_(own, fresh, renew), timer_(*this) {}
 
 // ---- Dialer
 
-bool SecureLine::find_peer(TextBase& why) {
-  if (name_.empty() ? book_.find_only(&peer_) : book_.find_name(name_, &peer_)) return true;
-  if (name_.empty()) why.add("which peer? the peers file names none, or several");
-  else why.add("the peers file has no '").add_printable(name_).add('\'');
-  return false;
-}
-
 void SecureLine::dial(DialOwner& owner, Time now) {
   SMX_CHECK(state_ == State::idle);
   now_ = now;
   dialer_ = &owner;
   Text<120> why;
-  if (!find_peer(why)) {
+  if (!book_.find_wanted(name_, &peer_, why)) {
     cipher_.forget();
     return owner.on_dial_failed(why.text(), now);
   }
@@ -95,7 +81,7 @@ void SecureLine::fail(std::string_view why, Time now) {
 void SecureLine::on_new_book(Time now) {
   if (state_ != State::shaking) return;
   Text<120> why;
-  if (!find_peer(why)) {
+  if (!book_.find_wanted(name_, &peer_, why)) {
     cipher_.forget();
     return fail(why.text(), now);
   }

@@ -13,12 +13,10 @@
 #include "core/base/text.h"
 #include "core/base/timer.h"
 #include "core/session/link.h"
+#include "transport/random_secret.h"
 #include "transport/secure/line_cipher.h"
 
 namespace smx::secure {
-
-// Of the system.
-Secret random_secret();
 
 class SecureLine final : public Dialer, public Link, private LineSealer, private DialOwner, private LinkOwner, private TimerHandler {
  public:
@@ -68,7 +66,6 @@ class SecureLine final : public Dialer, public Link, private LineSealer, private
   size_t seal(Bytes content, uint8_t* out, Time now) override;
   Got open(Bytes block, uint8_t* out, size_t* size, Time now) override;
 
-  bool find_peer(TextBase& why);
   void read_handshake(Time now);
   void begin_link(Bytes block, Bytes rest, Time now);
   IoResult flush();

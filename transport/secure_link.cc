@@ -222,7 +222,7 @@ IoResult SecureLink::readv(const MutBytes* piece, int pieces) {
     }
     if (read || total > 0) break;
     read = true;
-    const IoResult r = read_below(reactor_.now());
+    const IoResult r = read_below();
     if (r.size == 0) {
       give_in();
       return r;
@@ -235,8 +235,7 @@ IoResult SecureLink::readv(const MutBytes* piece, int pieces) {
   return {total, total == 0 && !ended_, 0};
 }
 
-IoResult SecureLink::read_below(Time now) {
-  (void)now;
+IoResult SecureLink::read_below() {
   if (in_ == nullptr) in_ = table_.in_.take();
   if (!reader_.partial()) reader_.lend(in_->record, sizeof in_->record);
   const MutBytes space{in_->bytes, sizeof in_->bytes};

@@ -51,7 +51,7 @@ class SecureLink final : public Link, private LinkOwner, private Task, private T
   void on_task(Time now) override;
   void on_timer(Timer& timer, Time now) override;
   void begin(Link& below, const SecureStart& start, Duration renew, Time now);
-  IoResult read_below(Time now);
+  IoResult read_below();
   bool open_next(MutBytes to);
   size_t seal_some(const Bytes* piece, int pieces, size_t at, size_t most, Time now);
   int flush();

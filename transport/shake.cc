@@ -6,19 +6,13 @@
 #include <new>
 
 #include "core/base/check.h"
-#include "core/io/clock.h"
+#include "transport/random_secret.h"
 
 namespace smx::secure {
 
 namespace {
 
 constexpr std::string_view kOutdated = "the peers file was read again meanwhile";
-
-Secret fresh() {
-  Secret out;
-  fill_random(out.data(), kKey);
-  return out;
-}
 
 }  // namespace
 
@@ -30,8 +24,6 @@ void Shake::begin(Link& below, Carrier carrier, ShakeOwner& owner, Time now) {
   fault_ = Fault::none;
   since_ = now;
   from_ = below.peer();
-  from_name_.clear();
-  from_name_.add(below.peer_name());
   why_.clear();
   known_ = blameless_ = false;
   plain_ = {};
@@ -182,7 +174,7 @@ void Shake::read_link(Time now) {
 // ---- who calls
 
 void Shake::begin_message(Time now) {
-  const size_t size = initiator().begin(fresh(), {}, now, out_);
+  const size_t size = initiator().begin(random_secret(), {}, now, out_);
   if (size == 0) return fail(initiator().fault(), "", now);
   send(size, now);
 }
@@ -242,9 +234,9 @@ void Shake::step(Time now) {
     edition_ = book_.edition();
     known_ = book_.find_key(key, &peer_) && (only_.size() == 0 || only_.text() == peer_.name.text());
     if (!known_) {
-      char text[kKeyText];
-      encode_key(key.bytes, text);
-      return refuse(Code::not_accepted, Text<80>("unknown key ").add({text, sizeof text}).text(), now);
+      Text<80> why("unknown key ");
+      append_key(why, key);
+      return refuse(Code::not_accepted, why.text(), now);
     }
     if (book_.may_come_from(key, from_)) return;
     return refuse(Code::not_accepted, Text<80>("peer ").add(peer_.name.text()).add(": FROM= forbids").text(), now);
@@ -255,7 +247,7 @@ void Shake::step(Time now) {
     return;
   }
   if (!responder().prepared()) {
-    const Fault fault = responder().prepare(fresh());
+    const Fault fault = responder().prepare(random_secret());
     if (fault != Fault::none) fail_answering(fault, now);
     return;
   }
@@ -281,7 +273,7 @@ void Shake::answer_message(Time now) {
   static_assert(Mux::kFirstPacket <= kSecondPayload);
   const size_t said = greeter_ == nullptr ? 0 : greeter_->greet(*below_, &said_, hello);
   said_.said = said > 0;
-  const Fault fault = responder().answer(fresh(), peer_.psk, {hello, said}, now, out_, &size);
+  const Fault fault = responder().answer(random_secret(), peer_.psk, {hello, said}, now, out_, &size);
   if (fault != Fault::none) return fail_answering(fault, now);
   state_ = State::answered;
   reader_.start(responder().receive_key(), first_, sizeof first_);
@@ -327,12 +319,10 @@ void Shake::at_end(int error, Time now) {
 void Shake::refused(Time now) {
   Text<200> why;
   switch (initiator().code()) {
-    case Code::not_accepted: {
-      char text[kKeyText];
-      encode_key(own_.pair.shown, text);
-      why.add("not accepted there: its peers file needs the line 'NAME ").add({text, sizeof text}).add("', and FROM= must allow us");
+    case Code::not_accepted:
+      append_key(why.add("not accepted there: its peers file needs the line 'NAME "), own_.shown());
+      why.add("', and FROM= must allow us");
       break;
-    }
     case Code::busy: why.add("busy there; trying again"); break;
     case Code::version: why.add("speaks another version of secure links than ours, ").add_u(kVersion); break;
     case Code::none:

@@ -90,7 +90,6 @@ class Shake final : private LinkOwner, private TimerHandler {
   Time since() const { return since_; }
   // Of the link, which may be closed by now.
   const Address& from() const { return from_; }
-  std::string_view from_name() const { return from_name_.text(); }
 
   ListNode node;         // the owner's
   bool charged = false;  // the owner's
@@ -138,7 +137,6 @@ class Shake final : private LinkOwner, private TimerHandler {
   Fault fault_ = Fault::none;
   Time since_;
   Address from_;
-  Text<kAddressText + 8> from_name_;
   Text<kPeerName> only_;
   Text<200> why_;
   SecurePeer peer_;

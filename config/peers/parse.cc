@@ -10,22 +10,6 @@ namespace {
 constexpr std::string_view kWords[] = {"PORT", "DEST", "FROM", "PSK"};
 constexpr std::string_view kCommtypes[] = {"comm", "commin", "commout", "proc"};
 
-constexpr Address loopback4() {
-  Address a;
-  a.family = 4;
-  a.ip[0] = 127;
-  a.ip[3] = 1;
-  return a;
-}
-constexpr Address loopback6() {
-  Address a;
-  a.family = 6;
-  a.ip[15] = 1;
-  return a;
-}
-// localhost is always ourselves: RFC 6761 6.3.
-constexpr Address kLocalhost[] = {loopback4(), loopback6()};
-
 // The next word of a line; empty: there is none.
 std::string_view take_word(std::string_view* rest) {
   *rest = trim(*rest);

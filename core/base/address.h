@@ -22,6 +22,20 @@ struct Address {
   bool is_none() const { return family == 0; }
 };
 
+constexpr Address loopback_of(uint8_t family) {
+  Address a;
+  a.family = family;
+  if (family == 4) {
+    a.ip[0] = 127;
+    a.ip[3] = 1;
+  } else {
+    a.ip[15] = 1;
+  }
+  return a;
+}
+// localhost is always ourselves: RFC 6761 6.3.
+constexpr Address kLocalhost[] = {loopback_of(4), loopback_of(6)};
+
 bool operator==(const Address& a, const Address& b);
 bool same_ip(const Address& a, const Address& b);
 

@@ -164,12 +164,7 @@ bool Session::read_old(Time now) {
 void Session::take(Link& link, LinkHandover& handover, Time now) {
   taking_ = true;
   if (state_ == State::dialing && dialer_ != nullptr) dialer_->cancel();
-  if (link_ != nullptr) {
-    mux_.bye(ByeCode::replaced);
-    write_link(now);
-    gently_ = true;
-    lose(Err::none, "replaced by a newer link", now);
-  }
+  if (link_ != nullptr) part(ByeCode::replaced, "replaced by a newer link", now);
   taking_ = false;
   wake_ = kNever;
   begin_link(link, now);
@@ -221,13 +216,17 @@ void Session::shut(ByeCode code, Time now) {
   kick();
 }
 
+// Says BYE and ends the link at once.
+void Session::part(ByeCode code, std::string_view why, Time now) {
+  mux_.bye(code);
+  write_link(now);
+  gently_ = true;
+  lose(Err::none, why, now);
+  gently_ = false;
+}
+
 void Session::end(ByeCode code, std::string_view why, Time now) {
-  if (link_ != nullptr) {
-    mux_.bye(code);
-    write_link(now);
-    gently_ = true;
-    lose(Err::none, why, now);
-  }
+  if (link_ != nullptr) part(code, why, now);
   over_why_ = why;
   mux_.hold_until(now);
   set_timer(now);
@@ -273,7 +272,6 @@ void Session::lose(Err e, std::string_view why, Time now) {
   if (was_up_ && v1) line.kv("held", mux_.held() ? "yes" : "no");
   if (probed_) mux_.hold_until(now + kBriefly);
   link->close(gently_ || (e != Err::none && e != Err::silent));
-  gently_ = false;
   if (was_up_) {
     since_ = now;
     // A link that stood for a while, or carried something: try again at once. One that came and went: not in a storm.

@@ -196,6 +196,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void read_link(Time now);
   bool read_old(Time now);
   void write_link(Time now);
+  void part(ByeCode code, std::string_view why, Time now);
   void lose(Err e, std::string_view why, Time now);
   void set_timer(Time now);
   void give_back(Time now);

@@ -75,11 +75,11 @@ uint32_t Sessions::hash_of(std::string_view label) {
 
 void Sessions::on_session_link(Session& session) { tag(session) = {tag_of(session.peer_key()), hash_of(session.peer_label())}; }
 
-Session* Sessions::next_of(const PeerKey& key, uint32_t* at) {
-  const uint32_t wanted = tag_of(&key);
+Session* Sessions::next_of(const PeerKey* key, uint32_t* at) {
+  const uint32_t wanted = tag_of(key);
   while (*at < count_) {
     const uint32_t i = (*at)++;
-    if (tag_[i].key == wanted && same_key(session_[i]->peer_key(), &key)) return session_[i];
+    if (tag_[i].key == wanted && same_key(session_[i]->peer_key(), key)) return session_[i];
   }
   return nullptr;
 }
@@ -142,10 +142,12 @@ bool Sessions::take(Trial& trial, Time now) {
   const Settings* ask = trial.ask();
   Session* place = nullptr;
   const PeerKey* key = trial.link().peer_key();
-  for (uint32_t i = 0; i < count_ && ask != nullptr && place == nullptr; ++i) {
-    if (tag_[i].key != tag_of(key) || !same_key(session_[i]->peer_key(), key)) continue;
-    if (session_[i]->mux().is_stale(ask->attempt, trial.asks_again())) return false;
-    if (session_[i]->mux().has_session(ask->session)) place = session_[i];
+  uint32_t at = 0;
+  while (ask != nullptr && place == nullptr) {
+    Session* s = next_of(key, &at);
+    if (s == nullptr) break;
+    if (s->mux().is_stale(ask->attempt, trial.asks_again())) return false;
+    if (s->mux().has_session(ask->session)) place = s;
   }
   if (place == nullptr) place = place_for({}, key, now);
   if (place == nullptr) {
@@ -159,11 +161,10 @@ bool Sessions::take(Trial& trial, Time now) {
 }
 
 AskAnswer Sessions::on_session_ask(Session& session, const Settings& ask) {
-  const uint32_t wanted = tag_of(session.peer_key());
-  for (uint32_t i = 0; i < count_; ++i) {
-    if (tag_[i].key != wanted) continue;
-    Session& other = *session_[i];
-    if (&other == &session || !same_key(other.peer_key(), session.peer_key())) continue;
+  uint32_t at = 0;
+  while (Session* found = next_of(session.peer_key(), &at)) {
+    Session& other = *found;
+    if (&other == &session) continue;
     if (other.mux().is_stale(ask.attempt, session.mux().asks_again())) return AskAnswer::stale;
     if (!other.mux().has_session(ask.session)) continue;
     moves_to_ = &other;
@@ -224,7 +225,7 @@ void Sessions::on_session_up(Session& session, Time now) {
 // Whose key it is, is known: no need to ask whether the older link still lives.
 void Sessions::replace_older(const Session& session, Time now) {
   uint32_t at = 0;
-  while (Session* found = next_of(*session.peer_key(), &at)) {
+  while (Session* found = next_of(session.peer_key(), &at)) {
     Session& other = *found;
     if (&other == &session) continue;
     if (other.has_link() && !other.dials()) count_turn(session, other.peer(), now);

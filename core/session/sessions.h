@@ -35,8 +35,8 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
   uint32_t count() const { return count_; }
   // i < most
   Session& at(uint32_t i);
-  // Sessions whose last link was of this key, from `*at` on, which moves behind it; nullptr: no more.
-  Session* next_of(const PeerKey& key, uint32_t* at);
+  // Sessions whose last link was of this key (nullptr: clear), from `*at` on, which moves behind it; nullptr: no more.
+  Session* next_of(const PeerKey* key, uint32_t* at);
 
   // A link has been accepted: an idle session takes it, or the oldest one that is still shaking hands makes room, or one
   // that is held, which ends only if the peer asks for another one. False: all are in use, and the link was closed.

@@ -182,9 +182,9 @@ void LineCipher::answer_message(Time now) {
   Fault fault = callee_->find(key.bytes);
   if (fault == Fault::none && key != peer_) {
     callee_->refuse(Code::not_accepted);
-    char text[kKeyText];
-    encode_key(key.bytes, text);
-    set_trouble("unknown key ", {text, sizeof text});
+    Text<kKeyText> text;
+    append_key(text, key);
+    set_trouble("unknown key ", text.text());
     return refuse(Fault::none, now);
   }
   if (fault == Fault::none) fault = callee_->check();

@@ -52,6 +52,13 @@ class PeerBook {
   virtual bool find_only(SecurePeer* out) const = 0;
   // FROM=: may a link of this peer come from there? An address without a family is no IP address, and may.
   virtual bool may_come_from(const PeerKey& key, const Address& from) const = 0;
+  // Who is wanted at the other end of a link: `name`, or, if it is empty, the only one there is. False: `why` says why not.
+  bool find_wanted(std::string_view name, SecurePeer* out, TextBase& why) const {
+    if (name.empty() ? find_only(out) : find_name(name, out)) return true;
+    if (name.empty()) why.add("which peer? the peers file names none, or several");
+    else why.add("the peers file has no '").add_printable(name).add('\'');
+    return false;
+  }
   // Another one after each change: what was found before may not be true any more.
   virtual uint32_t edition() const = 0;
 
