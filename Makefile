@@ -53,8 +53,10 @@ BASE_SRCS = \
 	core/base/address.cc \
 	core/base/blocks.cc \
 	core/base/check.cc \
+	core/base/letters.cc \
 	core/base/peer_key.cc \
 	core/base/result.cc \
+	core/base/text.cc \
 	core/base/timer.cc
 
 MUX_SRCS = \

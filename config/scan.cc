@@ -16,6 +16,7 @@ std::string_view trim(std::string_view s) {
 }
 
 bool starts_with(std::string_view s, std::string_view head) { return first(s, head.size()) == head; }
+bool starts_with(std::string_view s, const char* head) { return starts_with(s, std::string_view(head)); }
 bool ends_with(std::string_view s, std::string_view tail) {
   return s.size() >= tail.size() && skip(s, s.size() - tail.size()) == tail;
 }

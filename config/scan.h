@@ -31,6 +31,7 @@ constexpr std::string_view first(std::string_view s, size_t n) { return {s.data(
 
 std::string_view trim(std::string_view s);
 bool starts_with(std::string_view s, std::string_view head);
+bool starts_with(std::string_view s, const char* head);
 bool ends_with(std::string_view s, std::string_view tail);
 bool contains(std::string_view s, std::string_view part);
 bool has_blank(std::string_view s);

@@ -22,12 +22,13 @@ constexpr bool is_name_text(std::string_view s) {
   return true;
 }
 
-constexpr bool equal_fold(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i)
-    if (fold(a[i]) != fold(b[i])) return false;
-  return true;
-}
+bool equal_fold(std::string_view a, std::string_view b);
+
+// The same for literals, and "==" as std has it: one word at each of the many places that have one, where a view is two
+// that are made there.
+bool equal_fold(std::string_view text, const char* literal);
+bool operator==(std::string_view text, const char* literal);
+inline bool operator!=(std::string_view text, const char* literal) { return !(text == literal); }
 
 }  // namespace smx
 

@@ -7,7 +7,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include <string_view>
 
@@ -16,45 +15,18 @@ namespace smx {
 // The part that does not depend on the capacity.
 class TextBase {
  public:
-  TextBase& add(std::string_view s) {
-    const size_t n = s.size() > capacity_ - size_ ? capacity_ - size_ : s.size();
-    if (n < s.size()) cut_ = true;
-    if (n > 0) memcpy(buffer_ + size_, s.data(), n);
-    size_ += n;
-    buffer_[size_] = 0;
-    return *this;
-  }
-  TextBase& add(char c) { return add(std::string_view(&c, 1)); }
-  TextBase& add_u(uint64_t v) {
-    char digits[20];
-    size_t at = sizeof digits;
-    do {
-      digits[--at] = static_cast<char>('0' + v % 10);
-      v /= 10;
-    } while (v > 0);
-    return add({digits + at, sizeof digits - at});
-  }
-  TextBase& add_i(int64_t v) {
-    if (v >= 0) return add_u(static_cast<uint64_t>(v));
-    return add('-').add_u(uint64_t{0} - static_cast<uint64_t>(v));
-  }
+  // Literals go as const char*, which is one word at each of the many places that have one.
+  TextBase& add(std::string_view s);
+  TextBase& add(const char* s);
+  TextBase& add(char c);
+  TextBase& add_u(uint64_t v);
+  TextBase& add_i(int64_t v);
   // `digits` hexadecimal digits, lower case.
-  TextBase& add_hex(uint64_t v, int digits) {
-    for (int i = digits - 1; i >= 0; --i) add("0123456789abcdef"[v >> (4 * i) & 15]);
-    return *this;
-  }
+  TextBase& add_hex(uint64_t v, int digits);
   // `width` decimal digits with zeros in front.
-  TextBase& add_padded(uint64_t v, int width) {
-    uint64_t unit = 1;
-    for (int i = 1; i < width; ++i) unit *= 10;
-    for (; unit > 0; unit /= 10) add(static_cast<char>('0' + v / unit % 10));
-    return *this;
-  }
+  TextBase& add_padded(uint64_t v, int width);
   // Text from a peer or a user: bytes outside of 0x20..0x7E become '?', so that a log line stays one line.
-  TextBase& add_printable(std::string_view s) {
-    for (const char c : s) add(c >= 0x20 && c < 0x7f ? c : '?');
-    return *this;
-  }
+  TextBase& add_printable(std::string_view s);
 
   void clear() {
     size_ = 0;
@@ -84,6 +56,7 @@ class Text : public TextBase {
  public:
   Text() : TextBase(memory_, kCapacity) {}
   explicit Text(std::string_view s) : Text() { add(s); }
+  explicit Text(const char* s) : Text() { add(s); }
 
  private:
   char memory_[kCapacity + 1];

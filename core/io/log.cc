@@ -115,6 +115,8 @@ LogLine& LogLine::kv(const char* key, std::string_view value) {
   return *this;
 }
 
+LogLine& LogLine::kv(const char* key, const char* value) { return kv(key, std::string_view(value)); }
+
 LogLine& LogLine::kv(const char* key, const Address& value) {
   Text<kAddressText> t;
   append_address(t, value);

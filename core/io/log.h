@@ -44,6 +44,7 @@ class LogLine {
   LogLine& operator=(const LogLine&) = delete;
 
   LogLine& kv(const char* key, std::string_view value);  // quoted where it has blanks
+  LogLine& kv(const char* key, const char* value);
   LogLine& kv(const char* key, const Address& value);
   LogLine& kv(const char* key, uint64_t value);
   LogLine& ms(const char* key, Duration value);          // "12.345" seconds

@@ -1,0 +1,17 @@
+// Comparison of texts. Read next: letters.h.
+#include "core/base/letters.h"
+
+namespace smx {
+
+bool equal_fold(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i)
+    if (fold(a[i]) != fold(b[i])) return false;
+  return true;
+}
+
+bool equal_fold(std::string_view text, const char* literal) { return equal_fold(text, std::string_view(literal)); }
+
+bool operator==(std::string_view text, const char* literal) { return text == std::string_view(literal); }
+
+}  // namespace smx
