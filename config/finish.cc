@@ -18,7 +18,7 @@ bool Parser::finish() {
   }
   if (outer_ == nullptr && report_->error_count() == 0 && !no_memory_) check_links();
   if (no_memory_ && outer_ != nullptr) outer_->no_memory_ = true;
-  if (no_memory_ && outer_ == nullptr) report_->error(kExitConfig, Origin{}, {"not enough memory for the options"});
+  if (no_memory_ && outer_ == nullptr) report_->error(kExitConfig, Origin{}, "not enough memory for the options");
   if (no_memory_ || report_->error_count() > 0) return false;
   fill();
   return !no_memory_;
@@ -91,7 +91,7 @@ void Parser::link_names(HostList* list) {
 bool Parser::measure(HostList* list, const Word& w) {
   if (list->mark == HostList::Mark::done) return true;
   if (list->mark == HostList::Mark::open) {
-    fail_with(kExitConfig, w, {"the list '", list->text, "' contains itself"});
+    fail_with(kExitConfig, w, "the list '%' contains itself", {list->text});
     return false;
   }
   list->mark = HostList::Mark::open;
@@ -106,7 +106,7 @@ bool Parser::measure(HostList* list, const Word& w) {
     if (term.list->depth + 1 > list->depth) list->depth = term.list->depth + 1;
     list->has_ports = list->has_ports || term.list->has_ports;
     if (!good || (list->cost <= kMaxListCost && list->depth <= kMaxListDepth)) continue;
-    fail_with(kExitConfig, w, {"lists that name lists: more than 32 inside of each other, or 65536 hosts in all"});
+    fail_with(kExitConfig, w, "lists that name lists: more than 32 inside of each other, or 65536 hosts in all");
     good = false;
   }
   list->mark = HostList::Mark::done;
@@ -123,7 +123,7 @@ void Parser::check_lists() {
   for (const UsedList& u : used_) {
     if (!measure(u.list, u.word)) return;
     if (u.list->has_ports && u.use != ListUse::clients) {
-      fail(u.word, {"a list in it has a -P, which can't be checked here"});
+      fail(u.word, "a list in it has a -P, which can't be checked here");
     }
   }
 }
@@ -159,10 +159,10 @@ void Parser::read_options(ServerSpec* server, const Word& w) {
   server->missing_file = inner->missing_file_;
   const bool has_program = !options->xcom.empty() || !options->xfil.empty();
   if (server->label != "exec" && has_program) {
-    fail(w, {"XCOM and XFIL go with exec: SERVER=exec,-in(XCOM=command)"});
+    fail(w, "XCOM and XFIL go with exec: SERVER=exec,-in(XCOM=command)");
   }
   if (server->label == "exec" && !has_program && server->missing_file.empty()) {
-    fail(w, {"exec needs a command: SERVER=exec,-in(XCOM=command) or XFIL=command"});
+    fail(w, "exec needs a command: SERVER=exec,-in(XCOM=command) or XFIL=command");
   }
 }
 
@@ -171,33 +171,37 @@ void Parser::check_links() {
   const Origin whole;
   if (!accepts_links_ && links_.count() == 0) {
     if (!is_function_) {
-      return report_->error(kExitConfig, whole, {"no link: SERVER=sockmux with -Pport, or SERVER=sockmux://host:port"});
+      return report_->error(kExitConfig, whole, "no link: SERVER=sockmux with -Pport, or SERVER=sockmux://host:port");
     }
     accepts_links_ = true;
     accept_.kind = LinkSpec::Kind::accept_tcp;
   }
   if (accepts_links_) {
     if (accepts_.count() == 0) {
-      report_->error(kExitConfig, whole, {"SERVER=sockmux needs -Pport, where links are accepted"});
+      report_->error(kExitConfig, whole, "SERVER=sockmux needs -Pport, where links are accepted");
     }
   } else {
     for (size_t i = 0; i < accepts_.count(); ++i) {
       const Word& w = accepts_[i].word;
       const bool is_new = i == 0 || accepts_[i - 1].word.text.data() != w.text.data();
-      if (is_new) warn(w, {"is not opened, since ", link_words_[0].text, " makes its link itself; SERVER=sockmux opens it, too"});
+      if (is_new)
+        warn(w, "is not opened, since % makes its link itself; SERVER=sockmux opens it, too", {link_words_[0].text});
     }
   }
   for (size_t i = 0; i < links_.count(); ++i) {
     const LinkSpec& link = links_[i];
     if (link.kind == LinkSpec::Kind::fifo && (link.in_path.empty() || link.out_path.empty())) {
-      report_->error(kExitConfig, whole, {link_words_[i].text, ": commin and commout are both needed, one FIFO each way"});
+      report_->error(kExitConfig, whole, "%: commin and commout are both needed, one FIFO each way",
+                     {link_words_[i].text});
     }
     if (link.kind == LinkSpec::Kind::stdio && (accepts_links_ || links_.count() > 1)) {
-      report_->error(kExitConfig, whole, {link_words_[i].text, ": the daemon ends with this link, so there can be no other"});
+      report_->error(kExitConfig, whole, "%: the daemon ends with this link, so there can be no other",
+                     {link_words_[i].text});
     }
   }
   if (config_->line == Config::Line::lossy && config_->proto == Config::Proto::v03) {
-    report_->error(kExitConfig, whole, {"SOXCONF=line:lossy needs SockMux 1; proto:0.3 has no frames that could be repaired"});
+    report_->error(kExitConfig, whole,
+                   "SOXCONF=line:lossy needs SockMux 1; proto:0.3 has no frames that could be repaired");
   }
   check_ports();
   check_named_ports();
@@ -215,10 +219,10 @@ void Parser::check_far_ports() {
   }
   if (!can_ask) {
     report_->error(kExitConfig, where,
-                   {"a peer gives ports only over a secure link, which we make: SERVER=sockmuxs://host:port"});
+                   "a peer gives ports only over a secure link, which we make: SERVER=sockmuxs://host:port");
   }
   if (config_->proto == Config::Proto::v03) {
-    report_->error(kExitConfig, where, {"SOXCONF=proto:0.3 has no way to ask a peer for ports"});
+    report_->error(kExitConfig, where, "SOXCONF=proto:0.3 has no way to ask a peer for ports");
   }
 }
 
@@ -234,11 +238,12 @@ void Parser::check_named_ports() {
     }
     if (is_reached) continue;
     if (any_secure) {
-      report_->error(kExitConfig, listen.origin, {"'", listen.peer, "@': no link here leads to ", listen.peer});
+      report_->error(kExitConfig, listen.origin, "'%@': no link here leads to %", {listen.peer, listen.peer});
     } else {
       report_->error(kExitConfig, listen.origin,
-                     {"'", listen.peer, "@' is for clients of that peer alone, and only secure links know their peers; write ",
-                      "SERVER=sockmuxs in place of SERVER=sockmux, or PORT= without a name"});
+                     "'%@' is for clients of that peer alone, and only secure links know their peers; write "
+                     "SERVER=sockmuxs in place of SERVER=sockmux, or PORT= without a name",
+                     {listen.peer});
     }
     return;
   }
@@ -254,9 +259,7 @@ void Parser::check_ports() {
       const bool same = equal_fold(a, b) || a == kAnyHost || b == kAnyHost;
       if (listen.at.port != accept.at.port || !same) continue;
       report_->error(kExitConfig, listen.origin,
-                     {"PORT and ", accept.word.text,
-                      " are the same port; links and clients "
-                      "need ports of their own"});
+                     "PORT and % are the same port; links and clients need ports of their own", {accept.word.text});
     }
   }
 }
@@ -274,7 +277,7 @@ void Parser::fill() {
   GrowList<ServerSpec> servers(2 * kMaxServers);
   for (const ServerSpec& s : servers_) no_memory_ = !servers.add(arena_, s) || no_memory_;
   for (const ServerSpec& s : dests_) no_memory_ = !servers.add(arena_, s) || no_memory_;
-  if (no_memory_) return report_->error(kExitConfig, Origin{}, {"not enough memory for the options"});
+  if (no_memory_) return report_->error(kExitConfig, Origin{}, "not enough memory for the options");
   config_->links = links.view();
   config_->servers = servers.view();
   config_->listens = listens_.view();

@@ -38,7 +38,7 @@ class ListReader {
 };
 
 bool ListReader::put(const HostTerm& term) {
-  if (terms_.is_full()) return say(fault_->text, {"the list has more than 1024 parts"});
+  if (terms_.is_full()) return say(fault_->text, "the list has more than 1024 parts");
   return terms_.add(arena_, term);
 }
 
@@ -46,7 +46,7 @@ HostList* ListReader::read(std::string_view text) {
   text = without_braces(text);
   if (!is_balanced(text)) {
     const bool brackets = text.find('{') == kNowhere && text.find('}') == kNowhere;
-    say(fault_->text, {"'", text, "': ", brackets ? "[ and ] do not match" : "{ and } do not match"});
+    say(fault_->text, "'%': %", text, brackets ? "[ and ] do not match" : "{ and } do not match");
     return nullptr;
   }
   Items items(text);
@@ -55,11 +55,11 @@ HostList* ListReader::read(std::string_view text) {
     if (!take(item)) return nullptr;
   }
   if (joined_) {
-    say(fault_->text, {"'", text, "': nothing stands behind the last & or |"});
+    say(fault_->text, "'%': nothing stands behind the last & or |", text);
     return nullptr;
   }
   if (terms_.count() == 0) {
-    say(fault_->text, {"the list of hosts is empty; * is everybody, .localnet the local networks"});
+    say(fault_->text, "the list of hosts is empty; * is everybody, .localnet the local networks");
     return nullptr;
   }
   HostList* list = arena_.make<HostList>();
@@ -79,9 +79,9 @@ HostList* ListReader::read(std::string_view text) {
 }
 
 bool ListReader::take(std::string_view item) {
-  if (item.empty()) return say(fault_->text, {"an empty part between two commas"});
+  if (item.empty()) return say(fault_->text, "an empty part between two commas");
   if (item == "&" || item == "|") {
-    if (joined_ || terms_.count() == 0) return say(fault_->text, {"'", item, "' needs a host on either side"});
+    if (joined_ || terms_.count() == 0) return say(fault_->text, "'%' needs a host on either side", item);
     join_ = item == "&" ? HostTerm::Join::both : HostTerm::Join::either;
     joined_ = true;
     port_text_ = {};
@@ -97,8 +97,8 @@ bool ListReader::take(std::string_view item) {
   if (t[0] == '!') {
     out.negated = true;
     t = trim(skip(t, 1));
-    if (t.empty()) return say(fault_->text, {"a '!' alone; it must stand in front of a host"});
-    if (t[0] == '!') return say(fault_->text, {"'", item, "': one '!' is enough"});
+    if (t.empty()) return say(fault_->text, "a '!' alone; it must stand in front of a host");
+    if (t[0] == '!') return say(fault_->text, "'%': one '!' is enough", item);
   }
   if (!term(t, &out)) return false;
   if (out.kind == HostTerm::Kind::ports) port_text_ = skip(t, 2);
@@ -114,11 +114,10 @@ bool ListReader::extend_ports(std::string_view item) {
 }
 
 bool ListReader::term(std::string_view t, HostTerm* out) {
-  if (t.find(';') != kNowhere)
-    return say(fault_->text, {"'", t, "': ';' separates nothing; hosts are separated by ','"});
+  if (t.find(';') != kNowhere) return say(fault_->text, "'%': ';' separates nothing; hosts are separated by ','", t);
   if (t[0] == '{') {
-    if (without_braces(t).size() == t.size()) return say(fault_->text, {"'", t, "': unexpected text at { }"});
-    if (depth_ + 1 == kMaxBraces) return say(fault_->text, {"more than 8 { inside of each other"});
+    if (without_braces(t).size() == t.size()) return say(fault_->text, "'%': unexpected text at { }", t);
+    if (depth_ + 1 == kMaxBraces) return say(fault_->text, "more than 8 { inside of each other");
     ListReader inner(use_, arena_, fault_, depth_ + 1);
     out->kind = HostTerm::Kind::list;
     out->list = inner.read(t);
@@ -126,18 +125,17 @@ bool ListReader::term(std::string_view t, HostTerm* out) {
   }
   if (first(t, 2) == "-P") {
     if (use_ == ListUse::reliable) {
-      return say(fault_->text,
-                 {"'", t, "': no -P here; which port a client may use is for PERMIT or a server's condition"});
+      return say(fault_->text, "'%': no -P here; which port a client may use is for PERMIT or a server's condition", t);
     }
-    if (use_ == ListUse::sources) return say(fault_->text, {"'", t, "': expected an address or a network"});
-    if (names_servers()) return say(fault_->text, {"'", t, "': no -P in a list of servers; write host:port"});
+    if (use_ == ListUse::sources) return say(fault_->text, "'%': expected an address or a network", t);
+    if (names_servers()) return say(fault_->text, "'%': no -P in a list of servers; write host:port", t);
     out->kind = HostTerm::Kind::ports;
     return parse_port_ranges(skip(t, 2), PortKinds::optional, true, arena_, &out->ports, fault_);
   }
-  if (has_blank(t)) return say(fault_->text, {"'", t, "': a blank inside; hosts are separated by ','"});
-  if (t[0] == '-') return say(fault_->text, {"'", t, "': not supported; of the forms with - there is -Pport only"});
+  if (has_blank(t)) return say(fault_->text, "'%': a blank inside; hosts are separated by ','", t);
+  if (t[0] == '-') return say(fault_->text, "'%': not supported; of the forms with - there is -Pport only", t);
   if (t.find('@') != kNowhere && t.find('/') == kNowhere) {
-    return say(fault_->text, {"'", t, "': user@ can't be checked here; give the host alone"});
+    return say(fault_->text, "'%': user@ can't be checked here; give the host alone", t);
   }
   return host(t, out);
 }
@@ -150,15 +148,16 @@ bool ListReader::colon(std::string_view* t, HostTerm* out, bool* has_ports) {
   const size_t slash = t->find('/');
   const std::string_view whole = first(*t, slash);
   if (at < slash && parse_ip(whole, &a)) return true;  // IPv6 without brackets
-  if (use_ == ListUse::sources) return say(fault_->text, {"'", *t, "': expected an address or a network"});
+  if (use_ == ListUse::sources) return say(fault_->text, "'%': expected an address or a network", *t);
   if (!names_servers()) {
-    return say(fault_->text, {"'", *t,
-                              "': a ':' that belongs to no IPv6 address; the client's port does not count, and -Pport "
-                              "is the port where it was accepted"});
+    return say(fault_->text,
+               "'%': a ':' that belongs to no IPv6 address; the client's port does not count, and -Pport is the "
+               "port where it was accepted",
+               *t);
   }
   const std::string_view ports = skip(*t, at + 1);
   *t = first(*t, at);
-  if (t->empty()) return say(fault_->text, {"':", ports, "': a host is missing in front of the port"});
+  if (t->empty()) return say(fault_->text, "':%': a host is missing in front of the port", ports);
   *has_ports = true;
   const PortKinds kinds = use_ == ListUse::dest ? PortKinds::tcp_if_none : PortKinds::none;
   return ports == "*" || parse_port_ranges(ports, kinds, false, arena_, &out->ports, fault_);
@@ -172,7 +171,7 @@ bool ListReader::host(std::string_view t, HostTerm* out) {
     return true;
   }
   if (use_ == ListUse::dest && !has_ports) {
-    return say(fault_->text, {"'", t, "': a port is missing; :* behind the host is every port"});
+    return say(fault_->text, "'%': a port is missing; :* behind the host is every port", t);
   }
   const size_t slash = t.find('/');
   if (slash != kNowhere) return network(t, slash, out);
@@ -185,14 +184,13 @@ bool ListReader::host(std::string_view t, HostTerm* out) {
   }
   if (t.find_first_not_of("0123456789.*[]-") == kNowhere && t != "." && t[0] != '-') return octets(t, out);
   if (starts_with(t, "_4.") || starts_with(t, "_6.")) {
-    return say(fault_->text, {"'", t, "': not supported; write 0.0.0.0/0 or an IPv6 network"});
+    return say(fault_->text, "'%': not supported; write 0.0.0.0/0 or an IPv6 network", t);
   }
   if (t.find('*') != kNowhere) {
-    return say(fault_->text,
-               {"'", t, "': names are never looked up from addresses; list addresses or whole names instead"});
+    return say(fault_->text, "'%': names are never looked up from addresses; list addresses or whole names instead", t);
   }
   if (use_ == ListUse::sources) {
-    return say(fault_->text, {"'", t, "': expected an address or a network; nothing is resolved here"});
+    return say(fault_->text, "'%': expected an address or a network; nothing is resolved here", t);
   }
   if (t == ".localnet") {
     out->kind = HostTerm::Kind::localnet;
@@ -200,7 +198,7 @@ bool ListReader::host(std::string_view t, HostTerm* out) {
     return true;
   }
   if (!is_host_name(t)) {
-    return say(fault_->text, {"'", t, "': expected an address, a network, a name, .localnet or *"});
+    return say(fault_->text, "'%': expected an address, a network, a name, .localnet or *", t);
   }
   out->kind = HostTerm::Kind::name;
   out->name = t;
@@ -234,22 +232,22 @@ bool ListReader::network(std::string_view t, size_t slash, HostTerm* out) {
   const std::string_view bits_text = skip(t, slash + 1);
   Address a;
   if (!parse_ip(first(t, slash), &a)) {
-    return say(fault_->text, {"'", t, "': in front of the / must stand an address"});
+    return say(fault_->text, "'%': in front of the / must stand an address", t);
   }
   if (!bits_text.empty() && (bits_text[0] == '@' || bits_text[0] == '.')) {
-    return say(fault_->text, {"'", t, "': masks of classes are not supported; write /8, /16 or /24"});
+    return say(fault_->text, "'%': masks of classes are not supported; write /8, /16 or /24", t);
   }
   bool all = false;
   if (a.family == 4) {
     uint32_t mask = 0;
     if (!mask4(bits_text, &mask)) {
-      return say(fault_->text, {"'", t, "': the mask of IPv4 is /0 to /32, /255.255.0.0 or /FFFF0000"});
+      return say(fault_->text, "'%': the mask of IPv4 is /0 to /32, /255.255.0.0 or /FFFF0000", t);
     }
     for (unsigned i = 0; i < 4; ++i) out->mask[i] = static_cast<uint8_t>(mask >> (24 - 8 * i));
     all = mask == 0;
   } else {
     uint64_t bits = 0;
-    if (!parse_number(bits_text, 128, &bits)) return say(fault_->text, {"'", t, "': the mask of IPv6 is /0 to /128"});
+    if (!parse_number(bits_text, 128, &bits)) return say(fault_->text, "'%': the mask of IPv6 is /0 to /128", t);
     const Address v4 = unmapped(a);
     if (v4.family == 4 && bits >= 96) {
       a = v4;
@@ -291,8 +289,7 @@ bool ListReader::octets(std::string_view t, HostTerm* out) {
     const size_t dot = rest.find('.');
     const std::string_view part = first(rest, dot);
     if (!octet(part, &out->low[n], &out->high[n])) {
-      return say(fault_->text,
-                 {"'", t, "': '", part, "' is no part of an address; expected 0 to 255, [low-high] or *"});
+      return say(fault_->text, "'%': '%' is no part of an address; expected 0 to 255, [low-high] or *", t, part);
     }
     if (dot == kNowhere) {
       // A last * stands for all parts that are left.
@@ -302,7 +299,7 @@ bool ListReader::octets(std::string_view t, HostTerm* out) {
     }
     rest = skip(rest, dot + 1);
   }
-  return say(fault_->text, {"'", t, "': an IPv4 address has four parts; the last ones may be one *, as in 10.1.*"});
+  return say(fault_->text, "'%': an IPv4 address has four parts; the last ones may be one *, as in 10.1.*", t);
 }
 
 }  // namespace

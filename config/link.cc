@@ -29,7 +29,7 @@ void Parser::on_accept(const Word& w, Value value) {
     if (!accepts_[i].is_from_p) continue;
     accepts_.remove(i);
     const bool is_last = i == 0 || accepts_[i - 1].word.text.data() != old.text.data();
-    if (is_last && old.text != w.text) warn(w, {"replaces ", old.text, "; -Q adds a port"});
+    if (is_last && old.text != w.text) warn(w, "replaces %; -Q adds a port", {old.text});
   }
   accept_items(w, value, true);
 }
@@ -39,13 +39,13 @@ void Parser::on_accept_more(const Word& w, Value value) { accept_items(w, value,
 void Parser::accept_items(const Word& w, Value value, bool is_from_p) {
   if (trim(value).empty()) {
     swallows_bare_ = true;
-    return fail(w, {"a port is missing; it is glued on, as in ", first(w.text, 2), "9000"});
+    return fail(w, "a port is missing; it is glued on, as in %9000", first(w.text, 2));
   }
-  if (!is_balanced(value)) return fail(w, {"'", value, "': { and } do not match"});
+  if (!is_balanced(value)) return fail(w, "'%': { and } do not match", value);
   Items items(without_braces(value));
   std::string_view item;
   while (items.next(&item)) {
-    if (item.empty()) return fail(w, {"an empty part between two commas"});
+    if (item.empty()) return fail(w, "an empty part between two commas");
     PortItem port;
     Why why;
     if (!parse_port_item(item, arena_, &port, &why)) return fail_why(w, why);
@@ -55,9 +55,9 @@ void Parser::accept_items(const Word& w, Value value, bool is_from_p) {
       const std::string_view kind = first(suffix, suffix.find('/'));
       suffix = skip(suffix, kind.size());
       if (equal_fold(kind, "tcp") || equal_fold(kind, "sockmux")) continue;
-      if (equal_fold(kind, "udp")) return fail(w, {"'", item, "': /udp is not supported, links use TCP"});
-      if (equal_fold(kind, "admin")) return fail(w, {"'", item, "': /admin is not supported, see sockmuxctl(8)"});
-      return fail(w, {"'", item, "': '/", kind, "' is not supported; -P is for links only"});
+      if (equal_fold(kind, "udp")) return fail(w, "'%': /udp is not supported, links use TCP", item);
+      if (equal_fold(kind, "admin")) return fail(w, "'%': /admin is not supported, see sockmuxctl(8)", item);
+      return fail(w, "'%': '/%' is not supported; -P is for links only", item, kind);
     }
     for (uint32_t p = port.at.port; p <= port.last; ++p) {
       Accept accept{port.at, is_from_p, w};
@@ -76,12 +76,12 @@ void Parser::on_far_port(const Word& w, Value value) { listen_items(w, value, tr
 // PORT=, or (far) RPORT=
 void Parser::listen_items(const Word& w, Value value, bool far) {
   const std::string_view text = trim(value);
-  if (text.empty()) return fail(w, {"a port is missing"});
-  if (!is_balanced(text)) return fail(w, {"'", text, "': { and } do not match"});
+  if (text.empty()) return fail(w, "a port is missing");
+  if (!is_balanced(text)) return fail(w, "'%': { and } do not match", text);
   Items items(without_braces(text));
   std::string_view item;
   while (items.next(&item)) {
-    if (item.empty()) return fail(w, {"'", text, "': an empty part between two commas"});
+    if (item.empty()) return fail(w, "'%': an empty part between two commas", text);
     listen_item(w, item, far);
   }
 }
@@ -94,7 +94,7 @@ void Parser::listen_item(const Word& w, std::string_view item, bool far) {
   listen.origin = w.origin;
   const size_t at = item.find('@');
   if (at != kNowhere) {
-    if (far) return fail(w, {"'", item, "': no name has a place here; the peer of SERVER=sockmuxs:// is asked"});
+    if (far) return fail(w, "'%': no name has a place here; the peer of SERVER=sockmuxs:// is asked", item);
     listen.peer = first(item, at);
     item = skip(item, at + 1);
     if (!peer_name(w, listen.peer, kPeerNameText)) return;
@@ -103,13 +103,13 @@ void Parser::listen_item(const Word& w, std::string_view item, bool far) {
   Address address;
   if (far && equal_fold(port.at.host, "localhost")) port.at.host = "127.0.0.1";
   if (far && !port.at.host.empty() && !parse_ip(port.at.host, &address)) {
-    return fail(w, {"'", item, "': expected an address of the peer in front of the port, or nothing"});
+    return fail(w, "'%': expected an address of the peer in front of the port, or nothing", item);
   }
   GrowList<ListenSpec>& list = far ? far_listens_ : listens_;
   if (port.suffix == "/udp") {
     listen.transport = Transport::udp;
   } else if (!port.suffix.empty() && port.suffix != "/tcp") {
-    return fail(w, {"'", item, "': '", port.suffix, "' is no kind of port; expected /tcp or /udp, in lower case"});
+    return fail(w, "'%': '%' is no kind of port; expected /tcp or /udp, in lower case", item, port.suffix);
   }
   for (uint32_t p = port.at.port; p <= port.last; ++p) {
     listen.at = port.at;
@@ -121,7 +121,7 @@ void Parser::listen_item(const Word& w, std::string_view item, bool far) {
       if (old.peer == listen.peer) continue;
       const std::string_view one = old.peer.empty() ? listen.peer : old.peer;
       const std::string_view other = old.peer.empty() || listen.peer.empty() ? "every peer" : listen.peer;
-      return fail(w, {"'", item, "' is there for ", one, " and for ", other, "; a port leads to one of them"});
+      return fail(w, "'%' is there for % and for %; a port leads to one of them", item, one, other);
     }
     if (is_new && !add(list, listen, w, far ? "ports of the peer (more than 64)" : "ports (more than 1024)")) return;
   }
@@ -136,7 +136,7 @@ void Parser::link_server(const Word& w, Value value) {
   link.secure = equal_fold(name, "sockmuxs");
   const std::string_view rest = skip(value, name.size());
   if (!rest.empty() && rest[0] == ',') {
-    return fail(w, {"'", name, "' is the link itself; only other protocols take ,-in"});
+    return fail(w, "'%' is the link itself; only other protocols take ,-in", name);
   }
   if (rest.empty()) {
     link.kind = LinkSpec::Kind::accept_tcp;
@@ -152,7 +152,7 @@ void Parser::link_server(const Word& w, Value value) {
 bool Parser::link_address(const Word& w, std::string_view rest, LinkSpec* link) {
   link->kind = LinkSpec::Kind::connect_tcp;
   if (rest.empty()) {
-    fail(w, {"a host is missing behind sockmux://"});
+    fail(w, "a host is missing behind sockmux://");
     return false;
   }
   if (rest.back() == '/') rest.remove_suffix(1);
@@ -161,7 +161,7 @@ bool Parser::link_address(const Word& w, std::string_view rest, LinkSpec* link) 
     link->peer = first(rest, at);
     rest = skip(rest, at + 1);
     if (!link->secure) {
-      fail(w, {"'", link->peer, "@': only a secure link knows its peer by name; write SERVER=sockmuxs://"});
+      fail(w, "'%@': only a secure link knows its peer by name; write SERVER=sockmuxs://", link->peer);
       return false;
     }
     if (!peer_name(w, link->peer, kPeerNameText)) return false;
@@ -193,29 +193,29 @@ bool Parser::link_device(const Word& w, std::string_view rest, LinkSpec* link) {
     if (type.empty()) {
       Nearest nearest(head);
       for (const std::string_view known : kTypes) nearest.give(known);
-      fail(w, {"'", rest, "': expected ://host:port, or comm, commin, commout or proc in front of @", nearest.lead(),
-               nearest.best()});
+      fail(w, "'%': expected ://host:port, or comm, commin, commout or proc in front of @%%", rest, nearest.lead(),
+           nearest.best());
       return false;
     }
     rest = skip(rest, at + 1);
   }
   const bool is_program = type == "proc";
   if (trim(rest).empty()) {
-    fail(w, {is_program ? "a command is missing behind proc@" : "a path is missing behind @"});
+    fail(w, is_program ? "a command is missing behind proc@" : "a path is missing behind @");
     return false;
   }
   if (!is_program && has_blank(rest)) {
-    fail(w, {"'", rest, "': a blank inside; only the command of proc@ may have some"});
+    fail(w, "'%': a blank inside; only the command of proc@ may have some", rest);
     return false;
   }
   if (type == "comm" && rest.find(',') != kNowhere) {
-    if (rest[0] == '-' && rest[1] == ',') return fail(w, {"'", rest, "': our own fd 0 and 1 have no settings"}), false;
+    if (rest[0] == '-' && rest[1] == ',') return fail(w, "'%': our own fd 0 and 1 have no settings", rest), false;
     Why why;
     if (!parse_serial(skip(rest, rest.find(',') + 1), &link->serial, why)) return fail_why(w, why), false;
     rest = first(rest, rest.find(','));
-    if (rest.empty()) return fail(w, {"a path is missing behind @"}), false;
+    if (rest.empty()) return fail(w, "a path is missing behind @"), false;
   }
-  const std::string_view path = keep_text({trim(rest)});
+  const std::string_view path = keep_text(trim(rest));
   link->kind = is_program ? LinkSpec::Kind::program : LinkSpec::Kind::fifo;
   if (type == "commin") link->in_path = path;
   if (type == "commout") link->out_path = path;
@@ -229,7 +229,7 @@ bool Parser::link_device(const Word& w, std::string_view rest, LinkSpec* link) {
 // said twice is one.
 void Parser::add_link(const Word& w, const LinkSpec& link) {
   if (link.kind == LinkSpec::Kind::accept_tcp) {
-    if (accepts_links_ && accept_word_.text != w.text) warn(w, {"replaces ", accept_word_.text});
+    if (accepts_links_ && accept_word_.text != w.text) warn(w, "replaces %", {accept_word_.text});
     accept_ = link;
     accept_word_ = w;
     accepts_links_ = true;
@@ -239,7 +239,7 @@ void Parser::add_link(const Word& w, const LinkSpec& link) {
   for (size_t i = 0; i < links_.count(); ++i) {
     LinkSpec& old = links_[i];
     if (!is_same(old, link)) continue;
-    if (link_words_[i].text != w.text) warn(w, {"replaces ", link_words_[i].text});
+    if (link_words_[i].text != w.text) warn(w, "replaces %", {link_words_[i].text});
     old = link;
     return;
   }
@@ -256,7 +256,7 @@ bool Parser::add_half(const Word& w, const LinkSpec& half) {
     if (path == (is_in ? half.in_path : half.out_path)) return true;
     if (!path.empty()) continue;
     if (link.secure != half.secure || (!link.peer.empty() && !half.peer.empty() && link.peer != half.peer)) {
-      fail(w, {"differs from ", link_words_[i].text, "; both FIFOs must be of one link"});
+      fail(w, "differs from %; both FIFOs must be of one link", link_words_[i].text);
       return true;
     }
     if (!half.peer.empty()) link.peer = half.peer;

@@ -2,6 +2,8 @@
 // parser.h (the map), include.cc (files), link.cc, server.cc, values.cc, settings.cc, lists.cc, finish.cc.
 #include "config/parse.h"
 
+#include <string.h>
+
 #include "config/parser.h"
 #include "config/tables.h"
 #include "config/words.h"
@@ -50,7 +52,7 @@ Parser::Parser(FileSource& files, Arena& arena, Config* config, Report* report, 
 
 void Parser::word(const Word& w) {
   if (++words_ > kMaxWords) {
-    if (words_ == kMaxWords + 1) fail(w, {"more than 16384 words and lines in all"});
+    if (words_ == kMaxWords + 1) fail(w, "more than 16384 words and lines in all");
     return;
   }
   const std::string_view t = w.text;
@@ -60,38 +62,38 @@ void Parser::word(const Word& w) {
   if (starts_with(t, "+=")) return include(w, skip(t, 2), {});
   if (!t.empty() && t[0] == '-') return option(w);
   if (!t.empty() && t[0] == '(') {
-    return fail(w, {"not supported: a condition in front of a parameter; it would hold for everybody"});
+    return fail(w, "not supported: a condition in front of a parameter; it would hold for everybody");
   }
   if (t.find('=') != kNowhere) return parameter(w);
   if (swallows) return;
-  if (t.empty()) return fail(w, {"an empty word; expected NAME=value, -option or +=file"});
-  fail(w, {"expected NAME=value, -option or +=file"});
+  if (t.empty()) return fail(w, "an empty word; expected NAME=value, -option or +=file");
+  fail(w, "expected NAME=value, -option or +=file");
 }
 
 void Parser::option(const Word& w) {
   for (const Handler& h : kOptions) {
     if (h.name != w.text) continue;
     if (outer_ != nullptr ? h.in_words : h.at_top) return (this->*h.run)(w, skip(w.text, 1));
-    return fail(w, {"this option has no place inside of -in(...)"});
+    return fail(w, "this option has no place inside of -in(...)");
   }
   for (const Handler& h : kGlued) {
     if (!starts_with(w.text, h.name)) continue;
     if (outer_ != nullptr ? h.in_words : h.at_top) return (this->*h.run)(w, skip(w.text, h.name.size()));
-    return fail(w, {"this option has no place inside of -in(...)"});
+    return fail(w, "this option has no place inside of -in(...)");
   }
   if (outer_ != nullptr && w.text.find_first_of(",;") != kNowhere) {
-    return fail(w, {"words are separated by blanks inside of -in(...)"});
+    return fail(w, "words are separated by blanks inside of -in(...)");
   }
   // The nearest option is the same letter in its other case.
   for (const Handler& h : kGlued) {
-    if (equal_fold(first(w.text, 2), h.name)) return fail(w, {"unknown option; do you mean ", h.name, "?"});
+    if (equal_fold(first(w.text, 2), h.name)) return fail(w, "unknown option; do you mean %?", h.name);
   }
   Nearest nearest(w.text);
   for (const Handler& h : kOptions) {
     if (equal_fold(w.text, h.name) || h.name.size() > 3) nearest.give(h.name);
   }
-  if (nearest.best().empty()) return fail(w, {"unknown option; sockmuxd --help lists all"});
-  fail(w, {"unknown option; do you mean ", nearest.best(), "?"});
+  if (nearest.best().empty()) return fail(w, "unknown option; sockmuxd --help lists all");
+  fail(w, "unknown option; do you mean %?", nearest.best());
 }
 
 namespace {
@@ -119,7 +121,7 @@ void Parser::parameter(const Word& w) {
   const size_t equals = w.text.find('=');
   const std::string_view name = first(w.text, equals);
   const std::string_view value = skip(w.text, equals + 1);
-  if (has_blank(name)) return fail(w, {"a blank in front of '='; write ", trim(name), "=value"});
+  if (has_blank(name)) return fail(w, "a blank in front of '='; write %=value", trim(name));
   const Handler* handler = nullptr;
   for (const Handler& h : kHandlers) {
     if (h.name == name) handler = &h;
@@ -128,9 +130,9 @@ void Parser::parameter(const Word& w) {
     return unknown_parameter(w, name);
   }
   if (value.size() >= 2 && (value[0] == '"' || value[0] == '\'') && value.back() == value[0]) {
-    return fail(w, {"the value has a quote at its ends; the shell and +=file take quotes away, so it is one too many"});
+    return fail(w, "the value has a quote at its ends; the shell and +=file take quotes away, so it is one too many");
   }
-  if (starts_with(value, "-=")) return fail(w, {"not supported: ", name, "=-=URL"});
+  if (starts_with(value, "-=")) return fail(w, "not supported: %=-=URL", name);
   const size_t mark = file_mark(value);
   if (mark == kNowhere) return (this->*handler->run)(w, value);
   include(w, skip(value, mark + 2), first(w.text, equals + 1 + mark));
@@ -141,19 +143,21 @@ void Parser::unknown_parameter(const Word& w, std::string_view name) {
   if (is_one_of(ignored_parameters(), name)) return report_->ignore(name);
   if (outer_ != nullptr) {
     for (const Handler& h : kHandlers) {
-      if (h.name == name) return fail(w, {name, " is not allowed inside of -in(...)"});
+      if (h.name == name) return fail(w, "% is not allowed inside of -in(...)", name);
     }
   }
   if (const Refused* refused = find_refused(name)) {
     // The value is not repeated: it may be a password.
     Word shown = w;
     shown.origin.word = name;
-    if (name != "SOCKMUX") return fail(shown, {"not supported: ", refused->reason});
+    if (name != "SOCKMUX") return fail(shown, "not supported: %", refused->reason);
     std::string_view at = skip(w.text, name.size() + 1);
     const bool accepts = ends_with(at, ":acc");
     if (accepts || ends_with(at, ":con")) at = first(at, at.size() - 4);
-    return fail(shown, {"not supported: write SERVER=sockmux -P", at, " where links are accepted, SERVER=sockmux://",
-                        at, " where they are made"});
+    return fail(shown,
+                "not supported: write SERVER=sockmux -P% where links are accepted, SERVER=sockmux://% where they "
+                "are made",
+                at, at);
   }
   Nearest nearest(name);
   for (const Handler& h : kHandlers) {
@@ -162,9 +166,9 @@ void Parser::unknown_parameter(const Word& w, std::string_view name) {
   for (const std::string_view known : ignored_parameters()) nearest.give(known);
   for (const Refused& known : refused_parameters()) nearest.give(known.name);
   if (nearest.best().empty()) {
-    return fail(w, {"unknown parameter '", name, "'", is_parameter_name(name) ? "" : "; names are upper case"});
+    return fail(w, "unknown parameter '%'%", name, is_parameter_name(name) ? "" : "; names are upper case");
   }
-  fail(w, {"unknown parameter '", name, "'; do you mean ", nearest.best(), "?"});
+  fail(w, "unknown parameter '%'; do you mean %?", name, nearest.best());
 }
 
 void Parser::on_foreground(const Word&, Value) { config_->foreground = true; }
@@ -189,62 +193,79 @@ void Parser::on_verbose(const Word&, Value letters) {
 
 void Parser::on_env(const Word& w, Value value) {
   const size_t equals = value.find('=');
-  if (equals == kNowhere || equals == 0) return fail(w, {"expected -eNAME=value"});
+  if (equals == kNowhere || equals == 0) return fail(w, "expected -eNAME=value");
   const std::string_view name = first(value, equals);
   for (const char c : name) {
-    if (!is_alnum(c) && c != '_') return fail(w, {"'", name, "' is no name of a variable; expected -eNAME=value"});
+    if (!is_alnum(c) && c != '_') return fail(w, "'%' is no name of a variable; expected -eNAME=value", name);
   }
   add(env_, value, w, "-e");
 }
 
 void Parser::on_function(const Word& w, Value name) {
-  if (!equal_fold(name, "sockmux")) return fail(w, {"not supported: there is -Fsockmux only"});
+  if (!equal_fold(name, "sockmux")) return fail(w, "not supported: there is -Fsockmux only");
   is_function_ = true;
   config_->foreground = true;
 }
 
-void Parser::fail_with(int status, const Word& w, Pieces pieces) {
+int Parser::status_of(const Word& w) { return w.in_file ? kExitConfig : kExitUsage; }
+
+void Parser::fail(const Word& w, const char* words) { fail_with(status_of(w), w, words); }
+void Parser::fail(const Word& w, const char* words, Value a) { fail_with(status_of(w), w, words, {a}); }
+void Parser::fail(const Word& w, const char* words, Value a, Value b) { fail_with(status_of(w), w, words, {a, b}); }
+void Parser::fail(const Word& w, const char* words, Value a, Value b, Value c) {
+  fail_with(status_of(w), w, words, {a, b, c});
+}
+void Parser::fail(const Word& w, const char* words, Value a, Value b, Value c, Value d) {
+  fail_with(status_of(w), w, words, {a, b, c, d});
+}
+
+void Parser::fail_with(int status, const Word& w, const char* words, Views views) {
   Text<kMessageText> text;
   // Words of -in(...) on the command line are shown behind the SERVER word that they are part of.
   if (outer_ != nullptr && !w.in_file) text.add("in -in(...): ").add(w.text).add(": ");
-  for (const std::string_view piece : pieces) text.add(piece);
-  report_->error(status, w.origin, {text.text()});
+  text.fill(words, views);
+  report_->error(status, w.origin, "%", {text.text()});
 }
 
-void Parser::warn(const Word& w, Pieces pieces) { report_->warn(w.origin, pieces); }
+void Parser::warn(const Word& w, const char* words, Views views) { report_->warn(w.origin, words, views); }
 
 void Parser::fail_why(const Word& w, const TextBase& why) {
   if (why.size() == 0) {
     no_memory_ = true;
   } else {
-    fail(w, {why.text()});
+    fail(w, "%", why.text());
   }
 }
 
-std::string_view Parser::keep_text(Pieces pieces) {
-  size_t size = 0;
-  for (const std::string_view piece : pieces) size += piece.size();
+std::string_view Parser::keep_text(std::string_view text) {
+  const std::string_view kept = arena_.copy(text);
+  if (kept.data() == nullptr) no_memory_ = true;
+  return kept;
+}
+
+std::string_view Parser::keep_text(std::string_view a, const char* between, std::string_view b) {
+  const size_t size = a.size() + strlen(between) + b.size();
   char* to = static_cast<char*>(arena_.take(size + 1, 1));
   if (to == nullptr) {
     no_memory_ = true;
     return {};
   }
-  size_t n = 0;
-  for (const std::string_view piece : pieces) {
-    for (const char c : piece) to[n++] = c;
+  char* at = to;
+  for (const std::string_view part : {a, std::string_view(between), b}) {
+    for (const char c : part) *at++ = c;
   }
-  to[n] = 0;
-  return {to, n};
+  *at = 0;
+  return {to, size};
 }
 
 void Parser::keep_single(const Word& w, std::string_view name, std::string_view key, std::string_view value) {
-  const std::string_view shown = key.empty() ? value : keep_text({key, ":", value});
+  const std::string_view shown = key.empty() ? value : keep_text(key, ":", value);
   for (size_t i = 0; i < settings_.count(); ++i) {
     const Setting old = settings_[i];
     if (old.name != name) continue;
     if (!key.empty() && !(starts_with(old.value, key) && first(skip(old.value, key.size()), 1) == ":")) continue;
     if (old.value == shown) return;
-    warn(w, {"replaces ", name, "=", old.value});
+    warn(w, "replaces %=%", {name, old.value});
     settings_.remove(i);
     break;
   }
@@ -258,10 +279,10 @@ void Parser::keep_more(const Word& w, std::string_view name, std::string_view va
 std::string_view Parser::keep_joined(const Word& w, std::string_view name, std::string_view value) {
   for (Setting& s : settings_) {
     if (s.name != name) continue;
-    s.value = keep_text({s.value, ",", value});
+    s.value = keep_text(s.value, ",", value);
     return s.value;
   }
-  const std::string_view text = keep_text({value});
+  const std::string_view text = keep_text(value);
   keep_more(w, name, text);
   return text;
 }
@@ -276,13 +297,13 @@ bool parse_command_line(const char* const* words, size_t count, FileSource& file
   }
   if (config->help || config->version) return true;
   if (count == 0) {
-    report->error(kExitUsage, Origin{}, {"nothing to do: SERVER=sockmux is missing; sockmuxd --help shows examples"});
+    report->error(kExitUsage, Origin{}, "nothing to do: SERVER=sockmux is missing; sockmuxd --help shows examples");
     return false;
   }
   // The parser is some kilobytes large; it lives in the arena, as all that it makes.
   void* memory = arena.take(sizeof(Parser), alignof(Parser));
   if (memory == nullptr) {
-    report->error(kExitConfig, Origin{}, {"not enough memory for the options"});
+    report->error(kExitConfig, Origin{}, "not enough memory for the options");
     return false;
   }
   Parser* parser = new (memory) Parser(files, arena, config, report);

@@ -94,19 +94,26 @@ class Parser {
   void on_help(const Word&, Value);
   void on_version(const Word&, Value);
   // Errors and memory
-  void fail(const Word& w, Pieces pieces) { fail_with(w.in_file ? kExitConfig : kExitUsage, w, pieces); }
-  void fail_with(int status, const Word& w, Pieces pieces);
-  void warn(const Word& w, Pieces pieces);
+  static int status_of(const Word& w);
+  void fail(const Word& w, const char* words);
+  void fail(const Word& w, const char* words, Value a);
+  void fail(const Word& w, const char* words, Value a, Value b);
+  void fail(const Word& w, const char* words, Value a, Value b, Value c);
+  void fail(const Word& w, const char* words, Value a, Value b, Value c, Value d);
+  void fail_with(int status, const Word& w, const char* words, Views views = {});
+  void warn(const Word& w, const char* words, Views views = {});
   // A parse function said no: its reason, or "no memory" if it gave none.
   void fail_why(const Word& w, const TextBase& why);
   template <typename T>
   bool add(GrowList<T>& list, const T& value, const Word& w, std::string_view what) {
-    if (list.is_full()) fail(w, {"there are too many ", what});
+    if (list.is_full()) fail(w, "there are too many %", what);
     if (list.is_full()) return false;
     if (!list.add(arena_, value)) no_memory_ = true;
     return !no_memory_;
   }
-  std::string_view keep_text(Pieces pieces);  // one text in the arena, with a NUL behind it
+  // A text in the arena, with a NUL behind it; of `a`, `between` and `b`.
+  std::string_view keep_text(std::string_view text);
+  std::string_view keep_text(std::string_view a, const char* between, std::string_view b);
   // NAME=VALUE for -t. A single one (key: of a word of a list) replaces what stands there, with a warning.
   void keep_single(const Word& w, std::string_view name, std::string_view key, std::string_view value);
   void keep_more(const Word& w, std::string_view name, std::string_view value);

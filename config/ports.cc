@@ -17,14 +17,13 @@ bool is_bare_ip6_port(std::string_view text) {
 bool check_host(std::string_view host, std::string_view whole, Arena& arena, HostPort* out, Why* why) {
   if (is_bare_ip6_port(whole)) {
     const size_t colon = whole.rfind(':');
-    return say(*why,
-               {"'", whole, "': an IPv6 address stands in brackets: [", first(whole, colon), "]", skip(whole, colon)});
+    return say(*why, "'%': an IPv6 address stands in brackets: [%]%", whole, first(whole, colon), skip(whole, colon));
   }
-  if (host.empty()) return say(*why, {"'", whole, "': a host is missing"});
-  if (has_blank(host)) return say(*why, {"'", whole, "': a blank inside"});
+  if (host.empty()) return say(*why, "'%': a host is missing", whole);
+  if (has_blank(host)) return say(*why, "'%': a blank inside", whole);
   why->clear();
   if (parse_host(host, arena, &out->host)) return true;
-  return say(*why, {"'", host, "' is no host; expected a name, an IPv4 address or [IPv6]"});
+  return say(*why, "'%' is no host; expected a name, an IPv4 address or [IPv6]", host);
 }
 
 }  // namespace
@@ -41,7 +40,7 @@ bool parse_host_port(std::string_view text, Arena& arena, HostPort* out, bool* h
   if (!*has_port) return true;
   const std::string_view port = skip(text, length + 1);
   if (parse_port(port, &out->port) && out->port != 0) return true;
-  return say(*why, {"'", text, "': '", port, "' is no port; expected 1 to 65535"});
+  return say(*why, "'%': '%' is no port; expected 1 to 65535", text, port);
 }
 
 bool parse_port_item(std::string_view item, Arena& arena, PortItem* out, Why* why) {
@@ -60,8 +59,8 @@ bool parse_port_item(std::string_view item, Arena& arena, PortItem* out, Why* wh
   out->last = out->at.port;
   if (is_range) good = good && parse_port(skip(port, dash + 1), &out->last);
   if (good && (!is_range || (out->at.port != 0 && out->at.port <= out->last))) return true;
-  if (item.find(';') != kNowhere) return say(*why, {"'", item, "': ';' separates nothing; items are separated by ','"});
-  return say(*why, {"'", item, "': '", port, "' is no port; expected [host:]port or [host:]low-high, 0 to 65535"});
+  if (item.find(';') != kNowhere) return say(*why, "'%': ';' separates nothing; items are separated by ','", item);
+  return say(*why, "'%': '%' is no port; expected [host:]port or [host:]low-high, 0 to 65535", item, port);
 }
 
 void append_host_port(TextBase& to, const HostPort& at) {

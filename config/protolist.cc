@@ -20,7 +20,7 @@ bool parse_port_range(std::string_view item, PortKinds kinds, bool hosts, PortRa
   if (kinds != PortKinds::none && slash != kNowhere) {
     const std::string_view kind = skip(t, slash + 1);
     if (kind != "tcp" && kind != "udp") {
-      return say(fault->text, {"'", item, "': expected /tcp or /udp, in lower case, behind the port"});
+      return say(fault->text, "'%': expected /tcp or /udp, in lower case, behind the port", item);
     }
     out->has_kind = true;
     out->kind = kind == "udp" ? Transport::udp : Transport::tcp;
@@ -34,14 +34,14 @@ bool parse_port_range(std::string_view item, PortKinds kinds, bool hosts, PortRa
   const size_t dash = t.find('-');
   const bool good = parse_port(first(t, dash), &out->first) &&
                     parse_port(dash == kNowhere ? t : skip(t, dash + 1), &out->last) && out->first <= out->last;
-  return good || say(fault->text, {"'", item, "': expected a port of 0 to 65535, or a range low-high"});
+  return good || say(fault->text, "'%': expected a port of 0 to 65535, or a range low-high", item);
 }
 
 }  // namespace
 
 bool parse_port_ranges(std::string_view text, PortKinds kinds, bool hosts, Arena& arena, View<PortRange>* out,
                        ListFault* fault) {
-  if (!is_balanced(text)) return say(fault->text, {"'", text, "': { and } do not match"});
+  if (!is_balanced(text)) return say(fault->text, "'%': { and } do not match", text);
   GrowList<PortRange> ranges(kMaxPortRanges);
   Items outer(text);
   std::string_view part;
@@ -51,11 +51,11 @@ bool parse_port_ranges(std::string_view text, PortKinds kinds, bool hosts, Arena
     while (inner.next(&item)) {
       PortRange range;
       if (!parse_port_range(item, kinds, hosts, &range, fault)) return false;
-      if (ranges.is_full()) return say(fault->text, {"more than 64 ports and ranges in one list"});
+      if (ranges.is_full()) return say(fault->text, "more than 64 ports and ranges in one list");
       if (!ranges.add(arena, range)) return false;
     }
   }
-  if (ranges.count() == 0) return say(fault->text, {"a port is missing"});
+  if (ranges.count() == 0) return say(fault->text, "a port is missing");
   *out = ranges.view();
   return true;
 }
@@ -64,7 +64,7 @@ ProtoList* parse_proto_list(std::string_view text, Arena& arena, ListFault* faul
   ProtoList* list = arena.make<ProtoList>();
   if (list == nullptr) return nullptr;
   if (!is_balanced(text)) {
-    say(fault->text, {"'", text, "': { and } do not match"});
+    say(fault->text, "'%': { and } do not match", text);
     return nullptr;
   }
   GrowList<ProtoTerm> terms(kMaxTerms);
@@ -86,23 +86,23 @@ ProtoList* parse_proto_list(std::string_view text, Arena& arena, ListFault* faul
     term.name = first(t, slash);
     const std::string_view ports = slash == kNowhere ? std::string_view{} : skip(t, slash + 1);
     if (find_outside(ports, '/') != kNowhere) {
-      say(fault->text, {"'", item, "': methods are not supported; expected protocol or protocol/ports"});
+      say(fault->text, "'%': methods are not supported; expected protocol or protocol/ports", item);
       return nullptr;
     }
     if (term.name != "*" && (!is_host_name(term.name) || term.name.find('.') != kNowhere)) {
-      say(fault->text, {"'", item, "': expected a protocol, or *"});
+      say(fault->text, "'%': expected a protocol, or *", item);
       return nullptr;
     }
     const bool all_ports = slash == kNowhere || ports.empty() || ports == "*";
     if (!all_ports && !parse_port_ranges(ports, PortKinds::none, false, arena, &term.ports, fault)) return nullptr;
     if (terms.is_full()) {
-      say(fault->text, {"the list has more than 1024 parts"});
+      say(fault->text, "the list has more than 1024 parts");
       return nullptr;
     }
     if (!terms.add(arena, term)) return nullptr;
   }
   if (terms.count() == 0 && !list->adds_to_default) {
-    say(fault->text, {"the list of protocols is empty; * is all"});
+    say(fault->text, "the list of protocols is empty; * is all");
     return nullptr;
   }
   list->terms = terms.view();

@@ -7,7 +7,7 @@ namespace smx {
 
 namespace {
 
-void fill(Problem* p, int status, const Origin& origin, Pieces pieces) {
+void fill(Problem* p, int status, const Origin& origin, const char* words, Views views) {
   p->status = status;
   p->origin = origin;
   p->text.clear();
@@ -17,18 +17,18 @@ void fill(Problem* p, int status, const Origin& origin, Pieces pieces) {
     if (origin.word.size() > kShownWordText) p->text.add("...");
     p->text.add(": ");
   }
-  for (const std::string_view piece : pieces) p->text.add_printable(piece);
+  p->text.fill(words, views);
 }
 
 }  // namespace
 
-void Report::error(int status, const Origin& origin, Pieces pieces) {
-  if (error_count_ < kMaxErrors) fill(&errors_[error_count_], status, origin, pieces);
+void Report::error(int status, const Origin& origin, const char* words, Views views) {
+  if (error_count_ < kMaxErrors) fill(&errors_[error_count_], status, origin, words, views);
   ++error_count_;
 }
 
-void Report::warn(const Origin& origin, Pieces pieces) {
-  if (warning_count_ < kMaxWarnings) fill(&warnings_[warning_count_], 0, origin, pieces);
+void Report::warn(const Origin& origin, const char* words, Views views) {
+  if (warning_count_ < kMaxWarnings) fill(&warnings_[warning_count_], 0, origin, words, views);
   ++warning_count_;
 }
 

@@ -6,7 +6,6 @@
 #ifndef SOCKMUX_CONFIG_REPORT_H
 #define SOCKMUX_CONFIG_REPORT_H
 
-#include <initializer_list>
 #include <string_view>
 
 #include "config/config.h"
@@ -32,18 +31,16 @@ struct Problem {
   Origin origin;  // views into the words and the arena
 };
 
-using Pieces = std::initializer_list<std::string_view>;
-
 class Report {
  public:
   Report() = default;
   Report(const Report&) = delete;
   Report& operator=(const Report&) = delete;
 
-  // The text is "file:line: " and the word, or the word alone, then ": ", then the pieces one behind the other. An
-  // origin without a word gives the pieces alone.
-  void error(int status, const Origin& origin, Pieces pieces);
-  void warn(const Origin& origin, Pieces pieces);
+  // The text is "file:line: " and the word, or the word alone, then ": ", then `words` with a view in place of
+  // each '%'. An origin without a word gives the words alone.
+  void error(int status, const Origin& origin, const char* words, Views views = {});
+  void warn(const Origin& origin, const char* words, Views views = {});
   // Each name is kept once; those beyond kMaxIgnored are dropped. The view must live on.
   void ignore(std::string_view name);
   void clear_errors() { error_count_ = 0; }

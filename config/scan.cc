@@ -29,10 +29,23 @@ bool has_blank(std::string_view s) {
   return false;
 }
 
-bool say(TextBase& why, std::initializer_list<std::string_view> pieces) {
+namespace {
+
+bool say_all(TextBase& why, const char* words, Views views) {
   why.clear();
-  for (const std::string_view piece : pieces) why.add_printable(piece);
+  why.fill(words, views);
   return false;
+}
+
+}  // namespace
+
+bool say(TextBase& why, const char* words) { return say_all(why, words, {}); }
+bool say(TextBase& why, const char* words, std::string_view a) { return say_all(why, words, {a}); }
+bool say(TextBase& why, const char* words, std::string_view a, std::string_view b) {
+  return say_all(why, words, {a, b});
+}
+bool say(TextBase& why, const char* words, std::string_view a, std::string_view b, std::string_view c) {
+  return say_all(why, words, {a, b, c});
 }
 
 size_t find_outside(std::string_view s, char what) {

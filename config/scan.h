@@ -8,7 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <initializer_list>
 #include <string_view>
 
 #include "config/config.h"
@@ -36,8 +35,11 @@ bool ends_with(std::string_view s, std::string_view tail);
 bool contains(std::string_view s, std::string_view part);
 bool has_blank(std::string_view s);
 
-// Puts the pieces into `why`, in place of what was there; false, for "return say(...)".
-bool say(TextBase& why, std::initializer_list<std::string_view> pieces);
+// Puts `words` with a text in place of each '%' into `why`, in place of what was there; false, for "return say(...)".
+bool say(TextBase& why, const char* words);
+bool say(TextBase& why, const char* words, std::string_view a);
+bool say(TextBase& why, const char* words, std::string_view a, std::string_view b);
+bool say(TextBase& why, const char* words, std::string_view a, std::string_view b, std::string_view c);
 
 // The first place of `what` outside of {...} and [...], or kNowhere.
 size_t find_outside(std::string_view s, char what);

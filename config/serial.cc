@@ -49,15 +49,15 @@ bool is_format(std::string_view word) {
 
 bool parse_format(std::string_view word, SerialSettings* out, TextBase& why) {
   if (word[0] == '7' || word[0] == '6' || word[0] == '5')
-    return say(why, {"'", word, "': a link is binary and needs all 8 bits of a byte, as in 8n1"});
-  if (word[0] != '8') return say(why, {"'", word, "': expected 8 bits of data, as in 8n1"});
+    return say(why, "'%': a link is binary and needs all 8 bits of a byte, as in 8n1", word);
+  if (word[0] != '8') return say(why, "'%': expected 8 bits of data, as in 8n1", word);
   switch (fold(word[1])) {
     case 'n': out->parity = SerialSettings::Parity::none; break;
     case 'e': out->parity = SerialSettings::Parity::even; break;
     case 'o': out->parity = SerialSettings::Parity::odd; break;
-    default: return say(why, {"'", word, "': expected parity n, e or o, as in 8n1"});
+    default: return say(why, "'%': expected parity n, e or o, as in 8n1", word);
   }
-  if (word[2] != '1' && word[2] != '2') return say(why, {"'", word, "': expected 1 or 2 bits of stop, as in 8n1"});
+  if (word[2] != '1' && word[2] != '2') return say(why, "'%': expected 1 or 2 bits of stop, as in 8n1", word);
   out->stop_bits = static_cast<uint8_t>(word[2] - '0');
   return true;
 }
@@ -73,7 +73,7 @@ bool parse_serial(std::string_view words, SerialSettings* out, TextBase& why) {
     const size_t comma = rest.find(',');
     const std::string_view word = trim(first(rest, comma));
     Kind kind = kCarrier;
-    if (word.empty()) return say(why, {"an empty setting between commas; ", kExpected});
+    if (word.empty()) return say(why, "an empty setting between commas; %", kExpected);
     if (all_digits(word)) {
       kind = kSpeed;
       if (!parse_speed(word, out, why)) return false;
@@ -84,13 +84,13 @@ bool parse_serial(std::string_view words, SerialSettings* out, TextBase& why) {
       kind = kFlow;
       out->rtscts = !equal_fold(word, "none");
     } else if (equal_fold(word, "xonxoff") || equal_fold(word, "ixon")) {
-      return say(why, {"'", word, "': XON and XOFF are bytes of the link, too; rtscts or none"});
+      return say(why, "'%': XON and XOFF are bytes of the link, too; rtscts or none", word);
     } else if (equal_fold(word, "local") || equal_fold(word, "clocal") || equal_fold(word, "modem")) {
       out->modem = equal_fold(word, "modem");
     } else {
-      return say(why, {"'", word, "': ", kExpected});
+      return say(why, "'%': %", word, kExpected);
     }
-    if (seen[kind]) return say(why, {"'", word, "': ", kKindNames[kind], " is there twice"});
+    if (seen[kind]) return say(why, "'%': % is there twice", word, kKindNames[kind]);
     seen[kind] = true;
     if (comma == kNowhere) break;
     rest = skip(rest, comma + 1);

@@ -17,13 +17,12 @@ constexpr std::string_view kIn = ",-in";
 
 void Parser::on_server(const Word& w, Value value) {
   const std::string_view text = trim(value);
-  if (text.empty())
-    return fail(w, {"a server is missing; expected sockmux, sockmux://host:port or protocol://host,-in"});
+  if (text.empty()) return fail(w, "a server is missing; expected sockmux, sockmux://host:port or protocol://host,-in");
   const std::string_view name = first(text, text.find_first_of(":,"));
   if (equal_fold(name, "sockmux") || equal_fold(name, "sockmuxs")) return link_server(w, text);
   const size_t comma = text.find(',');
   const std::string_view url = first(text, comma);
-  if (has_blank(url)) return fail(w, {"'", url, "': a blank inside"});
+  if (has_blank(url)) return fail(w, "'%': a blank inside", url);
   if (comma == kNowhere) return wrong_main(w, text);
   ServerSpec server;
   server.origin = w.origin;
@@ -39,9 +38,9 @@ void Parser::wrong_main(const Word& w, Value value) {
   nearest.give("sockmux");
   nearest.give("sockmuxs");
   if (!nearest.best().empty()) {
-    return fail(w, {"'", name, "' is no protocol of a link; do you mean ", nearest.best(), "?"});
+    return fail(w, "'%' is no protocol of a link; do you mean %?", name, nearest.best());
   }
-  fail(w, {"'", value, "' is no link; the protocol of a link is sockmux, and a server for channels ends with ,-in"});
+  fail(w, "'%' is no link; the protocol of a link is sockmux, and a server for channels ends with ,-in", value);
 }
 
 // From ",-in" on.
@@ -51,32 +50,32 @@ bool Parser::server_tail(const Word& w, std::string_view tail, ServerSpec* serve
       starts_with(tail, kIn) && (after.empty() || after[0] == '(' || after[0] == ':' || is_blank(after[0]));
   if (!is_in) {
     const std::string_view said = first(tail, tail.find_first_of("(:"));
-    fail(w, {"'", said, "': expected ,-in behind the server"});
+    fail(w, "'%': expected ,-in behind the server", said);
     return false;
   }
   std::string_view rest = after;
   if (!rest.empty() && rest[0] == '(') {
     const size_t end = find_closing(skip(rest, 1));
     if (end == kNowhere) {
-      fail(w, {"a ) is missing for -in(, or a quote is not closed"});
+      fail(w, "a ) is missing for -in(, or a quote is not closed");
       return false;
     }
     const WordsFault fault = split_words(first(skip(rest, 1), end), arena_, &server->words);
     if (fault == WordsFault::no_memory) no_memory_ = true;
-    if (fault == WordsFault::too_many) fail(w, {"more than 64 words inside of -in(...)"});
-    if (fault == WordsFault::open_quote) fail(w, {"a quote is not closed inside of -in(...)"});
+    if (fault == WordsFault::too_many) fail(w, "more than 64 words inside of -in(...)");
+    if (fault == WordsFault::open_quote) fail(w, "a quote is not closed inside of -in(...)");
     if (fault != WordsFault::none) return false;
     rest = skip(rest, end + 2);
   }
   rest = trim(rest);
   if (rest.empty()) return true;
   if (!starts_with(rest, ":-:")) {
-    fail(w, {"'", rest, "': expected nothing or :-:HostList behind -in"});
+    fail(w, "'%': expected nothing or :-:HostList behind -in", rest);
     return false;
   }
   rest = skip(rest, 3);
   if (rest.find(":-:") != kNowhere) {
-    fail(w, {"there is a second :-:; a list of hosts stands behind the first, separated by ','"});
+    fail(w, "there is a second :-:; a list of hosts stands behind the first, separated by ','");
     return false;
   }
   return condition(w, rest, server);
@@ -98,20 +97,20 @@ bool Parser::server_protocol(const Word& w, std::string_view name, bool has_url,
   if (known == nullptr) {
     for (const char c : name) {
       if (is_alnum(c) || c == '-' || c == '_' || c == '.' || c == '+') continue;
-      fail(w, {"'", name, "' is no name of a protocol"});
+      fail(w, "'%' is no name of a protocol", name);
       return false;
     }
     if (server->run || name.empty()) {
       Nearest nearest(name);
       for (const Protocol& p : protocols()) nearest.give(p.name);
-      fail(w, {"unknown protocol '", name, "'", nearest.lead(), nearest.best()});
+      fail(w, "unknown protocol '%'%%", name, nearest.lead(), nearest.best());
       return false;
     }
   } else if (!has_url && known->needs_host) {
-    fail(w, {"'", name, "' needs host and port: ", known->name, "://host:port,-in"});
+    fail(w, "'%' needs host and port: %://host:port,-in", name, known->name);
     return false;
   } else if (server->run && !known->has_proxy) {
-    fail(w, {"there is no proxy for '", name, "'; give its host: ", name, "://host,-in without words"});
+    fail(w, "there is no proxy for '%'; give its host: %://host,-in without words", name, name);
     return false;
   }
   char* label = static_cast<char*>(arena_.take(name.size() + 1, 1));
@@ -131,24 +130,24 @@ bool Parser::server_address(const Word& w, std::string_view url, ServerSpec* ser
   const size_t colon = url.find(':');
   const std::string_view name = first(url, colon);
   if (colon != kNowhere && !starts_with(skip(url, colon), "://")) {
-    fail(w, {"'", url, "': expected :// between protocol and host"});
+    fail(w, "'%': expected :// between protocol and host", url);
     return false;
   }
   if (!server_protocol(w, name, colon != kNowhere, server)) return false;
   if (colon == kNowhere) return true;
   if (server->label == "exec") {
-    fail(w, {"exec has no host; expected SERVER=exec,-in(XCOM=command)"});
+    fail(w, "exec has no host; expected SERVER=exec,-in(XCOM=command)");
     return false;
   }
   if (server->label == "socks" && server->run) {
-    fail(w, {"the socks proxy has no host, its clients name theirs; expected SERVER=socks,-in(words)"});
+    fail(w, "the socks proxy has no host, its clients name theirs; expected SERVER=socks,-in(words)");
     return false;
   }
   const std::string_view host = skip(url, colon + 3);
   const size_t slash = host.find('/');
   const std::string_view path = slash == kNowhere ? std::string_view{} : skip(host, slash);
   if (path == "/udp" || path == "/tcp") {
-    fail(w, {"'", path, "' does not count here; the protocol tells the kind, as in udprelay://host:port"});
+    fail(w, "'%' does not count here; the protocol tells the kind, as in udprelay://host:port", path);
     return false;
   }
   bool has_port = false;
@@ -166,23 +165,23 @@ bool Parser::server_address(const Word& w, std::string_view url, ServerSpec* ser
   if (server->to.port == 0) {
     const std::string_view lead = known == nullptr ? nearest.lead() : "";
     const std::string_view mean = known == nullptr ? nearest.best() : "";
-    fail(w, {"'", name, "' has no default port; write ", name, "://host:port", lead, mean});
+    fail(w, "'%' has no default port; write %://host:port%%", name, name, lead, mean);
     return false;
   }
-  warn(w, {"unknown protocol '", name, "', relayed as it is", nearest.lead(), nearest.best()});
+  warn(w, "unknown protocol '%', relayed as it is%%", {name, nearest.lead(), nearest.best()});
   return true;
 }
 
 void Parser::on_dest(const Word& w, Value value) {
   const std::string_view text = trim(value);
-  if (text.empty()) return fail(w, {"a server is missing; expected host:port"});
-  if (text.find("://") != kNowhere) return fail(w, {"'", text, "': expected host:port, without a protocol"});
+  if (text.empty()) return fail(w, "a server is missing; expected host:port");
+  if (text.find("://") != kNowhere) return fail(w, "'%': expected host:port, without a protocol", text);
   if (starts_with(text, "::")) {
     const size_t colon = text.rfind(':');
-    return fail(w, {"'", text, "': an IPv6 address stands in brackets: [", first(text, colon), "]", skip(text, colon)});
+    return fail(w, "'%': an IPv6 address stands in brackets: [%]%", text, first(text, colon), skip(text, colon));
   }
   const size_t length = host_length(text);
-  if (length == text.size()) return fail(w, {"'", text, "': a port is missing; expected host:port"});
+  if (length == text.size()) return fail(w, "'%': a port is missing; expected host:port", text);
   ServerSpec server;
   server.origin = w.origin;
   const std::string_view rest = skip(text, length + 1);
@@ -199,14 +198,14 @@ bool Parser::dest_port(const Word& w, std::string_view host, std::string_view te
   if (mark != kNowhere) {
     const std::string_view kind = skip(text, mark + 1);
     if (kind != "udp" && kind != "tcp") {
-      fail(w, {"'", text, "': '", skip(text, mark), "' is no kind of port; expected /tcp or /udp, in lower case"});
+      fail(w, "'%': '%' is no kind of port; expected /tcp or /udp, in lower case", text, skip(text, mark));
       return false;
     }
     if (kind == "udp") server->transport = Transport::udp;
     port = first(text, mark);
   }
   if (port.empty()) {
-    fail(w, {"'", host, ":': a port is missing; expected host:port"});
+    fail(w, "'%:': a port is missing; expected host:port", host);
     return false;
   }
   Why why;
@@ -218,7 +217,7 @@ bool Parser::dest_port(const Word& w, std::string_view host, std::string_view te
     return false;
   }
   if (!parse_port(port, &server->to.port) || server->to.port == 0) {
-    fail(w, {"'", text, "' is no port; expected one of 1 to 65535"});
+    fail(w, "'%' is no port; expected one of 1 to 65535", text);
     return false;
   }
   server->has_address = true;

@@ -14,7 +14,7 @@ constexpr unsigned kMostUmask = 0777;
 void Parser::on_owner(const Word& w, Value value) {
   const std::string_view text = trim(value);
   if (text.find('*') != kNowhere || text.find(':') != kNowhere) {
-    return fail(w, {"'", text, "': owners by client (list, *) are not supported; expected user or user/group"});
+    return fail(w, "'%': owners by client (list, *) are not supported; expected user or user/group", text);
   }
   const size_t slash = text.find('/');
   const std::string_view parts[] = {first(text, slash),
@@ -24,16 +24,16 @@ void Parser::on_owner(const Word& w, Value value) {
     const bool is_id = first(part, 1) == "#";
     const bool good = is_id ? parse_number(skip(part, 1), UINT32_MAX - 1, &id) : !part.empty();
     if (!good || has_blank(part) || part.find('/') != kNowhere) {
-      return fail(w, {"'", text, "': expected user, user/group or #id"});
+      return fail(w, "'%': expected user, user/group or #id", text);
     }
   }
-  config_->owner = keep_text({text});
+  config_->owner = keep_text(text);
   keep_single(w, "OWNER", {}, config_->owner);
 }
 
 void Parser::on_chroot(const Word& w, Value value) {
-  if (trim(value).empty()) return fail(w, {"a directory is missing"});
-  config_->chroot_dir = keep_text({trim(value)});
+  if (trim(value).empty()) return fail(w, "a directory is missing");
+  config_->chroot_dir = keep_text(trim(value));
   keep_single(w, "CHROOT", {}, config_->chroot_dir);
 }
 
@@ -45,14 +45,14 @@ void Parser::on_umask(const Word& w, Value value) {
     good = good && c >= '0' && c <= '7';
     if (good) mask = mask * 8 + static_cast<unsigned>(c - '0');
   }
-  if (!good || mask > kMostUmask) return fail(w, {"'", text, "': expected an octal number of 0 to 0777"});
-  config_->umask_text = keep_text({text});
+  if (!good || mask > kMostUmask) return fail(w, "'%': expected an octal number of 0 to 0777", text);
+  config_->umask_text = keep_text(text);
   keep_single(w, "UMASK", {}, config_->umask_text);
 }
 
 void Parser::on_pidfile(const Word& w, Value value) {
-  if (trim(value).empty()) return fail(w, {"a file is missing"});
-  config_->pidfile = keep_text({trim(value)});
+  if (trim(value).empty()) return fail(w, "a file is missing");
+  config_->pidfile = keep_text(trim(value));
   config_->pidfile_given = true;
   keep_single(w, "PIDFILE", {}, config_->pidfile);
 }
@@ -60,9 +60,9 @@ void Parser::on_pidfile(const Word& w, Value value) {
 void Parser::on_logfile(const Word& w, Value value) {
   const std::string_view text = trim(value);
   if (text.find("${") != kNowhere || text.find('[') != kNowhere) {
-    return fail(w, {"'", text, "': ${NAME} and [date+...] are not supported; expected a plain path, or nothing"});
+    return fail(w, "'%': ${NAME} and [date+...] are not supported; expected a plain path, or nothing", text);
   }
-  config_->logfile = keep_text({text});
+  config_->logfile = keep_text(text);
   config_->logfile_given = true;
   keep_single(w, "LOGFILE", {}, config_->logfile);
 }
@@ -71,14 +71,14 @@ void Parser::on_logfile(const Word& w, Value value) {
 void Parser::on_syslog(const Word& w, Value value) {
   const std::string_view text = trim(value);
   const bool is_facility = starts_with(text, "-f");
-  if (!text.empty() && !is_facility) return fail(w, {"'", text, "': expected nothing or -ffacility, as in -fdaemon"});
+  if (!text.empty() && !is_facility) return fail(w, "'%': expected nothing or -ffacility, as in -fdaemon", text);
   if (is_facility && !is_one_of(syslog_facilities(), skip(text, 2))) {
     Nearest nearest(skip(text, 2));
     for (const std::string_view known : syslog_facilities()) nearest.give(known);
-    return fail(w, {"'", text, "': no such facility, see syslog(3)", nearest.best().empty() ? "" : "; do you mean -f",
-                    nearest.best()});
+    return fail(w, "'%': no such facility, see syslog(3)%%", text, nearest.best().empty() ? "" : "; do you mean -f",
+                nearest.best());
   }
-  config_->syslog = keep_text({text});
+  config_->syslog = keep_text(text);
   keep_single(w, "SYSLOG", {}, config_->syslog);
 }
 
@@ -90,25 +90,25 @@ void Parser::on_srcif(const Word& w, Value value) {
   HostPort source;
   const std::string_view port = skip(text, host_length(text) + 1);
   if (port.find(':') != kNowhere) {
-    return fail(w, {"'", text, "': not supported: an address for some servers or clients only; expected host[:port]"});
+    return fail(w, "'%': not supported: an address for some servers or clients only; expected host[:port]", text);
   }
   const bool has_empty_port = !text.empty() && text.back() == ':';
   if (!parse_host_port(first(text, text.size() - (has_empty_port ? 1 : 0)), arena_, &source, &has_port, &why)) {
     return fail_why(w, why);
   }
   config_->source = source;
-  keep_single(w, "SRCIF", {}, keep_text({text}));
+  keep_single(w, "SRCIF", {}, keep_text(text));
 }
 
 void Parser::on_xcom(const Word& w, Value value) {
-  if (trim(value).empty()) return fail(w, {"a command is missing"});
-  config_->xcom = keep_text({trim(value)});
+  if (trim(value).empty()) return fail(w, "a command is missing");
+  config_->xcom = keep_text(trim(value));
   keep_single(w, "XCOM", {}, config_->xcom);
 }
 
 void Parser::on_xfil(const Word& w, Value value) {
-  if (trim(value).empty()) return fail(w, {"a command is missing"});
-  config_->xfil = keep_text({trim(value)});
+  if (trim(value).empty()) return fail(w, "a command is missing");
+  config_->xfil = keep_text(trim(value));
   keep_single(w, "XFIL", {}, config_->xfil);
 }
 

@@ -120,7 +120,7 @@ bool is_no(std::string_view s) { return s == "no" || s == "off" || s == "0"; }
 void Parser::on_timeout(const Word& w, Value value) {
   Items items(value);
   std::string_view item, name, period;
-  if (trim(value).empty()) fail(w, {"expected word:period, as in con:10"});
+  if (trim(value).empty()) fail(w, "expected word:period, as in con:10");
   while (items.next(&item)) {
     split(item, &name, &period);
     timeout_item(w, name, period);
@@ -132,25 +132,25 @@ void Parser::timeout_item(const Word& w, std::string_view name, std::string_view
     if (known.name != name) continue;
     int64_t us = 0;
     if (!parse_period(period, known.most_us, &us)) {
-      return fail(w, {"'", name, ":", period, "': expected ", name, ":period, a number with s, m, h or d, 0 for never",
-                      known.most_us < kLongestPeriod ? ", at most 65535 seconds" : ""});
+      return fail(w, "'%:%': expected %:period, a number with s, m, h or d, 0 for never%", name, period, name,
+                  known.most_us < kLongestPeriod ? ", at most 65535 seconds" : "");
     }
     config_->*known.field = micros(us);
     Text<40> shown;
     add_seconds(shown, us);
     return keep_single(w, "TIMEOUT", name, shown.text());
   }
-  if (is_one_of(ignored_timeouts(), name)) return report_->ignore(keep_text({"TIMEOUT=", name}));
+  if (is_one_of(ignored_timeouts(), name)) return report_->ignore(keep_text("TIMEOUT", "=", name));
   Nearest nearest(name);
   for (const TimeoutWord& known : kTimeouts) nearest.give(known.name);
   for (const std::string_view known : ignored_timeouts()) nearest.give(known);
-  fail(w, {"unknown word '", name, "'", nearest.lead(), nearest.best()});
+  fail(w, "unknown word '%'%%", name, nearest.lead(), nearest.best());
 }
 
 void Parser::on_maxima(const Word& w, Value value) {
   Items items(value);
   std::string_view item, name, number;
-  if (trim(value).empty()) fail(w, {"expected word:number, as in listen:50"});
+  if (trim(value).empty()) fail(w, "expected word:number, as in listen:50");
   while (items.next(&item)) {
     split(item, &name, &number);
     maxima_item(w, name, number);
@@ -164,7 +164,7 @@ void Parser::maxima_item(const Word& w, std::string_view name, std::string_view 
     const bool is_memory = known.field == nullptr;
     const bool good = is_memory ? parse_size(number, known.most, &n) : parse_number(number, known.most, &n);
     if (!good || n < known.least) {
-      return fail(w, {"'", name, ":", number, "': expected ", name, ":number, ", known.bounds});
+      return fail(w, "'%:%': expected %:number, %", name, number, name, known.bounds);
     }
     if (is_memory) {
       config_->memory_bytes = n;
@@ -175,17 +175,17 @@ void Parser::maxima_item(const Word& w, std::string_view name, std::string_view 
     shown.add_u(n);
     return keep_single(w, "MAXIMA", name, shown.text());
   }
-  if (is_one_of(ignored_maxima(), name)) return report_->ignore(keep_text({"MAXIMA=", name}));
+  if (is_one_of(ignored_maxima(), name)) return report_->ignore(keep_text("MAXIMA", "=", name));
   Nearest nearest(name);
   for (const MaximaWord& known : kMaxima) nearest.give(known.name);
   for (const std::string_view known : ignored_maxima()) nearest.give(known);
-  fail(w, {"unknown word '", name, "'", nearest.lead(), nearest.best()});
+  fail(w, "unknown word '%'%%", name, nearest.lead(), nearest.best());
 }
 
 void Parser::on_soxconf(const Word& w, Value value) {
   Items items(value);
   std::string_view item, name, setting;
-  if (trim(value).empty()) fail(w, {"expected word:value, as in packsize:1024"});
+  if (trim(value).empty()) fail(w, "expected word:value, as in packsize:1024");
   while (items.next(&item)) {
     split(item, &name, &setting);
     soxconf_item(w, name, setting);
@@ -193,7 +193,7 @@ void Parser::on_soxconf(const Word& w, Value value) {
 }
 
 void Parser::soxconf_item(const Word& w, std::string_view name, std::string_view value) {
-  if (is_one_of(ignored_soxconf(), name)) return report_->ignore(keep_text({"SOXCONF=", name}));
+  if (is_one_of(ignored_soxconf(), name)) return report_->ignore(keep_text("SOXCONF", "=", name));
   if (name == "packsize") return packet_size(w, value);
   std::string_view expected;
   if (name == "crypt") {
@@ -217,37 +217,37 @@ void Parser::soxconf_item(const Word& w, std::string_view name, std::string_view
     if (!is_yes(value) && !is_no(value) && value != "trap") expected = "yes, no or trap";
     config_->sandbox = value == "trap" ? Config::Sandbox::trap : is_no(value) ? Config::Sandbox::no : Config::Sandbox::yes;
   } else if (name == "key" || name == "peers") {
-    (name == "key" ? config_->key_file : config_->peers_file) = keep_text({value});
+    (name == "key" ? config_->key_file : config_->peers_file) = keep_text(value);
     if (value.empty()) expected = "a file";
   } else if (name == "control") {
     config_->control = !is_no(value) && value != "-";
-    config_->control_file = config_->control ? keep_text({value}) : std::string_view();
+    config_->control_file = config_->control ? keep_text(value) : std::string_view();
     const bool is_path = first(value, 1) == "/" && value.size() <= kControlPath;
     if (config_->control && !is_path) expected = "a path that begins with /, of at most 103 bytes, or no";
   } else if (name == "name") {
     if (!peer_name(w, value, kOwnNameText)) return;
-    config_->own_name = keep_text({value});
+    config_->own_name = keep_text(value);
   } else {
     Nearest nearest(name);
     for (const std::string_view known : kSoxconf) nearest.give(known);
     for (const std::string_view known : ignored_soxconf()) nearest.give(known);
-    return fail(w, {"unknown word '", name, "'", nearest.lead(), nearest.best()});
+    return fail(w, "unknown word '%'%%", name, nearest.lead(), nearest.best());
   }
-  if (!expected.empty()) return fail(w, {"'", name, ":", value, "': expected ", expected});
+  if (!expected.empty()) return fail(w, "'%:%': expected %", name, value, expected);
   keep_single(w, "SOXCONF", name, value.empty() ? "yes" : value);
 }
 
 void Parser::packet_size(const Word& w, std::string_view value) {
   uint64_t n = 0;
   if (!parse_size(value, UINT32_MAX, &n)) {
-    return fail(w, {"'packsize:", value, "': expected a number of 129 to 16384, or with k behind it"});
+    return fail(w, "'packsize:%': expected a number of 129 to 16384, or with k behind it", value);
   }
   if (n > kMostPacket) {
-    warn(w, {"packsize is cut to 16384"});
+    warn(w, "packsize is cut to 16384");
     n = kMostPacket;
   }
   if (n < kLeastPacket) {
-    warn(w, {"packsize is raised to 129"});
+    warn(w, "packsize is raised to 129");
     n = kLeastPacket;
   }
   config_->packet_size = static_cast<uint16_t>(n);
@@ -259,8 +259,8 @@ void Parser::packet_size(const Word& w, std::string_view value) {
 // 1..longest of A-Za-z0-9._-
 bool Parser::peer_name(const Word& w, std::string_view name, size_t longest) {
   if (!name.empty() && name.size() <= longest && is_name_text(name)) return true;
-  fail(w, {"'", name, "' is no name of a peer; expected at most ", longest == kOwnNameText ? "63" : "32",
-           " of A-Z a-z 0-9 . _ -"});
+  fail(w, "'%' is no name of a peer; expected at most % of A-Z a-z 0-9 . _ -", name,
+       longest == kOwnNameText ? "63" : "32");
   return false;
 }
 

@@ -17,32 +17,33 @@ class Check {
   void link(const LinkSpec& link) {
     if (!link.peer.empty()) return named(link.origin, link.peer);
     if (!needs_peer(link)) {
-      if (peers_.count() == 0) report_->warn(link.origin, {path_, " names nobody, so that no link is accepted"});
+      if (peers_.count() == 0) report_->warn(link.origin, "% names nobody, so that no link is accepted", {path_});
       return;
     }
     if (peers_.count() == 1) return;
-    if (peers_.count() == 0) return wrong(link.origin, {"which peer? ", path_, " names nobody"});
+    if (peers_.count() == 0) return wrong(link.origin, "which peer? % names nobody", {path_});
     // The same word with a name in it.
     const std::string_view word = link.origin.word;
     const size_t head = kWord.size() + (starts_with(skip(word, kWord.size()), "//") ? 2 : 0);
     Text<16> count;
     count.add_u(peers_.count());
-    wrong(link.origin, {"which peer? ", path_, " names ", count.text(), "; write ", first(word, head), "NAME@", skip(word, head)});
+    wrong(link.origin, "which peer? % names %; write %NAME@%",
+          {path_, count.text(), first(word, head), skip(word, head)});
   }
 
   void named(const Origin& origin, std::string_view name) {
     if (peers_.find(name) != nullptr) return;
     Nearest nearest(name);
     for (const Peer& p : peers_.peers) nearest.give(p.name);
-    wrong(origin, {path_, " has no '", name, "'", nearest.lead(), nearest.best(), nearest.best().empty() ? "" : "?"});
+    wrong(origin, "% has no '%'%%%", {path_, name, nearest.lead(), nearest.best(), nearest.best().empty() ? "" : "?"});
   }
 
   bool good() const { return good_; }
 
  private:
-  void wrong(const Origin& origin, Pieces pieces) {
-    if (reread_) return report_->warn(origin, pieces);
-    report_->error(kExitConfig, origin, pieces);
+  void wrong(const Origin& origin, const char* words, Views views) {
+    if (reread_) return report_->warn(origin, words, views);
+    report_->error(kExitConfig, origin, words, views);
     good_ = false;
   }
 

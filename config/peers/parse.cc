@@ -2,11 +2,13 @@
 #include "config/peers/peers.h"
 #include "config/ports.h"
 #include "config/scan.h"
+#include "core/base/check.h"
 
 namespace smx {
 
 namespace {
 
+constexpr size_t kMostViews = 4;  // in one message
 constexpr std::string_view kWords[] = {"PORT", "DEST", "FROM", "PSK"};
 constexpr std::string_view kCommtypes[] = {"comm", "commin", "commout", "proc"};
 
@@ -64,8 +66,8 @@ class Reader {
   bool psk(std::string_view text, Peer* peer);
   // A list of hosts or a text could not be made; `why` is empty if there was no memory.
   bool bad(std::string_view word, std::string_view why);
-  bool fail(Pieces pieces);
-  bool fail_at(int status, uint32_t line, std::string_view name, Pieces pieces);
+  bool fail(const char* words, Views views = {});
+  bool fail_at(int status, uint32_t line, std::string_view name, const char* words, Views views);
   uint32_t* sorted(Less less);
   void find_doubles(const uint32_t* order, Less less, std::string_view what);
 
@@ -81,20 +83,24 @@ class Reader {
   bool no_memory_ = false;
 };
 
-bool Reader::fail_at(int status, uint32_t line, std::string_view name, Pieces pieces) {
+bool Reader::fail_at(int status, uint32_t line, std::string_view name, const char* words, Views views) {
   Origin where;
   where.file = file_.path;
   where.line = line;
   where.word = name;
-  report_->error(status, where, pieces);
+  report_->error(status, where, words, views);
   is_wrong_ = true;
   return false;
 }
 
-bool Reader::fail(Pieces pieces) {
+bool Reader::fail(const char* words, Views views) {
+  std::string_view shown[kMostViews];
+  size_t n = 0;
+  SMX_CHECK(views.size() <= kMostViews);
+  for (const std::string_view view : views) shown[n++] = may_hold_key(view) ? "..." : view;
   Text<kMessageText> text;
-  for (const std::string_view piece : pieces) text.add(may_hold_key(piece) ? "..." : piece);
-  return fail_at(kExitConfig, line_, name_, {text.text()});
+  text.fill(words, shown, n);
+  return fail_at(kExitConfig, line_, name_, "%", {text.text()});
 }
 
 bool Reader::bad(std::string_view word, std::string_view why) {
@@ -102,7 +108,7 @@ bool Reader::bad(std::string_view word, std::string_view why) {
     no_memory_ = true;
     return false;
   }
-  return fail({"bad ", word, why[0] == '\'' ? "= at " : "=: ", why});
+  return fail("bad %%%", {word, why[0] == '\'' ? "= at " : "=: ", why});
 }
 
 size_t Reader::count_lines() const {
@@ -172,14 +178,14 @@ void Reader::find_doubles(const uint32_t* order, Less less, std::string_view wha
     if (begun == i) continue;
     Text<16> number;
     number.add_u(one.line);
-    fail_at(kExitConfig, other.line, other.name, {what, " as in line ", number.text()});
+    fail_at(kExitConfig, other.line, other.name, "% as in line %", {what, number.text()});
   }
 }
 
 void Reader::line(std::string_view text) {
   if (!text.empty() && text.back() == '\r') text.remove_suffix(1);
   if (text.size() > kMaxPeerLine) {
-    fail({"the line is longer than 1024 bytes"});
+    fail("the line is longer than 1024 bytes");
     return;
   }
   std::string_view rest = trim(first(text, text.find('#')));
@@ -187,7 +193,7 @@ void Reader::line(std::string_view text) {
   const std::string_view said = take_word(&rest);
   if (!name(said)) return;
   if (count_ == room_) {
-    fail({"more than 16384 peers"});
+    fail("more than 16384 peers");
     return;
   }
   name_ = said;
@@ -195,11 +201,11 @@ void Reader::line(std::string_view text) {
   peer.name = said;
   peer.line = line_;
   const std::string_view key = take_word(&rest);
-  bool good = !key.empty() || fail({"the key is missing; expected NAME KEY [PORT=..] [DEST=..] [FROM=..] [PSK=..]"});
+  bool good = !key.empty() || fail("the key is missing; expected NAME KEY [PORT=..] [DEST=..] [FROM=..] [PSK=..]");
   if (good && !parse_public_key(key, &peer.key)) {
-    good = fail({"bad key; expected 44 characters, as 'sockmuxctl pubkey' prints them"});
+    good = fail("bad key; expected 44 characters, as 'sockmuxctl pubkey' prints them");
   }
-  if (good && file_.own != nullptr && peer.key == *file_.own) good = fail({"our own key"});
+  if (good && file_.own != nullptr && peer.key == *file_.own) good = fail("our own key");
   for (std::string_view w = take_word(&rest); !w.empty() && good; w = take_word(&rest)) good = word(w, &peer);
   if (good) peers_[count_++] = peer;
   erase_bytes(peer.psk, sizeof peer.psk);
@@ -208,20 +214,20 @@ void Reader::line(std::string_view text) {
 bool Reader::name(std::string_view text) {
   if (is_peer_name(text)) return true;
   for (const std::string_view type : kCommtypes) {
-    if (equal_fold(type, text)) return fail({"'", text, "' is no name of a peer, but a kind of link"});
+    if (equal_fold(type, text)) return fail("'%' is no name of a peer, but a kind of link", {text});
   }
-  return fail({"'", text, "' is no name of a peer; expected at most 32 of A-Z a-z 0-9 . _ -"});
+  return fail("'%' is no name of a peer; expected at most 32 of A-Z a-z 0-9 . _ -", {text});
 }
 
 bool Reader::word(std::string_view text, Peer* peer) {
   const size_t equals = text.find('=');
   const std::string_view what = first(text, equals);
   const std::string_view value = equals == kNowhere ? std::string_view{} : skip(text, equals + 1);
-  if (equals == kNowhere || !is_word_name(what)) return fail({"expected PORT=, DEST=, FROM= or PSK= behind the key"});
+  if (equals == kNowhere || !is_word_name(what)) return fail("expected PORT=, DEST=, FROM= or PSK= behind the key");
   PeerRights& r = peer->rights;
   const bool is_again = (what == "PORT" && r.ports_text.data() != nullptr) || (what == "FROM" && r.from != nullptr) ||
                         (what == "DEST" && r.dest != nullptr) || (what == "PSK" && peer->has_psk);
-  if (is_again) return fail({what, "= is given twice"});
+  if (is_again) return fail("%= is given twice", {what});
   if (what == "PORT") return ports(value, peer);
   if (what == "PSK") return psk(value, peer);
   if (what == "DEST") {
@@ -236,7 +242,7 @@ bool Reader::word(std::string_view text, Peer* peer) {
   }
   Nearest nearest(what);
   for (const std::string_view known : kWords) nearest.give(known);
-  return fail({"unknown word '", what, "='", nearest.lead(), nearest.best(), nearest.best().empty() ? "" : "=?"});
+  return fail("unknown word '%='%%%", {what, nearest.lead(), nearest.best(), nearest.best().empty() ? "" : "=?"});
 }
 
 bool Reader::ports(std::string_view text, Peer* peer) {
@@ -273,7 +279,7 @@ bool Reader::port(std::string_view item, GrowList<PeerPort>* list) {
   }
   const bool is_localhost = equal_fold(parsed.at.host, "localhost");
   if (!is_localhost && !parsed.at.host.empty()) good = good && parse_ip(parsed.at.host, &out.at);
-  if (!good) return fail({"bad PORT= at '", item, "'; expected [address:]port[-port][/udp]"});
+  if (!good) return fail("bad PORT= at '%'; expected [address:]port[-port][/udp]", {item});
   out.first = parsed.at.port;
   out.last = parsed.last;
   for (const Address& a : kLocalhost) {
@@ -313,11 +319,11 @@ void Reader::link_names(HostList* list) {
 // It is never repeated, wherever it turns up.
 bool Reader::psk(std::string_view text, Peer* peer) {
   if (file_.others_can_read) {
-    return fail_at(kExitPermission, line_, {}, {"PSK= in a file that others can read: 'chmod o-r ", file_.path, "'"});
+    return fail_at(kExitPermission, line_, {}, "PSK= in a file that others can read: 'chmod o-r %'", {file_.path});
   }
   peer->has_psk = file_.decode != nullptr && file_.decode(text.data(), text.size(), peer->psk);
   erase_bytes(file_.text + (text.data() - file_.text), text.size());
-  return peer->has_psk || fail({"bad PSK=; expected 44 characters, as 'sockmuxctl genpsk' prints them"});
+  return peer->has_psk || fail("bad PSK=; expected 44 characters, as 'sockmuxctl genpsk' prints them");
 }
 
 }  // namespace

@@ -60,7 +60,7 @@ bool Peers::load(const PeersSource& source, Report* report) {
     }
   }
   if (half_[0].memory != nullptr && half_[1].memory != nullptr) return true;
-  report->error(kExitConfig, Origin{}, {source_.path, ": not enough memory for so many peers"});
+  report->error(kExitConfig, Origin{}, "%: not enough memory for so many peers", {source_.path});
   return false;
 }
 
@@ -76,7 +76,8 @@ bool Peers::reload(Report* report) {
   Text<24> room;
   room.add_u(half_bytes_ / 1024);
   report->error(kExitConfig, Origin{},
-                {source_.path, ": needs more than the ", room.text(), " KiB that were set aside for it at the start; start anew"});
+                "%: needs more than the % KiB that were set aside for it at the start; start anew",
+                {source_.path, room.text()});
   return false;
 }
 
@@ -91,12 +92,13 @@ Peers::Outcome Peers::read(Half* half, size_t bytes, Report* report) {
   if (fd < 0) {
     const int error = errno;
     if (error == ENOENT || error == ENOTDIR) {
-      report->error(kExitNoInput, Origin{}, {source_.path, ": no such file; it has a line 'NAME KEY' for each peer"});
+      report->error(kExitNoInput, Origin{}, "%: no such file; it has a line 'NAME KEY' for each peer", {source_.path});
     } else {
       const bool is_reread = half_bytes_ != 0;  // root is dropped by now
-      report->error(error == EACCES ? kExitPermission : kExitNoInput, Origin{},
-                    {source_.path, ": ", strerror(error),
-                     is_reread && error == EACCES ? "; the user that the daemon runs as must be able to read it (OWNER=)" : ""});
+      report->error(
+          error == EACCES ? kExitPermission : kExitNoInput, Origin{}, "%: %%",
+          {source_.path, strerror(error),
+           is_reread && error == EACCES ? "; the user that the daemon runs as must be able to read it (OWNER=)" : ""});
     }
     return Outcome::wrong;
   }
@@ -108,7 +110,7 @@ Peers::Outcome Peers::read(Half* half, size_t bytes, Report* report) {
 
 Peers::Outcome Peers::read_open(int fd, Half* half, size_t bytes, Report* report) {
   const auto wrong = [&](std::string_view why) {
-    report->error(kExitNoInput, Origin{}, {source_.path, ": ", why});
+    report->error(kExitNoInput, Origin{}, "%: %", {source_.path, why});
     return Outcome::wrong;
   };
   struct stat s;

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "core/base/check.h"
+
 namespace smx {
 
 TextBase& TextBase::add(std::string_view s) {
@@ -47,6 +49,20 @@ TextBase& TextBase::add_padded(uint64_t v, int width) {
 
 TextBase& TextBase::add_printable(std::string_view s) {
   for (const char c : s) add(c >= 0x20 && c < 0x7f ? c : '?');
+  return *this;
+}
+
+TextBase& TextBase::fill(const char* words, const std::string_view* views, size_t count) {
+  for (; *words != 0; ++words) {
+    if (*words != '%') {
+      add(*words);
+      continue;
+    }
+    SMX_CHECK(count > 0);
+    add_printable(*views++);
+    --count;
+  }
+  SMX_CHECK(count == 0);
   return *this;
 }
 

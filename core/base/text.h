@@ -8,9 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <initializer_list>
 #include <string_view>
 
 namespace smx {
+
+// What goes into the holes of a message.
+using Views = std::initializer_list<std::string_view>;
 
 // The part that does not depend on the capacity.
 class TextBase {
@@ -27,6 +31,9 @@ class TextBase {
   TextBase& add_padded(uint64_t v, int width);
   // Text from a peer or a user: bytes outside of 0x20..0x7E become '?', so that a log line stays one line.
   TextBase& add_printable(std::string_view s);
+  // `words`, with the next of the views, made printable, in place of each '%': fill("'%': expected %", {word, what}).
+  TextBase& fill(const char* words, Views views) { return fill(words, views.begin(), views.size()); }
+  TextBase& fill(const char* words, const std::string_view* views, size_t count);
 
   void clear() {
     size_ = 0;
