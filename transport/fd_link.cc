@@ -7,6 +7,8 @@
 
 namespace smx {
 
+FdLink::FdLink(Reactor& reactor, FdLinkUser& user) : reactor_(reactor), user_(user) {}
+
 int FdLink::open(Fd in, Fd out, std::string_view name) {
   if (reactor_.watch(in.get(), *this) != 0) return EMFILE;
   if (out.valid() && reactor_.watch(out.get(), *this) != 0) {

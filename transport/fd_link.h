@@ -24,7 +24,7 @@ class FdLinkUser {
 
 class FdLink final : public Link, private FdHandler {
  public:
-  FdLink(Reactor& reactor, FdLinkUser& user) : reactor_(reactor), user_(user) {}
+  FdLink(Reactor& reactor, FdLinkUser& user);
 
   // Takes the descriptors; `out` invalid: `in` is for both ways. `name` is for the log and must outlive the link. 0 or
   // errno, and then they are closed.

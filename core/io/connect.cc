@@ -35,6 +35,8 @@ const char* text(const ConnectFailure& f) {
   return strerror(f.error);
 }
 
+Connect::Connect(Reactor& reactor, Resolver& resolver) : reactor_(reactor), resolver_(resolver), timer_(*this) {}
+
 void Connect::begin(const Address& source, Duration limit, ConnectOwner& owner) {
   SMX_CHECK(owner_ == nullptr);
   owner_ = &owner;

@@ -38,7 +38,7 @@ class ConnectOwner {
 
 class Connect final : private ResolveQuery, private FdHandler, private TimerHandler {
  public:
-  Connect(Reactor& reactor, Resolver& resolver) : reactor_(reactor), resolver_(resolver), timer_(*this) {}
+  Connect(Reactor& reactor, Resolver& resolver);
   ~Connect() { cancel(); }
 
   // `host` must stay valid until the end of the attempt. `limit` is for all of it: name and addresses.

@@ -37,6 +37,8 @@ uint64_t Mux::arena_bytes(const MuxConfig& c) {
          largest_tx_ring(c) + c.rx_ring + kMaxPayload + 2 * kMaxDatagram + SendWindow::kStamps * sizeof(SendWindow::Stamp) + (c.lines ? sizeof(LineLink) : 0) + 1024;
 }
 
+Mux::Mux(MuxEvents& events) : events_(events) {}
+
 bool Mux::init(const MuxConfig& config, Arena& arena) {
   config_ = config;
   SMX_CHECK(config.accepts > 0 && config.accepts <= 60000);

@@ -232,7 +232,7 @@ class Mux final {
   static constexpr size_t kFirstPacket = kHeader + kHelloText + 1;
   static size_t first_packet(const MuxConfig& config, const LinkStart& start, uint8_t* out);
 
-  explicit Mux(MuxEvents& events) : events_(events) {}
+  explicit Mux(MuxEvents& events);
   Mux(const Mux&) = delete;
   Mux& operator=(const Mux&) = delete;
   // Takes its memory; false if the arena is too small or the guarantee exceeds memory_bytes.

@@ -44,6 +44,9 @@ bool write_once(Mux& mux, Link& link, bool* blocked, int* error, Time now) {
   return true;
 }
 
+Trial::Trial(Reactor& reactor, TrialOwner& owner, Dialer& dialer)
+    : mux_(*this), reactor_(reactor), owner_(owner), dialer_(dialer), timer_(*this) {}
+
 MuxConfig Trial::smallest(const MuxConfig& config) {
   MuxConfig c = config;
   c.accepts = c.opens = 1;

@@ -38,7 +38,7 @@ bool write_once(Mux& mux, Link& link, bool* blocked, int* error, Time now);
 
 class Trial final : private MuxEvents, private LinkOwner, private DialOwner, private Task, private TimerHandler {
  public:
-  Trial(Reactor& reactor, TrialOwner& owner, Dialer& dialer) : mux_(*this), reactor_(reactor), owner_(owner), dialer_(dialer), timer_(*this) {}
+  Trial(Reactor& reactor, TrialOwner& owner, Dialer& dialer);
 
   // `config`: of the sessions.
   static uint64_t arena_bytes(const MuxConfig& config) { return Mux::arena_bytes(smallest(config)); }
