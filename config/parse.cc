@@ -237,6 +237,12 @@ void Parser::fail_why(const Word& w, const TextBase& why) {
   }
 }
 
+bool Parser::put(GrowBase& list, const void* value, size_t size, const Word& w, const char* what) {
+  if (list.is_full()) return fail(w, "there are too many %", what), false;
+  if (!list.put(arena_, value, size)) no_memory_ = true;
+  return !no_memory_;
+}
+
 std::string_view Parser::keep_text(std::string_view text) {
   const std::string_view kept = arena_.copy(text);
   if (kept.data() == nullptr) no_memory_ = true;

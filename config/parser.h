@@ -105,12 +105,10 @@ class Parser {
   // A parse function said no: its reason, or "no memory" if it gave none.
   void fail_why(const Word& w, const TextBase& why);
   template <typename T>
-  bool add(GrowList<T>& list, const T& value, const Word& w, std::string_view what) {
-    if (list.is_full()) fail(w, "there are too many %", what);
-    if (list.is_full()) return false;
-    if (!list.add(arena_, value)) no_memory_ = true;
-    return !no_memory_;
+  bool add(GrowList<T>& list, const T& value, const Word& w, const char* what) {
+    return put(list, &value, sizeof value, w, what);
   }
+  bool put(GrowBase& list, const void* value, size_t size, const Word& w, const char* what);
   // A text in the arena, with a NUL behind it; of `a`, `between` and `b`.
   std::string_view keep_text(std::string_view text);
   std::string_view keep_text(std::string_view a, const char* between, std::string_view b);

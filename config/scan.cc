@@ -1,6 +1,8 @@
 // Small tools for reading text. Read next: scan.h.
 #include "config/scan.h"
 
+#include <string.h>
+
 namespace smx {
 
 namespace {
@@ -158,6 +160,26 @@ void Nearest::give(std::string_view known) {
   if (unlike >= unlike_ || unlike >= known.size() || unlike >= wanted_.size()) return;
   unlike_ = unlike;
   best_ = known;
+}
+
+bool GrowBase::put(Arena& arena, const void* value, size_t size) {
+  if (count_ == most_) return false;
+  if (count_ == room_) {
+    const uint32_t room = room_ == 0 ? 4 : room_ * 2;
+    void* wider = arena.take(room * size);
+    if (wider == nullptr) return false;
+    if (count_ > 0) memcpy(wider, first_, count_ * size);
+    first_ = wider;
+    room_ = room;
+  }
+  memcpy(static_cast<char*>(first_) + count_++ * size, value, size);
+  return true;
+}
+
+void GrowBase::cut_out(size_t at, size_t size) {
+  --count_;
+  char* place = static_cast<char*>(first_) + at * size;
+  memmove(place, place + size, (count_ - at) * size);
 }
 
 }  // namespace smx

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <string_view>
+#include <type_traits>
 
 #include "config/config.h"
 #include "core/base/arena.h"
@@ -97,42 +98,37 @@ class Nearest {
   unsigned unlike_ = kLikeMost + 1;
 };
 
-// A list that grows in an arena, by doubling; what it outgrows is lost to the arena. T needs no destructor.
-template <typename T>
-class GrowList {
+// A list that grows in an arena, by doubling; what it outgrows is lost to the arena. T is a plain value. GrowBase is what
+// needs no T, so that it is there once.
+class GrowBase {
  public:
-  explicit GrowList(size_t most) : most_(most) {}
-
-  // False when `most` is reached or the arena is used up.
-  bool add(Arena& arena, const T& value) {
-    if (count_ == most_) return false;
-    if (count_ == room_) {
-      const size_t room = room_ == 0 ? 4 : room_ * 2;
-      T* wider = arena.make<T>(room);
-      if (wider == nullptr) return false;
-      for (size_t i = 0; i < count_; ++i) wider[i] = first_[i];
-      first_ = wider;
-      room_ = room;
-    }
-    first_[count_++] = value;
-    return true;
-  }
-  void remove(size_t at) {
-    for (size_t i = at; i + 1 < count_; ++i) first_[i] = first_[i + 1];
-    --count_;
-  }
+  // A copy of the `size` bytes at `value` becomes the last item. False when `most` is reached or the arena is used up.
+  bool put(Arena& arena, const void* value, size_t size);
   bool is_full() const { return count_ == most_; }
   size_t count() const { return count_; }
-  T& operator[](size_t i) { return first_[i]; }
-  T* begin() { return first_; }
-  T* end() { return first_ + count_; }
-  View<T> view() const { return {first_, count_}; }
 
- private:
-  size_t most_;
-  T* first_ = nullptr;
-  size_t count_ = 0;
-  size_t room_ = 0;
+ protected:
+  explicit GrowBase(size_t most) : most_(static_cast<uint32_t>(most)) {}
+  void cut_out(size_t at, size_t size);
+
+  void* first_ = nullptr;
+  uint32_t most_;
+  uint32_t count_ = 0;
+  uint32_t room_ = 0;
+};
+
+template <typename T>
+class GrowList : public GrowBase {
+ public:
+  static_assert(std::is_trivially_copyable<T>::value, "");
+  explicit GrowList(size_t most) : GrowBase(most) {}
+
+  bool add(Arena& arena, const T& value) { return put(arena, &value, sizeof value); }
+  void remove(size_t at) { cut_out(at, sizeof(T)); }
+  T& operator[](size_t i) { return begin()[i]; }
+  T* begin() { return static_cast<T*>(first_); }
+  T* end() { return begin() + count_; }
+  View<T> view() { return {begin(), count_}; }
 };
 
 }  // namespace smx
