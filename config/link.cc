@@ -176,12 +176,12 @@ bool Parser::link_address(const Word& w, std::string_view rest, LinkSpec* link) 
 
 // [NAME@]commin@path, commout@path, comm@path[,settings of the line], comm@-, proc@command
 bool Parser::link_device(const Word& w, std::string_view rest, LinkSpec* link) {
-  static constexpr std::string_view kTypes[] = {"comm", "commin", "commout", "proc"};
+  static constexpr char kTypes[][8] = {"comm", "commin", "commout", "proc"};
   std::string_view type;
   for (unsigned round = 0; round < 2 && type.empty(); ++round) {
     const size_t at = rest.find('@');
     const std::string_view head = first(rest, at);
-    for (const std::string_view known : kTypes) {
+    for (const char* known : kTypes) {
       if (at != kNowhere && equal_fold(head, known)) type = known;
     }
     if (type.empty() && at != kNowhere && link->secure && round == 0 && rest.find('@', at + 1) != kNowhere) {
@@ -192,7 +192,7 @@ bool Parser::link_device(const Word& w, std::string_view rest, LinkSpec* link) {
     }
     if (type.empty()) {
       Nearest nearest(head);
-      for (const std::string_view known : kTypes) nearest.give(known);
+      for (const char* known : kTypes) nearest.give(known);
       fail(w, "'%': expected ://host:port, or comm, commin, commout or proc in front of @%%", rest, nearest.lead(),
            nearest.best());
       return false;

@@ -48,7 +48,7 @@ void Parser::on_permit(const Word& w, Value value) { access_rule(w, value, "PERM
 void Parser::on_reject(const Word& w, Value value) { access_rule(w, value, "REJECT", rejects_); }
 
 // protocol:servers:clients; each is a list, * is all.
-void Parser::access_rule(const Word& w, Value value, std::string_view name, GrowList<AccessRule>& rules) {
+void Parser::access_rule(const Word& w, Value value, const char* name, GrowList<AccessRule>& rules) {
   AccessRule rule;
   rule.text = keep_text(trim(value));
   const size_t one = find_outside(rule.text, ':');

@@ -12,39 +12,39 @@ namespace smx {
 
 // Obeyed parameters; the nearest name for an unknown one is looked for in this order.
 constexpr Parser::Handler Parser::kHandlers[] = {
-    {"SERVER", &Parser::on_server, true, false},      {"PORT", &Parser::on_port, true, false},
-    {"DEST", &Parser::on_dest, true, false},          {"PERMIT", &Parser::on_permit, true, true},
-    {"REJECT", &Parser::on_reject, true, true},       {"RELIABLE", &Parser::on_reliable, true, true},
-    {"REACHABLE", &Parser::on_reachable, true, true}, {"REMITTABLE", &Parser::on_remittable, true, true},
-    {"HOSTLIST", &Parser::on_hostlist, true, true},   {"HOSTS", &Parser::on_hosts, true, true},
-    {"SRCIF", &Parser::on_srcif, true, true},         {"SOXCONF", &Parser::on_soxconf, true, false},
-    {"TIMEOUT", &Parser::on_timeout, true, true},     {"MAXIMA", &Parser::on_maxima, true, true},
-    {"RPORT", &Parser::on_far_port, true, false},     {"BIND", &Parser::on_far_port, true, false},
-    {"OWNER", &Parser::on_owner, true, false},        {"CHROOT", &Parser::on_chroot, true, false},
-    {"UMASK", &Parser::on_umask, true, false},        {"PIDFILE", &Parser::on_pidfile, true, false},
-    {"LOGFILE", &Parser::on_logfile, true, false},    {"SYSLOG", &Parser::on_syslog, true, false},
-    {"XCOM", &Parser::on_xcom, false, true},          {"XFIL", &Parser::on_xfil, false, true},
+    {"SERVER", true, false, &Parser::on_server},      {"PORT", true, false, &Parser::on_port},
+    {"DEST", true, false, &Parser::on_dest},          {"PERMIT", true, true, &Parser::on_permit},
+    {"REJECT", true, true, &Parser::on_reject},       {"RELIABLE", true, true, &Parser::on_reliable},
+    {"REACHABLE", true, true, &Parser::on_reachable}, {"REMITTABLE", true, true, &Parser::on_remittable},
+    {"HOSTLIST", true, true, &Parser::on_hostlist},   {"HOSTS", true, true, &Parser::on_hosts},
+    {"SRCIF", true, true, &Parser::on_srcif},         {"SOXCONF", true, false, &Parser::on_soxconf},
+    {"TIMEOUT", true, true, &Parser::on_timeout},     {"MAXIMA", true, true, &Parser::on_maxima},
+    {"RPORT", true, false, &Parser::on_far_port},     {"BIND", true, false, &Parser::on_far_port},
+    {"OWNER", true, false, &Parser::on_owner},        {"CHROOT", true, false, &Parser::on_chroot},
+    {"UMASK", true, false, &Parser::on_umask},        {"PIDFILE", true, false, &Parser::on_pidfile},
+    {"LOGFILE", true, false, &Parser::on_logfile},    {"SYSLOG", true, false, &Parser::on_syslog},
+    {"XCOM", false, true, &Parser::on_xcom},          {"XFIL", false, true, &Parser::on_xfil},
 };
 
 constexpr Parser::Handler Parser::kOptions[] = {
-    {"-f", &Parser::on_foreground, true, false},    {"-v", &Parser::on_verbose, true, true},
-    {"-vv", &Parser::on_verbose, true, true},       {"-fv", &Parser::on_verbose, true, false},
-    {"-vd", &Parser::on_verbose, true, true},       {"-vt", &Parser::on_verbose, true, true},
-    {"-vs", &Parser::on_verbose, true, true},       {"-vu", &Parser::on_verbose, true, true},
-    {"-va", &Parser::on_verbose, true, true},       {"-t", &Parser::on_check, true, false},
-    {"-h", &Parser::on_help, true, false},          {"--help", &Parser::on_help, true, false},
-    {"-V", &Parser::on_version, true, false},       {"--version", &Parser::on_version, true, false},
-    {"-S", &Parser::on_ignored_option, true, true}, {"-r", &Parser::on_ignored_option, true, true},
+    {"-f", true, false, &Parser::on_foreground},    {"-v", true, true, &Parser::on_verbose},
+    {"-vv", true, true, &Parser::on_verbose},       {"-fv", true, false, &Parser::on_verbose},
+    {"-vd", true, true, &Parser::on_verbose},       {"-vt", true, true, &Parser::on_verbose},
+    {"-vs", true, true, &Parser::on_verbose},       {"-vu", true, true, &Parser::on_verbose},
+    {"-va", true, true, &Parser::on_verbose},       {"-t", true, false, &Parser::on_check},
+    {"-h", true, false, &Parser::on_help},          {"--help", true, false, &Parser::on_help},
+    {"-V", true, false, &Parser::on_version},       {"--version", true, false, &Parser::on_version},
+    {"-S", true, true, &Parser::on_ignored_option}, {"-r", true, true, &Parser::on_ignored_option},
 };
 
 constexpr Parser::Handler Parser::kGlued[] = {
-    {"-P", &Parser::on_accept, true, false},
-    {"-Q", &Parser::on_accept_more, true, false},
-    {"-e", &Parser::on_env, true, true},
-    {"-F", &Parser::on_function, true, false},
-    {"-T", &Parser::on_ignored_option, true, true},
-    {"-D", &Parser::on_ignored_option, true, true},
-    {"-d", &Parser::on_ignored_option, true, true},
+    {"-P", true, false, &Parser::on_accept},
+    {"-Q", true, false, &Parser::on_accept_more},
+    {"-e", true, true, &Parser::on_env},
+    {"-F", true, false, &Parser::on_function},
+    {"-T", true, true, &Parser::on_ignored_option},
+    {"-D", true, true, &Parser::on_ignored_option},
+    {"-d", true, true, &Parser::on_ignored_option},
 };
 
 Parser::Parser(FileSource& files, Arena& arena, Config* config, Report* report, Parser* outer)
@@ -70,15 +70,22 @@ void Parser::word(const Word& w) {
   fail(w, "expected NAME=value, -option or +=file");
 }
 
-void Parser::option(const Word& w) {
-  for (const Handler& h : kOptions) {
-    if (h.name != w.text) continue;
-    if (outer_ != nullptr ? h.in_words : h.at_top) return (this->*h.run)(w, skip(w.text, 1));
-    return fail(w, "this option has no place inside of -in(...)");
+const Parser::Handler* Parser::find(const Handler* table, size_t count, std::string_view name) {
+  for (const Handler* h = table; h != table + count; ++h) {
+    if (name == h->name) return h;
   }
-  for (const Handler& h : kGlued) {
-    if (!starts_with(w.text, h.name)) continue;
-    if (outer_ != nullptr ? h.in_words : h.at_top) return (this->*h.run)(w, skip(w.text, h.name.size()));
+  return nullptr;
+}
+
+void Parser::option(const Word& w) {
+  const Handler* known = find(kOptions, w.text);
+  size_t size = 1;
+  if (known == nullptr) {
+    size = 2;
+    known = find(kGlued, first(w.text, 2));
+  }
+  if (known != nullptr) {
+    if (has_place(*known)) return (this->*known->run)(w, skip(w.text, size));
     return fail(w, "this option has no place inside of -in(...)");
   }
   if (outer_ != nullptr && w.text.find_first_of(",;") != kNowhere) {
@@ -90,7 +97,7 @@ void Parser::option(const Word& w) {
   }
   Nearest nearest(w.text);
   for (const Handler& h : kOptions) {
-    if (equal_fold(w.text, h.name) || h.name.size() > 3) nearest.give(h.name);
+    if (equal_fold(w.text, h.name) || h.name[1] == '-') nearest.give(h.name);
   }
   if (nearest.best().empty()) return fail(w, "unknown option; sockmuxd --help lists all");
   fail(w, "unknown option; do you mean %?", nearest.best());
@@ -122,13 +129,8 @@ void Parser::parameter(const Word& w) {
   const std::string_view name = first(w.text, equals);
   const std::string_view value = skip(w.text, equals + 1);
   if (has_blank(name)) return fail(w, "a blank in front of '='; write %=value", trim(name));
-  const Handler* handler = nullptr;
-  for (const Handler& h : kHandlers) {
-    if (h.name == name) handler = &h;
-  }
-  if (handler == nullptr || !(outer_ != nullptr ? handler->in_words : handler->at_top)) {
-    return unknown_parameter(w, name);
-  }
+  const Handler* handler = find(kHandlers, name);
+  if (handler == nullptr || !has_place(*handler)) return unknown_parameter(w, name);
   if (value.size() >= 2 && (value[0] == '"' || value[0] == '\'') && value.back() == value[0]) {
     return fail(w, "the value has a quote at its ends; the shell and +=file take quotes away, so it is one too many");
   }
@@ -141,16 +143,14 @@ void Parser::parameter(const Word& w) {
 // A parameter that is not obeyed here: without meaning, refused, in a wrong place, or unknown.
 void Parser::unknown_parameter(const Word& w, std::string_view name) {
   if (is_one_of(ignored_parameters(), name)) return report_->ignore(name);
-  if (outer_ != nullptr) {
-    for (const Handler& h : kHandlers) {
-      if (h.name == name) return fail(w, "% is not allowed inside of -in(...)", name);
-    }
+  if (outer_ != nullptr && find(kHandlers, name) != nullptr) {
+    return fail(w, "% is not allowed inside of -in(...)", name);
   }
-  if (const Refused* refused = find_refused(name)) {
+  if (const char* reason = why_refused(name)) {
     // The value is not repeated: it may be a password.
     Word shown = w;
     shown.origin.word = name;
-    if (name != "SOCKMUX") return fail(shown, "not supported: %", refused->reason);
+    if (name != "SOCKMUX") return fail(shown, "not supported: %", reason);
     std::string_view at = skip(w.text, name.size() + 1);
     const bool accepts = ends_with(at, ":acc");
     if (accepts || ends_with(at, ":con")) at = first(at, at.size() - 4);
@@ -161,10 +161,10 @@ void Parser::unknown_parameter(const Word& w, std::string_view name) {
   }
   Nearest nearest(name);
   for (const Handler& h : kHandlers) {
-    if (outer_ != nullptr ? h.in_words : h.at_top) nearest.give(h.name);
+    if (has_place(h)) nearest.give(h.name);
   }
-  for (const std::string_view known : ignored_parameters()) nearest.give(known);
-  for (const Refused& known : refused_parameters()) nearest.give(known.name);
+  nearest.give_all(ignored_parameters());
+  give_refused(&nearest);
   if (nearest.best().empty()) {
     return fail(w, "unknown parameter '%'%", name, is_parameter_name(name) ? "" : "; names are upper case");
   }
@@ -264,7 +264,7 @@ std::string_view Parser::keep_text(std::string_view a, const char* between, std:
   return {to, size};
 }
 
-void Parser::keep_single(const Word& w, std::string_view name, std::string_view key, std::string_view value) {
+void Parser::keep_single(const Word& w, const char* name, std::string_view key, std::string_view value) {
   const std::string_view shown = key.empty() ? value : keep_text(key, ":", value);
   for (size_t i = 0; i < settings_.count(); ++i) {
     const Setting old = settings_[i];
@@ -278,11 +278,16 @@ void Parser::keep_single(const Word& w, std::string_view name, std::string_view 
   keep_more(w, name, shown);
 }
 
-void Parser::keep_more(const Word& w, std::string_view name, std::string_view value) {
+void Parser::keep_value(const Word& w, const char* name, std::string_view value, std::string_view Config::*field) {
+  config_->*field = keep_text(value);
+  keep_single(w, name, {}, config_->*field);
+}
+
+void Parser::keep_more(const Word& w, const char* name, std::string_view value) {
   add(settings_, Setting{name, value}, w, "settings");
 }
 
-std::string_view Parser::keep_joined(const Word& w, std::string_view name, std::string_view value) {
+std::string_view Parser::keep_joined(const Word& w, const char* name, std::string_view value) {
   for (Setting& s : settings_) {
     if (s.name != name) continue;
     s.value = keep_text(s.value, ",", value);

@@ -47,11 +47,18 @@ class Parser {
   using Value = std::string_view;
   using Handle = void (Parser::*)(const Word&, Value);
   struct Handler {
-    std::string_view name;
-    Handle run;
+    char name[11];
     bool at_top;    // on the command line and in files
     bool in_words;  // inside of -in(...)
+    Handle run;
   };
+  // nullptr: none has that name.
+  template <size_t kCount>
+  static const Handler* find(const Handler (&table)[kCount], std::string_view name) {
+    return find(table, kCount, name);
+  }
+  static const Handler* find(const Handler* table, size_t count, std::string_view name);
+  bool has_place(const Handler& h) const { return outer_ != nullptr ? h.in_words : h.at_top; }
   static const Handler kHandlers[];
   static const Handler kOptions[];  // exact ones
   static const Handler kGlued[];    // with a value behind them
@@ -113,10 +120,12 @@ class Parser {
   std::string_view keep_text(std::string_view text);
   std::string_view keep_text(std::string_view a, const char* between, std::string_view b);
   // NAME=VALUE for -t. A single one (key: of a word of a list) replaces what stands there, with a warning.
-  void keep_single(const Word& w, std::string_view name, std::string_view key, std::string_view value);
-  void keep_more(const Word& w, std::string_view name, std::string_view value);
+  void keep_single(const Word& w, const char* name, std::string_view key, std::string_view value);
+  void keep_more(const Word& w, const char* name, std::string_view value);
+  // A text that is kept in `field`, too.
+  void keep_value(const Word& w, const char* name, std::string_view value, std::string_view Config::*field);
   // "a" and "b" become "a,b".
-  std::string_view keep_joined(const Word& w, std::string_view name, std::string_view value);
+  std::string_view keep_joined(const Word& w, const char* name, std::string_view value);
 
   // include.cc
   void include(const Word& w, std::string_view spec, std::string_view name_and_prefix);
@@ -149,6 +158,11 @@ class Parser {
   bool dest_port(const Word& w, std::string_view host, std::string_view text, ServerSpec* server);
 
   // values.cc
+  using HandleItem = void (Parser::*)(const Word&, std::string_view name, std::string_view value);
+  void each_item(const Word& w, Value value, const char* expected, HandleItem handle);
+  void unknown_word(const Word& w, const char* parameter, std::string_view ignored, std::string_view name,
+                    Nearest* nearest);
+  void keep_number(const Word& w, const char* parameter, std::string_view name, uint64_t n);
   void on_timeout(const Word& w, Value value);
   void timeout_item(const Word& w, std::string_view name, std::string_view period);
   void on_maxima(const Word& w, Value value);
@@ -160,6 +174,7 @@ class Parser {
 
   // settings.cc
   void on_owner(const Word& w, Value value);
+  void need_value(const Word& w, const char* name, Value value, std::string_view Config::*field, const char* missing);
   void on_chroot(const Word& w, Value value);
   void on_umask(const Word& w, Value value);
   void on_pidfile(const Word& w, Value value);
@@ -174,7 +189,7 @@ class Parser {
   void on_remittable(const Word& w, Value value);
   void on_permit(const Word& w, Value value);
   void on_reject(const Word& w, Value value);
-  void access_rule(const Word& w, Value value, std::string_view name, GrowList<AccessRule>& rules);
+  void access_rule(const Word& w, Value value, const char* name, GrowList<AccessRule>& rules);
   void on_hostlist(const Word& w, Value value);
   void on_hosts(const Word& w, Value value);
   void hosts_item(const Word& w, std::string_view item);

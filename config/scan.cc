@@ -92,6 +92,15 @@ bool Items::next(std::string_view* item) {
   return true;
 }
 
+int place_in(std::string_view list, std::string_view name) {
+  Items items(list);
+  std::string_view known;
+  for (int place = 0; items.next(&known); ++place) {
+    if (known == name) return place;
+  }
+  return -1;
+}
+
 bool parse_number(std::string_view s, uint64_t max, uint64_t* out) {
   if (s.empty()) return false;
   uint64_t value = 0;
@@ -160,6 +169,12 @@ void Nearest::give(std::string_view known) {
   if (unlike >= unlike_ || unlike >= known.size() || unlike >= wanted_.size()) return;
   unlike_ = unlike;
   best_ = known;
+}
+
+void Nearest::give_all(std::string_view list) {
+  Items items(list);
+  std::string_view known;
+  while (items.next(&known)) give(known);
 }
 
 bool GrowBase::put(Arena& arena, const void* value, size_t size) {

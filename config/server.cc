@@ -101,8 +101,7 @@ bool Parser::server_protocol(const Word& w, std::string_view name, bool has_url,
       return false;
     }
     if (server->run || name.empty()) {
-      Nearest nearest(name);
-      for (const Protocol& p : protocols()) nearest.give(p.name);
+      const Nearest nearest = nearest_protocol(name);
       fail(w, "unknown protocol '%'%%", name, nearest.lead(), nearest.best());
       return false;
     }
@@ -160,8 +159,7 @@ bool Parser::server_address(const Word& w, std::string_view url, ServerSpec* ser
   const Protocol* known = find_protocol(name);
   if (!has_port && known != nullptr) server->to.port = known->port;
   if (server->to.port != 0 && known != nullptr) return true;
-  Nearest nearest(name);
-  for (const Protocol& p : protocols()) nearest.give(p.name);
+  const Nearest nearest = nearest_protocol(name);
   if (server->to.port == 0) {
     const std::string_view lead = known == nullptr ? nearest.lead() : "";
     const std::string_view mean = known == nullptr ? nearest.best() : "";

@@ -27,14 +27,19 @@ void Parser::on_owner(const Word& w, Value value) {
       return fail(w, "'%': expected user, user/group or #id", text);
     }
   }
-  config_->owner = keep_text(text);
-  keep_single(w, "OWNER", {}, config_->owner);
+  keep_value(w, "OWNER", text, &Config::owner);
+}
+
+// A text that must not be empty.
+void Parser::need_value(const Word& w, const char* name, Value value, std::string_view Config::*field,
+                        const char* missing) {
+  const std::string_view text = trim(value);
+  if (text.empty()) return fail(w, missing);
+  keep_value(w, name, text, field);
 }
 
 void Parser::on_chroot(const Word& w, Value value) {
-  if (trim(value).empty()) return fail(w, "a directory is missing");
-  config_->chroot_dir = keep_text(trim(value));
-  keep_single(w, "CHROOT", {}, config_->chroot_dir);
+  need_value(w, "CHROOT", value, &Config::chroot_dir, "a directory is missing");
 }
 
 void Parser::on_umask(const Word& w, Value value) {
@@ -46,15 +51,12 @@ void Parser::on_umask(const Word& w, Value value) {
     if (good) mask = mask * 8 + static_cast<unsigned>(c - '0');
   }
   if (!good || mask > kMostUmask) return fail(w, "'%': expected an octal number of 0 to 0777", text);
-  config_->umask_text = keep_text(text);
-  keep_single(w, "UMASK", {}, config_->umask_text);
+  keep_value(w, "UMASK", text, &Config::umask_text);
 }
 
 void Parser::on_pidfile(const Word& w, Value value) {
-  if (trim(value).empty()) return fail(w, "a file is missing");
-  config_->pidfile = keep_text(trim(value));
   config_->pidfile_given = true;
-  keep_single(w, "PIDFILE", {}, config_->pidfile);
+  need_value(w, "PIDFILE", value, &Config::pidfile, "a file is missing");
 }
 
 void Parser::on_logfile(const Word& w, Value value) {
@@ -62,9 +64,8 @@ void Parser::on_logfile(const Word& w, Value value) {
   if (text.find("${") != kNowhere || text.find('[') != kNowhere) {
     return fail(w, "'%': ${NAME} and [date+...] are not supported; expected a plain path, or nothing", text);
   }
-  config_->logfile = keep_text(text);
   config_->logfile_given = true;
-  keep_single(w, "LOGFILE", {}, config_->logfile);
+  keep_value(w, "LOGFILE", text, &Config::logfile);
 }
 
 // Nothing, or -fname.
@@ -74,12 +75,11 @@ void Parser::on_syslog(const Word& w, Value value) {
   if (!text.empty() && !is_facility) return fail(w, "'%': expected nothing or -ffacility, as in -fdaemon", text);
   if (is_facility && !is_one_of(syslog_facilities(), skip(text, 2))) {
     Nearest nearest(skip(text, 2));
-    for (const std::string_view known : syslog_facilities()) nearest.give(known);
+    nearest.give_all(syslog_facilities());
     return fail(w, "'%': no such facility, see syslog(3)%%", text, nearest.best().empty() ? "" : "; do you mean -f",
                 nearest.best());
   }
-  config_->syslog = keep_text(text);
-  keep_single(w, "SYSLOG", {}, config_->syslog);
+  keep_value(w, "SYSLOG", text, &Config::syslog);
 }
 
 // host, host:port
@@ -101,15 +101,11 @@ void Parser::on_srcif(const Word& w, Value value) {
 }
 
 void Parser::on_xcom(const Word& w, Value value) {
-  if (trim(value).empty()) return fail(w, "a command is missing");
-  config_->xcom = keep_text(trim(value));
-  keep_single(w, "XCOM", {}, config_->xcom);
+  need_value(w, "XCOM", value, &Config::xcom, "a command is missing");
 }
 
 void Parser::on_xfil(const Word& w, Value value) {
-  if (trim(value).empty()) return fail(w, "a command is missing");
-  config_->xfil = keep_text(trim(value));
-  keep_single(w, "XFIL", {}, config_->xfil);
+  need_value(w, "XFIL", value, &Config::xfil, "a command is missing");
 }
 
 }  // namespace smx

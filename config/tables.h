@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "config/config.h"
+#include "config/scan.h"
 
 namespace smx {
 
@@ -17,8 +18,8 @@ namespace smx {
 constexpr uint16_t kLinkPort = 8707;
 
 struct Protocol {
-  std::string_view name;  // lower case
-  uint16_t port = 0;      // 0: must be given
+  char name[9];       // lower case
+  uint16_t port = 0;  // 0: must be given
   Transport transport = Transport::tcp;
   bool has_proxy = false;   // SERVER=name,-in can be served by us
   bool needs_host = false;  // the proxy relays to one address, which must be given
@@ -26,27 +27,23 @@ struct Protocol {
 
 // nullptr: unknown. Case does not count.
 const Protocol* find_protocol(std::string_view name);
-View<Protocol> protocols();
+Nearest nearest_protocol(std::string_view name);
+
+// Lists of names are texts with commas, for Items and is_one_of(): a table would need a pointer for each name.
 
 // Parameters that are accepted without effect.
-View<std::string_view> ignored_parameters();
+std::string_view ignored_parameters();
 // DeleGate's words of TIMEOUT, MAXIMA and SOXCONF that have no meaning here.
-View<std::string_view> ignored_timeouts();
-View<std::string_view> ignored_maxima();
-View<std::string_view> ignored_soxconf();
-bool is_one_of(View<std::string_view> names, std::string_view name);
+std::string_view ignored_timeouts();
+std::string_view ignored_maxima();
+std::string_view ignored_soxconf();
 
-// Parameters that are refused, in groups with one reason.
-struct Refused {
-  std::string_view name;
-  std::string_view reason;
-};
-View<Refused> refused_parameters();
-// nullptr: not refused.
-const Refused* find_refused(std::string_view name);
+// nullptr: that parameter is not refused.
+const char* why_refused(std::string_view name);
+void give_refused(Nearest* nearest);
 
 // The facilities of SYSLOG=-fname: syslog(3).
-View<std::string_view> syslog_facilities();
+std::string_view syslog_facilities();
 
 }  // namespace smx
 

@@ -15,7 +15,7 @@ constexpr size_t kControlPath = 103;  // sockaddr_un on BSD: 104 with a NUL
 constexpr size_t kOwnNameText = 63;  // sockmux(7), SETTINGS field 07
 
 struct TimeoutWord {
-  std::string_view name;
+  char name[8];
   Duration Config::*field;
   int64_t most_us;
 };
@@ -29,11 +29,11 @@ constexpr TimeoutWord kTimeouts[] = {
 };
 
 struct MaximaWord {
-  std::string_view name;
+  char name[10];
   uint32_t Config::*field;  // nullptr: memory_bytes
   uint64_t least;
   uint64_t most;
-  std::string_view bounds;
+  char bounds[48];
 };
 constexpr MaximaWord kMaxima[] = {
     {"listen", &Config::listen_backlog, 1, 65535, "1 to 65535"},
@@ -47,7 +47,7 @@ constexpr MaximaWord kMaxima[] = {
     {"links", &Config::max_links, 0, 32768, "0 (default) to 32768"},
 };
 
-constexpr std::string_view kSoxconf[] = {"packsize", "crypt", "proto", "key", "peers", "name", "line", "mkfifo", "control", "sandbox"};
+constexpr char kSoxconf[] = "packsize,crypt,proto,key,peers,name,line,mkfifo,control,sandbox";
 
 // "10", "0.5", "2s", "1m", "1.5h", "1d" in microseconds; false for all else, and beyond `most`.
 bool parse_period(std::string_view text, int64_t most, int64_t* out) {
@@ -106,30 +106,56 @@ bool parse_size(std::string_view text, uint64_t most, uint64_t* out) {
   return true;
 }
 
-void split(std::string_view item, std::string_view* name, std::string_view* value) {
-  const size_t colon = item.find(':');
-  *name = trim(first(item, colon));
-  *value = colon == kNowhere ? std::string_view{} : trim(skip(item, colon + 1));
-}
-
 bool is_yes(std::string_view s) { return s.empty() || s == "yes" || s == "on" || s == "1"; }
 bool is_no(std::string_view s) { return s == "no" || s == "off" || s == "0"; }
+
+// The texts of a list stand in the order of the enum. False: `value` is none of them.
+template <typename Enum>
+bool choose_one(std::string_view list, std::string_view value, Enum* out) {
+  const int place = place_in(list, value);
+  if (place >= 0) *out = static_cast<Enum>(place);
+  return place >= 0;
+}
 
 }  // namespace
 
 void Parser::on_timeout(const Word& w, Value value) {
+  each_item(w, value, "expected word:period, as in con:10", &Parser::timeout_item);
+}
+
+void Parser::on_maxima(const Word& w, Value value) {
+  each_item(w, value, "expected word:number, as in listen:50", &Parser::maxima_item);
+}
+
+void Parser::on_soxconf(const Word& w, Value value) {
+  each_item(w, value, "expected word:value, as in packsize:1024", &Parser::soxconf_item);
+}
+
+// word:value,word:value...
+void Parser::each_item(const Word& w, Value value, const char* expected, HandleItem handle) {
   Items items(value);
-  std::string_view item, name, period;
-  if (trim(value).empty()) fail(w, "expected word:period, as in con:10");
+  std::string_view item;
+  if (trim(value).empty()) fail(w, expected);
   while (items.next(&item)) {
-    split(item, &name, &period);
-    timeout_item(w, name, period);
+    const size_t colon = item.find(':');
+    const std::string_view setting = colon == kNowhere ? std::string_view{} : trim(skip(item, colon + 1));
+    (this->*handle)(w, trim(first(item, colon)), setting);
   }
 }
 
+// A word that is not obeyed: one of those without meaning, or unknown; `nearest` has seen those that are obeyed.
+void Parser::unknown_word(const Word& w, const char* parameter, std::string_view ignored, std::string_view name,
+                          Nearest* nearest) {
+  if (is_one_of(ignored, name)) return report_->ignore(keep_text(parameter, "=", name));
+  nearest->give_all(ignored);
+  fail(w, "unknown word '%'%%", name, nearest->lead(), nearest->best());
+}
+
 void Parser::timeout_item(const Word& w, std::string_view name, std::string_view period) {
+  Nearest nearest(name);
   for (const TimeoutWord& known : kTimeouts) {
-    if (known.name != name) continue;
+    nearest.give(known.name);
+    if (name != known.name) continue;
     int64_t us = 0;
     if (!parse_period(period, known.most_us, &us)) {
       return fail(w, "'%:%': expected %:period, a number with s, m, h or d, 0 for never%", name, period, name,
@@ -140,26 +166,14 @@ void Parser::timeout_item(const Word& w, std::string_view name, std::string_view
     add_seconds(shown, us);
     return keep_single(w, "TIMEOUT", name, shown.text());
   }
-  if (is_one_of(ignored_timeouts(), name)) return report_->ignore(keep_text("TIMEOUT", "=", name));
-  Nearest nearest(name);
-  for (const TimeoutWord& known : kTimeouts) nearest.give(known.name);
-  for (const std::string_view known : ignored_timeouts()) nearest.give(known);
-  fail(w, "unknown word '%'%%", name, nearest.lead(), nearest.best());
-}
-
-void Parser::on_maxima(const Word& w, Value value) {
-  Items items(value);
-  std::string_view item, name, number;
-  if (trim(value).empty()) fail(w, "expected word:number, as in listen:50");
-  while (items.next(&item)) {
-    split(item, &name, &number);
-    maxima_item(w, name, number);
-  }
+  unknown_word(w, "TIMEOUT", ignored_timeouts(), name, &nearest);
 }
 
 void Parser::maxima_item(const Word& w, std::string_view name, std::string_view number) {
+  Nearest nearest(name);
   for (const MaximaWord& known : kMaxima) {
-    if (known.name != name) continue;
+    nearest.give(known.name);
+    if (name != known.name) continue;
     uint64_t n = 0;
     const bool is_memory = known.field == nullptr;
     const bool good = is_memory ? parse_size(number, known.most, &n) : parse_number(number, known.most, &n);
@@ -171,69 +185,56 @@ void Parser::maxima_item(const Word& w, std::string_view name, std::string_view 
     } else {
       config_->*known.field = static_cast<uint32_t>(n);
     }
-    Text<24> shown;
-    shown.add_u(n);
-    return keep_single(w, "MAXIMA", name, shown.text());
+    return keep_number(w, "MAXIMA", name, n);
   }
-  if (is_one_of(ignored_maxima(), name)) return report_->ignore(keep_text("MAXIMA", "=", name));
-  Nearest nearest(name);
-  for (const MaximaWord& known : kMaxima) nearest.give(known.name);
-  for (const std::string_view known : ignored_maxima()) nearest.give(known);
-  fail(w, "unknown word '%'%%", name, nearest.lead(), nearest.best());
+  unknown_word(w, "MAXIMA", ignored_maxima(), name, &nearest);
 }
 
-void Parser::on_soxconf(const Word& w, Value value) {
-  Items items(value);
-  std::string_view item, name, setting;
-  if (trim(value).empty()) fail(w, "expected word:value, as in packsize:1024");
-  while (items.next(&item)) {
-    split(item, &name, &setting);
-    soxconf_item(w, name, setting);
-  }
+void Parser::keep_number(const Word& w, const char* parameter, std::string_view name, uint64_t n) {
+  Text<24> shown;
+  keep_single(w, parameter, name, shown.add_u(n).text());
 }
 
 void Parser::soxconf_item(const Word& w, std::string_view name, std::string_view value) {
-  if (is_one_of(ignored_soxconf(), name)) return report_->ignore(keep_text("SOXCONF", "=", name));
   if (name == "packsize") return packet_size(w, value);
-  std::string_view expected;
+  const bool yes = is_yes(value), no = is_no(value);
+  bool good = true;
+  const char* expected = "";
   if (name == "crypt") {
-    if (!is_no(value) || value == "0") expected = "no or off: there is no encryption but that of SERVER=sockmuxs";
+    good = no && value != "0";
+    expected = "no or off: there is no encryption but that of SERVER=sockmuxs";
   } else if (name == "proto") {
+    good = choose_one("auto,0.3,1", value, &config_->proto);
     expected = "auto, 0.3 or 1";
-    if (value == "auto") config_->proto = Config::Proto::automatic;
-    if (value == "0.3") config_->proto = Config::Proto::v03;
-    if (value == "1") config_->proto = Config::Proto::v1;
-    if (value == "auto" || value == "0.3" || value == "1") expected = {};
   } else if (name == "line") {
+    good = choose_one("auto,clean,lossy", value, &config_->line);
     expected = "auto, clean or lossy";
-    if (value == "auto") config_->line = Config::Line::automatic;
-    if (value == "clean") config_->line = Config::Line::clean;
-    if (value == "lossy") config_->line = Config::Line::lossy;
-    if (value == "auto" || value == "clean" || value == "lossy") expected = {};
   } else if (name == "mkfifo") {
-    if (!is_yes(value) && !is_no(value)) expected = "yes or no";
-    config_->mkfifo = is_yes(value);
+    config_->mkfifo = yes;
+    good = yes || no;
+    expected = "yes or no";
   } else if (name == "sandbox") {
-    if (!is_yes(value) && !is_no(value) && value != "trap") expected = "yes, no or trap";
-    config_->sandbox = value == "trap" ? Config::Sandbox::trap : is_no(value) ? Config::Sandbox::no : Config::Sandbox::yes;
+    config_->sandbox = no ? Config::Sandbox::no : Config::Sandbox::yes;
+    good = yes || no || choose_one("yes,no,trap", value, &config_->sandbox);
+    expected = "yes, no or trap";
   } else if (name == "key" || name == "peers") {
     (name == "key" ? config_->key_file : config_->peers_file) = keep_text(value);
-    if (value.empty()) expected = "a file";
+    good = !value.empty();
+    expected = "a file";
   } else if (name == "control") {
-    config_->control = !is_no(value) && value != "-";
+    config_->control = !no && value != "-";
     config_->control_file = config_->control ? keep_text(value) : std::string_view();
-    const bool is_path = first(value, 1) == "/" && value.size() <= kControlPath;
-    if (config_->control && !is_path) expected = "a path that begins with /, of at most 103 bytes, or no";
+    good = !config_->control || (first(value, 1) == "/" && value.size() <= kControlPath);
+    expected = "a path that begins with /, of at most 103 bytes, or no";
   } else if (name == "name") {
     if (!peer_name(w, value, kOwnNameText)) return;
     config_->own_name = keep_text(value);
   } else {
     Nearest nearest(name);
-    for (const std::string_view known : kSoxconf) nearest.give(known);
-    for (const std::string_view known : ignored_soxconf()) nearest.give(known);
-    return fail(w, "unknown word '%'%%", name, nearest.lead(), nearest.best());
+    nearest.give_all(kSoxconf);
+    return unknown_word(w, "SOXCONF", ignored_soxconf(), name, &nearest);
   }
-  if (!expected.empty()) return fail(w, "'%:%': expected %", name, value, expected);
+  if (!good) return fail(w, "'%:%': expected %", name, value, expected);
   keep_single(w, "SOXCONF", name, value.empty() ? "yes" : value);
 }
 
@@ -251,9 +252,7 @@ void Parser::packet_size(const Word& w, std::string_view value) {
     n = kLeastPacket;
   }
   config_->packet_size = static_cast<uint16_t>(n);
-  Text<24> shown;
-  shown.add_u(n);
-  keep_single(w, "SOXCONF", "packsize", shown.text());
+  keep_number(w, "SOXCONF", "packsize", n);
 }
 
 // 1..longest of A-Za-z0-9._-

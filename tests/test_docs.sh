@@ -34,6 +34,8 @@ same() {
 
 # array NAME: the first text of each entry of a table in config/
 array() { sed -n "/[ :]$1\\[\\] = {/,/^};/p" config/*.cc; }
+# list NAME: the words of a text with commas in config/
+list() { sed -n "/[ :]$1\\[\\] =$/,/;$/p" config/*.cc | grep -o '"[^"]*"' | tr '",' '\n\n' | grep .; }
 names() { grep -o '"[A-Z][A-Z0-9_]*"' | tr -d '"'; }
 # section NAME: a subsection of sockmux.conf(5)
 section() { sed -n "/^\\.Ss $1/,/^\\.S[hs] [^$(printf %.1s "$1")]/p" man/sockmux.conf.5; }
@@ -50,7 +52,7 @@ for help in help ctl-help; do
 done
 
 # --- names of parameters
-array kHandlers | grep -o '{"[A-Z]*", [^}]*true, [a-z]*' | names | sort -u >"$temp/obeyed"
+array kHandlers | grep -o '{"[A-Z]*", true' | names | sort -u >"$temp/obeyed"
 cp "$temp/obeyed" "$temp/a"
 sed -n 's/^\.It Cm \(.*\)/\1/p' man/sockmux.conf.5 | grep -o '^[A-Z][A-Z]*=' | tr -d = >"$temp/b"
 same 'parameters: code, sockmux.conf(5)'
@@ -59,10 +61,10 @@ same 'parameters: code, README'
 grep -o '[A-Z][A-Z]*' "$temp/help" | sort -u | comm -12 - "$temp/obeyed" >"$temp/b"
 same 'parameters: code, sockmuxd -h'
 
-array kIgnored | names >"$temp/a"
+list kIgnored >"$temp/a"
 section 'Accepted without effect' | capitals | grep -v -x -e TIMEOUT -e MAXIMA >"$temp/b"
 same 'parameters without effect: code, sockmux.conf(5)'
-array kRefused | names >"$temp/a"
+array kRefused | grep -o '"[A-Z][A-Z0-9_,]*"' | tr '",' '\n\n' | grep . >"$temp/a"
 section Refused | capitals | grep -v -x -e NAME -e URL >"$temp/b"
 same 'refused parameters: code, sockmux.conf(5)'
 

@@ -9,8 +9,8 @@ namespace smx {
 namespace {
 
 constexpr size_t kMostViews = 4;  // in one message
-constexpr std::string_view kWords[] = {"PORT", "DEST", "FROM", "PSK"};
-constexpr std::string_view kCommtypes[] = {"comm", "commin", "commout", "proc"};
+constexpr char kWords[] = "PORT,DEST,FROM,PSK";
+constexpr char kCommtypes[][8] = {"comm", "commin", "commout", "proc"};
 
 // The next word of a line; empty: there is none.
 std::string_view take_word(std::string_view* rest) {
@@ -213,8 +213,8 @@ void Reader::line(std::string_view text) {
 
 bool Reader::name(std::string_view text) {
   if (is_peer_name(text)) return true;
-  for (const std::string_view type : kCommtypes) {
-    if (equal_fold(type, text)) return fail("'%' is no name of a peer, but a kind of link", {text});
+  for (const char* type : kCommtypes) {
+    if (equal_fold(text, type)) return fail("'%' is no name of a peer, but a kind of link", {text});
   }
   return fail("'%' is no name of a peer; expected at most 32 of A-Z a-z 0-9 . _ -", {text});
 }
@@ -241,7 +241,7 @@ bool Reader::word(std::string_view text, Peer* peer) {
     return r.from != nullptr;
   }
   Nearest nearest(what);
-  for (const std::string_view known : kWords) nearest.give(known);
+  nearest.give_all(kWords);
   return fail("unknown word '%='%%%", {what, nearest.lead(), nearest.best(), nearest.best().empty() ? "" : "=?"});
 }
 
@@ -329,7 +329,7 @@ bool Reader::psk(std::string_view text, Peer* peer) {
 }  // namespace
 
 bool is_peer_name(std::string_view name) {
-  for (const std::string_view type : kCommtypes) {
+  for (const char* type : kCommtypes) {
     if (equal_fold(type, name)) return false;
   }
   return !name.empty() && name.size() <= kMaxPeerName && is_name_text(name);
