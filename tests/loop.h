@@ -16,7 +16,7 @@ namespace smxtest {
 struct Loop {
   // `more`: bytes of the arena for what else the test has. A turn waits for at most `step`.
   explicit Loop(size_t more = 0, smx::Duration patience_ = smx::seconds(20), smx::Duration step_ = smx::millis(50))
-      : memory(smx::Reactor::arena_bytes(256, 64) + more), arena(memory.data(), memory.size()), patience(patience_), step(step_) {
+      : memory(static_cast<size_t>(smx::Reactor::arena_bytes(256, 64)) + more), arena(memory.data(), memory.size()), patience(patience_), step(step_) {
     REQUIRE(reactor.init(arena, 256, 64) == 0);
   }
   // Turns until `done`; false if that takes longer than `patience`.

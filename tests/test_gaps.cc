@@ -83,17 +83,17 @@ TEST_CASE("gaps: more pieces than there is place for are missed again later") {
 
 TEST_CASE("gaps: pieces in any order and of any size: what it says is what there is") {
   std::mt19937 random(1);
-  const auto below = [&](uint64_t n) { return std::uniform_int_distribution<uint64_t>(0, n - 1)(random); };
+  const auto below = [&](uint64_t n) { return static_cast<size_t>(std::uniform_int_distribution<uint64_t>(0, n - 1)(random)); };
   for (int run = 0; run < 60; ++run) {
     Gaps g;
     g.reset(0);
     std::vector<bool> there(400, false);
     for (int i = 0; i < 200 && g.mine() < 400; ++i) {
-      const uint64_t off = below(400);
-      const size_t n = static_cast<size_t>(below(400 - off < 30 ? 400 - off + 1 : 30));
+      const size_t off = below(400);
+      const size_t n = below(400 - off < 30 ? 400 - off + 1 : 30);
       g.add(off, n, Time{i});
       for (size_t k = 0; k < n; ++k) there[off + k] = true;
-      uint64_t mine = 0;
+      size_t mine = 0;
       while (mine < 400 && there[mine]) ++mine;
       REQUIRE(g.mine() == mine);
       // All that it asks for is missing, and all that is missing before seen() is asked for in time.
@@ -101,9 +101,9 @@ TEST_CASE("gaps: pieces in any order and of any size: what it says is what there
       Range gap;
       while (g.next_due(Time{int64_t{1000000} * (i + 1)}, kTurn, &gap)) {
         REQUIRE(gap.from < gap.to);
-        for (uint64_t k = gap.from; k < gap.to; ++k) asked[k] = true;
+        for (uint64_t k = gap.from; k < gap.to; ++k) asked[static_cast<size_t>(k)] = true;
       }
-      for (uint64_t k = 0; k < g.seen(); ++k) REQUIRE(asked[k] == !there[k]);
+      for (size_t k = 0; k < g.seen(); ++k) REQUIRE(asked[k] == !there[k]);
     }
   }
 }
@@ -131,23 +131,23 @@ TEST_CASE("ranges: what must be sent again is joined, taken in order, and what w
 
 TEST_CASE("ranges: random ones, against a set of bytes") {
   std::mt19937 random(2);
-  const auto below = [&](uint64_t n) { return std::uniform_int_distribution<uint64_t>(0, n - 1)(random); };
+  const auto below = [&](uint64_t n) { return static_cast<size_t>(std::uniform_int_distribution<uint64_t>(0, n - 1)(random)); };
   for (int run = 0; run < 60; ++run) {
     Ranges r;
     std::vector<bool> wanted(100, false);
     for (int i = 0; i < 40; ++i) {
-      const uint64_t a = below(99), b = a + 1 + below(99 - a);
+      const size_t a = below(99), b = a + 1 + below(99 - a);
       r.add(a, b);
-      for (uint64_t k = a; k < b; ++k) wanted[k] = true;
+      for (size_t k = a; k < b; ++k) wanted[k] = true;
       if (below(2) == 0) continue;
-      const uint64_t least = below(20);
+      const size_t least = below(20);
       uint64_t from = 0;
       const size_t n = r.take(least, 1 + below(20), &from);
-      uint64_t first = least;
+      size_t first = least;
       while (first < 100 && !wanted[first]) ++first;
       REQUIRE((n > 0) == (first < 100));
       if (n > 0) REQUIRE(from == first);
-      for (uint64_t k = 0; k < (n > 0 ? from + n : 100); ++k) {
+      for (size_t k = 0; k < (n > 0 ? from + n : 100); ++k) {
         if (n > 0 && k >= from) REQUIRE(wanted[k]);
         wanted[k] = false;
       }

@@ -30,7 +30,7 @@ const std::string_view kOuter[] = {"KEY=outer", "OTHER=outer", "REMOTE_ADDR=10.9
 
 // Its user and its loop.
 struct Fixture final : smxtest::Loop, HelperUser, HelperOwner {
-  explicit Fixture(uint32_t running = 4) : smxtest::Loop(Helper::arena_bytes(4, running)) {
+  explicit Fixture(uint32_t running = 4) : smxtest::Loop(static_cast<size_t>(Helper::arena_bytes(4, running))) {
     REQUIRE(helper.init(4, running, arena));
     HelperProgram say, wait;
     say.command = kSay;
@@ -203,7 +203,7 @@ TEST_CASE("helper: garbage is dropped, with the descriptors that come with it, a
   uint8_t bytes[sizeof(HelperRequest) + 100];
   for (int i = 0; i < 500; ++i) {
     for (uint8_t& b : bytes) b = static_cast<uint8_t>((x = x * 6364136223846793005u + 1442695040888963407u) >> 56);
-    say(bytes, 1 + (x >> 33) % sizeof bytes, static_cast<int>((x >> 20) % 9));
+    say(bytes, 1 + static_cast<size_t>(x >> 33) % sizeof bytes, static_cast<int>((x >> 20) % 9));
   }
   HelperRequest q{};
   q.kind = HelperRequest::program;

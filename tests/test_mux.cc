@@ -1017,7 +1017,7 @@ TEST_CASE("ECHOOK measures the round trip, and an old one does not") {
 TEST_CASE("init: too small an arena, or a guarantee above the memory, is told") {
   MuxConfig c = config_a();
   CHECK(Bench(c).ok);
-  std::vector<char> memory(Mux::arena_bytes(c) - 64 * 1024);
+  std::vector<char> memory(static_cast<size_t>(Mux::arena_bytes(c)) - 64 * 1024);
   Arena arena(memory.data(), memory.size());
   Bench helper(config_c());
   Mux mux(helper);

@@ -481,18 +481,18 @@ TEST_CASE("lossy: good frames with anything in them: an error or going on, and n
     for (int i = 0; i < 40 && e == Err::none; ++i) {
       Data unnumbered;
       if (rng.one_in(3)) {
-        Data payload(rng.one_in(2) ? 8 : rng.one_in(2) ? 16 : rng.log(60), '\0');
+        Data payload(rng.one_in(2) ? 8 : rng.one_in(2) ? 16 : rng.size(60), '\0');
         for (char& c : payload) c = static_cast<char>(rng.one_in(4) ? rng.next() : 0);
         unnumbered = packet(kUnnumbered, static_cast<Type>(rng.pick(kTypes)), kNone, kNone, payload);
       }
       if (rng.one_in(2)) {
-        Data payload(rng.one_in(2) ? 4 : rng.log(40), static_cast<char>(rng.below(3)));
+        Data payload(rng.one_in(2) ? 4 : rng.size(40), static_cast<char>(rng.below(3)));
         stream += packet(kNumbered, static_cast<Type>(rng.pick(kNumberedTypes)), 5, kNone, payload);
       }
       // From somewhere: new, sent before, or behind a gap.
       const uint64_t from = rng.one_in(3) ? rng.below(stream.size() + 1) : sent < stream.size() ? sent : stream.size();
       const size_t most = kLinePayload - unnumbered.size();
-      const Data piece = stream.substr(static_cast<size_t>(from), rng.below(most));
+      const Data piece = stream.substr(static_cast<size_t>(from), rng.index(most));
       if (from + piece.size() > sent) sent = from + piece.size();
       e = one.e.feed(frame(rng.one_in(50) ? rng.next() : from, rng.one_in(30) ? rng.next() : 0, unnumbered, piece));
       if (e == Err::none && rng.one_in(2)) (void)one.e.write_all();

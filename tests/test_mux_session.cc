@@ -163,7 +163,7 @@ TEST_CASE("sockmux(7), example 11: a cut in the middle of a packet, the answerin
   CHECK(a.feed(in) == Err::none);
   const ChannelId id = a.opened;
   (void)a.write_all();
-  a.send(id, Data(4242 - a.numbered - 8, 'b'));
+  a.send(id, Data(4242 - static_cast<size_t>(a.numbered) - 8, 'b'));
   (void)a.write_all();
   REQUIRE(a.numbered == 4242);
   const Data last = c[1] + Data(492, 'c');
@@ -200,7 +200,7 @@ TEST_CASE("sockmux(7), example 11: a cut in the middle of a packet, the asking s
   (void)c.write_all();
   CHECK(c.feed(packet(kNumbered, Type::send, kNone, 3, Data(4242 - in.size() - 8, 'b'))) == Err::none);
   (void)c.write_all();
-  c.send(id, Data(1008 - c.numbered - 8, 'a'));
+  c.send(id, Data(1008 - static_cast<size_t>(c.numbered) - 8, 'a'));
   (void)c.write_all();
   REQUIRE(c.numbered == 1008);
   c.send(id, Data(492, 'c'));

@@ -343,7 +343,7 @@ TEST_CASE("control: garbage, and a line of 1 MB, get an answer or an end, and th
   CHECK(answer(asked.path, "7 peers\n") == "1 error this daemon answers version 1 only\n");
   CHECK(answer_to_much(asked.path, std::string(1 << 20, 'a')) == "1 error the line is too long\n");
   CHECK(answer_to_much(asked.path, std::string(1 << 20, '\0')) == "1 error the line is too long\n");
-  for (uint64_t seed = 0; seed < 200; ++seed) {
+  for (size_t seed = 0; seed < 200; ++seed) {
     const std::string got = answer(asked.path, pattern(seed, 200 + seed) + "\n");
     CHECK(got.substr(0, 8) == "1 error ");
   }

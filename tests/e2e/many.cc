@@ -92,7 +92,7 @@ void serve(int control, int listener) {
   for (;;) {
     const int n = epoll_wait(poll, event, 64, -1);
     for (int k = 0; k < n; ++k) {
-      const size_t i = event[k].data.u64;
+      const size_t i = static_cast<size_t>(event[k].data.u64);
       if (i == SIZE_MAX) return;
       if (i == SIZE_MAX - 1) {
         const int fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -136,7 +136,7 @@ void be_clients(int control, int group, uint16_t port, size_t count) {
   for (;;) {
     const int n = epoll_wait(poll, event, 64, -1);
     for (int k = 0; k < n; ++k) {
-      const size_t i = event[k].data.u64;
+      const size_t i = static_cast<size_t>(event[k].data.u64);
       char word[32], back[16];
       if (i == SIZE_MAX) {
         if (read(control, back, 1) != 1) return;

@@ -221,7 +221,7 @@ TEST_CASE("http proxy: a server that closes too early: the client sees that the 
 }
 
 TEST_CASE("http proxy: a reader that reads nothing, a server that reads nothing: bounded memory, and all arrives in the end") {
-  constexpr uint64_t kMuch = 48 << 20;
+  constexpr size_t kMuch = 48 << 20;
   Server giver([](Conn& c) { c.send("HTTP/1.1 200 OK\r\nContent-Length: " + text(kMuch) + "\r\n\r\n").send_pattern(9, kMuch); });
   Server taker([](Conn& c) { c.reading = false; });
   for (const char* proto : {"SOXCONF=proto:auto", "SOXCONF=proto:0.3"}) {

@@ -193,7 +193,7 @@ TEST_CASE("secure: a bit that is flipped anywhere ends the link or the handshake
   unsigned flipped = 0;
   hub.tap.meddle = [&](bool up, uint64_t before, std::string& bytes) {
     if (!armed || up != up_way || at < before || at >= before + bytes.size()) return;
-    bytes[at - before] = static_cast<char>(bytes[at - before] ^ 0x10);
+    bytes[static_cast<size_t>(at - before)] = static_cast<char>(bytes[static_cast<size_t>(at - before)] ^ 0x10);
     armed = false;
     ++flipped;
   };
@@ -241,7 +241,7 @@ TEST_CASE("secure: a stream that ends within a record, or without the last one, 
       left -= bytes.size();
       return;
     }
-    bytes.resize(left);
+    bytes.resize(static_cast<size_t>(left));
     left = 0;
   };
   Daemon c(sites.branch.words({link_to(hub.tap.port()), "PORT=127.0.0.1:0"}));

@@ -18,7 +18,7 @@ void say(Conn& from, Conn& to, size_t size) {
   const size_t marks = to.urgent().size();
   from.send(before).send_urgent('!').send("after");
   REQUIRE(wait_for([&] { return to.received() >= had + size + 6 || to.over(); }, 10));
-  CHECK(to.text().substr(had) == before + "!after");
+  CHECK(to.text().substr(static_cast<size_t>(had)) == before + "!after");
   REQUIRE(to.urgent().size() == marks + 1);
   CHECK(to.urgent().back() == had + size);
 }

@@ -89,7 +89,7 @@ class End final : private ShakeOwner, private LinkOwner {
  public:
   End(Reactor& r, Keys& keys, const Book& book, std::mt19937& random, Below& under, bool calls)
       : own(calls ? keys.ours.own : keys.theirs.own), links(r), shake(r, own, book), below(under), random_(random) {
-    memory.resize(SecureLinks::arena_bytes(2));
+    memory.resize(static_cast<size_t>(SecureLinks::arena_bytes(2)));
     new (&arena) Arena(memory.data(), memory.size());
     REQUIRE(links.init(2, Duration{}, arena));
     if (calls) {
@@ -180,7 +180,7 @@ class End final : private ShakeOwner, private LinkOwner {
 
 // One for all: it has a descriptor, which it keeps to the end of the process.
 Reactor& loop() {
-  static Data memory(Reactor::arena_bytes(64, 64) + 4096);
+  static Data memory(static_cast<size_t>(Reactor::arena_bytes(64, 64)) + 4096);
   static Arena arena(memory.data(), memory.size());
   static Reactor reactor;
   static const int error = reactor.init(arena, 64, 64);

@@ -126,7 +126,8 @@ struct Local {
 
 class Bench : public smx::MuxEvents {
  public:
-  explicit Bench(const smx::MuxConfig& c) : memory_(static_cast<char*>(calloc(1, smx::Mux::arena_bytes(c)))), arena_(memory_.get(), smx::Mux::arena_bytes(c)) {
+  explicit Bench(const smx::MuxConfig& c) : Bench(c, static_cast<size_t>(smx::Mux::arena_bytes(c))) {}
+  Bench(const smx::MuxConfig& c, size_t bytes) : memory_(static_cast<char*>(calloc(1, bytes))), arena_(memory_.get(), bytes) {
     ok = mux.init(c, arena_);
   }
 

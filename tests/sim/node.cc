@@ -38,7 +38,7 @@ bool Sock::at_end() const {
 
 Node::Node(Clock& clock, Rng& rng, Fault& fault, const MuxConfig& c, std::string name)
     : config(c), clock_(clock), rng_(rng), fault_(fault), name_(std::move(name)) {
-  const size_t size = Mux::arena_bytes(c);
+  const size_t size = static_cast<size_t>(Mux::arena_bytes(c));
   memory_.reset(static_cast<char*>(calloc(size, 1)));
   arena_ = std::make_unique<Arena>(memory_.get(), size);
   const bool ready = mux.init(c, *arena_);

@@ -18,7 +18,7 @@ uint64_t stream_of(const Sock& s, size_t number) { return s.out_stream() + (uint
 void Node::produce_datagrams(Sock& s) {
   Flow& f = s.flow;
   if (f.made >= f.sends) return end_flow(*s.conn);
-  const size_t size = rng_.one_in(4) ? rng_.log(f.most) : rng_.one_in(8) ? f.most : rng_.below(f.most < 1500 ? f.most + 1 : 1500);
+  const size_t size = rng_.one_in(4) ? rng_.size(f.most) : rng_.one_in(8) ? f.most : rng_.index(f.most < 1500 ? f.most + 1 : 1500);
   ++f.made;
   if (f.queue.size() < kSocketHolds) {
     f.queue.push_back(size);

@@ -316,8 +316,8 @@ void Peer03::send_data(Channel& c) {
   const uint64_t expected = c.server ? conn.to_server : conn.to_client;
   if (habit.gate != Habit::Gate::at_once && c.got < expected) return;
   while (c.given < total && c.unacked <= 4 * mux_packet_) {
-    uint64_t n = std::min<uint64_t>(total - c.given, mux_packet_ - 8);
-    if (rng_.one_in(3)) n = 1 + rng_.log(n - 1);
+    size_t n = static_cast<size_t>(std::min<uint64_t>(total - c.given, mux_packet_ - 8));
+    if (rng_.one_in(3)) n = 1 + rng_.size(n - 1);
     std::vector<uint8_t> data(n);
     for (uint8_t& b : data) b = pattern(out_stream(conn, c.server), c.given++);
     c.unacked += n;

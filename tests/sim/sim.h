@@ -42,6 +42,9 @@ class Rng {
     const uint64_t n = below(uint64_t{1} << below(bits + 1));
     return n < limit ? n : limit;
   }
+  // The same two, of what fits into memory.
+  size_t index(size_t n) { return static_cast<size_t>(below(n)); }
+  size_t size(size_t limit) { return static_cast<size_t>(log(limit)); }
   template <typename T, size_t n>
   const T& pick(const T (&from)[n]) {
     return from[below(n)];

@@ -66,7 +66,7 @@ class Line {
 class Side final : public MuxEvents {
  public:
   Side(sim::Clock& clock, const MuxConfig& c)
-      : clock_(clock), memory_(Mux::arena_bytes(c)), arena_(memory_.data(), memory_.size()) {
+      : clock_(clock), memory_(static_cast<size_t>(Mux::arena_bytes(c))), arena_(memory_.data(), memory_.size()) {
     ready = mux.init(c, arena_);
   }
   Mux mux{*this};

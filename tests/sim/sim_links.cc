@@ -57,7 +57,7 @@ struct Alone {
     for (Sock* s : {&c.client, &c.server}) {
       s->habit.sends = rng.log(20000);
       s->habit.end = rng.one_in(2) ? Habit::End::sent : Habit::End::peer_end;
-      s->habit.in_buffer = rng.one_in(2) ? 65536 : 1 + rng.log(2000);
+      s->habit.in_buffer = rng.one_in(2) ? 65536 : 1 + rng.size(2000);
       s->habit.stalls = rng.one_in(4);
       if (rng.one_in(5)) s->habit.breaks_in = rng.log(3000);
       if (rng.one_in(5)) s->habit.breaks_out = rng.log(3000);
@@ -146,7 +146,7 @@ void send_near_packet(Alone& a, bool v03) {
     const std::string t = "98304 127.0.0.1:50114 127.0.0.1:9023";
     payload.assign(t.begin(), t.end());
     payload.push_back(0);
-    const size_t first = r.log(r.one_in(8) ? 10000 : 300);
+    const size_t first = r.size(r.one_in(8) ? 10000 : 300);
     payload.resize(payload.size() + first);
   };
   if (v03) {
@@ -160,13 +160,13 @@ void send_near_packet(Alone& a, bool v03) {
       case 0x46:
       case 0x47: number(r.log(30000)); break;
       case 0x0a: payload = {static_cast<uint8_t>(r.between(1, 5)), static_cast<uint8_t>(r.log(80)), static_cast<uint8_t>(r.next())}; break;
-      case 0x06: payload.resize(r.log(r.one_in(4) ? 16000 : 400)); break;
+      case 0x06: payload.resize(r.size(r.one_in(4) ? 16000 : 400)); break;
       case 0x07: payload.resize(1); break;
       case 0x08:
       case 0x48: payload = {'x', 0}; break;
-      default: payload.resize(r.log(100)); break;
+      default: payload.resize(r.size(100)); break;
     }
-    if (r.one_in(100)) payload.resize(r.log(kMaxPayload));
+    if (r.one_in(100)) payload.resize(r.size(kMaxPayload));
     a.packet(kVersion03, type, theirs, type == 0x02 ? kNone03 : ours, payload);
     return;
   }
@@ -179,7 +179,7 @@ void send_near_packet(Alone& a, bool v03) {
   switch (type) {
     case 0x02: payload = {1, 1, 7, 4, 192, 168, 1, 20, 0xc3, 0xd6, 2, 7, 4, 192, 168, 1, 1, 0x23, 0x3f}; break;
     case 0x04: payload = {1, 2, 7, 4, 192, 168, 1, 1, 0x23, 0x3f}; break;
-    case 0x06: payload.resize(1 + r.log(r.one_in(4) ? 16000 : 500)); break;
+    case 0x06: payload.resize(1 + r.size(r.one_in(4) ? 16000 : 500)); break;
     case 0x07: payload.resize(1); break;
     case 0x20: payload = {0, 0, static_cast<uint8_t>(r.log(255)), static_cast<uint8_t>(r.next() | 1)}; break;
     case 0x24: payload = {0, 0, static_cast<uint8_t>(r.log(8)), static_cast<uint8_t>(r.next() | 1)}; break;
@@ -190,9 +190,9 @@ void send_near_packet(Alone& a, bool v03) {
     case 0x10: payload.resize(60); break;
     case 0x22:
     case 0x23: payload.resize(20); break;
-    default: payload.resize(r.log(20)); break;
+    default: payload.resize(r.size(20)); break;
   }
-  if (r.one_in(200)) payload.resize(r.log(300));
+  if (r.one_in(200)) payload.resize(r.size(300));
   a.packet(numbered ? kNumbered : kUnnumbered, type, numbered && from_opener ? n : kNone, numbered && !from_opener ? n : kNone, payload);
 }
 
@@ -270,7 +270,7 @@ TEST_CASE("random bytes end the link or wait for more") {
       a.node.start(link_start(rng));
     }
     for (int i = 0; i < 50 && a.node.linked(); ++i) {
-      std::vector<uint8_t> bytes(1 + rng.log(200));
+      std::vector<uint8_t> bytes(1 + rng.size(200));
       for (uint8_t& b : bytes) b = static_cast<uint8_t>(rng.one_in(2) ? rng.next() : rng.below(20));
       a.feed(bytes);
     }

@@ -27,8 +27,8 @@ std::string run_peer03(uint64_t seed) {
     p.bytes_per_second = static_cast<int64_t>(rng.pick({100000, 1000000, 100000000}));
     p.delay_us = static_cast<int64_t>(rng.log(100000));
     p.buffer = rng.pick({1000u, 65536u});
-    if (rng.one_in(4)) p.write_most = 1 + rng.log(1000);
-    if (rng.one_in(4)) p.read_most = 1 + rng.log(1000);
+    if (rng.one_in(4)) p.write_most = 1 + rng.size(1000);
+    if (rng.one_in(4)) p.read_most = 1 + rng.size(1000);
   }
   Pipe to_peer(clock, shape[0]), to_mux(clock, shape[1]);
   MuxConfig config;
@@ -72,7 +72,7 @@ std::string run_peer03(uint64_t seed) {
       Habit& h = s->habit;
       h.sends = s->server ? c.to_client : c.to_server;
       h.trickles = rng.one_in(4);
-      if (rng.one_in(4)) h.in_buffer = 1 + rng.log(2000);
+      if (rng.one_in(4)) h.in_buffer = 1 + rng.size(2000);
       if (rng.one_in(5)) h.in_most = 1;
       if (rng.one_in(5)) h.out_most = 1;
     }

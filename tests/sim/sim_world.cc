@@ -23,8 +23,8 @@ LinkShape random_link(Rng& rng) {
     p.bytes_per_second = static_cast<int64_t>(rng.pick({30000, 200000, 1000000, 10000000, 100000000}));
     p.delay_us = static_cast<int64_t>(rng.log(300000));
     p.buffer = rng.pick({1u, 100u, 4096u, 65536u, 1000000u});
-    if (rng.one_in(4)) p.write_most = rng.one_in(2) ? 1 : 1 + rng.log(2000);
-    if (rng.one_in(4)) p.read_most = rng.one_in(2) ? 1 : 1 + rng.log(2000);
+    if (rng.one_in(4)) p.write_most = rng.one_in(2) ? 1 : 1 + rng.size(2000);
+    if (rng.one_in(4)) p.read_most = rng.one_in(2) ? 1 : 1 + rng.size(2000);
   }
   return l;
 }

@@ -51,7 +51,7 @@ World::World(uint64_t seed, const WorldShape& shape) : shape_(shape), rng_(seed)
     clock_.in(rng_.one_in(3) ? static_cast<int64_t>(rng_.below(30000000)) : some_time(), [this] { disconnect(static_cast<unsigned>(rng_.below(shape_.callers))); });
   for (unsigned i = 0; i < shape_.stalls; ++i) {
     clock_.in(some_time(), [this] {
-      Wire& w = *callers_[rng_.below(shape_.callers)].current;
+      Wire& w = *callers_[rng_.index(shape_.callers)].current;
       w.troubled = w.stalled = true;
       w.pipe[rng_.below(2)]->stall(clock_.now() + micros(static_cast<int64_t>(rng_.below(3000000))));
     });
@@ -92,11 +92,11 @@ void World::add_client(int side) {
     Habit& h = s->habit;
     h.sends = rng_.log(shape_.most_bytes);
     h.trickles = rng_.one_in(3);
-    if (rng_.one_in(4)) h.out_most = 1 + rng_.log(3000);
+    if (rng_.one_in(4)) h.out_most = 1 + rng_.size(3000);
     if (rng_.one_in(6)) h.out_most = 1;
-    if (rng_.one_in(4)) h.in_most = 1 + rng_.log(3000);
+    if (rng_.one_in(4)) h.in_most = 1 + rng_.size(3000);
     if (rng_.one_in(4)) h.in_most = 1;
-    if (rng_.one_in(3)) h.in_buffer = 1 + rng_.log(5000);
+    if (rng_.one_in(3)) h.in_buffer = 1 + rng_.size(5000);
     h.rest_us = 1 + static_cast<int64_t>(rng_.log(3000));
   }
   Habit& client = c.client.habit;
@@ -156,7 +156,7 @@ void World::add_trouble(Conn& c, int side) {
     case 6:
       if (!may_stall) break;
       one.habit.stalls = true;
-      one.habit.in_buffer = rng_.log(3000);
+      one.habit.in_buffer = rng_.size(3000);
       ++stalled_[side];
       break;
   }
@@ -168,7 +168,7 @@ void World::add_flow(int side) {
   for (Sock* s : {&c.client, &c.server}) {
     Flow& f = s->flow;
     f.sends = static_cast<unsigned>(rng_.log(20));
-    f.most = rng_.log(shape_.most_datagram);
+    f.most = rng_.size(shape_.most_datagram);
     f.gap_us = static_cast<int64_t>(rng_.log(200000));
   }
   if (rng_.one_in(3)) {

@@ -43,7 +43,7 @@ Wire& World::new_wire(unsigned caller) {
   Wire& w = *wires_.back();
   w.number = wires_.size();
   w.caller = caller;
-  w.shape = shape_.links[rng_.below(shape_.links.size())];
+  w.shape = shape_.links[rng_.index(shape_.links.size())];
   ++counts_.links;
   if (w.shape.lossy) ++counts_.lossy;
   const Wire* before = callers_[caller].current;
@@ -69,7 +69,7 @@ Wire& World::new_wire(unsigned caller) {
     if (w.shape.spoil_one_in == 0) continue;
     p.spoil = [this](std::vector<uint8_t>& bytes) {
       if (!rng_.one_in(shape_.links[0].spoil_one_in)) return;
-      const size_t at = rng_.below(bytes.size());
+      const size_t at = rng_.index(bytes.size());
       switch (rng_.below(4)) {
         case 0: bytes[at] = static_cast<uint8_t>(bytes[at] ^ 1u << rng_.below(8)); break;
         case 1: bytes.erase(bytes.begin() + static_cast<long>(at)); break;
@@ -110,8 +110,8 @@ void World::leave_rest(Wire& w) {
         case 2: piece = first_[i]; break;
         default: piece = last_[i]; break;
       }
-      const size_t from = rng_.one_in(2) ? 0 : rng_.below(piece.size() + 1);
-      rest += piece.substr(from, rng_.one_in(2) ? std::string::npos : rng_.below(piece.size() + 1));
+      const size_t from = rng_.one_in(2) ? 0 : rng_.index(piece.size() + 1);
+      rest += piece.substr(from, rng_.one_in(2) ? std::string::npos : rng_.index(piece.size() + 1));
     }
     if (!rest.empty()) ++counts_.leftovers;
     w.pipe[i]->put(std::vector<uint8_t>(rest.begin(), rest.end()));
