@@ -17,6 +17,11 @@
 
 namespace smx {
 
+// The log goes on after 2038. Source: glibc's feature_test_macros(7), _TIME_BITS.
+#if !defined(SMX_TIME32)
+static_assert(sizeof(time_t) == 8, "needs -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64, and glibc 2.34 or musl 1.2; -DSMX_TIME32 does without");
+#endif
+
 Time read_clock() {
   timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
