@@ -1,22 +1,29 @@
 #!/bin/sh
-# A secure link between this machine and another one: test_foreign.sh ARCH PROGRAMS, with SOCKMUXD=path of the daemon of
-# this machine. PROGRAMS is the folder of the other machine's sockmuxd and sockmuxctl, which are static and run under
-# qemu-user. Ends with "N passed, N failed".
+# A secure link between this machine and another one: test_foreign.sh ARCH PROGRAMS [clear], with SOCKMUXD=path of the
+# daemon of this machine. PROGRAMS is the folder of the other machine's sockmuxd and sockmuxctl, which run under
+# qemu-user, unless this kernel runs them itself. clear: a link of two daemons of the other machine, which is not encrypted.
+# Ends with "N passed, N failed".
 #
-# ARCH is mipsel or mips: 32 bits, big-endian or not, and libsodium without assembler and with libsodium-small.patch.
+# ARCH is as in machine.sh, such as mips: 32 bits, big-endian, and libsodium without assembler and with libsodium-small.patch.
 # qemu-user refuses seccomp filters (prctl(2) EINVAL, seccomp(2) ENOSYS), so the daemon there runs without.
 # Each side makes a key and connects to the other in turn; a file goes through the link to an echo and back.
 set -u
 LC_ALL=C
 export LC_ALL
-arch=$1
+arch=$1 programs=$2 kind=${3:-secure}
 sockmuxd=${SOCKMUXD:-./sockmuxd}
 kPatience=600  # tries of 0.1 s until something is up
 kEchoSeconds=100
 kBytes=2000000
 
-sh tools/need.sh "qemu-$arch" socat || exit
-qemu=$(command -v "qemu-$arch" || command -v "qemu-$arch-static")
+machine=$(sh tools/machine.sh "$arch") || exit
+sh tools/need.sh socat || exit
+if "$programs/sockmuxd" -V >/dev/null 2>&1; then
+  qemu=
+else
+  sh tools/need.sh "qemu-${machine#* }" || exit
+  qemu=$(command -v "qemu-${machine#* }" || command -v "qemu-${machine#* }-static")
+fi
 temp=$(mktemp -d)
 pids=
 cleanup() {
@@ -43,10 +50,9 @@ run() {
   shift 2
   case $side in
   here) exec "${sockmuxd%sockmuxd}$program" "$@" ;;
-  there) exec "$qemu" "$programs/$program" "$@" ;;
+  there) exec ${qemu:+"$qemu"} "$programs/$program" "$@" ;;
   esac
 }
-programs=$2
 
 # port LOG TEXT: waits for a line with TEXT that ends in a port, and prints that
 port() {
@@ -60,7 +66,7 @@ port() {
 }
 
 # --- keys
-for side in here there; do
+[ "$kind" != secure ] || for side in here there; do
   (run $side sockmuxctl genkey "$temp/$side.key") >"$temp/$side.pub" 2>"$temp/$side-genkey.log" || fail "$side: genkey"
   for other in here there; do
     key=$(run $other sockmuxctl pubkey "$temp/$side.key" 2>&1)
@@ -71,8 +77,10 @@ for side in here there; do
     fi
   done
 done
-echo "there $(cat "$temp/there.pub") DEST=*" >"$temp/here.peers"
-echo "here $(cat "$temp/here.pub") DEST=*" >"$temp/there.peers"
+if [ "$kind" = secure ]; then
+  echo "there $(cat "$temp/there.pub") DEST=*" >"$temp/here.peers"
+  echo "here $(cat "$temp/here.pub") DEST=*" >"$temp/there.peers"
+fi
 
 socat -d -d TCP-LISTEN:0,bind=127.0.0.1,fork EXEC:cat 2>"$temp/echo.log" &
 pids=$!
@@ -85,29 +93,41 @@ head -c $kBytes /dev/urandom >"$temp/sent"
 # link HUB CONNECTOR: a file goes to the echo behind HUB and comes back
 link() {
   hub=$1 connector=$2
-  (run "$hub" sockmuxd -f -P127.0.0.1:0 SERVER=sockmuxs "DEST=127.0.0.1:$echo_port" \
-    "SOXCONF=key:$temp/$hub.key,peers:$temp/$hub.peers,control:no") >"$temp/$hub.log" 2>&1 &
+  case $kind in
+  secure)
+    server=sockmuxs hub_conf=key:$temp/$hub.key,peers:$temp/$hub.peers,control:no
+    connector_conf=key:$temp/$connector.key,peers:$temp/$connector.peers,control:no
+    ;;
+  clear) server=sockmux hub_conf=control:no connector_conf=control:no ;;
+  esac
+  (run "$hub" sockmuxd -f -P127.0.0.1:0 "SERVER=$server" "DEST=127.0.0.1:$echo_port" "SOXCONF=$hub_conf") >"$temp/hub.log" 2>&1 &
   hub_pid=$!
   pids="$pids $hub_pid"
-  link_port=$(port "$temp/$hub.log" 'links are accepted at') || { fail "$hub: does not start" && return; }
-  (run "$connector" sockmuxd -f "SERVER=sockmuxs://127.0.0.1:$link_port" PORT=127.0.0.1:0 \
-    "SOXCONF=key:$temp/$connector.key,peers:$temp/$connector.peers,control:no") >"$temp/$connector.log" 2>&1 &
+  link_port=$(port "$temp/hub.log" 'links are accepted at') || { fail "$hub: does not start" && return; }
+  (run "$connector" sockmuxd -f "SERVER=$server://127.0.0.1:$link_port" PORT=127.0.0.1:0 "SOXCONF=$connector_conf") \
+    >"$temp/connector.log" 2>&1 &
   connector_pid=$!
   pids="$pids $connector_pid"
-  client_port=$(port "$temp/$connector.log" 'clients are accepted at') ||
+  client_port=$(port "$temp/connector.log" 'clients are accepted at') ||
     { fail "$connector: does not start" && return; }
   timeout $kEchoSeconds socat -t $kEchoSeconds - "TCP:127.0.0.1:$client_port" <"$temp/sent" >"$temp/came" 2>"$temp/client.log"
   if cmp "$temp/sent" "$temp/came"; then ok; else fail "$connector to $hub: $kBytes bytes did not come back"; fi
-  for end in "$hub $connector" "$connector $hub"; do
-    if grep -q "link-up .* name=${end#* } " "$temp/${end% *}.log"; then ok; else fail "${end% *}: not linked to its peer"; fi
+  for end in "hub $connector" "connector $hub"; do
+    [ "$kind" = secure ] && name=".* name=${end#* } " || name=
+    if grep -q " link-up $name" "$temp/${end% *}.log"; then ok; else fail "${end% *}: not linked to its peer"; fi
   done
   for pid in $hub_pid $connector_pid; do
     kill "$pid" || fail 'a daemon had died'
     wait "$pid" || fail "a daemon ended with status $?"
   done
 }
-link here there
-link there here
+case $kind in
+secure)
+  link here there
+  link there here
+  ;;
+clear) link there there ;;
+esac
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -1,9 +1,9 @@
 #!/bin/sh
-# libsodium for static programs with musl: musl-sodium.sh FOLDER ARCH..., where ARCH is native, mipsel or mips.
+# libsodium for static programs with musl: musl-sodium.sh FOLDER ARCH..., where ARCH is native, or a name of machine.sh.
 #
 # Debian's libsodium.a is made for glibc and does not link with musl. So this takes Debian's source package, and makes
 # FOLDER/ARCH/lib/libsodium.a and FOLDER/ARCH/include, with -O2 (-Os halves its speed), each function in a section of
-# its own, so that --gc-sections leaves what is used, and with libsodium-small.patch. Where Debian has a compiler but no musl (mipsel, mips) musl comes
+# its own, so that --gc-sections leaves what is used, and with libsodium-small.patch. For another machine than this one musl comes
 # from Debian's source package too: FOLDER/ARCH/bin/musl-gcc is as musl-tools has it for this machine. What is there already
 # is not made again. Nothing is written outside of FOLDER; compilers are installed as in need.sh. Used by size.sh.
 set -eu
@@ -13,6 +13,9 @@ folder=$(cd "$1" && pwd)
 shift
 tools=$(cd "$(dirname "$0")" && pwd)
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+
+# powerpc: musl has no long double of two doubles, which is gcc's there.
+musl_flags() { case $1 in powerpc) echo -mlong-double-64 ;; esac; }
 
 # What a make above says about sockmux is not for musl and libsodium.
 unset MAKE MAKEFLAGS MFLAGS MAKELEVEL CC CXX AR CFLAGS CPPFLAGS CXXFLAGS LDFLAGS LDLIBS CROSS_COMPILE
@@ -84,10 +87,11 @@ for arch; do
   native)
     need='c++ musl-gcc' gcc=musl-gcc binutils=''
     ;;
-  mipsel | mips)
-    need="c++ $arch-g++" gcc=$folder/$arch/bin/musl-gcc binutils=$arch-linux-gnu-
+  *)
+    prefix=$(sh "$tools/machine.sh" "$arch") || exit
+    prefix=${prefix% *}
+    need="c++ $arch-g++" gcc=$folder/$arch/bin/musl-gcc binutils=$prefix-
     ;;
-  *) echo "musl-sodium.sh: no architecture $arch; there are native, mipsel, mips" >&2 && exit 64 ;;
   esac
   [ ! -f "$folder/$arch/lib/libsodium.a" ] || continue
   # shellcheck disable=SC2086  # a list of words
@@ -95,13 +99,13 @@ for arch; do
   echo "musl-sodium.sh: libsodium for $arch"
   if [ -n "$binutils" ] && [ ! -x "$gcc" ]; then
     fetch musl
-    made musl "$arch" --target="$arch-linux-musl" --disable-shared --enable-wrapper=gcc --syslibdir="$folder/$arch/lib" \
-      CROSS_COMPILE="$binutils" CFLAGS='-Os -fno-pie'
+    made musl "$arch" --target="$prefix" --disable-shared --enable-wrapper=gcc --syslibdir="$folder/$arch/lib" \
+      CROSS_COMPILE="$binutils" CFLAGS="-Os -fno-pie $(musl_flags "$arch")"
   fi
   fetch libsodium
   # shellcheck disable=SC2086  # a list of words, or none
-  made libsodium "$arch" ${binutils:+--host=$arch-linux-musl} --disable-shared --enable-static --disable-pie \
+  made libsodium "$arch" ${binutils:+--host=$prefix} --disable-shared --enable-static --disable-pie \
     --with-pic=no --enable-minimal LDFLAGS=-static CC="$gcc" AR="${binutils}ar" RANLIB="${binutils}ranlib" \
-    CFLAGS='-O2 -fno-pie -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables'
+    CFLAGS="-O2 -fno-pie -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables $(musl_flags "$arch")"
 done
 rm -f "$folder/log"

@@ -14,8 +14,11 @@ have() {
   doctest) [ -f /usr/include/doctest/doctest.h ] || [ -f /usr/local/include/doctest/doctest.h ] ;;
   sodium) [ -f /usr/include/sodium.h ] || [ -f /usr/local/include/sodium.h ] ;;
   dissononce) python3 -c 'import dissononce' 2>/dev/null || /usr/bin/python3 -c 'import dissononce' 2>/dev/null ;;
-  mips-g++ | mipsel-g++) command -v "${1%-g++}-linux-gnu-g++" >/dev/null ;;
-  qemu-mips | qemu-mipsel) command -v "$1" >/dev/null || command -v "$1-static" >/dev/null ;;
+  *-g++)
+    machine=$(sh "$(dirname "$0")/machine.sh" "${1%-g++}") || return
+    command -v "${machine% *}-g++" >/dev/null
+    ;;
+  qemu-*) command -v "$1" >/dev/null || command -v "$1-static" >/dev/null ;;
   *) command -v "$1" >/dev/null ;;
   esac
 }
@@ -65,8 +68,23 @@ mandoc mandoc mandoc - -
 debootstrap debootstrap debootstrap - -
 mips-g++ gxx-mips-linux-gnu - - -
 mipsel-g++ gxx-mipsel-linux-gnu - - -
+mips64el-g++ gxx-mips64el-linux-gnuabi64 - - -
+armhf-g++ gxx-arm-linux-gnueabihf - - -
+armel-g++ gxx-arm-linux-gnueabi - - -
+arm64-g++ gxx-aarch64-linux-gnu - - -
+riscv64-g++ gxx-riscv64-linux-gnu - - -
+powerpc-g++ gxx-powerpc-linux-gnu - - -
+i386-g++ gxx-i686-linux-gnu - - -
+amd64-g++ gxx-x86-64-linux-gnu - - -
 qemu-mips qemu-user-static qemu-mips qemu -
 qemu-mipsel qemu-user-static qemu-mipsel qemu -
+qemu-mips64el qemu-user-static qemu-mips64el qemu -
+qemu-arm qemu-user-static qemu-arm qemu -
+qemu-aarch64 qemu-user-static qemu-aarch64 qemu -
+qemu-riscv64 qemu-user-static qemu-riscv64 qemu -
+qemu-ppc qemu-user-static qemu-ppc qemu -
+qemu-i386 qemu-user-static qemu-i386 qemu -
+qemu-x86_64 qemu-user-static qemu-x86_64 qemu -
 dpkg-source dpkg-dev dpkg-dev - -
 autoreconf autoconf+automake autoconf+automake autoconf autoconf
 libtoolize libtool libtool libtool libtool

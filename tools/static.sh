@@ -13,7 +13,8 @@ if [ "$arch" = native ]; then
   cross='' gcc=musl-gcc cxx='sh tools/musl-c++.sh'
   sh tools/need.sh c++ musl-gcc
 else
-  cross=$arch-linux-gnu- gcc=$musl/$arch/bin/musl-gcc
+  cross=$(sh tools/machine.sh "$arch") || exit
+  cross=${cross% *}- gcc=$musl/$arch/bin/musl-gcc
   cxx="env MUSL_GCC=$gcc CROSS_COMPILE=$cross sh tools/musl-c++.sh"
 fi
 [ "$arch-$secure" = native-no ] || sh tools/musl-sodium.sh build/musl "$arch"
