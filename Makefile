@@ -18,7 +18,6 @@ CXXFLAGS ?=
 PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
-SYSCONFDIR ?= /etc
 DESTDIR ?=
 INSTALL ?= install
 SYSTEM_POLLER != case `uname -s` in Linux) echo epoll ;; *) echo poll ;; esac
@@ -354,7 +353,7 @@ OUR_FLAGS = -std=c++17 -I. $(WIDE) -DSMX_VERSION='"$(VERSION)"' $(WARN) $(SMALL)
 	$(STATIC_CFLAGS_$(STATIC)) $(TINY_CFLAGS_$(TINY)) $(SECURE_CFLAGS_$(SECURE))
 LINK_FLAGS = -Wl,--gc-sections $(SANITIZE_$(SANITIZE)) $(STATIC_$(STATIC)) $(TINY_LDFLAGS_$(TINY))
 
-COMPILE = $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) $(ERROR_$(WERROR)) -MMD -MP -c -o $@
+COMPILE = $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) $(ERROR_$(WERROR)) -fdebug-prefix-map="$$PWD"=. -MMD -MP -c -o $@
 COMPILE_LIB = $(RULES_CXX) -O2 $(COMPILE) -fno-exceptions -fno-rtti
 COMPILE_TEST = $(RULES_CXX) -O1 $(COMPILE) -fno-rtti
 # The daemon needs libc alone, so the C compiler links it; tests use all of C++.
@@ -376,11 +375,13 @@ FLAGS_NOW = $(CROSS_COMPILE) | $(CC) | $(CXX) | $(CPPFLAGS) | $(CXXFLAGS) | $(OU
 
 all: daemon ctl
 
-# Rewrites $(BUILD)/rules.mk if the lists have changed, and $(BUILD)/flags if the flags have.
-RULES != GNU='$(.FEATURES)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' sh tools/rules.sh '$(FLAGS_NOW)' \
+CHOSEN = SECURE=$(SECURE) POLLER=$(POLLER) SANDBOX=$(SANDBOX) SANITIZE=$(SANITIZE) STATIC=$(STATIC) TINY=$(TINY) WERROR=$(WERROR) V=$(V)
+
+# Rewrites $(BUILD)/rules.mk, which it names, if the lists have changed, and $(BUILD)/flags if the flags have.
+RULES != GNU='$(.FEATURES)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' CHOSEN='$(CHOSEN)' sh tools/rules.sh '$(FLAGS_NOW)' \
 	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- LIB CTL $(RT_SRCS) $(CTL_SRCS) $(CTL_SRCS_$(SECURE)) -- TEST UNIT $(TEST_SRCS) $(SECURE_TEST_SRCS_$(SECURE)) -- TEST VECTOR $(VECTOR_SRCS) \
 	-- TEST E2E $(E2E_SRCS) $(E2E_SECURE_SRCS_$(SECURE)) -- TEST PEER $(SECURE_PEER_SRCS_$(SECURE))
-include $(BUILD)/rules.mk
+include $(RULES)
 
 # As many jobs as there are processors, unless you have said -j yourself
 IN_PARALLEL = case "$$MAKEFLAGS" in *j*) j= ;; *) j=-j$(JOBS) ;; esac; $(MAKE) $(NO_CHATTER) $$j
@@ -439,6 +440,15 @@ check-secure:
 	@sh tools/need.sh c++ doctest $(SECURE_NEEDS_sodium)
 	@$(IN_PARALLEL) SECURE=sodium BUILD='$(SECURE_BUILD)' $(SECURE_BUILD)/unit $(SECURE_BUILD)/secure_peer
 	@sh tests/run.sh $(SECURE_BUILD) secure interop
+
+# For all machines that Debian has compilers for, or MACHINES="mips arm64": builds, and tests under qemu-user
+MACHINES =
+cross:
+	@MAKE='$(MAKE) $(NO_CHATTER)' sh tools/cross.sh $(MACHINES)
+
+# Two builds in two folders are the same bytes.
+check-reproducible:
+	@MAKE='$(MAKE) $(NO_CHATTER)' sh tests/test_reproducible.sh
 
 # A secure link between this machine and a small router under qemu-user; ARCH is mipsel or mips (big-endian)
 ARCH = mipsel
@@ -518,6 +528,8 @@ help:
 	@echo 'make e2e             the tests with real processes only'
 	@echo 'make check-secure    the tests of SECURE=sodium alone (make SECURE=sodium check: with all others)'
 	@echo 'make check-foreign   a secure link to a MIPS under qemu-user; ARCH=mipsel|mips'
+	@echo 'make check-reproducible   two builds in two folders are the same bytes'
+	@echo 'make cross           builds for ten machines, and tests under qemu-user; MACHINES="mips arm64" for some'
 	@echo 'make sim SEEDS=n     the simulation, over n seeds'
 	@echo 'make static          ./sockmuxd-static and ./sockmuxctl-static, with musl'
 	@echo 'make size            size of the stripped program, and what SECURE=sodium adds to it'
@@ -525,8 +537,24 @@ help:
 	@echo 'make bench-hub       a thousand peers, and a flood of bad handshakes'
 	@echo 'make install         to DESTDIR, SBINDIR=$(SBINDIR), MANDIR=$(MANDIR); also install-strip, uninstall'
 	@echo 'make dist, make clean'
-	@echo 'Options: POLLER=epoll|poll SANDBOX=linux|other SECURE=no|sodium SANITIZE=1 STATIC=1 TINY=1 WERROR=1 V=1 BUILD=folder'
-	@echo 'Variables: CC CXX AR STRIP CFLAGS CPPFLAGS CXXFLAGS LDFLAGS LDLIBS CROSS_COMPILE=mips-linux-gnu-'
-	@echo 'With SECURE=sodium: SODIUM_CFLAGS SODIUM_LIBS=-lsodium|path/libsodium.a'
+	@echo 'What may be chosen, as make NAME=value:'
+	@echo '  CC=gcc             the C compiler, which links'
+	@echo '  CXX=g++            the C++ compiler'
+	@echo '  CROSS_COMPILE=     what stands before the names of the compilers and of strip, as mips-linux-gnu-'
+	@echo '  STRIP=strip        for install-strip and static'
+	@echo '  CPPFLAGS= CFLAGS= CXXFLAGS= LDFLAGS= LDLIBS=   yours; ours are added behind them'
+	@echo '  STATIC=1           static programs'
+	@echo '  SECURE=sodium      secure links, with libsodium; SECURE=no: without'
+	@echo '  SODIUM_LIBS=       how it is linked: -lsodium, or path/libsodium.a'
+	@echo '  SODIUM_CFLAGS=     where its headers are: -Ipath'
+	@echo '  POLLER=poll        how it waits: epoll is for Linux only'
+	@echo '  SANDBOX=other      how it gives up rights: linux, or other'
+	@echo '  TINY=1             for size, not for speed'
+	@echo '  SANITIZE=1         with the address and undefined-behaviour sanitizers'
+	@echo '  WERROR=1           a warning is an error'
+	@echo '  V=1                shows whole commands'
+	@echo '  BUILD=folder       where objects and programs go, in place of build, build/static and so on'
+	@echo '  PREFIX=/usr SBINDIR= MANDIR= DESTDIR= INSTALL=   for install'
+	@echo '  SEEDS=2000         for sim'
 
-.PHONY: all daemon ctl check check-programs test-needs check-secure check-foreign e2e sim demo bench bench-hub install install-strip uninstall static size dist clean help
+.PHONY: all daemon ctl check check-programs test-needs check-secure check-foreign check-reproducible cross e2e sim demo bench bench-hub install install-strip uninstall static size dist clean help

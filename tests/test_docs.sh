@@ -90,6 +90,24 @@ while read -r option; do
   knows 'sockmuxd -h' "[ ,|]$option" "$temp/help" "$option"
 done <"$temp/options"
 
+# --- what may be chosen when it is built; the last four are make's own
+{
+  sed -n '/^# What may be chosen/,/^BUILD ?=/p' Makefile | sed -n 's/^\([A-Z_]*\) ?\{0,1\}=.*/\1/p' | grep -v -e '^SYSTEM_' -e '^BUILD_'
+  printf '%s\n' CPPFLAGS CFLAGS LDFLAGS LDLIBS
+} >"$temp/a"
+sed -n '/^| variable/,/^$/p' README.md | tr '`' '@' | grep -o '@[A-Z_]*[=@]' | tr -d '@=' | grep . >"$temp/b"
+same 'variables: Makefile, README'
+${MAKE:-make} -s help | sed '1,/^What may be chosen/d' | sed 's/   .*//' | grep -o '[A-Z_]*=' | tr -d = >"$temp/b"
+same 'variables: Makefile, make help'
+# wrong NAME=value TEXT: is that what make says?
+wrong() {
+  if ${MAKE:-make} "$1" help >"$temp/out" 2>&1; then bad "make $1 does not fail"; elif grep -q "$2" "$temp/out"; then ok; else bad "make $1: $(cat "$temp/out")"; fi
+}
+wrong SECURE=foo 'SECURE=foo: expected SECURE=no or sodium'
+wrong POLLER=foo 'POLLER=foo: expected POLLER=.*epoll.* or poll'
+wrong STATIC=yes 'STATIC=yes: expected STATIC=1 or nothing'
+wrong 'SANITIZE=1 STATIC=1' 'SANITIZE=1 STATIC=1: expected SANITIZE=1 or nothing'
+
 # --- sockmuxctl: commands, options, exit codes
 sed -n '/kCommands\[\] = {/,/^};/s/^ *{"\([a-z]*\)".*/\1/p' tools/sockmuxctl.cc >"$temp/a"
 cp "$temp/a" "$temp/commands"

@@ -1,13 +1,51 @@
 #!/bin/sh
 # Turns lists of sources into make rules that GNU make and BSD make both read. Called by the Makefile at its start.
 #
-#   GNU=.. BUILD=dir CC=.. CXX=.. CROSS_COMPILE=.. rules.sh FLAGS -- KIND NAME source... [-- KIND NAME source...]...
+#   GNU=.. BUILD=dir CC=.. CXX=.. CROSS_COMPILE=.. CHOSEN=.. rules.sh FLAGS -- KIND NAME source... [-- KIND NAME source...]...
+#
+# CHOSEN is a list of NAME=value, what was chosen on make's command line; a wrong one ends make with what was expected.
+# Prints the name of the file that make shall include: BUILD/rules.mk.
 #
 # Writes BUILD/rules.mk (NAME_OBJS, a rule for each object that calls $(COMPILE_KIND), the header dependencies that the
 # compiler left, the compilers' names) and BUILD/flags. A file is touched only if its content changes, so that make
 # rebuilds what depends on it only then.
 set -eu
-: "${BUILD:?no such combination of SANITIZE, STATIC and SECURE}"
+
+# wrong TEXT: make ends with that.
+wrong() {
+  mkdir -p build
+  if [ -n "$GNU" ]; then echo "\$(error $1)"; else echo ".error $1"; fi >build/wrong.mk
+  echo build/wrong.mk
+  exit
+}
+
+# one_of NAME=value WORD...: is the value a WORD?
+one_of() {
+  given=$1
+  shift
+  case " $* " in
+  *" ${given#*=} "*) ;;
+  *) wrong "$given: expected ${given%%=*}=$(echo "$*" | sed 's/ / or /g')" ;;
+  esac
+}
+
+# files PREFIX: the X of core/io/PREFIX_X.cc
+files() { for file in core/io/"$1"_*.cc; do basename "${file#core/io/"$1"_}" .cc; done; }
+
+for choice in $CHOSEN; do
+  # shellcheck disable=SC2046  # lists of words
+  case $choice in
+  SECURE=*) one_of "$choice" no sodium ;;
+  POLLER=*) one_of "$choice" $(files poll) ;;
+  SANDBOX=*) one_of "$choice" $(files sandbox) ;;
+  *= | *=1) ;;
+  *) wrong "$choice: expected ${choice%%=*}=1 or nothing" ;;
+  esac
+done
+[ -n "$BUILD" ] || case " $CHOSEN " in
+*' SANITIZE=1 '*) wrong 'SANITIZE=1 and STATIC=1: expected one of them' ;;
+*) wrong 'BUILD=: expected a folder' ;;
+esac
 
 # compiler GIVEN NAME...: GIVEN, with CROSS_COMPILE in front unless it is there already or is a path; under
 # CROSS_COMPILE the first NAME that exists goes before a GIVEN that does not.
@@ -72,3 +110,4 @@ shift
     shift
   done
 } | put "$BUILD/rules.mk"
+echo "$BUILD/rules.mk"

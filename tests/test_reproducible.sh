@@ -1,0 +1,56 @@
+#!/bin/sh
+# Two builds of the same sources are the same, byte by byte: test_reproducible.sh [KIND...]. KINDS: plain (with debugging
+# information, which knows paths), tiny, static (with musl). Ends with "N passed, N failed".
+#
+# The two folders, the time, its zone, the language, the mask of new files and the number of jobs differ; nothing is taken
+# from a compiler's cache, which would hide a difference. Compared is what is built, with all its symbols.
+set -u
+[ $# -gt 0 ] || set -- plain tiny static
+temp=$(mktemp -d)
+trap 'rm -rf "$temp"' EXIT
+trap 'exit 1' HUP INT TERM
+passed=0 failed=0
+make=${MAKE:-make}
+# What a make above says is not for these.
+unset MAKEFLAGS MFLAGS MAKELEVEL
+CCACHE_DISABLE=1
+export CCACHE_DISABLE
+
+one=$temp/one two=$temp/a-longer/path/to/the/second
+mkdir -p "$one" "$two"
+# As they are now, whether they are committed or not.
+if git rev-parse >/dev/null 2>&1; then git ls-files; else find . -name build -prune -o -type f -print; fi >"$temp/files"
+for folder in "$one" "$two"; do
+  tar -cf - -T "$temp/files" 2>/dev/null | tar -xf - -C "$folder"
+done
+
+# build KIND: in this folder
+build() {
+  # shellcheck disable=SC2086  # lists of words
+  case $1 in
+  plain) $make $jobs CXXFLAGS=-g BUILD=build/plain build/plain/sockmuxd build/plain/sockmuxctl ;;
+  tiny) $make $jobs TINY=1 BUILD=build/tiny build/tiny/sockmuxd build/tiny/sockmuxctl ;;
+  static) MAKE="$make $jobs" STATIC_BUILD=build/static sh tools/static.sh native no sockmuxd sockmuxctl ;;
+  *) echo "test_reproducible.sh: no kind $1" && return 64 ;;
+  esac
+}
+
+for kind; do
+  if (cd "$one" && TZ=UTC0 LC_ALL=C jobs=-j2 && export TZ LC_ALL && umask 022 && build "$kind") >"$temp/log" 2>&1 &&
+    (cd "$two" && TZ=Asia/Kathmandu LC_ALL=C.UTF-8 USER=two jobs=-j3 && export TZ LC_ALL USER && umask 077 && build "$kind") >>"$temp/log" 2>&1; then
+    for program in sockmuxd sockmuxctl; do
+      if cmp "$one/build/$kind/$program" "$two/build/$kind/$program"; then
+        passed=$((passed + 1))
+      else
+        echo "FAILED: $kind: $program differs"
+        failed=$((failed + 1))
+      fi
+    done
+  else
+    tail -n 30 "$temp/log"
+    echo "FAILED: $kind is not built"
+    failed=$((failed + 1))
+  fi
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
