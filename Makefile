@@ -92,6 +92,7 @@ IO_SRCS = \
 	core/io/poll_$(POLLER).cc \
 	core/io/process.cc \
 	core/io/reactor.cc \
+	core/io/resident.cc \
 	core/io/resolver.cc \
 	core/io/sandbox_$(SANDBOX).cc \
 	core/io/serial.cc \
@@ -357,7 +358,8 @@ COMPILE = $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) $(ERROR_$(WERROR)) -fdebug-prefix
 COMPILE_LIB = $(RULES_CXX) -O2 $(COMPILE) -fno-exceptions -fno-rtti
 COMPILE_TEST = $(RULES_CXX) -O1 $(COMPILE) -fno-rtti
 # The daemon needs libc alone, so the C compiler links it; tests use all of C++.
-LINK = $(RULES_CC) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS) $(LINK_FLAGS) -o $@
+# All symbols are bound at the start: the first call of each would else bring the linker and its tables back into memory.
+LINK = $(RULES_CC) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS) $(LINK_FLAGS) -Wl,-z,now -o $@
 LINK_TEST = $(RULES_CXX) $(CXXFLAGS) $(LDFLAGS) $(LINK_FLAGS) -o $@
 
 # "CXX file" instead of long commands; all of them with V=1

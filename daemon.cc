@@ -10,6 +10,7 @@
 #include "config/report.h"
 #include "core/io/clock.h"
 #include "core/io/log.h"
+#include "core/io/resident.h"
 #include "core/io/rt.h"
 #include "core/io/socket.h"
 #include "core/io/udp.h"
@@ -375,6 +376,7 @@ int Daemon::run() {
   start_links();
   LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_ + udp_listeners_).kv("links", acceptors_).kv("sandbox", sandbox_);
   allocations_ = allocations();
+  reactor_.stay_small();
   reactor_.run();
   children_.end_all(true);
   execs_.children().end_all(true);

@@ -12,6 +12,7 @@
 #include "config/report.h"
 #include "core/io/clock.h"
 #include "core/io/log.h"
+#include "core/io/resident.h"
 #include "core/io/sandbox.h"
 #include "daemon.h"
 

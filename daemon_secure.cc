@@ -7,6 +7,7 @@
 #include "config/report.h"
 #include "core/io/log.h"
 #include "core/io/process.h"
+#include "core/io/resident.h"
 #include "daemon.h"
 #include "transport/secure/key_file.h"
 #include "transport/secure_dialer.h"

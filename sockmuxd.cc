@@ -10,6 +10,7 @@
 #include "config/file.h"
 #include "config/parse.h"
 #include "core/io/process.h"
+#include "core/io/resident.h"
 #include "daemon.h"
 
 #ifndef SMX_VERSION

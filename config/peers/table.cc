@@ -10,7 +10,7 @@
 
 #include "core/base/check.h"
 #include "core/io/fd.h"
-#include "core/io/process.h"
+#include "core/io/resident.h"
 
 namespace smx {
 

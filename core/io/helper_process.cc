@@ -20,6 +20,7 @@
 #endif
 
 #include "core/io/helper.h"
+#include "core/io/resident.h"
 #include "core/io/signals.h"
 
 extern char** environ;

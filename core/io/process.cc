@@ -14,11 +14,17 @@
 #include <unistd.h>
 #if defined(__linux__)
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #endif
 
 namespace smx {
 
 void hide_inherited_fds() {
+#if defined(SYS_close_range)
+  // Linux 5.11: one call where the loop makes as many as we may have descriptors, which was most of the time of a start.
+  constexpr unsigned kCloexec = 4;  // CLOSE_RANGE_CLOEXEC, for which not all systems have the header
+  if (syscall(SYS_close_range, 3u, ~0u, kCloexec) == 0) return;
+#endif
   constexpr rlim_t kMost = 65536;
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) < 0) limit.rlim_cur = 1024;
@@ -142,33 +148,6 @@ void drop_pidfile(int fd, const char* path) {
   if (::unlink(path) < 0) (void)!ftruncate(fd, 0);
 }
 
-void* reserve_memory(size_t size) {
-  int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-#ifdef MAP_NORESERVE
-  flags |= MAP_NORESERVE;
-#endif
-  void* p = mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, -1, 0);
-  if (p == MAP_FAILED) return nullptr;
-#ifdef MADV_NOHUGEPAGE
-  // A table of many links is touched here and there: each touch would cost 2 MiB (transparent_hugepage=always).
-  (void)madvise(p, size, MADV_NOHUGEPAGE);
-#endif
-  return p;
-}
-
-void give_back_memory(void* memory, size_t size) {
-  const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const uintptr_t first = (reinterpret_cast<uintptr_t>(memory) + page - 1) & ~(page - 1);
-  const uintptr_t end = (reinterpret_cast<uintptr_t>(memory) + size) & ~(page - 1);
-  if (first >= end) return;
-#ifdef __linux__
-  constexpr int kAdvice = MADV_DONTNEED;
-#else
-  constexpr int kAdvice = MADV_FREE;
-#endif
-  (void)madvise(reinterpret_cast<void*>(first), end - first, kAdvice);
-}
-
 void lock_memory(void* memory, size_t size) { (void)mlock(memory, size); }
 
 void hide_memory(void* memory, size_t size, bool on) {
@@ -212,24 +191,5 @@ void append_host_name(TextBase& to) {
   }
   for (const char* p = host; *p != 0 && *p != '.'; ++p) to.add(*p > 0x20 && *p < 0x7f ? *p : '-');
 }
-
-#if defined(__linux__)
-namespace {
-int statm_fd = -1;
-}
-
-void prepare_resident() { statm_fd = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC); }
-
-uint64_t resident_kib() {
-  char text[64] = {};
-  if (statm_fd < 0 || ::pread(statm_fd, text, sizeof text - 1, 0) <= 0) return 0;
-  const char* second = strchr(text, ' ');
-  if (second == nullptr) return 0;
-  return strtoull(second, nullptr, 10) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) / 1024;
-}
-#else
-void prepare_resident() {}
-uint64_t resident_kib() { return 0; }
-#endif
 
 }  // namespace smx

@@ -49,12 +49,6 @@ void drop_pidfile(int fd, const char* path);
 // Appended to, 0640.
 Fd open_logfile(const char* path, int* error);
 
-// `size` bytes of zeroed memory that costs nothing until it is touched; nullptr: the system does not give so much.
-void* reserve_memory(size_t size);
-// What is in there is not needed any more: whole pages of it go back to the system until they are touched again, whatever they
-// hold then.
-void give_back_memory(void* memory, size_t size);
-
 // Secrets stand in there, in whole pages of reserve_memory(): from now on they are not swapped out, where that is allowed.
 void lock_memory(void* memory, size_t size);
 // And zeros in children that are forked while it is `on`, and in no core dump (MADV_WIPEONFORK, minherit(2)).
@@ -66,11 +60,6 @@ bool absolute_path(std::string_view path, TextBase* out);
 
 // The machine's name up to its first dot, printable; "localhost" where it has none.
 void append_host_name(TextBase& to);
-
-// Opens where the system tells it; before a chroot or a filter, and by the process itself, not by a parent.
-void prepare_resident();
-// Resident memory in KiB, as far as the system tells it; 0: unknown.
-uint64_t resident_kib();
 
 }  // namespace smx
 

@@ -7,6 +7,7 @@
 
 #include "core/base/check.h"
 #include "core/io/clock.h"
+#include "core/io/resident.h"
 
 namespace smx {
 
@@ -18,6 +19,9 @@ constexpr int64_t kLongestSleepMs = 60 * 60 * 1000;
 // About a round trip through a tunnel on one machine or a fast network; a process that is put to sleep and woken twice
 // in it spends most of it on that (README, "How fast").
 constexpr Duration kAwake = micros(80);
+// To forget code and to get back what is needed of it takes about 0.1 ms: that is done before a sleep that may last, and seldom.
+constexpr int kLongSleepMs = 1000;
+constexpr Duration kForgetPause = seconds(5);
 }  // namespace
 
 uint64_t Reactor::arena_bytes(uint32_t max_fds, uint32_t max_timers) {
@@ -143,7 +147,12 @@ int Reactor::wait_for(PollEvent* event, int ms) {
 void Reactor::turn(Duration longest) {
   apply_wishes();
   PollEvent event[kEvents];
-  const int n = wait_for(event, sleep_ms(longest));
+  const int ms = sleep_ms(longest);
+  if (small_ && ms >= kLongSleepMs && now_ >= forget_at_) {
+    forget_at_ = now_ + kForgetPause;
+    forget_code();
+  }
+  const int n = wait_for(event, ms);
   ++turns_;
   idle_ = n == 0;
   for (int i = 0; i < n; ++i) {

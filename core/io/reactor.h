@@ -85,6 +85,8 @@ class Reactor {
   // How many of them got their events without having slept.
   uint64_t awake() const { return awake_; }
 
+  // The code that was run so far leaves the process before a long sleep (forget_code()), as often as makes no difference.
+  void stay_small() { small_ = true; }
   // Until stop(). Each turn's work is bounded by the handlers' own bounds.
   void run();
   void stop() { running_ = false; }
@@ -123,6 +125,8 @@ class Reactor {
   bool busy_ = false;            // the last wait was short
   bool idle_ = false;
   bool running_ = false;
+  bool small_ = false;
+  Time forget_at_;
 };
 
 }  // namespace smx

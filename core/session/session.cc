@@ -7,6 +7,7 @@
 #include "core/io/clock.h"
 #include "core/io/log.h"
 #include "core/io/process.h"
+#include "core/io/resident.h"
 #include "core/session/trial.h"
 
 namespace smx {
@@ -23,6 +24,8 @@ constexpr Duration kBriefly = seconds(5);
 // Between two times that memory of a burst goes back to the system; what little was touched, later.
 constexpr Duration kGiveBack = millis(100);
 constexpr Duration kGiveAllBack = seconds(1);
+// But at once where a turn is one of so few in that time: those of a keep-alive.
+constexpr uint8_t kLonelyTurns = 4;
 }  // namespace
 
 std::string_view hello_host(std::string_view hello) {
@@ -343,10 +346,9 @@ void Session::on_task(Time now) {
     room_due_ = false;
     owner_.on_session_room(*this, now);
   }
+  if (link_ != nullptr) write_link(now);
   give_back(now);
   if (link_ == nullptr) return set_timer(now);
-  write_link(now);
-  if (link_ == nullptr) return;
   if (state_ == State::closing && mux_.tx_idle() && !shut_write_) {
     shut_write_ = true;
     link_->shut_write();
@@ -361,16 +363,27 @@ void Session::on_task(Time now) {
 void Session::give_back(Time now) {
   if (now >= give_all_) {
     give_all_ = kNever;
-    MutBytes spare[Mux::kSpares];
-    const int n = mux_.all_spare_memory(spare);
-    for (int i = 0; i < n; ++i) give_back_memory(spare[i].data, spare[i].size);
+    (void)give_all_back();
   }
-  if (give_all_ == kNever && mux_.has_spare_memory()) give_all_ = now + kGiveAllBack;
+  // A timer would be one more wake-up for each keep-alive.
+  if (now >= lonely_until_) {
+    lonely_until_ = now + kGiveAllBack;
+    lonely_turns_ = 0;
+  }
+  if (give_all_ == kNever && mux_.has_spare_memory() && (++lonely_turns_ > kLonelyTurns || !give_all_back())) give_all_ = now + kGiveAllBack;
   if (now < gave_back_ + kGiveBack) return;
   const MutBytes spare = mux_.spare_memory();
   if (spare.size == 0) return;
   gave_back_ = now;
   give_back_memory(spare.data, spare.size);
+}
+
+// False: nothing could be.
+bool Session::give_all_back() {
+  MutBytes spare[Mux::kSpares];
+  const int n = mux_.all_spare_memory(spare);
+  for (int i = 0; i < n; ++i) give_back_memory(spare[i].data, spare[i].size);
+  return n > 0 && !mux_.has_spare_memory();
 }
 
 void Session::set_timer(Time now) {

@@ -200,6 +200,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void lose(Err e, std::string_view why, Time now);
   void set_timer(Time now);
   void give_back(Time now);
+  bool give_all_back();
   void begin_link(Link& link, Time now);
   uint64_t next_attempt() { return (process_random_ & 0xffffffff) << 32 | ++attempts_; }
   Endpoint* take(ChannelId id);
@@ -223,6 +224,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Timer timer_;
   Time gave_back_;
   Time give_all_ = kNever;   // when the memory that was touched goes back
+  Time lonely_until_;        // lonely_turns_ are counted until then
   Time wake_ = kNever;       // dialing pause, or end of closing
   Time link_since_;
   Time since_;
@@ -231,6 +233,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   uint32_t attempts_ = 0;
   uint64_t process_random_ = 0;
   uint32_t failures_ = 0;    // dials that failed in a row
+  uint8_t lonely_turns_ = 0;
   State state_ = State::idle;
   bool blocked_ = false;     // the link took less than it was given
   bool was_up_ = false;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/io/process.h"
+#include "core/io/resident.h"
 #include "tests/secure/ends.h"
 #include "transport/secure_door.h"
 

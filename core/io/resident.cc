@@ -1,0 +1,114 @@
+// Read next: resident.h.
+#include "core/io/resident.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <link.h>
+#endif
+
+namespace smx {
+
+namespace {
+// Asked for once: sysconf(3) brings a page of its own, and its tables, back into memory.
+uintptr_t page_bytes() {
+  static uintptr_t page = 0;
+  if (page == 0) page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  return page;
+}
+}  // namespace
+
+void* reserve_memory(size_t size) {
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+#ifdef MAP_NORESERVE
+  flags |= MAP_NORESERVE;
+#endif
+  void* p = mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+  if (p == MAP_FAILED) return nullptr;
+#ifdef MADV_NOHUGEPAGE
+  // A table of many links is touched here and there: each touch would cost 2 MiB (transparent_hugepage=always).
+  (void)madvise(p, size, MADV_NOHUGEPAGE);
+#endif
+  return p;
+}
+
+void give_back_memory(void* memory, size_t size) {
+  const uintptr_t page = page_bytes();
+  const uintptr_t first = (reinterpret_cast<uintptr_t>(memory) + page - 1) & ~(page - 1);
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(memory) + size) & ~(page - 1);
+  if (first >= end) return;
+#ifdef __linux__
+  constexpr int kAdvice = MADV_DONTNEED;
+#else
+  constexpr int kAdvice = MADV_FREE;
+#endif
+  (void)madvise(reinterpret_cast<void*>(first), end - first, kAdvice);
+}
+
+#if defined(__linux__)
+namespace {
+
+int status_fd = -1;
+
+// The number behind `name` in /proc/self/status (proc(5)), 0 if it is not known.
+uint64_t status_value(const char* name) {
+  char text[2048];
+  const ssize_t n = status_fd < 0 ? -1 : ::pread(status_fd, text, sizeof text - 1, 0);
+  if (n <= 0) return 0;
+  text[n] = 0;
+  const char* at = strstr(text, name);
+  return at == nullptr ? 0 : strtoull(at + strlen(name), nullptr, 10);
+}
+
+// What is mapped and never written, found once: the program, libc, its linker, one more library.
+struct Code {
+  void* begin;
+  size_t size;
+};
+constexpr int kMostCode = 16;
+Code code[kMostCode];
+int code_count = -1;
+
+// A page that the dynamic linker had to write to would come back as it is in the file.
+bool is_relocated(const dl_phdr_info& object, const ElfW(Phdr)& dynamic) {
+  for (const ElfW(Dyn)* d = reinterpret_cast<const ElfW(Dyn)*>(object.dlpi_addr + dynamic.p_vaddr); d->d_tag != DT_NULL; ++d)
+    if (d->d_tag == DT_TEXTREL || (d->d_tag == DT_FLAGS && (d->d_un.d_val & DF_TEXTREL) != 0)) return true;
+  return false;
+}
+
+int find_code(dl_phdr_info* object, size_t size, void* nothing) {
+  (void)size, (void)nothing;
+  for (int i = 0; i < object->dlpi_phnum; ++i)
+    if (object->dlpi_phdr[i].p_type == PT_DYNAMIC && is_relocated(*object, object->dlpi_phdr[i])) return 0;
+  for (int i = 0; i < object->dlpi_phnum && code_count < kMostCode; ++i) {
+    const ElfW(Phdr)& p = object->dlpi_phdr[i];
+    if (p.p_type != PT_LOAD || (p.p_flags & PF_W) != 0) continue;
+    const uintptr_t begin = object->dlpi_addr + p.p_vaddr, before = begin & (page_bytes() - 1);
+    code[code_count++] = {reinterpret_cast<void*>(begin - before), p.p_memsz + before};
+  }
+  return 0;
+}
+
+}  // namespace
+
+void prepare_resident() { status_fd = ::open("/proc/self/status", O_RDONLY | O_CLOEXEC); }
+uint64_t resident_kib() { return status_value("\nVmRSS:"); }
+
+void forget_code() {
+  if (status_value("\nTracerPid:") != 0) return;
+  if (code_count < 0) {
+    code_count = 0;
+    (void)dl_iterate_phdr(find_code, nullptr);
+  }
+  for (int i = 0; i < code_count; ++i) (void)madvise(code[i].begin, code[i].size, MADV_DONTNEED);
+}
+#else
+void prepare_resident() {}
+uint64_t resident_kib() { return 0; }
+void forget_code() {}
+#endif
+
+}  // namespace smx
