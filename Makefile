@@ -98,7 +98,8 @@ IO_SRCS = \
 	core/io/serial.cc \
 	core/io/signals.cc \
 	core/io/socket.cc \
-	core/io/udp.cc
+	core/io/udp.cc \
+	core/io/udp_batch.cc
 
 CONTROL_SRCS = \
 	core/control/control.cc \
@@ -257,6 +258,7 @@ TEST_SRCS = \
 	tests/test_sandbox.cc \
 	tests/test_scheduler.cc \
 	tests/test_tty.cc \
+	tests/test_udp_batch.cc \
 	tests/test_urgent.cc \
 	tests/test_window.cc \
 	tests/test_words.cc
@@ -330,6 +332,7 @@ E2E_SRCS = \
 	tests/e2e/traffic.cc \
 	tests/e2e/tty.cc \
 	tests/e2e/udp.cc \
+	tests/e2e/udp_joined.cc \
 	tests/e2e/udp_limits.cc \
 	tests/e2e/urgent.cc
 

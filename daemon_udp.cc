@@ -84,14 +84,14 @@ void Daemon::write_udp_statistics() {
     const UdpCounts& c = client_flows_->counts();
     LogLine line(LogLevel::info, "statistics-udp-ports");
     line.kv("flows", client_flows_->count()).kv("begun", c.flows).kv("made_room", c.made_room);
-    line.kv("rx", c.rx).kv("tx", c.tx).kv("by_kernel", c.by_kernel);
+    line.kv("rx", c.rx).kv("tx", c.tx).kv("joined", c.joined).kv("by_kernel", c.by_kernel);
     add_drops(line, c);
   }
   if (server_flows_ != nullptr) {
     const UdpCounts& c = server_flows_->counts();
     LogLine line(LogLevel::info, "statistics-udp-servers");
     line.kv("flows", server_flows_->count()).kv("begun", c.flows).kv("made_room", c.made_room);
-    line.kv("rx", c.rx).kv("tx", c.tx).kv("not_there", c.server_errors);
+    line.kv("rx", c.rx).kv("tx", c.tx).kv("joined", c.joined).kv("not_there", c.server_errors);
     add_drops(line, c);
   }
   uint64_t empty = 0, late = 0;

@@ -30,6 +30,7 @@ inline const char* drop_name(UdpDrop d) {
 struct UdpCounts {
   uint64_t rx = 0;  // datagrams from local sockets that went to the link
   uint64_t tx = 0;  // from the link, sent
+  uint64_t joined = 0;  // of these, sent several at once
   uint64_t dropped[kUdpDrops] = {};
   uint64_t by_kernel = 0;  // at the ports for clients
   uint64_t flows = 0;      // begun

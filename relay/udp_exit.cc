@@ -51,7 +51,7 @@ PulledDatagram ServerFlow::pull_datagram(const MutBytes* piece, int pieces, size
 
 void ServerFlow::datagram(const Bytes* piece, int pieces) {
   table_.touch(*this, table_.reactor_.now());
-  if (state_ == State::open) return send(piece, pieces);
+  if (state_ == State::open) return table_.batch_.add(*this, piece, pieces);
   const size_t size = total_size(piece, pieces);
   if (has_kept_ || size > ServerFlows::kKept) return table_.counts_.drop(UdpDrop::resolving);
   size_t at = 0;
@@ -63,7 +63,7 @@ void ServerFlow::datagram(const Bytes* piece, int pieces) {
   has_kept_ = true;
 }
 
-void ServerFlow::send(const Bytes* piece, int pieces) {
+void ServerFlow::send_one(const Bytes* piece, int pieces) {
   int error = send_udp(fd_.get(), piece, pieces);
   for (int i = 0; i < 2 && means_nobody(error); ++i) {  // told of an earlier one: this one was not sent yet
     table_.not_there(*this, error);
@@ -74,6 +74,14 @@ void ServerFlow::send(const Bytes* piece, int pieces) {
   } else {
     table_.counts_.drop(error == EMSGSIZE ? UdpDrop::too_large : means_nobody(error) ? UdpDrop::server : UdpDrop::socket_full);
   }
+}
+
+int ServerFlow::send_joined(Bytes all, size_t segment, int count) {
+  const int error = send_udp(fd_.get(), &all, 1, segment);
+  if (error != 0) return error;
+  table_.counts_.tx += static_cast<uint32_t>(count);
+  table_.counts_.joined += static_cast<uint32_t>(count);
+  return 0;
 }
 
 void ServerFlow::update() {
@@ -130,7 +138,7 @@ void ServerFlow::describe(OpenInfo* info) {
 
 // ---- the tables
 
-uint64_t ServerFlows::arena_bytes(uint32_t flows) { return flows * (sizeof(ServerFlow) + kKept) + 192; }
+uint64_t ServerFlows::arena_bytes(uint32_t flows) { return flows * (sizeof(ServerFlow) + kKept) + UdpBatch::arena_bytes() + 192; }
 
 bool ServerFlows::init(uint32_t flows, Duration silence, Arena& arena) {
   most_ = flows;
@@ -138,7 +146,7 @@ bool ServerFlows::init(uint32_t flows, Duration silence, Arena& arena) {
   flow_ = arena.raw<ServerFlow>(flows);
   kept_ = arena.raw<uint8_t>(flows * kKept);
   for (Server& s : servers_) s.table = this;
-  return flow_ != nullptr && kept_ != nullptr;
+  return flow_ != nullptr && kept_ != nullptr && batch_.init(udp_joins(), arena);
 }
 
 // The entry of host:port; nullptr: all entries are in use.
@@ -254,7 +262,7 @@ void ServerFlows::connect(ServerFlow& f, Time now) {
   if (f.has_kept_) {
     const Bytes kept{f.kept_, f.kept_size_};
     f.has_kept_ = false;
-    f.send(&kept, 1);
+    f.send_one(&kept, 1);
   }
   f.session_->accept(f.id_);
   f.update();
@@ -315,6 +323,7 @@ void ServerFlows::finish(ServerFlow& f, CloseCode code) {
 }
 
 void ServerFlows::forget(ServerFlow& f) {
+  batch_.leave(f);
   f.look_.leave();
   --servers_[f.server_].users;
   reactor_.timers().stop(f.timer_);

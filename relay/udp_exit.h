@@ -14,6 +14,7 @@
 #include "core/io/fd.h"
 #include "core/io/reactor.h"
 #include "core/io/resolver.h"
+#include "core/io/udp_batch.h"
 #include "core/session/session.h"
 #include "relay/relay.h"
 #include "relay/udp.h"
@@ -22,7 +23,7 @@ namespace smx {
 
 class ServerFlows;
 
-class ServerFlow final : public Endpoint, private FdHandler, private TimerHandler {
+class ServerFlow final : public Endpoint, private FdHandler, private TimerHandler, private UdpSender {
  public:
   explicit ServerFlow(ServerFlows& table) : table_(table), timer_(*this) {}
 
@@ -41,7 +42,10 @@ class ServerFlow final : public Endpoint, private FdHandler, private TimerHandle
   void on_ready(int fd, uint8_t ready, Time now) override;
   void on_timer(Timer& timer, Time now) override;
 
-  void send(const Bytes* piece, int pieces);
+  // UdpSender
+  void send_one(const Bytes* piece, int pieces) override;
+  int send_joined(Bytes all, size_t segment, int count) override;
+
   void drop_input(UdpDrop why);
   void update();
 
@@ -70,7 +74,7 @@ class ServerFlows final : private TimerHandler {
   static constexpr uint16_t kServers = 64;  // remembered; the one not used longest makes room
 
   ServerFlows(Reactor& reactor, Resolver& resolver, Router& router)
-      : reactor_(reactor), resolver_(resolver), router_(router), timer_(*this) {}
+      : reactor_(reactor), resolver_(resolver), router_(router), batch_(reactor), timer_(*this) {}
   static uint64_t arena_bytes(uint32_t flows);
   // False: the arena is too small.
   [[nodiscard]] bool init(uint32_t flows, Duration silence, Arena& arena);
@@ -117,6 +121,7 @@ class ServerFlows final : private TimerHandler {
   Reactor& reactor_;
   Resolver& resolver_;
   Router& router_;
+  UdpBatch batch_;
   Timer timer_;
   UdpCounts counts_;
   Duration silence_;

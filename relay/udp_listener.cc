@@ -35,7 +35,28 @@ PulledDatagram ClientFlow::pull_datagram(const MutBytes* piece, int pieces, size
   return listener_->pull(*this, piece, pieces, largest);
 }
 
-void ClientFlow::datagram(const Bytes* piece, int pieces) { listener_->answer(*this, piece, pieces); }
+void ClientFlow::datagram(const Bytes* piece, int pieces) {
+  table_.touch(*this, table_.reactor_.now());
+  table_.batch_.add(*this, piece, pieces);
+}
+
+void ClientFlow::send_one(const Bytes* piece, int pieces) {
+  int error = listener_->answer(*this, piece, pieces, 0);
+  if (error == ECONNREFUSED) error = listener_->answer(*this, piece, pieces, 0);  // told of an earlier one
+  switch (error) {
+    case 0: ++table_.counts_.tx; break;
+    case EMSGSIZE: table_.counts_.drop(UdpDrop::too_large); break;
+    default: table_.counts_.drop(UdpDrop::socket_full); break;
+  }
+}
+
+int ClientFlow::send_joined(Bytes all, size_t segment, int count) {
+  const int error = listener_->answer(*this, &all, 1, segment);
+  if (error != 0) return error;
+  table_.counts_.tx += static_cast<uint32_t>(count);
+  table_.counts_.joined += static_cast<uint32_t>(count);
+  return 0;
+}
 
 void ClientFlow::opened() {
   answered_ = true;
@@ -77,7 +98,7 @@ uint32_t buckets_for(uint32_t flows) {
 }  // namespace
 
 uint64_t ClientFlows::arena_bytes(uint32_t flows) {
-  return flows * sizeof(ClientFlow) + buckets_for(flows) * sizeof(ClientFlow*) + 128;
+  return flows * sizeof(ClientFlow) + buckets_for(flows) * sizeof(ClientFlow*) + UdpBatch::arena_bytes() + 128;
 }
 
 bool ClientFlows::init(uint32_t flows, Duration silence, Arena& arena) {
@@ -87,7 +108,7 @@ bool ClientFlows::init(uint32_t flows, Duration silence, Arena& arena) {
   flow_ = arena.raw<ClientFlow>(flows);
   hash_ = arena.raw<ClientFlow*>(mask_ + 1);
   fill_random(&seed_, sizeof seed_);
-  return flow_ != nullptr && hash_ != nullptr;
+  return flow_ != nullptr && hash_ != nullptr && batch_.init(udp_joins(), arena);
 }
 
 uint32_t ClientFlows::bucket(const UdpListener& l, const Address& client, const Address& local) const {
@@ -147,6 +168,7 @@ void ClientFlows::finish(ClientFlow& f, CloseCode code) {
 }
 
 void ClientFlows::forget(ClientFlow& f) {
+  batch_.leave(f);
   if (f.state_ == ClientFlow::State::open) {
     f.listener_->lost(f);
     gate_.on_flow_ended(f.client_);
@@ -210,6 +232,7 @@ void UdpListener::stop() {
   if (!fd_.valid()) return;
   let_go();
   task_node.leave();
+  flows_.batch_.flush();
   flows_.reactor_.unwatch(fd_.get());
   fd_.reset();
 }
@@ -394,15 +417,8 @@ PulledDatagram UdpListener::pull(ClientFlow& f, const MutBytes* piece, int piece
   return p;
 }
 
-void UdpListener::answer(ClientFlow& f, const Bytes* piece, int pieces) {
-  int error = fd_.valid() ? send_udp_to(fd_.get(), piece, pieces, f.client_, f.local_, f.interface_) : EBADF;
-  if (error == ECONNREFUSED) error = send_udp_to(fd_.get(), piece, pieces, f.client_, f.local_, f.interface_);  // told of an earlier one
-  switch (error) {
-    case 0: ++flows_.counts_.tx; break;
-    case EMSGSIZE: flows_.counts_.drop(UdpDrop::too_large); break;
-    default: flows_.counts_.drop(UdpDrop::socket_full); break;
-  }
-  flows_.touch(f, flows_.reactor_.now());
+int UdpListener::answer(const ClientFlow& f, const Bytes* piece, int pieces, size_t segment) {
+  return fd_.valid() ? send_udp_to(fd_.get(), piece, pieces, f.client_, f.local_, f.interface_, segment) : EBADF;
 }
 
 }  // namespace smx

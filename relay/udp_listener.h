@@ -15,6 +15,7 @@
 #include "core/base/arena.h"
 #include "core/base/list.h"
 #include "core/io/reactor.h"
+#include "core/io/udp_batch.h"
 #include "core/session/sessions.h"
 #include "relay/udp.h"
 
@@ -23,7 +24,7 @@ namespace smx {
 class UdpListener;
 class ClientFlows;
 
-class ClientFlow final : public Endpoint {
+class ClientFlow final : public Endpoint, private UdpSender {
  public:
   explicit ClientFlow(ClientFlows& table) : table_(table) {}
 
@@ -40,6 +41,9 @@ class ClientFlow final : public Endpoint {
   void done() override;
   void abort(CloseCode code) override;
   void describe(OpenInfo* info) override;
+  // UdpSender
+  void send_one(const Bytes* piece, int pieces) override;
+  int send_joined(Bytes all, size_t segment, int count) override;
 
   ClientFlows& table_;
   ListNode age_;                  // in the list of flows, or of free ones
@@ -59,7 +63,7 @@ class ClientFlow final : public Endpoint {
 class ClientFlows final : private TimerHandler {
  public:
   ClientFlows(Reactor& reactor, Sessions& sessions, FlowGate& gate)
-      : reactor_(reactor), sessions_(sessions), gate_(gate), timer_(*this) {}
+      : reactor_(reactor), sessions_(sessions), gate_(gate), batch_(reactor), timer_(*this) {}
   static uint64_t arena_bytes(uint32_t flows);
   // False: the arena is too small.
   [[nodiscard]] bool init(uint32_t flows, Duration silence, Arena& arena);
@@ -88,6 +92,7 @@ class ClientFlows final : private TimerHandler {
   Reactor& reactor_;
   Sessions& sessions_;
   FlowGate& gate_;
+  UdpBatch batch_;
   Timer timer_;
   UdpCounts counts_;
   Duration silence_;
@@ -144,7 +149,7 @@ class UdpListener final : private FdHandler, private TimerHandler, private Task 
   Unwelcome& unwelcome(const Address& client);
   void remember(const Address& client, Time now);
   PulledDatagram pull(ClientFlow& f, const MutBytes* piece, int pieces, size_t largest);
-  void answer(ClientFlow& f, const Bytes* piece, int pieces);
+  int answer(const ClientFlow& f, const Bytes* piece, int pieces, size_t segment);
   void update();
   bool has_link();
   Session* pick(Time now);

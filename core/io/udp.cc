@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -92,38 +93,48 @@ union Control {
   char room[256];
 };
 
+// Behind what stands there already.
 template <typename T>
-void put_control(msghdr* m, int level, int type, const T& value) {
-  m->msg_controllen = CMSG_SPACE(sizeof value);
-  cmsghdr* c = CMSG_FIRSTHDR(m);
-  c->cmsg_level = level;
-  c->cmsg_type = type;
-  c->cmsg_len = CMSG_LEN(sizeof value);
-  memcpy(CMSG_DATA(c), &value, sizeof value);
+void put_control(msghdr* m, Control* room, int level, int type, const T& value) {
+  cmsghdr c{};
+  c.cmsg_level = level;
+  c.cmsg_type = type;
+  c.cmsg_len = CMSG_LEN(sizeof value);
+  char* at = room->room + m->msg_controllen;
+  memset(at, 0, CMSG_SPACE(sizeof value));
+  memcpy(at, &c, sizeof c);
+  memcpy(CMSG_DATA(reinterpret_cast<cmsghdr*>(at)), &value, sizeof value);
+  m->msg_control = room;
+  m->msg_controllen += CMSG_SPACE(sizeof value);
 }
 
 void say_own_address(msghdr* m, Control* room, const Address& from, uint32_t interface) {
-  memset(room, 0, sizeof *room);
-  m->msg_control = room;
   if (from.family == 6) {
 #ifdef IPV6_PKTINFO
     in6_pktinfo info{};
     memcpy(&info.ipi6_addr, from.ip, 16);
     info.ipi6_ifindex = interface;
-    put_control(m, IPPROTO_IPV6, IPV6_PKTINFO, info);
+    put_control(m, room, IPPROTO_IPV6, IPV6_PKTINFO, info);
 #endif
   } else {
 #if defined(IP_PKTINFO) && defined(__linux__)
     in_pktinfo info{};
     memcpy(&info.ipi_spec_dst, from.ip, 4);
-    put_control(m, IPPROTO_IP, IP_PKTINFO, info);
+    put_control(m, room, IPPROTO_IP, IP_PKTINFO, info);
 #elif defined(IP_SENDSRCADDR)
     in_addr own{};
     memcpy(&own, from.ip, 4);
-    put_control(m, IPPROTO_IP, IP_SENDSRCADDR, own);
+    put_control(m, room, IPPROTO_IP, IP_SENDSRCADDR, own);
 #endif
   }
-  if (m->msg_controllen == 0) m->msg_control = nullptr;
+}
+
+void say_segment(msghdr* m, Control* room, size_t segment) {
+#ifdef UDP_SEGMENT
+  put_control(m, room, IPPROTO_UDP, UDP_SEGMENT, static_cast<uint16_t>(segment));
+#else
+  (void)m, (void)room, (void)segment;
+#endif
 }
 
 int send_message(int fd, msghdr* m, const Bytes* piece, int pieces) {
@@ -196,19 +207,33 @@ Datagram receive_udp(int fd, const MutBytes* piece, int pieces) {
   return d;
 }
 
-int send_udp_to(int fd, const Bytes* piece, int pieces, const Address& to, const Address& from, uint32_t interface) {
+int send_udp_to(int fd, const Bytes* piece, int pieces, const Address& to, const Address& from, uint32_t interface, size_t segment) {
   sockaddr_storage s;
   Control control;
   msghdr m{};
   m.msg_name = &s;
   m.msg_namelen = to_sockaddr(meant(to), &s);
   if (from.family != 0) say_own_address(&m, &control, from, interface);
+  if (segment != 0) say_segment(&m, &control, segment);
   return send_message(fd, &m, piece, pieces);
 }
 
-int send_udp(int fd, const Bytes* piece, int pieces) {
+int send_udp(int fd, const Bytes* piece, int pieces, size_t segment) {
+  Control control;
   msghdr m{};
+  if (segment != 0) say_segment(&m, &control, segment);
   return send_message(fd, &m, piece, pieces);
+}
+
+bool udp_joins() {
+#ifdef UDP_SEGMENT
+  const Fd fd(::socket(AF_INET, SOCK_DGRAM, 0));
+  int size = 0;
+  socklen_t n = sizeof size;
+  return fd.valid() && getsockopt(fd.get(), IPPROTO_UDP, UDP_SEGMENT, &size, &n) == 0;
+#else
+  return false;
+#endif
 }
 
 }  // namespace smx

@@ -33,9 +33,12 @@ struct Datagram {
 Datagram receive_udp(int fd, const MutBytes* piece, int pieces);
 
 // Sends one datagram to `to`, from our address `from` where that is not none. Never waits: 0 or errno.
-int send_udp_to(int fd, const Bytes* piece, int pieces, const Address& to, const Address& from, uint32_t interface);
+// `segment` not 0: several of that size, the last one maybe shorter; all of them go, or none. Only where udp_joins().
+int send_udp_to(int fd, const Bytes* piece, int pieces, const Address& to, const Address& from, uint32_t interface, size_t segment = 0);
 // The same on a connected socket.
-int send_udp(int fd, const Bytes* piece, int pieces);
+int send_udp(int fd, const Bytes* piece, int pieces, size_t segment = 0);
+// The system takes several datagrams with one call (Linux 4.18; an older one would send them as a single one).
+bool udp_joins();
 
 }  // namespace smx
 
