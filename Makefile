@@ -144,6 +144,7 @@ RELAY_SRCS = \
 	relay/bind/far_port.cc \
 	relay/bind/peer_port.cc \
 	relay/data_port.cc \
+	relay/dialogue.cc \
 	relay/exec.cc \
 	relay/exit.cc \
 	relay/ftp.cc \

@@ -12,14 +12,12 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include <new>
 #include <string_view>
 
 #include "core/base/address.h"
 #include "core/base/bytes.h"
-#include "core/base/check.h"
 #include "core/base/clock.h"
 
 namespace smx {
@@ -38,42 +36,16 @@ class Pipe {
   size_t capacity() const { return capacity_; }
 
   // The first `n` bytes are done with. n <= size().
-  void consume(size_t n) {
-    SMX_CHECK(n <= size());
-    head_ += n;
-    moved_ += n;
-    if (head_ == tail_) head_ = tail_ = 0;
-  }
+  void consume(size_t n);
   void clear() { consume(size()); }
   // All the room, in one piece; append() tells how much of it was filled.
-  MutBytes space() {
-    if (head_ > 0) {
-      memmove(memory_, memory_ + head_, size());
-      tail_ -= head_;
-      head_ = 0;
-    }
-    return {memory_ + tail_, capacity_ - tail_};
-  }
-  void append(size_t n) {
-    SMX_CHECK(n <= capacity_ - tail_);
-    tail_ += n;
-    moved_ += n;
-  }
+  MutBytes space();
+  void append(size_t n);
   // As much of `from` as fits; how much that was.
-  size_t put(Bytes from) {
-    const size_t n = from.size < room() ? from.size : room();
-    if (n == 0) return 0;
-    if (n > capacity_ - tail_) (void)space();
-    memcpy(memory_ + tail_, from.data, n);
-    append(n);
-    return n;
-  }
+  size_t put(Bytes from);
   // All of it, or nothing and false.
-  bool say(std::string_view text) {
-    if (text.size() > room()) return false;
-    (void)put(as_bytes(text));
-    return true;
-  }
+  bool say(std::string_view text);
+  bool say(const char* text);
   // Bytes that ever came and went: changes whenever the pipe does.
   uint64_t moved() const { return moved_; }
 
@@ -85,13 +57,20 @@ class Pipe {
 };
 
 // Moves what fits, at most `most` bytes; how many.
-inline size_t move_bytes(Pipe& from, Pipe& to, uint64_t most = UINT64_MAX) {
-  Bytes b = from.data();
-  if (b.size > most) b.size = static_cast<size_t>(most);
-  const size_t n = to.put(b);
-  from.consume(n);
-  return n;
-}
+size_t move_bytes(Pipe& from, Pipe& to, uint64_t most = UINT64_MAX);
+
+// Says one message piece by piece. Behind a piece that did not fit nothing more is said.
+class Saying {
+ public:
+  explicit Saying(Pipe& to) : to_(to) {}
+  Saying& add(std::string_view piece);
+  Saying& add(const char* piece);
+  bool fits() const { return fits_; }
+
+ private:
+  Pipe& to_;
+  bool fits_ = true;
+};
 
 // A server that a client asks for. `host` is a name or an address without brackets, and stays valid while it is wanted.
 struct Wish {

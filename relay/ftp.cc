@@ -1,6 +1,9 @@
 // Read next: ftp.h.
 #include "relay/ftp.h"
 
+#include <string.h>
+
+#include "core/base/check.h"
 #include "core/base/text.h"
 
 namespace smx {
@@ -10,8 +13,8 @@ namespace {
 // A line, its end, and an answer of our own must fit before anything is taken.
 constexpr size_t kRoom = kFtpLine + 256;
 constexpr uint16_t kLeastPort = 1024;  // data ports below are refused: RFC 2577, 3
-constexpr const char* kGreeting = "220 FTP proxy: log in as USER name@host[:port]\r\n";
-constexpr const char* kNotHere = "502 Data connections are not possible over this link (SockMux 0.3)\r\n";
+constexpr char kGreeting[] = "220 FTP proxy: log in as USER name@host[:port]\r\n";
+constexpr char kNotHere[] = "502 Data connections are not possible over this link (SockMux 0.3)\r\n";
 
 const char* family_text(const Address& a) { return a.family == 6 ? "2" : "1"; }
 
@@ -21,6 +24,8 @@ void FtpDialogue::answer(Desk& desk, std::string_view text) {
   const bool fits = desk.to_client.say(text);
   SMX_CHECK(fits);  // kRoom was looked at
 }
+
+void FtpDialogue::answer(Desk& desk, const char* text) { answer(desk, std::string_view(text)); }
 
 void FtpDialogue::wait_for(Desk& desk, Waits what) {
   waits_ = what;

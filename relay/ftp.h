@@ -62,6 +62,7 @@ class FtpDialogue final : public Dialogue {
   bool look_at_door(Desk& desk);
   void wait_for(Desk& desk, Waits what);
   static void answer(Desk& desk, std::string_view text);
+  static void answer(Desk& desk, const char* text);
 
   std::string_view fixed_host_;
   uint16_t fixed_port_;

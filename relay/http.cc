@@ -1,6 +1,8 @@
 // Read next: http.h. Numbers are sections of RFC 9110, with "9112:" of RFC 9112.
 #include "relay/http.h"
 
+#include <string.h>
+
 #include "core/base/letters.h"
 
 namespace smx {
@@ -30,7 +32,7 @@ const char* words_of(int status) {
   return "Error";
 }
 
-bool is_method(const HttpRequest& r, std::string_view name) { return r.method == name; }
+bool is_method(const HttpRequest& r, const char* name) { return r.method == name; }
 
 void add_authority(TextBase& to, std::string_view host, uint16_t port, uint16_t usual) {
   const bool six = host.find(':') != std::string_view::npos;
@@ -39,6 +41,8 @@ void add_authority(TextBase& to, std::string_view host, uint16_t port, uint16_t 
   if (six) to.add(']');
   if (port != usual) to.add(':').add_u(port);
 }
+
+void add_field(Saying& to, const HttpField& f) { to.add(f.name).add(": ").add(f.value).add("\r\n"); }
 
 }  // namespace
 
@@ -138,7 +142,7 @@ HttpFault HttpDialogue::read_target(const HttpRequest& r) {
 
 // OPTIONS and TRACE that go no further.
 Dialogue::Next HttpDialogue::own_answer(Desk& desk, const HttpRequest& r) {
-  constexpr std::string_view kAllow = "Allow: CONNECT, GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n";
+  constexpr char kAllow[] = "Allow: CONNECT, GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n";
   if (!is_method(r, "OPTIONS")) return page(desk, is_method(r, "TRACE") ? 405 : 400, "the proxy itself does not do that", kAllow);
   return page(desk, 200, "a proxy", kAllow);
 }
@@ -164,14 +168,14 @@ void HttpDialogue::failed(Desk& desk, Failure why) {
   if (why == Failure::no_room || why == Failure::local) status = 503;
   Text<400> text;
   add_authority(text, {host_, host_size_}, port_, 0);
-  (void)page(desk, status, text.add(": ").add(in_words(why)).text());
+  (void)page(desk, status, text.add(": ").add(in_words(why)).c_str());
 }
 
 // The head as the server gets it. to_server is empty, and larger than a head by more than what is added.
 bool HttpDialogue::pass_request(Desk& desk) {
   HttpRequest r;
   if (parse_request(desk.from_client.text().substr(0, head_size_), &r).status != 0) return false;
-  Pipe& to = desk.to_server;
+  Saying to(desk.to_server);
   std::string_view path = r.target;
   bool slash = false;  // the path is empty
   if (path != "*" && path[0] != '/') {
@@ -186,26 +190,25 @@ bool HttpDialogue::pass_request(Desk& desk) {
   }
   Text<300> host("Host: ");
   add_authority(host, {host_, host_size_}, port_, 80);
-  bool good =
-      to.say(r.method) && to.say(slash ? " /" : " ") && to.say(path) && to.say(" HTTP/1.1\r\n") && to.say(host.text()) && to.say("\r\n");
+  to.add(r.method).add(slash ? " /" : " ").add(path).add(" HTTP/1.1\r\n").add(host.text()).add("\r\n");
   upgrades_ = r.upgrade && r.minor == 1 && equal_fold(r.upgrade_to, "websocket") && !r.chunked && r.length == 0;
   HttpFields fields(r.fields);
-  for (HttpField f; good && fields.next(&f);) {
+  for (HttpField f; fields.next(&f);) {
     if (ends_here(r, f.name) || equal_fold(f.name, "host")) continue;
     if (r.has_hops && equal_fold(f.name, "max-forwards") && (is_method(r, "OPTIONS") || is_method(r, "TRACE"))) {
       Text<40> less("Max-Forwards: ");
-      good = to.say(less.add_u(r.hops_left - 1).add("\r\n").text());
+      to.add(less.add_u(r.hops_left - 1).add("\r\n").text());
       continue;
     }
     if (is_10_ && equal_fold(f.name, "expect")) continue;  // 10.1.1
-    good = to.say(f.name) && to.say(": ") && to.say(f.value) && to.say("\r\n");
+    add_field(to, f);
   }
-  good = good && to.say(is_10_ ? "Via: 1.0 sockmuxd\r\n" : "Via: 1.1 sockmuxd\r\n");
-  if (r.chunked) good = good && to.say("Transfer-Encoding: chunked\r\n");
-  good = good && to.say(upgrades_ ? "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" : "Connection: close\r\n\r\n");
+  to.add(is_10_ ? "Via: 1.0 sockmuxd\r\n" : "Via: 1.1 sockmuxd\r\n");
+  if (r.chunked) to.add("Transfer-Encoding: chunked\r\n");
+  to.add(upgrades_ ? "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" : "Connection: close\r\n\r\n");
   request_.begin(r.chunked ? HttpBody::Kind::chunked : r.has_length ? HttpBody::Kind::length : HttpBody::Kind::none, r.length, false);
   desk.from_client.consume(head_size_);
-  return good;
+  return to.fits();
 }
 
 // ---- both bodies, and the head of the answer between them
@@ -243,7 +246,7 @@ Dialogue::Next HttpDialogue::read_answer(Desk& desk) {
     server_scan_ = 0;
     HttpAnswer a;
     const HttpFault fault = parse_answer(text.substr(0, size), &a);
-    if (fault.status != 0) return page(desk, 502, Text<200>("the answer of the server: ").add(fault.why).text());
+    if (fault.status != 0) return page(desk, 502, Text<200>("the answer of the server: ").add(fault.why).c_str());
     if (a.status == 101) {
       if (!upgrades_) return page(desk, 502, "the server changes to another protocol unasked");
       if (!pass_answer(desk, a, HttpBody::Kind::none)) return page(desk, 502, "the header of the answer is too large");
@@ -278,31 +281,36 @@ Dialogue::Next HttpDialogue::read_answer(Desk& desk) {
 
 // The head as the client gets it. to_client is empty, and larger than a head by more than what is added.
 bool HttpDialogue::pass_answer(Desk& desk, const HttpAnswer& a, HttpBody::Kind kind) {
-  Pipe& to = desk.to_client;
+  Saying to(desk.to_client);
   Text<32> status("HTTP/1.1 ");
-  bool good = to.say(status.add_u(static_cast<uint64_t>(a.status)).add(' ').text()) && to.say(a.reason) && to.say("\r\n");
+  to.add(status.add_u(static_cast<uint64_t>(a.status)).add(' ').text()).add(a.reason).add("\r\n");
   bool length_said = false;
   HttpFields fields(a.fields);
-  for (HttpField f; good && fields.next(&f);) {
+  for (HttpField f; fields.next(&f);) {
     if (ends_here(a, f.name)) continue;
     if (equal_fold(f.name, "content-length")) {
       if (length_said || a.has_coding) continue;
       length_said = true;
     }
-    good = to.say(f.name) && to.say(": ") && to.say(f.value) && to.say("\r\n");
+    add_field(to, f);
   }
-  good = good && to.say(a.minor == 0 ? "Via: 1.0 sockmuxd\r\n" : "Via: 1.1 sockmuxd\r\n");
+  to.add(a.minor == 0 ? "Via: 1.0 sockmuxd\r\n" : "Via: 1.1 sockmuxd\r\n");
   // A coding that is not chunked alone: who understands it shall know it. The connection's end is its end.
   if (a.has_coding && !a.chunked && kind == HttpBody::Kind::until_end) {
     HttpFields again(a.fields);
-    for (HttpField f; good && again.next(&f);)
-      if (equal_fold(f.name, "transfer-encoding")) good = to.say("Transfer-Encoding: ") && to.say(f.value) && to.say("\r\n");
+    for (HttpField f; again.next(&f);)
+      if (equal_fold(f.name, "transfer-encoding")) add_field(to, {"Transfer-Encoding", f.value});
   }
-  if (kind == HttpBody::Kind::chunked && !is_10_) good = good && to.say("Transfer-Encoding: chunked\r\n");
-  if (a.status == 101) return good && to.say("Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
-  if (a.status < 200) return good && to.say("\r\n");
-  if (!keep_) return good && to.say("Connection: close\r\n\r\n");
-  return good && to.say(is_10_ ? "Connection: keep-alive\r\n\r\n" : "\r\n");
+  if (kind == HttpBody::Kind::chunked && !is_10_) to.add("Transfer-Encoding: chunked\r\n");
+  const char* connection = "";
+  if (a.status == 101) {
+    connection = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+  } else if (a.status >= 200 && !keep_) {
+    connection = "Connection: close\r\n";
+  } else if (a.status >= 200 && is_10_) {
+    connection = "Connection: keep-alive\r\n";
+  }
+  return to.add(connection).add("\r\n").fits();
 }
 
 // The answer is passed on. The client's connection stays if all of its request was read.
@@ -328,7 +336,7 @@ Dialogue::Next HttpDialogue::timed_out(Desk& desk) {
 }
 
 // An answer of our own, behind which the client's connection ends: what it may have sent meanwhile is not understood.
-Dialogue::Next HttpDialogue::page(Desk& desk, int status, std::string_view why, std::string_view fields) {
+Dialogue::Next HttpDialogue::page(Desk& desk, int status, const char* why, const char* fields) {
   Text<700> body;
   body.add_u(static_cast<uint64_t>(status)).add(' ').add(words_of(status)).add("\n\n").add_printable(why).add("\n\nsockmuxd, HTTP proxy\n");
   Text<kPage> all("HTTP/1.1 ");

@@ -44,7 +44,7 @@ class HttpDialogue final : public Dialogue {
   Next read_answer(Desk& desk);
   bool pass_answer(Desk& desk, const HttpAnswer& a, HttpBody::Kind kind);
   Next finish(Desk& desk);
-  Next page(Desk& desk, int status, std::string_view why, std::string_view fields = {});
+  Next page(Desk& desk, int status, const char* why, const char* fields = "");
 
   std::string_view bound_host_;
   char host_[256];             // of the request at hand, with host_size_ bytes

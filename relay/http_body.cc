@@ -1,6 +1,8 @@
 // Read next: http_body.h.
 #include "relay/http_body.h"
 
+#include <string.h>
+
 #include "core/base/text.h"
 
 namespace smx {

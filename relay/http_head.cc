@@ -208,10 +208,10 @@ HttpFault parse_answer(std::string_view head, HttpAnswer* out) {
 }
 
 bool ends_here(const HttpMessage& m, std::string_view name) {
-  static constexpr std::string_view kOurs[] = {"connection", "proxy-connection",    "keep-alive", "te", "trailer",
-                                               "upgrade",    "transfer-encoding", "proxy-authorization"};
-  for (const std::string_view s : kOurs)
-    if (equal_fold(s, name)) return true;
+  static constexpr char kOurs[][20] = {"connection", "proxy-connection",    "keep-alive", "te", "trailer",
+                                       "upgrade",    "transfer-encoding", "proxy-authorization"};
+  for (const char* s : kOurs)
+    if (equal_fold(name, s)) return true;
   for (size_t i = 0; i < m.options; ++i)
     if (equal_fold(m.option[i], name)) return true;
   return false;

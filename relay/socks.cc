@@ -1,6 +1,8 @@
 // Read next: socks.h.
 #include "relay/socks.h"
 
+#include <string.h>
+
 #include "core/base/text.h"
 
 namespace smx {

@@ -13,8 +13,8 @@ enum : uint8_t {
   kSb = 250, kWill = 251, kWont = 252, kDo = 253, kDont = 254, kIac = 255
 };
 
-constexpr std::string_view kPrompt = ">> Host name: ";
-constexpr std::string_view kHelp =
+constexpr char kPrompt[] = ">> Host name: ";
+constexpr char kHelp[] =
     "-- Type one of\r\n"
     "     host            for its telnet server, port 23\r\n"
     "     host port       also host:port, [IPv6 address]:port\r\n"
