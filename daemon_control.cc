@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/letters.h"
 #include "core/control/unix_socket.h"
 #include "daemon.h"
 
@@ -51,7 +52,7 @@ void append_place(TextBase& to, const Session& s) {
   if (s.peer().family != 0) return append_address(to, s.peer());
   std::string_view target = s.target();
   constexpr std::string_view kTcp = "tcp ";
-  if (target.substr(0, kTcp.size()) == kTcp) target = target.substr(kTcp.size());
+  if (first(target, kTcp.size()) == kTcp) target = skip(target, kTcp.size());
   for (const char c : target) to.add(c == ' ' ? ':' : c);
 }
 

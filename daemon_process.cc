@@ -10,6 +10,7 @@
 
 #include "config/choose.h"
 #include "config/report.h"
+#include "core/base/letters.h"
 #include "core/io/clock.h"
 #include "core/io/log.h"
 #include "core/io/resident.h"
@@ -208,7 +209,7 @@ void Daemon::start_log() {
                        {"local5", LOG_LOCAL5}, {"local6", LOG_LOCAL6}, {"local7", LOG_LOCAL7}};
     log.to_syslog = true;
     for (const auto& f : kFacilities)
-      if (config_.syslog.size() > 2 && config_.syslog.substr(2) == f.name) log.facility = f.facility;
+      if (config_.syslog.size() > 2 && skip(config_.syslog, 2) == f.name) log.facility = f.facility;
   }
   log.file = logfile_.get();
   switch (config_.log_level) {

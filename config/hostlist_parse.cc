@@ -45,7 +45,7 @@ bool ListReader::put(const HostTerm& term) {
 HostList* ListReader::read(std::string_view text) {
   text = without_braces(text);
   if (!is_balanced(text)) {
-    const bool brackets = text.find('{') == kNowhere && text.find('}') == kNowhere;
+    const bool brackets = place_of(text, '{') == kNowhere && place_of(text, '}') == kNowhere;
     say(fault_->text, "'%': %", text, brackets ? "[ and ] do not match" : "{ and } do not match");
     return nullptr;
   }
@@ -87,7 +87,7 @@ bool ListReader::take(std::string_view item) {
     port_text_ = {};
     return true;
   }
-  if (!port_text_.empty() && is_digit(item[0]) && item.find_first_of(".:") == kNowhere) return extend_ports(item);
+  if (!port_text_.empty() && is_digit(item[0]) && place_of_any(item, ".:") == kNowhere) return extend_ports(item);
   HostTerm out;
   out.join = join_;
   join_ = HostTerm::Join::next;
@@ -114,7 +114,8 @@ bool ListReader::extend_ports(std::string_view item) {
 }
 
 bool ListReader::term(std::string_view t, HostTerm* out) {
-  if (t.find(';') != kNowhere) return say(fault_->text, "'%': ';' separates nothing; hosts are separated by ','", t);
+  if (place_of(t, ';') != kNowhere)
+    return say(fault_->text, "'%': ';' separates nothing; hosts are separated by ','", t);
   if (t[0] == '{') {
     if (without_braces(t).size() == t.size()) return say(fault_->text, "'%': unexpected text at { }", t);
     if (depth_ + 1 == kMaxBraces) return say(fault_->text, "more than 8 { inside of each other");
@@ -134,7 +135,7 @@ bool ListReader::term(std::string_view t, HostTerm* out) {
   }
   if (has_blank(t)) return say(fault_->text, "'%': a blank inside; hosts are separated by ','", t);
   if (t[0] == '-') return say(fault_->text, "'%': not supported; of the forms with - there is -Pport only", t);
-  if (t.find('@') != kNowhere && t.find('/') == kNowhere) {
+  if (place_of(t, '@') != kNowhere && place_of(t, '/') == kNowhere) {
     return say(fault_->text, "'%': user@ can't be checked here; give the host alone", t);
   }
   return host(t, out);
@@ -145,7 +146,7 @@ bool ListReader::colon(std::string_view* t, HostTerm* out, bool* has_ports) {
   const size_t at = find_outside(*t, ':');
   if (at == kNowhere) return true;
   Address a;
-  const size_t slash = t->find('/');
+  const size_t slash = place_of(*t, '/');
   const std::string_view whole = first(*t, slash);
   if (at < slash && parse_ip(whole, &a)) return true;  // IPv6 without brackets
   if (use_ == ListUse::sources) return say(fault_->text, "'%': expected an address or a network", *t);
@@ -173,7 +174,7 @@ bool ListReader::host(std::string_view t, HostTerm* out) {
   if (use_ == ListUse::dest && !has_ports) {
     return say(fault_->text, "'%': a port is missing; :* behind the host is every port", t);
   }
-  const size_t slash = t.find('/');
+  const size_t slash = place_of(t, '/');
   if (slash != kNowhere) return network(t, slash, out);
   Address a;
   if (parse_ip(t, &a)) {
@@ -186,7 +187,7 @@ bool ListReader::host(std::string_view t, HostTerm* out) {
   if (starts_with(t, "_4.") || starts_with(t, "_6.")) {
     return say(fault_->text, "'%': not supported; write 0.0.0.0/0 or an IPv6 network", t);
   }
-  if (t.find('*') != kNowhere) {
+  if (place_of(t, '*') != kNowhere) {
     return say(fault_->text, "'%': names are never looked up from addresses; list addresses or whole names instead", t);
   }
   if (use_ == ListUse::sources) {
@@ -268,7 +269,7 @@ bool octet(std::string_view text, uint8_t* low, uint8_t* high) {
   if (text == "*") {
   } else if (text.size() > 2 && text.front() == '[' && text.back() == ']') {
     const std::string_view range{text.data() + 1, text.size() - 2};
-    const size_t dash = range.find('-');
+    const size_t dash = place_of(range, '-');
     if (dash == kNowhere || !parse_number(first(range, dash), 255, &from)) return false;
     if (!parse_number(skip(range, dash + 1), 255, &to)) return false;
   } else {
@@ -286,7 +287,7 @@ bool ListReader::octets(std::string_view t, HostTerm* out) {
   std::string_view rest = t;
   size_t n = 0;
   for (; n < 4; ++n) {
-    const size_t dot = rest.find('.');
+    const size_t dot = place_of(rest, '.');
     const std::string_view part = first(rest, dot);
     if (!octet(part, &out->low[n], &out->high[n])) {
       return say(fault_->text, "'%': '%' is no part of an address; expected 0 to 255, [low-high] or *", t, part);

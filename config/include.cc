@@ -65,7 +65,7 @@ void Parser::include(const Word& w, std::string_view spec, std::string_view name
   if (starts_with(path, "file:")) path = skip(path, 5);
   if (path.size() > 2 && path.front() == '{' && path.back() == '}') path = first(skip(path, 1), path.size() - 2);
   frame.part_only = path.empty() && mark != kNowhere && frame_ != nullptr;
-  if (path.find("://") != kNowhere) return fail(w, "'%': only files can be read, no URL; expected +=file", path);
+  if (place_of(path, "://") != kNowhere) return fail(w, "'%': only files can be read, no URL; expected +=file", path);
   if (ends_with(path, ".cdh")) return fail(w, "'%': encrypted files are not supported", path);
   if (path.empty() && !frame.part_only) return fail(w, "a file is missing; expected +=file");
   FileText text;

@@ -52,7 +52,7 @@ void Parser::accept_items(const Word& w, Value value, bool is_from_p) {
     std::string_view suffix = port.suffix;
     while (!suffix.empty()) {
       suffix = skip(suffix, 1);
-      const std::string_view kind = first(suffix, suffix.find('/'));
+      const std::string_view kind = first(suffix, place_of(suffix, '/'));
       suffix = skip(suffix, kind.size());
       if (equal_fold(kind, "tcp") || equal_fold(kind, "sockmux")) continue;
       if (equal_fold(kind, "udp")) return fail(w, "'%': /udp is not supported, links use TCP", item);
@@ -92,7 +92,7 @@ void Parser::listen_item(const Word& w, std::string_view item, bool far) {
   Why why;
   ListenSpec listen;
   listen.origin = w.origin;
-  const size_t at = item.find('@');
+  const size_t at = place_of(item, '@');
   if (at != kNowhere) {
     if (far) return fail(w, "'%': no name has a place here; the peer of SERVER=sockmuxs:// is asked", item);
     listen.peer = first(item, at);
@@ -131,7 +131,7 @@ void Parser::listen_item(const Word& w, std::string_view item, bool far) {
 void Parser::link_server(const Word& w, Value value) {
   LinkSpec link;
   link.origin = w.origin;
-  const size_t length = value.find_first_of(":,");
+  const size_t length = place_of_any(value, ":,");
   const std::string_view name = first(value, length);
   link.secure = equal_fold(name, "sockmuxs");
   const std::string_view rest = skip(value, name.size());
@@ -156,7 +156,7 @@ bool Parser::link_address(const Word& w, std::string_view rest, LinkSpec* link) 
     return false;
   }
   if (rest.back() == '/') rest.remove_suffix(1);
-  const size_t at = rest.find('@');
+  const size_t at = place_of(rest, '@');
   if (at != kNowhere) {
     link->peer = first(rest, at);
     rest = skip(rest, at + 1);
@@ -179,7 +179,7 @@ bool Parser::link_device(const Word& w, std::string_view rest, LinkSpec* link) {
   static constexpr char kTypes[][8] = {"comm", "commin", "commout", "proc"};
   std::string_view type;
   for (unsigned round = 0; round < 2 && type.empty(); ++round) {
-    const size_t at = rest.find('@');
+    const size_t at = place_of(rest, '@');
     const std::string_view head = first(rest, at);
     for (const char* known : kTypes) {
       if (at != kNowhere && equal_fold(head, known)) type = known;
@@ -208,11 +208,11 @@ bool Parser::link_device(const Word& w, std::string_view rest, LinkSpec* link) {
     fail(w, "'%': a blank inside; only the command of proc@ may have some", rest);
     return false;
   }
-  if (type == "comm" && rest.find(',') != kNowhere) {
+  if (type == "comm" && place_of(rest, ',') != kNowhere) {
     if (rest[0] == '-' && rest[1] == ',') return fail(w, "'%': our own fd 0 and 1 have no settings", rest), false;
     Why why;
-    if (!parse_serial(skip(rest, rest.find(',') + 1), &link->serial, why)) return fail_why(w, why), false;
-    rest = first(rest, rest.find(','));
+    if (!parse_serial(skip(rest, place_of(rest, ',') + 1), &link->serial, why)) return fail_why(w, why), false;
+    rest = first(rest, place_of(rest, ','));
     if (rest.empty()) return fail(w, "a path is missing behind @"), false;
   }
   const std::string_view path = keep_text(trim(rest));

@@ -74,7 +74,7 @@ void Parser::access_rule(const Word& w, Value value, const char* name, GrowList<
 
 // name:list, name:+,more
 void Parser::on_hostlist(const Word& w, Value value) {
-  const size_t colon = value.find(':');
+  const size_t colon = place_of(value, ':');
   const std::string_view name = trim(first(value, colon));
   if (colon == kNowhere) return fail(w, "expected name:list, with ':' between them");
   if (name != ".localnet" && !is_host_name(name)) return fail(w, "'%' is no name of a list; expected name:list", name);

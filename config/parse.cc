@@ -64,7 +64,7 @@ void Parser::word(const Word& w) {
   if (!t.empty() && t[0] == '(') {
     return fail(w, "not supported: a condition in front of a parameter; it would hold for everybody");
   }
-  if (t.find('=') != kNowhere) return parameter(w);
+  if (place_of(t, '=') != kNowhere) return parameter(w);
   if (swallows) return;
   if (t.empty()) return fail(w, "an empty word; expected NAME=value, -option or +=file");
   fail(w, "expected NAME=value, -option or +=file");
@@ -88,7 +88,7 @@ void Parser::option(const Word& w) {
     if (has_place(*known)) return (this->*known->run)(w, skip(w.text, size));
     return fail(w, "this option has no place inside of -in(...)");
   }
-  if (outer_ != nullptr && w.text.find_first_of(",;") != kNowhere) {
+  if (outer_ != nullptr && place_of_any(w.text, ",;") != kNowhere) {
     return fail(w, "words are separated by blanks inside of -in(...)");
   }
   // The nearest option is the same letter in its other case.
@@ -115,17 +115,17 @@ bool is_parameter_name(std::string_view name) {
 
 // Where "+=" makes a value come from a file: at its start, or behind ':' or ','. kNowhere: it does not.
 size_t file_mark(std::string_view value) {
-  const size_t at = value.find("+=");
+  const size_t at = place_of(value, "+=");
   if (at == kNowhere) return kNowhere;
   const std::string_view before = first(value, at);
-  if (before.find('(') != kNowhere || before.find('@') != kNowhere) return kNowhere;
+  if (place_of(before, '(') != kNowhere || place_of(before, '@') != kNowhere) return kNowhere;
   return before.empty() || before.back() == ':' || before.back() == ',' ? at : kNowhere;
 }
 
 }  // namespace
 
 void Parser::parameter(const Word& w) {
-  const size_t equals = w.text.find('=');
+  const size_t equals = place_of(w.text, '=');
   const std::string_view name = first(w.text, equals);
   const std::string_view value = skip(w.text, equals + 1);
   if (has_blank(name)) return fail(w, "a blank in front of '='; write %=value", trim(name));
@@ -192,7 +192,7 @@ void Parser::on_verbose(const Word&, Value letters) {
 }
 
 void Parser::on_env(const Word& w, Value value) {
-  const size_t equals = value.find('=');
+  const size_t equals = place_of(value, '=');
   if (equals == kNowhere || equals == 0) return fail(w, "expected -eNAME=value");
   const std::string_view name = first(value, equals);
   for (const char c : name) {

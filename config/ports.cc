@@ -11,7 +11,7 @@ namespace {
 bool is_bare_ip6_port(std::string_view text) {
   const size_t colon = text.rfind(':');
   Address a;
-  return colon != kNowhere && text[0] != '[' && text.find(':') < colon && parse_ip(first(text, colon), &a);
+  return colon != kNowhere && text[0] != '[' && place_of(text, ':') < colon && parse_ip(first(text, colon), &a);
 }
 
 bool check_host(std::string_view host, std::string_view whole, Arena& arena, HostPort* out, Why* why) {
@@ -44,7 +44,7 @@ bool parse_host_port(std::string_view text, Arena& arena, HostPort* out, bool* h
 }
 
 bool parse_port_item(std::string_view item, Arena& arena, PortItem* out, Why* why) {
-  const size_t slash = item.find('/');
+  const size_t slash = place_of(item, '/');
   const std::string_view t = first(item, slash);
   out->suffix = slash == kNowhere ? std::string_view{} : skip(item, slash);
   const size_t length = host_length(t);
@@ -53,18 +53,18 @@ bool parse_port_item(std::string_view item, Arena& arena, PortItem* out, Why* wh
     if (!check_host(first(t, length), t, arena, &out->at, why)) return false;
     port = skip(t, length + 1);
   }
-  const size_t dash = port.find('-');
+  const size_t dash = place_of(port, '-');
   const bool is_range = dash != kNowhere;
   bool good = parse_port(first(port, dash), &out->at.port);
   out->last = out->at.port;
   if (is_range) good = good && parse_port(skip(port, dash + 1), &out->last);
   if (good && (!is_range || (out->at.port != 0 && out->at.port <= out->last))) return true;
-  if (item.find(';') != kNowhere) return say(*why, "'%': ';' separates nothing; items are separated by ','", item);
+  if (place_of(item, ';') != kNowhere) return say(*why, "'%': ';' separates nothing; items are separated by ','", item);
   return say(*why, "'%': '%' is no port; expected [host:]port or [host:]low-high, 0 to 65535", item, port);
 }
 
 void append_host_port(TextBase& to, const HostPort& at) {
-  const bool is_ip6 = at.host.find(':') != kNowhere;
+  const bool is_ip6 = place_of(at.host, ':') != kNowhere;
   if (is_ip6) to.add('[');
   to.add(at.host.empty() ? std::string_view("0.0.0.0") : at.host);
   if (is_ip6) to.add(']');

@@ -15,7 +15,7 @@ bool parse_port_range(std::string_view item, PortKinds kinds, bool hosts, PortRa
     fault->note.add("'").add_printable(t).add("': the host is ignored, the port alone counts");
     t = skip(t, colon + 1);
   }
-  const size_t slash = t.find('/');
+  const size_t slash = place_of(t, '/');
   if (kinds == PortKinds::tcp_if_none) out->has_kind = true;  // Transport::tcp
   if (kinds != PortKinds::none && slash != kNowhere) {
     const std::string_view kind = skip(t, slash + 1);
@@ -31,7 +31,7 @@ bool parse_port_range(std::string_view item, PortKinds kinds, bool hosts, PortRa
     out->last = 65535;
     return true;
   }
-  const size_t dash = t.find('-');
+  const size_t dash = place_of(t, '-');
   const bool good = parse_port(first(t, dash), &out->first) &&
                     parse_port(dash == kNowhere ? t : skip(t, dash + 1), &out->last) && out->first <= out->last;
   return good || say(fault->text, "'%': expected a port of 0 to 65535, or a range low-high", item);
@@ -82,14 +82,14 @@ ProtoList* parse_proto_list(std::string_view text, Arena& arena, ListFault* faul
     }
     term.negated = !t.empty() && (t[0] == '!' || t[0] == '-');
     if (term.negated) t = trim(skip(t, 1));
-    const size_t slash = t.find('/');
+    const size_t slash = place_of(t, '/');
     term.name = first(t, slash);
     const std::string_view ports = slash == kNowhere ? std::string_view{} : skip(t, slash + 1);
     if (find_outside(ports, '/') != kNowhere) {
       say(fault->text, "'%': methods are not supported; expected protocol or protocol/ports", item);
       return nullptr;
     }
-    if (term.name != "*" && (!is_host_name(term.name) || term.name.find('.') != kNowhere)) {
+    if (term.name != "*" && (!is_host_name(term.name) || place_of(term.name, '.') != kNowhere)) {
       say(fault->text, "'%': expected a protocol, or *", item);
       return nullptr;
     }

@@ -18,16 +18,7 @@
 
 namespace smx {
 
-constexpr size_t kNowhere = std::string_view::npos;
-
 constexpr bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
-
-// The text without its first `n` characters; empty if it is shorter. (substr() would need the C++ library.)
-constexpr std::string_view skip(std::string_view s, size_t n) {
-  return n >= s.size() ? std::string_view{} : std::string_view{s.data() + n, s.size() - n};
-}
-// The first `n` characters, or all if there are fewer.
-constexpr std::string_view first(std::string_view s, size_t n) { return {s.data(), n < s.size() ? n : s.size()}; }
 
 std::string_view trim(std::string_view s);
 bool starts_with(std::string_view s, std::string_view head);

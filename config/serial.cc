@@ -70,7 +70,7 @@ bool parse_serial(std::string_view words, SerialSettings* out, TextBase& why) {
   bool seen[kKinds] = {};
   std::string_view rest = words;
   for (;;) {
-    const size_t comma = rest.find(',');
+    const size_t comma = place_of(rest, ',');
     const std::string_view word = trim(first(rest, comma));
     Kind kind = kCarrier;
     if (word.empty()) return say(why, "an empty setting between commas; %", kExpected);

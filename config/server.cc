@@ -18,9 +18,9 @@ constexpr std::string_view kIn = ",-in";
 void Parser::on_server(const Word& w, Value value) {
   const std::string_view text = trim(value);
   if (text.empty()) return fail(w, "a server is missing; expected sockmux, sockmux://host:port or protocol://host,-in");
-  const std::string_view name = first(text, text.find_first_of(":,"));
+  const std::string_view name = first(text, place_of_any(text, ":,"));
   if (equal_fold(name, "sockmux") || equal_fold(name, "sockmuxs")) return link_server(w, text);
-  const size_t comma = text.find(',');
+  const size_t comma = place_of(text, ',');
   const std::string_view url = first(text, comma);
   if (has_blank(url)) return fail(w, "'%': a blank inside", url);
   if (comma == kNowhere) return wrong_main(w, text);
@@ -33,7 +33,7 @@ void Parser::on_server(const Word& w, Value value) {
 
 // SERVER=something without ",-in" that is no sockmux.
 void Parser::wrong_main(const Word& w, Value value) {
-  const std::string_view name = first(value, value.find(':'));
+  const std::string_view name = first(value, place_of(value, ':'));
   Nearest nearest(name);
   nearest.give("sockmux");
   nearest.give("sockmuxs");
@@ -49,7 +49,7 @@ bool Parser::server_tail(const Word& w, std::string_view tail, ServerSpec* serve
   const bool is_in =
       starts_with(tail, kIn) && (after.empty() || after[0] == '(' || after[0] == ':' || is_blank(after[0]));
   if (!is_in) {
-    const std::string_view said = first(tail, tail.find_first_of("(:"));
+    const std::string_view said = first(tail, place_of_any(tail, "(:"));
     fail(w, "'%': expected ,-in behind the server", said);
     return false;
   }
@@ -74,7 +74,7 @@ bool Parser::server_tail(const Word& w, std::string_view tail, ServerSpec* serve
     return false;
   }
   rest = skip(rest, 3);
-  if (rest.find(":-:") != kNowhere) {
+  if (place_of(rest, ":-:") != kNowhere) {
     fail(w, "there is a second :-:; a list of hosts stands behind the first, separated by ','");
     return false;
   }
@@ -126,7 +126,7 @@ bool Parser::server_protocol(const Word& w, std::string_view name, bool has_url,
 
 // proto, proto://host, proto://host:port/anything
 bool Parser::server_address(const Word& w, std::string_view url, ServerSpec* server) {
-  const size_t colon = url.find(':');
+  const size_t colon = place_of(url, ':');
   const std::string_view name = first(url, colon);
   if (colon != kNowhere && !starts_with(skip(url, colon), "://")) {
     fail(w, "'%': expected :// between protocol and host", url);
@@ -143,7 +143,7 @@ bool Parser::server_address(const Word& w, std::string_view url, ServerSpec* ser
     return false;
   }
   const std::string_view host = skip(url, colon + 3);
-  const size_t slash = host.find('/');
+  const size_t slash = place_of(host, '/');
   const std::string_view path = slash == kNowhere ? std::string_view{} : skip(host, slash);
   if (path == "/udp" || path == "/tcp") {
     fail(w, "'%' does not count here; the protocol tells the kind, as in udprelay://host:port", path);
@@ -173,7 +173,7 @@ bool Parser::server_address(const Word& w, std::string_view url, ServerSpec* ser
 void Parser::on_dest(const Word& w, Value value) {
   const std::string_view text = trim(value);
   if (text.empty()) return fail(w, "a server is missing; expected host:port");
-  if (text.find("://") != kNowhere) return fail(w, "'%': expected host:port, without a protocol", text);
+  if (place_of(text, "://") != kNowhere) return fail(w, "'%': expected host:port, without a protocol", text);
   if (starts_with(text, "::")) {
     const size_t colon = text.rfind(':');
     return fail(w, "'%': an IPv6 address stands in brackets: [%]%", text, first(text, colon), skip(text, colon));
@@ -183,7 +183,7 @@ void Parser::on_dest(const Word& w, Value value) {
   ServerSpec server;
   server.origin = w.origin;
   const std::string_view rest = skip(text, length + 1);
-  const size_t end = rest.find(':');
+  const size_t end = place_of(rest, ':');
   if (!dest_port(w, first(text, length), first(rest, end), &server)) return;
   if (end != kNowhere && !condition(w, skip(rest, end + 1), &server)) return;
   add(dests_, server, w, "servers");
@@ -192,7 +192,7 @@ void Parser::on_dest(const Word& w, Value value) {
 // port, port/tcp, port/udp, port.udp
 bool Parser::dest_port(const Word& w, std::string_view host, std::string_view text, ServerSpec* server) {
   std::string_view port = text;
-  const size_t mark = text.find_first_of("/.");
+  const size_t mark = place_of_any(text, "/.");
   if (mark != kNowhere) {
     const std::string_view kind = skip(text, mark + 1);
     if (kind != "udp" && kind != "tcp") {

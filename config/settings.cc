@@ -13,17 +13,17 @@ constexpr unsigned kMostUmask = 0777;
 // user, user/group, #uid, #uid/#gid
 void Parser::on_owner(const Word& w, Value value) {
   const std::string_view text = trim(value);
-  if (text.find('*') != kNowhere || text.find(':') != kNowhere) {
+  if (place_of(text, '*') != kNowhere || place_of(text, ':') != kNowhere) {
     return fail(w, "'%': owners by client (list, *) are not supported; expected user or user/group", text);
   }
-  const size_t slash = text.find('/');
+  const size_t slash = place_of(text, '/');
   const std::string_view parts[] = {first(text, slash),
                                     slash == kNowhere ? std::string_view("-") : skip(text, slash + 1)};
   for (const std::string_view part : parts) {
     uint64_t id = 0;
     const bool is_id = first(part, 1) == "#";
     const bool good = is_id ? parse_number(skip(part, 1), UINT32_MAX - 1, &id) : !part.empty();
-    if (!good || has_blank(part) || part.find('/') != kNowhere) {
+    if (!good || has_blank(part) || place_of(part, '/') != kNowhere) {
       return fail(w, "'%': expected user, user/group or #id", text);
     }
   }
@@ -61,7 +61,7 @@ void Parser::on_pidfile(const Word& w, Value value) {
 
 void Parser::on_logfile(const Word& w, Value value) {
   const std::string_view text = trim(value);
-  if (text.find("${") != kNowhere || text.find('[') != kNowhere) {
+  if (place_of(text, "${") != kNowhere || place_of(text, '[') != kNowhere) {
     return fail(w, "'%': ${NAME} and [date+...] are not supported; expected a plain path, or nothing", text);
   }
   config_->logfile_given = true;
@@ -89,7 +89,7 @@ void Parser::on_srcif(const Word& w, Value value) {
   Why why;
   HostPort source;
   const std::string_view port = skip(text, host_length(text) + 1);
-  if (port.find(':') != kNowhere) {
+  if (place_of(port, ':') != kNowhere) {
     return fail(w, "'%': not supported: an address for some servers or clients only; expected host[:port]", text);
   }
   const bool has_empty_port = !text.empty() && text.back() == ':';

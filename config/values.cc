@@ -60,7 +60,7 @@ bool parse_period(std::string_view text, int64_t most, int64_t* out) {
     if (c == 'd') unit = 86400 * kSecond;
     text.remove_suffix(1);
   }
-  const size_t dot = text.find('.');
+  const size_t dot = place_of(text, '.');
   uint64_t whole = 0;
   if (!parse_number(first(text, dot), static_cast<uint64_t>(most / unit), &whole)) return false;
   int64_t result = static_cast<int64_t>(whole) * unit;
@@ -137,7 +137,7 @@ void Parser::each_item(const Word& w, Value value, const char* expected, HandleI
   std::string_view item;
   if (trim(value).empty()) fail(w, expected);
   while (items.next(&item)) {
-    const size_t colon = item.find(':');
+    const size_t colon = place_of(item, ':');
     const std::string_view setting = colon == kNowhere ? std::string_view{} : trim(skip(item, colon + 1));
     (this->*handle)(w, trim(first(item, colon)), setting);
   }

@@ -74,7 +74,7 @@ bool LineReader::open(Arena& arena) {
 // The next line of the file, without its end and outer blanks.
 bool LineReader::take_physical(std::string_view* raw) {
   if (rest_.empty()) return false;
-  const size_t end = rest_.find('\n');
+  const size_t end = place_of(rest_, '\n');
   *raw = trim(first(rest_, end));
   rest_ = end == kNowhere ? std::string_view{} : skip(rest_, end + 1);
   ++number_;

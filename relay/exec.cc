@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/base/check.h"
+#include "core/base/letters.h"
 #include "core/io/log.h"
 #include "core/io/socket.h"
 #include "relay/exec_env.h"
@@ -28,9 +29,9 @@ constexpr size_t kCommandPath = 200;
 
 // What is known of a command before sh(1) sees it: the absolute path of a program that is not there. 0 or errno.
 int missing_program(std::string_view command) {
-  const std::string_view word = command.substr(0, command.find(' '));
+  const std::string_view word = first(command, place_of(command, ' '));
   static constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+-";
-  if (word.empty() || word[0] != '/' || word.find_first_not_of(kPlain) != std::string_view::npos) return 0;
+  if (word.empty() || word[0] != '/' || word.find_first_not_of(kPlain) != kNowhere) return 0;
   const Text<kCommandPath> path(word);
   return !path.cut() && access(path.c_str(), X_OK) < 0 ? errno : 0;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/check.h"
+#include "core/base/letters.h"
 #include "core/base/text.h"
 
 namespace smx {
@@ -58,13 +59,13 @@ Dialogue::Next FtpDialogue::step(Desk& desk) {
   if (phase_ == Phase::closing) return Next::close;
   if (phase_ == Phase::alone && desk.client_ended) return Next::close;
   if (phase_ != Phase::open) return Next::wait;
-  if (desk.server_ended && desk.from_server.text().find('\n') == std::string_view::npos) {
+  if (desk.server_ended && place_of(desk.from_server.text(), '\n') == kNowhere) {
     if (!last_word_ && desk.to_client.room() >= kRoom) answer(desk, "421 The server has closed the connection\r\n");
     return Next::close;
   }
   // Nothing more can come from the client: the server hears it, and may still answer.
   if (desk.client_ended && waits_ <= Waits::feat && !desk.shut_server) {
-    if (desk.from_client.text().find('\n') == std::string_view::npos) {
+    if (place_of(desk.from_client.text(), '\n') == kNowhere) {
       desk.from_client.clear();
       desk.shut_server = true;
       desk.clock = Desk::Clock::login;
@@ -110,8 +111,8 @@ Dialogue::Next FtpDialogue::timed_out(Desk& desk) {
   if (desk.data != nullptr) desk.data->drop();
   if (phase_ == Phase::open && (waits_ == Waits::door || waits_ == Waits::call) && !desk.client_ended && desk.to_client.room() >= kRoom) {
     if (waits_ == Waits::call) {  // its command still stands in the pipe
-      const size_t end = desk.from_client.text().find('\n');
-      if (end != std::string_view::npos) desk.from_client.consume(end + 1);
+      const size_t end = place_of(desk.from_client.text(), '\n');
+      if (end != kNowhere) desk.from_client.consume(end + 1);
     }
     answer(desk, "425 No data connection: timed out\r\n");
     wait_for(desk, Waits::nothing);
@@ -128,14 +129,14 @@ bool FtpDialogue::take_replies(Desk& desk) {
   bool moved = false;
   while (phase_ == Phase::open && desk.to_client.room() >= kRoom && desk.to_server.room() >= kRoom) {
     const std::string_view all = desk.from_server.text();
-    size_t end = all.find('\n');
-    if (end == std::string_view::npos ? all.size() > kFtpLine : end > kFtpLine) {
+    size_t end = place_of(all, '\n');
+    if (end == kNowhere ? all.size() > kFtpLine : end > kFtpLine) {
       answer(desk, "421 The server's reply is too long a line\r\n");
       phase_ = Phase::closing;
       return true;
     }
-    if (end == std::string_view::npos) break;
-    std::string_view line = all.substr(0, end);
+    if (end == kNowhere) break;
+    std::string_view line = first(all, end);
     while (!line.empty() && line.back() == '\r') line.remove_suffix(1);
     on_reply_line(desk, line);
     if (!desk.server_open || desk.drop_server) return true;  // the rest goes with it
@@ -250,8 +251,8 @@ bool FtpDialogue::take_command(Desk& desk) {
   if (phase_ == Phase::open && desk.to_server.room() < kRoom) return false;
   const std::string_view all = desk.from_client.text();
   if (skipping_) {
-    const size_t end = all.find('\n');
-    skipping_ = end == std::string_view::npos;
+    const size_t end = place_of(all, '\n');
+    skipping_ = end == kNowhere;
     if (all.empty()) return false;
     desk.from_client.consume(skipping_ ? all.size() : end + 1);
     return true;

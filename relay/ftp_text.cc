@@ -3,28 +3,17 @@
 
 #include <string.h>
 
+#include "core/base/letters.h"
+
 namespace smx {
 
 namespace {
-
-constexpr size_t npos = std::string_view::npos;
-
-char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
-
-bool same_word(std::string_view a, std::string_view upper_case) {
-  if (a.size() != upper_case.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i)
-    if (upper(a[i]) != upper_case[i]) return false;
-  return true;
-}
 
 std::string_view trimmed(std::string_view s) {
   while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
   while (!s.empty() && (s.back() == ' ' || s.back() == '\t' || s.back() == '\r')) s.remove_suffix(1);
   return s;
 }
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // A number up to 255 at the front of `s`, which then begins behind it.
 bool take_byte(std::string_view* s, uint8_t* out) {
@@ -58,7 +47,7 @@ bool take_six(std::string_view* s, Address* out) {
 
 FtpVerb ftp_verb(std::string_view line, std::string_view* argument) {
   static constexpr struct {
-    std::string_view word;
+    char word[5];
     FtpVerb verb;
   } kVerbs[] = {
       {"USER", FtpVerb::user},     {"PASV", FtpVerb::pasv},      {"EPSV", FtpVerb::epsv},      {"PORT", FtpVerb::port},
@@ -70,17 +59,17 @@ FtpVerb ftp_verb(std::string_view line, std::string_view* argument) {
       {"STAT", FtpVerb::stat},     {"NOOP", FtpVerb::noop},      {"QUIT", FtpVerb::quit},      {"OPEN", FtpVerb::open},
       {"SITE", FtpVerb::site},
   };
-  const size_t blank = line.find(' ');
-  *argument = blank == npos ? std::string_view() : line.substr(blank + 1);
-  const std::string_view word = line.substr(0, blank);
+  const size_t blank = place_of(line, ' ');
+  *argument = blank == kNowhere ? std::string_view() : skip(line, blank + 1);
+  const std::string_view word = first(line, blank);
   for (const auto& v : kVerbs)
-    if (same_word(word, v.word)) return v.verb;
+    if (equal_fold(word, v.word)) return v.verb;
   return FtpVerb::other;
 }
 
 FtpLine ftp_line(std::string_view from, char* out, size_t* size, size_t* used) {
-  const size_t end = from.find('\n');
-  if (end == npos) return from.size() > kFtpLine ? FtpLine::too_long : FtpLine::none;
+  const size_t end = place_of(from, '\n');
+  if (end == kNowhere) return from.size() > kFtpLine ? FtpLine::too_long : FtpLine::none;
   if (end > kFtpLine) return FtpLine::too_long;
   size_t n = 0;
   for (size_t i = 0; i < end; ++i) {
@@ -116,14 +105,15 @@ FtpEprt parse_ftp_eprt(std::string_view argument, Address* out) {
   s.remove_prefix(1);
   s.remove_suffix(1);
   const size_t one = s.find(mark);
-  const size_t two = one == npos ? npos : s.find(mark, one + 1);
-  if (two == npos || s.find(mark, two + 1) != npos) return FtpEprt::bad;
-  const std::string_view protocol = s.substr(0, one);
+  const size_t two = one == kNowhere ? kNowhere : s.find(mark, one + 1);
+  if (two == kNowhere || s.find(mark, two + 1) != kNowhere) return FtpEprt::bad;
+  const std::string_view protocol = first(s, one);
   uint16_t port = 0;
   Address a;
-  if (!parse_port(s.substr(two + 1), &port)) return FtpEprt::bad;
+  if (!parse_port(skip(s, two + 1), &port)) return FtpEprt::bad;
   if (protocol != "1" && protocol != "2") return FtpEprt::unknown_protocol;
-  if (!parse_ip(s.substr(one + 1, two - one - 1), &a) || a.family != (protocol == "1" ? 4 : 6)) return FtpEprt::bad;
+  if (!parse_ip(first(skip(s, one + 1), two - one - 1), &a) || a.family != (protocol == "1" ? 4 : 6))
+    return FtpEprt::bad;
   a.port = port;
   *out = a;
   return FtpEprt::good;
@@ -133,19 +123,19 @@ bool parse_ftp_227(std::string_view line, Address* out) {
   // The words before it differ: the first place behind the code where six numbers stand.
   for (size_t i = 4; i < line.size(); ++i) {
     if (!is_digit(line[i]) || is_digit(line[i - 1]) || line[i - 1] == ',') continue;
-    std::string_view s = line.substr(i);
+    std::string_view s = skip(line, i);
     if (take_six(&s, out) && (s.empty() || (!is_digit(s.front()) && s.front() != ','))) return true;
   }
   return false;
 }
 
 bool parse_ftp_229(std::string_view line, uint16_t* port) {
-  const size_t open = line.find('('), close = line.find(')', open == npos ? 0 : open);
-  if (open == npos || close == npos || close - open < 6) return false;
-  const std::string_view s = line.substr(open + 1, close - open - 1);
+  const size_t open = place_of(line, '('), close = line.find(')', open == kNowhere ? 0 : open);
+  if (open == kNowhere || close == kNowhere || close - open < 6) return false;
+  const std::string_view s = first(skip(line, open + 1), close - open - 1);
   const char mark = s[0];
   if (s[1] != mark || s[2] != mark || s.back() != mark) return false;
-  return parse_port(s.substr(3, s.size() - 4), port);
+  return parse_port(first(skip(s, 3), s.size() - 4), port);
 }
 
 void append_ftp_port(TextBase& to, const Address& a) {
@@ -166,25 +156,26 @@ bool parse_ftp_reply(std::string_view line, int* code, bool* more) {
 bool ftp_feature_hidden(std::string_view line) {
   if (line.size() > 4 && line[3] == '-' && is_digit(line[0])) line.remove_prefix(4);  // as some servers write it
   line = trimmed(line);
-  const std::string_view word = line.substr(0, line.find(' '));
-  return same_word(word, "AUTH") || same_word(word, "PBSZ") || same_word(word, "PROT") || same_word(word, "CCC");
+  const std::string_view word = first(line, place_of(line, ' '));
+  return equal_fold(word, "AUTH") || equal_fold(word, "PBSZ") || equal_fold(word, "PROT") || equal_fold(word, "CCC");
 }
 
 bool parse_ftp_host(std::string_view text, std::string_view* host, uint16_t* port) {
   std::string_view s = trimmed(text);
   std::string_view rest;
   if (!s.empty() && s.front() == '[') {
-    const size_t close = s.find(']');
-    if (close == npos) return false;
-    *host = s.substr(1, close - 1);
-    rest = s.substr(close + 1);
+    const size_t close = place_of(s, ']');
+    if (close == kNowhere) return false;
+    *host = first(skip(s, 1), close - 1);
+    rest = skip(s, close + 1);
   } else {
-    const size_t colon = s.find_first_of(": ");
-    *host = s.substr(0, colon);
-    rest = colon == npos ? std::string_view() : s.substr(colon);
+    const size_t colon = place_of_any(s, ": ");
+    *host = first(s, colon);
+    rest = colon == kNowhere ? std::string_view() : skip(s, colon);
   }
   *port = 21;
-  if (!rest.empty() && ((rest[0] != ':' && rest[0] != ' ') || !parse_port(rest.substr(1), port) || *port == 0)) return false;
+  if (!rest.empty() && ((rest[0] != ':' && rest[0] != ' ') || !parse_port(skip(rest, 1), port) || *port == 0))
+    return false;
   if (host->empty() || host->size() > 253) return false;
   for (const char c : *host)
     if (c <= ' ' || c > '~' || c == '/') return false;
@@ -193,16 +184,16 @@ bool parse_ftp_host(std::string_view text, std::string_view* host, uint16_t* por
 
 bool parse_ftp_login(std::string_view argument, std::string_view* name, std::string_view* host, uint16_t* port) {
   const size_t at = argument.rfind('@');
-  if (at == npos || at == 0) return false;
-  *name = argument.substr(0, at);
-  return parse_ftp_host(argument.substr(at + 1), host, port);
+  if (at == kNowhere || at == 0) return false;
+  *name = first(argument, at);
+  return parse_ftp_host(skip(argument, at + 1), host, port);
 }
 
 uint16_t find_announced_port(std::string_view said, const Address& own) {
   uint16_t found = 0;
   while (said.size() >= 5) {
-    const size_t end = said.find('\n');
-    if (end == npos) break;
+    const size_t end = place_of(said, '\n');
+    if (end == kNowhere) break;
     if (end <= 128) {
       char line[kFtpLine];
       size_t size = 0, used = 0;

@@ -35,7 +35,7 @@ const char* words_of(int status) {
 bool is_method(const HttpRequest& r, const char* name) { return r.method == name; }
 
 void add_authority(TextBase& to, std::string_view host, uint16_t port, uint16_t usual) {
-  const bool six = host.find(':') != std::string_view::npos;
+  const bool six = place_of(host, ':') != kNowhere;
   if (six) to.add('[');
   to.add(host);
   if (six) to.add(']');
@@ -72,8 +72,8 @@ Dialogue::Next HttpDialogue::read_request(Desk& desk) {
   const std::string_view text = desk.from_client.text();
   head_size_ = find_head(text, &client_scan_);
   if (head_size_ == 0) {
-    const size_t line = text.substr(0, kLongestRequestLine + 1).find('\n');
-    if (line == std::string_view::npos && text.size() > kLongestRequestLine)
+    const size_t line = place_of(first(text, kLongestRequestLine + 1), '\n');
+    if (line == kNowhere && text.size() > kLongestRequestLine)
       return page(desk, 414, "the first line has no end within 32 KiB");
     if (desk.from_client.room() == 0) return page(desk, 431, "the header has no end within 64 KiB");
     if (desk.client_ended) return page(desk, 400, "the request is not whole");
@@ -81,7 +81,7 @@ Dialogue::Next HttpDialogue::read_request(Desk& desk) {
   }
   client_scan_ = 0;
   HttpRequest r;
-  const HttpFault fault = parse_request(text.substr(0, head_size_), &r);
+  const HttpFault fault = parse_request(first(text, head_size_), &r);
   head_only_ = is_method(r, "HEAD");
   if (fault.status != 0) return page(desk, fault.status, fault.why);
   return begin_request(desk, r);
@@ -123,14 +123,15 @@ HttpFault HttpDialogue::read_target(const HttpRequest& r) {
   } else if (r.target[0] == '/') {
     return {400, "this is a proxy: it wants the whole URL, as in GET http://host/; set it as the HTTP proxy of your program"};
   } else {
-    const size_t colon = r.target.find("://");
-    if (colon == std::string_view::npos) return {400, "the URL is none; expected http://host/"};
-    if (!equal_fold(r.target.substr(0, colon), "http")) return {501, "only http:// URLs are relayed, and CONNECT for all others"};
-    const std::string_view rest = r.target.substr(colon + 3);
-    const std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
-    if (authority.find('@') != std::string_view::npos)
+    const size_t colon = place_of(r.target, "://");
+    if (colon == kNowhere) return {400, "the URL is none; expected http://host/"};
+    if (!equal_fold(first(r.target, colon), "http"))
+      return {501, "only http:// URLs are relayed, and CONNECT for all others"};
+    const std::string_view rest = skip(r.target, colon + 3);
+    const std::string_view authority = first(rest, place_of_any(rest, "/?#"));
+    if (place_of(authority, '@') != kNowhere)
       return {400, "user and password in a URL are not relayed; send Authorization"};  // 4.2.4
-    if (rest.find('#') != std::string_view::npos) return {400, "a # in the URL"};
+    if (place_of(rest, '#') != kNowhere) return {400, "a # in the URL"};
     if (!parse_authority(authority, &host, &port)) return {400, "the host of the URL is none"};
   }
   if (host.size() > sizeof host_ - 1) return {400, "the host's name is too long"};
@@ -174,14 +175,14 @@ void HttpDialogue::failed(Desk& desk, Failure why) {
 // The head as the server gets it. to_server is empty, and larger than a head by more than what is added.
 bool HttpDialogue::pass_request(Desk& desk) {
   HttpRequest r;
-  if (parse_request(desk.from_client.text().substr(0, head_size_), &r).status != 0) return false;
+  if (parse_request(first(desk.from_client.text(), head_size_), &r).status != 0) return false;
   Saying to(desk.to_server);
   std::string_view path = r.target;
   bool slash = false;  // the path is empty
   if (path != "*" && path[0] != '/') {
-    const std::string_view rest = path.substr(path.find("://") + 3);
-    const size_t end = rest.find_first_of("/?");
-    path = end == std::string_view::npos ? std::string_view{} : rest.substr(end);  // 9112:3.2.1
+    const std::string_view rest = skip(path, place_of(path, "://") + 3);
+    const size_t end = place_of_any(rest, "/?");
+    path = end == kNowhere ? std::string_view{} : skip(rest, end);  // 9112:3.2.1
     slash = path.empty() || path[0] != '/';
     if (path.empty() && is_method(r, "OPTIONS")) {  // 9112:3.2.4
       path = "*";
@@ -245,7 +246,7 @@ Dialogue::Next HttpDialogue::read_answer(Desk& desk) {
     }
     server_scan_ = 0;
     HttpAnswer a;
-    const HttpFault fault = parse_answer(text.substr(0, size), &a);
+    const HttpFault fault = parse_answer(first(text, size), &a);
     if (fault.status != 0) return page(desk, 502, Text<200>("the answer of the server: ").add(fault.why).c_str());
     if (a.status == 101) {
       if (!upgrades_) return page(desk, 502, "the server changes to another protocol unasked");

@@ -8,12 +8,10 @@ namespace smx {
 
 namespace {
 
-constexpr size_t kNone = std::string_view::npos;
-
 // 9110:5.6.2
 bool is_token(std::string_view s) {
   for (const char c : s) {
-    if (!is_alnum(c) && std::string_view("!#$%&'*+-.^_`|~").find(c) == kNone) return false;
+    if (!is_alnum(c) && place_of("!#$%&'*+-.^_`|~", c) == kNowhere) return false;
   }
   return !s.empty();
 }
@@ -37,16 +35,16 @@ bool parse_number(std::string_view s, uint64_t* out) {
 
 // One line, without its end; 2.2: a lone LF ends a line, too.
 std::string_view take_line(std::string_view* text) {
-  const size_t end = text->find('\n');
+  const size_t end = place_of(*text, '\n');
   std::string_view line = text->substr(0, end);
-  *text = end == kNone ? std::string_view{} : text->substr(end + 1);
+  *text = end == kNowhere ? std::string_view{} : text->substr(end + 1);
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
   return line;
 }
 
 // "HTTP/1.0" and "HTTP/1.1"; a later 1.x counts as 1.1.
 int parse_version(std::string_view s, int* minor) {
-  if (s.size() != 8 || s.substr(0, 5) != "HTTP/" || !is_digit(s[5]) || s[6] != '.' || !is_digit(s[7])) return 400;
+  if (s.size() != 8 || first(s, 5) != "HTTP/" || !is_digit(s[5]) || s[6] != '.' || !is_digit(s[7])) return 400;
   if (s[5] != '1') return 505;
   *minor = s[7] == '0' ? 0 : 1;
   return 0;
@@ -71,12 +69,12 @@ HttpFault parse_fields(std::string_view text, bool is_answer, HttpMessage* m) {
     if (++count > kMostFields) return {431, "more than 256 header fields"};
     if (!is_text(line)) return bad("a control character in a header field");                        // 2.2
     if (line[0] == ' ' || line[0] == '\t') return bad("a header field that is folded over lines");  // 5.2
-    const size_t colon = line.find(':');
-    if (colon == kNone) return bad("a header field without a colon");
-    std::string_view name = line.substr(0, colon);
+    const size_t colon = place_of(line, ':');
+    if (colon == kNowhere) return bad("a header field without a colon");
+    std::string_view name = first(line, colon);
     if (is_answer) name = trim(name);  // 5.1: servers' blanks are removed, clients' refused
     if (!is_token(name)) return bad("the name of a header field is none, or a blank stands before its colon");
-    const std::string_view value = trim(line.substr(colon + 1));
+    const std::string_view value = trim(skip(line, colon + 1));
     if (equal_fold(name, "content-length")) {  // 6.3, 5.
       uint64_t n = 0;
       if (!parse_number(value, &n)) return bad("Content-Length is no number");
@@ -108,18 +106,18 @@ bool HttpFields::next(HttpField* out) {
   if (left_.empty()) return false;
   const std::string_view line = take_line(&left_);
   if (line.empty()) return false;
-  const size_t colon = line.find(':');
-  if (colon == kNone) return false;
-  out->name = trim(line.substr(0, colon));
-  out->value = trim(line.substr(colon + 1));
+  const size_t colon = place_of(line, ':');
+  if (colon == kNowhere) return false;
+  out->name = trim(first(line, colon));
+  out->value = trim(skip(line, colon + 1));
   return true;
 }
 
 bool HttpList::next(std::string_view* out) {
   while (!left_.empty()) {
-    const size_t comma = left_.find(',');
-    *out = trim(left_.substr(0, comma));
-    left_ = comma == kNone ? std::string_view{} : left_.substr(comma + 1);
+    const size_t comma = place_of(left_, ',');
+    *out = trim(first(left_, comma));
+    left_ = comma == kNowhere ? std::string_view{} : skip(left_, comma + 1);
     if (!out->empty()) return true;
   }
   return false;
@@ -129,7 +127,7 @@ size_t find_head(std::string_view text, size_t* from) {
   size_t at = *from;
   while (true) {
     const size_t end = text.find('\n', at);
-    if (end == kNone) break;
+    if (end == kNowhere) break;
     // An empty line: LF LF or LF CR LF.
     size_t next = end + 1;
     if (next < text.size() && text[next] == '\r') ++next;
@@ -146,16 +144,16 @@ size_t find_head(std::string_view text, size_t* from) {
 HttpFault parse_request(std::string_view head, HttpRequest* out) {
   std::string_view text = head;
   const std::string_view line = take_line(&text);
-  const size_t first = line.find(' ');
+  const size_t blank = place_of(line, ' ');
   const size_t last = line.rfind(' ');
-  if (first == kNone || first == last) return bad("the first line is no request");  // 3
-  out->method = line.substr(0, first);
-  out->target = line.substr(first + 1, last - first - 1);
+  if (blank == kNowhere || blank == last) return bad("the first line is no request");  // 3
+  out->method = first(line, blank);
+  out->target = first(skip(line, blank + 1), last - blank - 1);
   if (!is_token(out->method)) return bad("the method is no word");
   for (const char c : out->target)
     if (c <= 0x20 || c == 0x7f) return bad("a blank or a control character in the URL");  // 3.2
   if (out->target.empty()) return bad("the URL is missing");
-  const int version = parse_version(line.substr(last + 1), &out->minor);
+  const int version = parse_version(skip(line, last + 1), &out->minor);
   if (version != 0) return {version, version == 505 ? "only HTTP/1.0 and HTTP/1.1 are understood" : "the first line is no request"};
   const HttpFault fault = parse_fields(text, false, out);
   if (fault.status != 0) return fault;
@@ -179,8 +177,8 @@ HttpFault parse_request(std::string_view head, HttpRequest* out) {
     } else if (equal_fold(f.name, "via")) {
       HttpList list(f.value);
       for (std::string_view item; list.next(&item);) {
-        const size_t gap = item.find(' ');
-        if (gap != kNone && item.substr(gap + 1, kViaName.size()) == kViaName) ++out->own_via;
+        const size_t gap = place_of(item, ' ');
+        if (gap != kNowhere && first(skip(item, gap + 1), kViaName.size()) == kViaName) ++out->own_via;
       }
     } else if (equal_fold(f.name, "upgrade")) {
       out->upgrade_to = f.value;
@@ -194,13 +192,13 @@ HttpFault parse_answer(std::string_view head, HttpAnswer* out) {
   std::string_view text = head;
   const std::string_view line = take_line(&text);
   if (line.size() < 12 || line[8] != ' ' || !is_text(line)) return bad("the first line is no status line");  // 4
-  if (parse_version(line.substr(0, 8), &out->minor) != 0) return bad("the first line is no status line");
+  if (parse_version(first(line, 8), &out->minor) != 0) return bad("the first line is no status line");
   for (size_t i = 9; i < 12; ++i)
     if (!is_digit(line[i])) return bad("the status is no number");
   if (line.size() > 12 && line[12] != ' ') return bad("the status is no number");
   out->status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
   if (out->status < 100) return bad("the status is no number");
-  out->reason = line.size() > 13 ? line.substr(13) : std::string_view{};
+  out->reason = line.size() > 13 ? skip(line, 13) : std::string_view{};
   const HttpFault fault = parse_fields(text, true, out);
   // 6.3, 3.: Transfer-Encoding overrides; what is not chunked in the end goes on until the server closes.
   if (out->has_coding) out->has_length = false;
@@ -220,22 +218,22 @@ bool ends_here(const HttpMessage& m, std::string_view name) {
 bool parse_authority(std::string_view text, std::string_view* host, uint16_t* port) {
   std::string_view rest;
   if (!text.empty() && text[0] == '[') {
-    const size_t end = text.find(']');
+    const size_t end = place_of(text, ']');
     Address literal;
-    if (end == kNone || !parse_ip(text.substr(1, end - 1), &literal) || literal.family != 6) return false;
-    *host = text.substr(1, end - 1);
-    rest = text.substr(end + 1);
+    if (end == kNowhere || !parse_ip(first(skip(text, 1), end - 1), &literal) || literal.family != 6) return false;
+    *host = first(skip(text, 1), end - 1);
+    rest = skip(text, end + 1);
   } else {
-    const size_t colon = text.find(':');
-    *host = text.substr(0, colon);
-    rest = colon == kNone ? std::string_view{} : text.substr(colon);
+    const size_t colon = place_of(text, ':');
+    *host = first(text, colon);
+    rest = colon == kNowhere ? std::string_view{} : skip(text, colon);
     if (!is_name_text(*host)) return false;
   }
   if (host->empty() || host->size() > 255) return false;
   if (rest.empty()) return true;
   if (rest[0] != ':') return false;
   if (rest.size() == 1) return true;  // 9110:4.2.1: an empty port is the default
-  return parse_port(rest.substr(1), port) && *port != 0;
+  return parse_port(skip(rest, 1), port) && *port != 0;
 }
 
 }  // namespace smx

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/base/letters.h"
 #include "core/base/text.h"
 
 namespace smx {
@@ -68,20 +69,20 @@ Dialogue::Next SocksDialogue::read_hello(Desk& desk) {
 Dialogue::Next SocksDialogue::read_request4(Desk& desk, Bytes in) {
   if (in.size < 8) return Next::wait;
   const std::string_view behind = as_text({in.data + 8, in.size - 8});
-  const size_t user = behind.find('\0');
-  if (user == std::string_view::npos) return behind.size() > kMostText ? close(desk) : Next::wait;
+  const size_t user = place_of(behind, '\0');
+  if (user == kNowhere) return behind.size() > kMostText ? close(desk) : Next::wait;
   if (user > kMostText) return close(desk);
   size_t used = 8 + user + 1;
   port_ = load16(in.data + 2);
   const bool named = load32(in.data + 4) < 256 && in.data[7] != 0;
   bool good = port_ != 0;
   if (named) {
-    const std::string_view rest = behind.substr(user + 1);
-    const size_t end = rest.find('\0');
-    if (end == std::string_view::npos && rest.size() <= kMostText) return Next::wait;
-    if (end == std::string_view::npos) return close(desk);
+    const std::string_view rest = skip(behind, user + 1);
+    const size_t end = place_of(rest, '\0');
+    if (end == kNowhere && rest.size() <= kMostText) return Next::wait;
+    if (end == kNowhere) return close(desk);
     used += end + 1;
-    good = set_host(rest.substr(0, end)) && good;
+    good = set_host(first(rest, end)) && good;
   } else {
     Address a;
     a.family = 4;

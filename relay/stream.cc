@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/check.h"
+#include "core/base/letters.h"
 #include "core/io/log.h"
 #include "core/io/socket.h"
 #include "relay/ftp_text.h"
@@ -78,7 +79,7 @@ void Stream::goes_with(const void* rule, uint16_t control_port) {
 
 // A client that speaks FTP may name a port of its own, to which the peer may then ask us to connect.
 void Stream::listen_in(std::string_view said) {
-  if (said.size() > kSmallTalk || (said.find(',') == std::string_view::npos && said.find('|') == std::string_view::npos)) return;
+  if (said.size() > kSmallTalk || (place_of(said, ',') == kNowhere && place_of(said, '|') == kNowhere)) return;
   const uint16_t port = find_announced_port(said, peer_);
   if (port != 0) port_ = port;
 }

@@ -156,28 +156,28 @@ bool TelnetDialogue::data(uint8_t byte) {
 // "host", "host port", "host:port", "[v6]", "[v6]:port", "v6", "v6 port"
 bool TelnetDialogue::read_wish(std::string_view text, Desk& desk) {
   std::string_view host = text, port;
-  const size_t gap = text.find_first_of(" \t");
-  if (gap != std::string_view::npos) {
-    host = text.substr(0, gap);
-    port = trim(text.substr(gap));
+  const size_t gap = place_of_any(text, " \t");
+  if (gap != kNowhere) {
+    host = first(text, gap);
+    port = trim(skip(text, gap));
   }
   Address literal;
-  const size_t bracket = host.find(']');
-  if (!host.empty() && host[0] == '[' && bracket != std::string_view::npos) {
-    const std::string_view behind = host.substr(bracket + 1);
-    host = host.substr(1, bracket - 1);
+  const size_t bracket = place_of(host, ']');
+  if (!host.empty() && host[0] == '[' && bracket != kNowhere) {
+    const std::string_view behind = skip(host, bracket + 1);
+    host = first(skip(host, 1), bracket - 1);
     if (!parse_ip(host, &literal) || literal.family != 6) return false;
     if (!behind.empty()) {
       if (behind[0] != ':' || !port.empty()) return false;
-      port = behind.substr(1);
+      port = skip(behind, 1);
       if (port.empty()) return false;
     }
   } else if (!parse_ip(host, &literal)) {
-    const size_t colon = host.find(':');
-    if (colon != std::string_view::npos) {
+    const size_t colon = place_of(host, ':');
+    if (colon != kNowhere) {
       if (!port.empty()) return false;
-      port = host.substr(colon + 1);
-      host = host.substr(0, colon);
+      port = skip(host, colon + 1);
+      host = first(host, colon);
       if (port.empty()) return false;
     }
     if (!is_name(host)) return false;

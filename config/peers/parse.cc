@@ -123,7 +123,7 @@ PeersResult Reader::read(PeerList* out) {
   if (peers_ == nullptr) return PeersResult::no_memory;
   std::string_view rest{file_.text, file_.size};
   while (!rest.empty() && !no_memory_) {
-    const size_t end = rest.find('\n');
+    const size_t end = place_of(rest, '\n');
     const std::string_view text = first(rest, end);
     rest = end == kNowhere ? std::string_view{} : skip(rest, end + 1);
     ++line_;
@@ -188,7 +188,7 @@ void Reader::line(std::string_view text) {
     fail("the line is longer than 1024 bytes");
     return;
   }
-  std::string_view rest = trim(first(text, text.find('#')));
+  std::string_view rest = trim(first(text, place_of(text, '#')));
   if (rest.empty()) return;
   const std::string_view said = take_word(&rest);
   if (!name(said)) return;
@@ -220,7 +220,7 @@ bool Reader::name(std::string_view text) {
 }
 
 bool Reader::word(std::string_view text, Peer* peer) {
-  const size_t equals = text.find('=');
+  const size_t equals = place_of(text, '=');
   const std::string_view what = first(text, equals);
   const std::string_view value = equals == kNowhere ? std::string_view{} : skip(text, equals + 1);
   if (equals == kNowhere || !is_word_name(what)) return fail("expected PORT=, DEST=, FROM= or PSK= behind the key");

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "core/base/letters.h"
+
 namespace smx {
 
 namespace {
@@ -23,9 +25,9 @@ bool parse_octet(std::string_view text, uint8_t* out) {
 
 bool parse_ip4(std::string_view text, uint8_t* ip) {
   for (int i = 0; i < 4; ++i) {
-    const size_t dot = text.find('.');
-    if ((dot == std::string_view::npos) != (i == 3)) return false;
-    if (!parse_octet(text.substr(0, dot), ip + i)) return false;
+    const size_t dot = place_of(text, '.');
+    if ((dot == kNowhere) != (i == 3)) return false;
+    if (!parse_octet(first(text, dot), ip + i)) return false;
     if (i < 3) text.remove_prefix(dot + 1);
   }
   return true;
@@ -61,7 +63,7 @@ bool parse_ip6(std::string_view text, uint8_t* ip) {
     }
     if (end == i) return false;
     if (end < text.size() && text[end] == '.') {
-      if (n > 12 || !parse_ip4(text.substr(i), out + n)) return false;
+      if (n > 12 || !parse_ip4(skip(text, i), out + n)) return false;
       n += 4;
       i = text.size();
       break;
@@ -112,8 +114,8 @@ bool parse_ip(std::string_view text, Address* out) {
     *out = a;
     return true;
   }
-  if (text.size() > 2 && text.front() == '[' && text.back() == ']') text = text.substr(1, text.size() - 2);
-  if (text.find_first_of(":_") == std::string_view::npos) return false;
+  if (text.size() > 2 && text.front() == '[' && text.back() == ']') text = first(skip(text, 1), text.size() - 2);
+  if (place_of_any(text, ":_") == kNowhere) return false;
   if (!parse_ip6(text, a.ip)) return false;
   a.family = 6;
   *out = a;
@@ -122,12 +124,12 @@ bool parse_ip(std::string_view text, Address* out) {
 
 bool parse_ip_port(std::string_view text, Address* out) {
   const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return false;
-  const std::string_view host = text.substr(0, colon);
-  if (host.find(':') != std::string_view::npos && host.front() != '[') return false;
+  if (colon == kNowhere) return false;
+  const std::string_view host = first(text, colon);
+  if (place_of(host, ':') != kNowhere && host.front() != '[') return false;
   Address a;
   uint16_t port = 0;
-  if (!parse_ip(host, &a) || !parse_port(text.substr(colon + 1), &port)) return false;
+  if (!parse_ip(host, &a) || !parse_port(skip(text, colon + 1), &port)) return false;
   a.port = port;
   *out = a;
   return true;

@@ -14,4 +14,8 @@ bool equal_fold(std::string_view text, const char* literal) { return equal_fold(
 
 bool operator==(std::string_view text, const char* literal) { return text == std::string_view(literal); }
 
+size_t place_of(std::string_view s, char what) { return s.find(what); }
+size_t place_of(std::string_view s, const char* part) { return s.find(part); }
+size_t place_of_any(std::string_view s, const char* characters) { return s.find_first_of(characters); }
+
 }  // namespace smx

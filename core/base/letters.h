@@ -1,4 +1,4 @@
-// Kinds of ASCII characters, whatever the locale says, and comparison where case does not count.
+// Kinds of ASCII characters, whatever the locale says; comparison, parts and places of texts.
 //
 // Pure. Read next: config/scan.h (reading options), relay/http_head.h.
 #ifndef SOCKMUX_CORE_BASE_LETTERS_H
@@ -29,6 +29,22 @@ bool equal_fold(std::string_view a, std::string_view b);
 bool equal_fold(std::string_view text, const char* literal);
 bool operator==(std::string_view text, const char* literal);
 inline bool operator!=(std::string_view text, const char* literal) { return !(text == literal); }
+
+// Free functions take a text in registers; members of std::string_view that are not inline need it in memory.
+
+constexpr size_t kNowhere = std::string_view::npos;
+
+// Where the first such character, or text, or one of these characters is; kNowhere: nowhere.
+size_t place_of(std::string_view s, char what);
+size_t place_of(std::string_view s, const char* part);
+size_t place_of_any(std::string_view s, const char* characters);
+
+// The text without its first `n` characters; empty if it is shorter. (substr() would need the C++ library.)
+constexpr std::string_view skip(std::string_view s, size_t n) {
+  return n >= s.size() ? std::string_view{} : std::string_view{s.data() + n, s.size() - n};
+}
+// The first `n` characters, or all if there are fewer.
+constexpr std::string_view first(std::string_view s, size_t n) { return {s.data(), n < s.size() ? n : s.size()}; }
 
 }  // namespace smx
 

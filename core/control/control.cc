@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "core/base/check.h"
+#include "core/base/letters.h"
 #include "core/control/unix_socket.h"
 #include "core/io/log.h"
 #include "core/io/socket.h"
@@ -18,9 +19,9 @@ constexpr int kAcceptsATurn = 8;
 constexpr int kWritesATurn = 4;
 
 std::string_view word(std::string_view* rest) {
-  const size_t end = rest->find(' ');
+  const size_t end = place_of(*rest, ' ');
   const std::string_view first = rest->substr(0, end);
-  *rest = end == std::string_view::npos ? std::string_view() : rest->substr(end + 1);
+  *rest = end == kNowhere ? std::string_view() : skip(*rest, end + 1);
   return first;
 }
 
@@ -138,7 +139,7 @@ void Control::Client::read_some(Time now) {
   size_ += r.size;
   const std::string_view all(line_, size_);
   const size_t end = all.find('\n', before);
-  if (end != std::string_view::npos) return ask(all.substr(0, end));
+  if (end != kNowhere) return ask(first(all, end));
   if (r.size == 0) return size_ == 0 ? close() : refuse("a line without an end");
   if (size_ == sizeof line_) refuse("the line is too long");
 }
@@ -147,7 +148,7 @@ void Control::Client::read_some(Time now) {
 void Control::Client::ask(std::string_view line) {
   std::string_view rest = line;
   const std::string_view version = word(&rest);
-  if (!is_printable(line) || version.empty() || version.find_first_not_of("0123456789") != std::string_view::npos)
+  if (!is_printable(line) || version.empty() || version.find_first_not_of("0123456789") != kNowhere)
     return refuse("not a command: expected '1 COMMAND'");
   if (version != kVersion) return refuse("this daemon answers version 1 only");
   const std::string_view name = word(&rest);

@@ -13,6 +13,13 @@ namespace smx {
 // A log of more than 2 GiB, and a file whose inode has a large number, can be opened, and asked about by stat(2).
 static_assert(sizeof(off_t) == 8, "needs -D_FILE_OFFSET_BITS=64");
 
+Fd& Fd::operator=(Fd&& other) noexcept {
+  reset(other.release());
+  return *this;
+}
+
+Fd::~Fd() { reset(); }
+
 void Fd::reset(int fd) {
   if (fd_ >= 0) ::close(fd_);
   fd_ = fd;

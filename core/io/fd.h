@@ -16,11 +16,8 @@ class Fd {
   Fd() = default;
   explicit Fd(int fd) : fd_(fd) {}
   Fd(Fd&& other) noexcept : fd_(other.release()) {}
-  Fd& operator=(Fd&& other) noexcept {
-    reset(other.release());
-    return *this;
-  }
-  ~Fd() { reset(); }
+  Fd& operator=(Fd&& other) noexcept;
+  ~Fd();
 
   int get() const { return fd_; }
   bool valid() const { return fd_ >= 0; }

@@ -141,14 +141,14 @@ Err parse_connect_text(Bytes payload, Address* a, Address* b, size_t* used) {
   if (nul == nullptr) return Err::bad_text;
   const std::string_view text = as_text({payload.data, static_cast<size_t>(static_cast<const uint8_t*>(nul) - payload.data)});
   *used = text.size() + 1;
-  const size_t one = text.find(' ');
-  if (one == std::string_view::npos) return Err::bad_text;
+  const size_t one = place_of(text, ' ');
+  if (one == kNowhere) return Err::bad_text;
   const size_t two = text.find(' ', one + 1);
-  if (two == std::string_view::npos) return Err::bad_text;
+  if (two == kNowhere) return Err::bad_text;
   const size_t end = text.find(' ', two + 1);
   *a = *b = Address{};
-  (void)parse_ip_port(text.substr(one + 1, two - one - 1), a);
-  (void)parse_ip_port(text.substr(two + 1, end == std::string_view::npos ? end : end - two - 1), b);
+  (void)parse_ip_port(first(skip(text, one + 1), two - one - 1), a);
+  (void)parse_ip_port(first(skip(text, two + 1), end == kNowhere ? end : end - two - 1), b);
   return Err::none;
 }
 
@@ -189,16 +189,16 @@ bool may_be_hello_stamp(Bytes text) {
 
 HelloWord parse_hello_word(Bytes payload) {
   std::string_view text = as_text(payload);
-  text = text.substr(0, text.find('\0'));
+  text = first(text, place_of(text, '\0'));
   HelloWord word;
   const size_t blank = text.rfind(' ');
-  if (blank == std::string_view::npos) return word;
-  std::string_view w = text.substr(blank + 1);
-  if (w.substr(0, 4) != "smx/") return word;
+  if (blank == kNowhere) return word;
+  std::string_view w = skip(text, blank + 1);
+  if (first(w, 4) != "smx/") return word;
   w.remove_prefix(4);
-  const size_t colon = w.find(':');
+  const size_t colon = place_of(w, ':');
   uint16_t version = 0;
-  if (colon == std::string_view::npos || !parse_port(w.substr(0, colon), &version)) return word;
+  if (colon == kNowhere || !parse_port(first(w, colon), &version)) return word;
   w.remove_prefix(colon + 1);
   if (w.size() != 8) return word;
   uint32_t nonce = 0;
