@@ -8,6 +8,7 @@
 
 #include "config/parse.h"
 #include "config/report.h"
+#include "core/base/letters.h"
 #include "core/io/clock.h"
 #include "core/io/log.h"
 #include "core/io/resident.h"

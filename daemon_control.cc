@@ -23,24 +23,25 @@ constexpr std::string_view kNobody = "-";
 // One line of a table: fields with a tab in between. A name's end says what a number counts: _s, _us, _bytes.
 class Row {
  public:
-  Row& add(std::string_view field) {
-    begin();
-    text_.add_printable(field.empty() ? kNobody : field);
-    return *this;
-  }
-  Row& add(uint64_t number) {
-    begin();
-    text_.add_u(number);
-    return *this;
-  }
+  Row& add(std::string_view field);
+  Row& add(uint64_t number);
   std::string_view text() const { return text_.text(); }
 
  private:
-  void begin() {
-    if (text_.size() > 0) text_.add('\t');
-  }
+  TextBase& next() { return text_.size() > 0 ? text_.add('\t') : text_; }
+
   Text<ControlReply::kLine> text_;
 };
+
+Row& Row::add(std::string_view field) {
+  next().add_printable(field.empty() ? kNobody : field);
+  return *this;
+}
+
+Row& Row::add(uint64_t number) {
+  next().add_u(number);
+  return *this;
+}
 
 std::string_view state_of(const Session& s) {
   if (s.up()) return "up";
@@ -67,11 +68,7 @@ bool Daemon::tell_peers(void* self, std::string_view argument, uint32_t* next, C
     reply.fail("peers: no argument is expected");
     return true;
   }
-  if (*next == 0) {
-    Row title;
-    for (const char* name : {"name", "key", "address", "state", "since_s", "channels", "rx_bytes", "tx_bytes", "rtt_us"}) title.add(name);
-    reply.line(title.text());
-  }
+  if (*next == 0) reply.line("name\tkey\taddress\tstate\tsince_s\tchannels\trx_bytes\ttx_bytes\trtt_us");
   for (; *next < d.sessions_.count(); ++*next) {
     if (!reply.has_room()) return false;
     const Session& s = d.sessions_.at(*next);

@@ -7,6 +7,7 @@
 
 #include "config/choose.h"
 #include "config/peers/table.h"
+#include "core/base/letters.h"
 #include "core/io/log.h"
 #include "core/io/names.h"
 #include "core/io/reactor.h"

@@ -160,7 +160,7 @@ class Parser {
   // values.cc
   using HandleItem = void (Parser::*)(const Word&, std::string_view name, std::string_view value);
   void each_item(const Word& w, Value value, const char* expected, HandleItem handle);
-  void unknown_word(const Word& w, const char* parameter, std::string_view ignored, std::string_view name,
+  void unknown_word(const Word& w, const char* parameter, const char* ignored, std::string_view name,
                     Nearest* nearest);
   void keep_number(const Word& w, const char* parameter, std::string_view name, uint64_t n);
   void on_timeout(const Word& w, Value value);

@@ -92,7 +92,7 @@ bool Items::next(std::string_view* item) {
   return true;
 }
 
-int place_in(std::string_view list, std::string_view name) {
+int place_in(const char* list, std::string_view name) {
   Items items(list);
   std::string_view known;
   for (int place = 0; items.next(&known); ++place) {
@@ -171,7 +171,7 @@ void Nearest::give(std::string_view known) {
   best_ = known;
 }
 
-void Nearest::give_all(std::string_view list) {
+void Nearest::give_all(const char* list) {
   Items items(list);
   std::string_view known;
   while (items.next(&known)) give(known);

@@ -55,8 +55,8 @@ class Items {
 };
 
 // Where `name` stands in a list with commas: 0 is its start, -1: nowhere.
-int place_in(std::string_view list, std::string_view name);
-inline bool is_one_of(std::string_view list, std::string_view name) { return place_in(list, name) >= 0; }
+int place_in(const char* list, std::string_view name);
+inline bool is_one_of(const char* list, std::string_view name) { return place_in(list, name) >= 0; }
 
 // Decimal digits only, at most `max`; else false, and `out` is untouched.
 bool parse_number(std::string_view s, uint64_t max, uint64_t* out);
@@ -83,7 +83,7 @@ class Nearest {
   explicit Nearest(std::string_view wanted) : wanted_(wanted) {}
   void give(std::string_view known);
   // All of a list with commas.
-  void give_all(std::string_view list);
+  void give_all(const char* list);
   // Empty if none is near enough.
   std::string_view best() const { return best_; }
   // What goes before best() in a message, if there is one.

@@ -71,11 +71,11 @@ constexpr char kFacilities[] =
 
 }  // namespace
 
-std::string_view ignored_parameters() { return kIgnored; }
-std::string_view ignored_timeouts() { return kIgnoredTimeouts; }
-std::string_view ignored_maxima() { return kIgnoredMaxima; }
-std::string_view ignored_soxconf() { return kIgnoredSoxconf; }
-std::string_view syslog_facilities() { return kFacilities; }
+const char* ignored_parameters() { return kIgnored; }
+const char* ignored_timeouts() { return kIgnoredTimeouts; }
+const char* ignored_maxima() { return kIgnoredMaxima; }
+const char* ignored_soxconf() { return kIgnoredSoxconf; }
+const char* syslog_facilities() { return kFacilities; }
 
 const Protocol* find_protocol(std::string_view name) {
   for (const Protocol& p : kProtocols) {

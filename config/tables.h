@@ -32,18 +32,18 @@ Nearest nearest_protocol(std::string_view name);
 // Lists of names are texts with commas, for Items and is_one_of(): a table would need a pointer for each name.
 
 // Parameters that are accepted without effect.
-std::string_view ignored_parameters();
+const char* ignored_parameters();
 // DeleGate's words of TIMEOUT, MAXIMA and SOXCONF that have no meaning here.
-std::string_view ignored_timeouts();
-std::string_view ignored_maxima();
-std::string_view ignored_soxconf();
+const char* ignored_timeouts();
+const char* ignored_maxima();
+const char* ignored_soxconf();
 
 // nullptr: that parameter is not refused.
 const char* why_refused(std::string_view name);
 void give_refused(Nearest* nearest);
 
 // The facilities of SYSLOG=-fname: syslog(3).
-std::string_view syslog_facilities();
+const char* syslog_facilities();
 
 }  // namespace smx
 

@@ -111,7 +111,7 @@ bool is_no(std::string_view s) { return s == "no" || s == "off" || s == "0"; }
 
 // The texts of a list stand in the order of the enum. False: `value` is none of them.
 template <typename Enum>
-bool choose_one(std::string_view list, std::string_view value, Enum* out) {
+bool choose_one(const char* list, std::string_view value, Enum* out) {
   const int place = place_in(list, value);
   if (place >= 0) *out = static_cast<Enum>(place);
   return place >= 0;
@@ -144,7 +144,7 @@ void Parser::each_item(const Word& w, Value value, const char* expected, HandleI
 }
 
 // A word that is not obeyed: one of those without meaning, or unknown; `nearest` has seen those that are obeyed.
-void Parser::unknown_word(const Word& w, const char* parameter, std::string_view ignored, std::string_view name,
+void Parser::unknown_word(const Word& w, const char* parameter, const char* ignored, std::string_view name,
                           Nearest* nearest) {
   if (is_one_of(ignored, name)) return report_->ignore(keep_text(parameter, "=", name));
   nearest->give_all(ignored);

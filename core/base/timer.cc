@@ -5,6 +5,8 @@
 
 namespace smx {
 
+Timer::Timer(TimerHandler& handler) : handler_(&handler) {}
+
 void TimerHeap::place(uint32_t at, BareTimer* timer) {
   heap_[at] = timer;
   timer->index_ = at;

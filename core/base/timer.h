@@ -74,7 +74,7 @@ class TimerHeap {
 
 class Timer : public BareTimer {
  public:
-  explicit Timer(TimerHandler& handler) : handler_(&handler) {}
+  explicit Timer(TimerHandler& handler);
 
  private:
   friend class TimerHeap;
