@@ -137,6 +137,7 @@ void Parser::one_line(const Frame& frame, const Line& line, std::string_view nam
   Word w;
   w.in_file = true;
   w.text = name_and_prefix.empty() ? line.text : keep_text(name_and_prefix, "", line.text);
+  if (no_memory_) return;
   w.origin.file = frame.path;
   w.origin.line = line.number;
   w.origin.word = w.text;

@@ -520,12 +520,14 @@ TEST_CASE("an arena that is too small is one clear error, whatever its size") {
                          "TIMEOUT=con:1,lin:2",
                          "HOSTS={a,b}/{10.1.1.1}",
                          "+=a.cnf"};
-  for (size_t size = 0; size < 40000; size += 97) {
+  for (size_t size = 0; size < 40000; size += 13) {
     Run run(size + 1);
     run.files.files["a.cnf"] = "PIDFILE=/x\nDEST=+=d.cnf\n";
     run.files.files["d.cnf"] = "h:2\nh:3\n";
     run.parse_more(words);
     if (run.good) continue;
+    CAPTURE(size);
+    CAPTURE(run.error());
     CHECK(run.report.error_count() == 1);
     CHECK(run.report.status() == 78);
     CHECK(has(run.error(), "not enough memory"));

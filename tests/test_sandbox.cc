@@ -121,9 +121,11 @@ TEST_CASE("sandbox: these end the process, whatever the configuration needs") {
       {"a file without a name", [] { return opens("/tmp", O_WRONLY | O_TMPFILE); }},
       {"chmod", [] { return chmod("/dev/null", 0666) == 0; }},
       {"rename", [] { return rename("/tmp/sockmux-a", "/tmp/sockmux-b") == 0; }},
+#if !defined(__i386__)  // There it is socketcall(2), whose arguments a filter cannot see.
       {"AF_PACKET", [] { return socket(AF_PACKET, SOCK_RAW, 0) >= 0; }},
       {"netlink, but of routes", [] { return socket(AF_NETLINK, SOCK_RAW, 15) >= 0; }},
       {"a pair that is not AF_UNIX", [] { int p[2]; return socketpair(AF_INET, SOCK_STREAM, 0, p) == 0; }},
+#endif
       {"mmap of code", [] { return map_code(PROT_READ | PROT_WRITE | PROT_EXEC); }},
       {"mprotect to code", [] { return map_code(PROT_READ | PROT_WRITE); }},
       {"kill", [] { return ::kill(getppid(), SIGURG) == 0; }},
@@ -134,7 +136,7 @@ TEST_CASE("sandbox: these end the process, whatever the configuration needs") {
       {"a call that no kernel has", [] { return syscall(100000) == 0; }},
   };
   for (const Row& r : kRows) {
-    CAPTURE(r.name);
+    CAPTURE(std::string(r.name));
     CHECK(in_sandbox(SandboxNeeds{}, r.call) == -SIGSYS);
     CHECK(in_sandbox(all_needs(), r.call) == -SIGSYS);
   }
@@ -149,9 +151,11 @@ TEST_CASE("sandbox: these end the process, unless the configuration needs them")
     bool (*call)();
   } kRows[] = {
       {"pipe", &SandboxNeeds::programs, [] { int p[2]; return pipe(p) == 0; }},
-      {"socketpair", &SandboxNeeds::programs, [] { int p[2]; return socketpair(AF_UNIX, SOCK_STREAM, 0, p) == 0; }},
       {"is there a program?", &SandboxNeeds::programs, [] { return access("/bin/sh", X_OK) == 0; }},
+#if !defined(__i386__)  // as above
+      {"socketpair", &SandboxNeeds::programs, [] { int p[2]; return socketpair(AF_UNIX, SOCK_STREAM, 0, p) == 0; }},
       {"syslog's socket", &SandboxNeeds::syslog, [] { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) >= 0; }},
+#endif
       {"reading a file", &SandboxNeeds::reads, [] { return opens(path, O_RDONLY); }},
       {"a FIFO to write", &SandboxNeeds::fifos, [] { return opens(path, O_WRONLY | O_NONBLOCK); }},
       {"a line", &SandboxNeeds::devices, [] { return opens(path, O_RDWR | O_NOCTTY | O_NONBLOCK); }},
