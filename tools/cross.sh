@@ -1,9 +1,9 @@
 #!/bin/sh
-# Builds for other machines and tries what comes out: cross.sh [-c] [ARCH...], by default all of machine.sh.
+# Builds for other machines and tries what comes out: cross.sh [-c|-l] [ARCH...], by default all of machine.sh.
 #
 # For each: with glibc, dynamic, SECURE=no, and the tests of unit and simulation under qemu-user, then a tunnel of two such
 # daemons; with musl, static, SECURE=sodium, and a secure link to this machine. All of it with TINY=1 and WERROR=1, in
-# build/cross. -c: compiles the programs with glibc and no more. Compilers are installed as in need.sh; a machine
+# build/cross. -c: compiles the programs with glibc and no more; -l: no unit tests, links only. Compilers are installed as in need.sh; a machine
 # without one is said and left out. Ends with a table and "N passed, N failed". Used by `make cross`.
 set -u
 LC_ALL=C
@@ -14,11 +14,11 @@ folder=build/cross
 jobs=-j$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 case ${MAKEFLAGS:-} in *j*) jobs= ;; esac
 make="${MAKE:-make} WERROR=1"
-compile_only=
-if [ "${1-}" = -c ]; then
-  compile_only=1
-  shift
-fi
+compile_only='' links_only=''
+case ${1-} in
+-c) compile_only=1 && shift ;;
+-l) links_only=1 && shift ;;
+esac
 [ $# -gt 0 ] || {
   # shellcheck disable=SC2046  # a list of words
   set -- $(sh tools/machine.sh)
@@ -52,11 +52,29 @@ stripped() { "$2-strip" -o "$1.stripped" "$1" && wc -c <"$1.stripped"; }
 # cases LOG: how many test cases of doctest passed
 cases() { sed -n 's/^\[doctest\] test cases: *[0-9]* | *\([0-9]*\) passed.*/\1 cases/p' "$1"; }
 
+# What qemu 7.2 does otherwise than a kernel: the descriptors that come with a message whose ancillary data are cut stay
+# open; and SO_ERROR is the number of this machine, which on MIPS is another one.
+unlike_kernel() {
+  case $1 in
+  mips*) echo 'helper: garbage is dropped*,a closed port is refused' ;;
+  *) echo 'helper: garbage is dropped*' ;;
+  esac
+}
+
+# Without our flags a machine of 32 bits with glibc has times and files of 32 bits, and that is not built. Uses $prefix.
+narrow_is_refused() {
+  [ "$(echo __SIZEOF_LONG__ | "$prefix-g++" -E -P -)" = 4 ] || return 0
+  for file in clock fd; do
+    said=$("$prefix-g++" -std=c++17 -I. -fsyntax-only core/io/$file.cc 2>&1) && echo "core/io/$file.cc is built with less than 64 bits" && return 1
+    echo "$said" | grep -q 'static assertion failed: needs .*_FILE_OFFSET_BITS=64' || { echo "$said" && return 1; }
+  done
+}
+
 # with_glibc: uses $arch $prefix $qemu
 with_glibc() {
   build=$folder/$arch-glibc
   targets="$build/sockmuxd $build/sockmuxctl"
-  [ -n "$compile_only" ] || targets="$targets $build/unit"
+  [ -n "$compile_only$links_only" ] || targets="$targets $build/unit"
   # shellcheck disable=SC2086  # lists of words
   try "$arch-glibc" $make $jobs CROSS_COMPILE="$prefix-" TINY=1 BUILD="$build" $targets
   if [ $result != ok ]; then
@@ -64,17 +82,21 @@ with_glibc() {
     return
   fi
   bytes=$(stripped "$build/sockmuxd" "$prefix")
+  try "$arch-narrow" narrow_is_refused
   if [ -n "$compile_only" ]; then
     row "$arch" 'glibc, dynamic' yes "$bytes" none
     return
   fi
   QEMU_LD_PREFIX=/usr/$prefix
   export QEMU_LD_PREFIX
-  try "$arch-unit" timeout $kUnitSeconds "$qemu" "$build/unit"
-  tests="unit and sim $result: $(cases "$folder/$arch-unit.log")"
+  tests=
+  if [ -z "$links_only" ]; then
+    try "$arch-unit" timeout $kUnitSeconds "$qemu" "$build/unit" --test-case-exclude="$(unlike_kernel "$arch")"
+    tests="unit and sim $result: $(cases "$folder/$arch-unit.log"); "
+  fi
   try "$arch-tunnel" timeout $kLinkSeconds sh tests/test_foreign.sh "$arch" "$build" clear
   unset QEMU_LD_PREFIX
-  row "$arch" 'glibc, dynamic' yes "$bytes" "$tests; tunnel $result"
+  row "$arch" 'glibc, dynamic' yes "$bytes" "${tests}tunnel $result"
 }
 
 # with_musl: uses $arch $prefix
