@@ -220,6 +220,7 @@ TEST_SRCS = \
 	tests/sim/sim_far.cc \
 	tests/sim/sim_idle.cc \
 	tests/sim/sim_links.cc \
+	tests/sim/sim_many.cc \
 	tests/sim/sim_peer03.cc \
 	tests/sim/sim_world.cc \
 	tests/sim/world.cc \
@@ -311,6 +312,7 @@ E2E_SRCS = \
 	tests/e2e/ftp_hand.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
+	tests/e2e/idle.cc \
 	tests/e2e/keys.cc \
 	tests/e2e/line.cc \
 	tests/e2e/main.cc \
@@ -482,10 +484,17 @@ demo:
 	@$(IN_PARALLEL) daemon
 	@sh tools/demo.sh
 
+# Against whatever of the peers is installed, and then the goals; BENCH="--contenders direct,haproxy2,ours" takes fewer
 bench:
-	@sh tools/need.sh c++ python3 haproxy
+	@sh tools/need.sh c++ python3
 	@$(IN_PARALLEL) daemon
-	python3 tools/bench/muxbench --set bin=`pwd`/sockmuxd --contenders direct,haproxy2,ours $(BENCH)
+	python3 tools/bench/muxbench --goals --set bin=`pwd`/sockmuxd --set static=`pwd`/sockmuxd-static $(BENCH)
+
+# What a channel costs beside 10, 1,000 and 50,000 idle ones
+bench-many:
+	@sh tools/need.sh c++ python3
+	@$(IN_PARALLEL) daemon
+	python3 tools/bench/muxmany sockmuxd $(BENCH)
 
 # A thousand peers of a hub, and what 100,000 bad handshakes cost it
 bench-hub:
@@ -539,7 +548,8 @@ help:
 	@echo 'make sim SEEDS=n     the simulation, over n seeds'
 	@echo 'make static          ./sockmuxd-static and ./sockmuxctl-static, with musl'
 	@echo 'make size            size of the stripped program, and what SECURE=sodium adds to it'
-	@echo 'make bench           compare with other relays; BENCH="--tests bulk1,ping --rounds 1"'
+	@echo 'make bench           compare with other relays, and what is reached; BENCH="--tests bulk1,ping --rounds 1"'
+	@echo 'make bench-many      what a channel costs beside 10, 1,000 and 50,000 idle ones'
 	@echo 'make bench-hub       a thousand peers, and a flood of bad handshakes'
 	@echo 'make install         to DESTDIR, SBINDIR=$(SBINDIR), MANDIR=$(MANDIR); also install-strip, uninstall'
 	@echo 'make dist, make clean'
@@ -563,4 +573,4 @@ help:
 	@echo '  PREFIX=/usr SBINDIR= MANDIR= DESTDIR= INSTALL=   for install'
 	@echo '  SEEDS=2000         for sim'
 
-.PHONY: all daemon ctl check check-programs test-needs check-secure check-foreign check-reproducible cross e2e sim demo bench bench-hub install install-strip uninstall static size dist clean help
+.PHONY: all daemon ctl check check-programs test-needs check-secure check-foreign check-reproducible cross e2e sim demo bench bench-many bench-hub install install-strip uninstall static size dist clean help

@@ -180,5 +180,13 @@ done
 sed -n '/^\.Bd/,/^\.Ed/{/^\./!p;}' man/sockmux.conf.5 | sed '/^SERVER=sockmux:/,/^OWNER/!d' >"$temp/sockmux.conf"
 example 'the file in sockmux.conf(5)' +=/etc/sockmux.conf
 
+# What `make bench` says of its goals
+if command -v python3 >/dev/null; then
+  if python3 tests/test_bench.py >"$temp/bench" 2>&1; then ok; else
+    bad 'the arithmetic of make bench'
+    cat "$temp/bench"
+  fi
+fi
+
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

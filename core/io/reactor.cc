@@ -19,7 +19,8 @@ constexpr int64_t kLongestSleepMs = 60 * 60 * 1000;
 // About a round trip through a tunnel on one machine or a fast network; a process that is put to sleep and woken twice
 // in it spends most of it on that (README, "How fast").
 constexpr Duration kAwake = micros(80);
-// To forget code and to get back what is needed of it takes about 0.1 ms: that is done before a sleep that may last, and seldom.
+// To forget code and to get back what is needed of it takes about 0.1 ms: that is done before a sleep that may last, and seldom;
+// not behind a turn of timers alone, since what these have asked the peer is answered soon.
 constexpr int kLongSleepMs = 1000;
 constexpr Duration kForgetPause = seconds(5);
 }  // namespace
@@ -148,7 +149,7 @@ void Reactor::turn(Duration longest) {
   apply_wishes();
   PollEvent event[kEvents];
   const int ms = sleep_ms(longest);
-  if (small_ && ms >= kLongSleepMs && now_ >= forget_at_) {
+  if (small_ && !idle_ && ms >= kLongSleepMs && now_ >= forget_at_) {
     forget_at_ = now_ + kForgetPause;
     forget_code();
   }
