@@ -96,6 +96,8 @@ def wakeups(binary, target, seconds=10):
             # Daemon 0 wakes up for what it answers, daemon 1 to ask and for the answer; each for USR1, and maybe in the middle.
             extra = max(0, turns[0] - heard[0] - 2) + max(0, turns[1] - 2 * heard[1] - 2)
             least = extra if least is None else min(least, extra)
+            if least == 0:
+                break
         return least * 60 / seconds
     finally:
         t.stop()
