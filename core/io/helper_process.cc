@@ -308,6 +308,7 @@ void Server::become_program(const HelperProgram& p, Received& r) {
 void serve_as_helper(int socket, const HelperTables& tables) {
   Signals::restore();
   let_go(socket);
+  forget_code();
   Server server(tables);
   server.run();
 }
