@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#ifdef __linux__
 #include <netinet/udp.h>
+#endif
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -105,7 +107,7 @@ void put_control(msghdr* m, Control* room, int level, int type, const T& value) 
   memcpy(at, &c, sizeof c);
   memcpy(CMSG_DATA(reinterpret_cast<cmsghdr*>(at)), &value, sizeof value);
   m->msg_control = room;
-  m->msg_controllen += CMSG_SPACE(sizeof value);
+  m->msg_controllen = static_cast<decltype(m->msg_controllen)>(m->msg_controllen + CMSG_SPACE(sizeof value));
 }
 
 void say_own_address(msghdr* m, Control* room, const Address& from, uint32_t interface) {
