@@ -836,7 +836,8 @@ TEST_CASE("bulk channels share the link alike") {
     CHECK(a.ack() == Err::none);
     if (*std::max_element(got, got + 4) > 3000000) break;
   }
-  CHECK(*std::min_element(got, got + 4) + 2 * Scheduler::kQuantum > *std::max_element(got, got + 4));
+  constexpr size_t kLongestTurn = 256 * 1024;  // no time passes, so this line is the fastest of all
+  CHECK(*std::min_element(got, got + 4) + 2 * kLongestTurn > *std::max_element(got, got + 4));
   CHECK(*std::max_element(got, got + 4) > 1000000);
 }
 

@@ -8,7 +8,8 @@
 namespace smx {
 
 namespace {
-constexpr uint32_t kUnsentInKernel = 128 * 1024;
+constexpr uint32_t kUnsentInKernel = 128 * 1024;  // at first
+constexpr uint32_t kMostUnsent = 512 * 1024;
 // Less would let a line wait for a process that is not scheduled at once.
 constexpr uint32_t kLeastUnsent = 16 * 1024;
 constexpr Duration kGentle = seconds(1);
@@ -17,7 +18,7 @@ constexpr size_t kDropATurn = 65536;
 
 // A system call, so only where it makes a difference.
 void TcpLink::keep_unsent(size_t bytes) {
-  uint32_t n = bytes < kUnsentInKernel ? static_cast<uint32_t>(bytes) : kUnsentInKernel;
+  uint32_t n = bytes < kMostUnsent ? static_cast<uint32_t>(bytes) : kMostUnsent;
   if (n < kLeastUnsent) n = kLeastUnsent;
   if (n <= unsent_ / 4 * 7 && n >= unsent_ / 2) return;
   unsent_ = n;

@@ -14,6 +14,10 @@ namespace {
 // Bytes that may wait unsent in the ring: all of it is ahead of a key press.
 constexpr size_t kUnsent = 128 * 1024;
 constexpr Duration kTurn = millis(5);
+// On a fast line a turn may be longer than four packets, where it is so short a time: what two processes cost one another is
+// counted in turns, not in bytes (docs/speed.md).
+constexpr Duration kFastTurn = micros(500);
+constexpr size_t kFastQuantum = 256 * 1024;
 constexpr Duration kAskEach = millis(50);  // ECHO, while bulk goes both ways
 constexpr size_t kLeastSlowPayload = 128;
 constexpr size_t kSlowUnsent = 32;
@@ -21,7 +25,7 @@ constexpr size_t kLeastPackSize = 129;  // 128 and less are ignored by the peer
 // Data are pulled only if at least so much fits, so that a full ring does not make small packets.
 constexpr size_t kPullRoom = 2048;
 // Frames that one read of a local socket may fill.
-constexpr int kFrames = 8;
+constexpr int kFrames = 16;
 constexpr int kGrants = 64;  // turns of data in one gather(), not counting those that found nothing
 constexpr size_t kControlRoom = 1024;  // ring room that the control of one channel may need
 constexpr Duration kEchoAgain = seconds(3);  // lossy line: the first one may be lost
@@ -85,7 +89,8 @@ void Mux::gather_control(Time now) {
 // measured rate is the pace.
 size_t Mux::bulk_limit() {
   if (!windowed()) return tx_.capacity() / 8 * 7;
-  const size_t turn = window_.worth(kTurn, kLeastSlowPayload, Scheduler::kQuantum);
+  const size_t fast = bytes_in(window_.line_rate(), kFastTurn, Scheduler::kQuantum, kFastQuantum);
+  const size_t turn = window_.worth(kTurn, kLeastSlowPayload, fast);
   if (turn > turn_ + turn_ / 8 || turn < turn_ - turn_ / 8) {
     turn_ = turn;
     scheduler_.set_quantum(static_cast<int32_t>(turn));

@@ -13,7 +13,7 @@ namespace smx {
 
 class Scheduler {
  public:
-  // Bytes that a channel may send before it is another's turn: four full packets.
+  // Bytes that a channel may send before it is another's turn, if nothing else is set: four full packets.
   static constexpr int32_t kQuantum = 4 * static_cast<int32_t>(kMaxPayload);
   static constexpr int kNewBurst = 8;
   // Grants of sparse ones between two of the old list, which waits while the ring is nearly full: many that say little
@@ -27,7 +27,7 @@ class Scheduler {
     old_.set_end(ends[1]);
   }
 
-  // Fewer on a slow line, 1..kQuantum. While nobody is listed.
+  // Fewer on a slow line, more on a fast one; at least 1. Counts from each one's next turn on.
   void set_quantum(int32_t bytes) { quantum_ = bytes; }
   bool empty() const { return new_.empty() && old_.empty(); }
   // `c` has something to send. Nothing happens if it is listed already.

@@ -170,7 +170,8 @@ void SendWindow::begin_round(Time now, bool settle) {
 
 void SendWindow::set(uint64_t bytes) {
   const uint64_t twice = base() == kUnknown ? 0 : 2 * bytes_in(rate_, base());
-  uint64_t limit = twice < kPlain ? kPlain : twice;
+  const uint64_t plain = bytes_in(line_.get(), kMoment, kPlain, kFast);
+  uint64_t limit = twice < plain ? plain : twice;
   if (limit > most_) limit = most_;
   if (bytes < kLeast) bytes = kLeast;
   window_ = static_cast<size_t>(bytes < limit ? bytes : limit);

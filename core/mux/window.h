@@ -71,7 +71,11 @@ class SendWindow {
  public:
   static constexpr size_t kFirst = 72 * 1024;   // before anything is known: the largest datagram goes at once
   static constexpr size_t kLeast = 16 * 1024;   // the peer may keep an ACK back for 8,191 bytes
-  static constexpr size_t kPlain = 224 * 1024;  // need not be earned: what a near and fast link may always use
+  static constexpr size_t kPlain = 224 * 1024;  // need not be earned: what a near link may always use
+  static constexpr size_t kFast = 960 * 1024;   // nor this, where it is kMoment of the link: one of a gigabyte a second
+  // So short that nobody feels it, and long enough for what the two processes cost one another: each burst wakes the other
+  // side, and on a fast link that is dearer than the bytes of a small one (docs/speed.md).
+  static constexpr Duration kMoment = millis(1);
   // An ACK of so many comes at once; one of fewer may have waited for a timer of the peer's, if nothing was behind it.
   static constexpr size_t kAckBytes = 8192;
   static constexpr size_t kSoonBytes = 2048;
@@ -92,6 +96,8 @@ class SendWindow {
   size_t bytes() const { return window_; }
   // Bytes a second; 0: not known yet.
   uint32_t rate() const { return rate_; }
+  // The highest rate of a round within the last minute: what the line can carry, though a busy processor may not. 0: not known.
+  uint32_t line_rate() const { return line_.get(); }
   // `span` of the measured rate, within limits; before it is known, `most`.
   size_t worth(Duration span, size_t least, size_t most) const;
 
