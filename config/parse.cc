@@ -220,6 +220,7 @@ void Parser::fail(const Word& w, const char* words, Value a, Value b, Value c, V
 }
 
 void Parser::fail_with(int status, const Word& w, const char* words, Views views) {
+  if (no_memory_) return;  // what could not be kept looks like a text that is missing
   Text<kMessageText> text;
   // Words of -in(...) on the command line are shown behind the SERVER word that they are part of.
   if (outer_ != nullptr && !w.in_file) text.add("in -in(...): ").add(w.text).add(": ");

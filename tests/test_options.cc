@@ -520,7 +520,7 @@ TEST_CASE("an arena that is too small is one clear error, whatever its size") {
                          "TIMEOUT=con:1,lin:2",
                          "HOSTS={a,b}/{10.1.1.1}",
                          "+=a.cnf"};
-  for (size_t size = 0; size < 40000; size += 13) {
+  for (size_t size = 0; size < 40000; ++size) {
     Run run(size + 1);
     run.files.files["a.cnf"] = "PIDFILE=/x\nDEST=+=d.cnf\n";
     run.files.files["d.cnf"] = "h:2\nh:3\n";
