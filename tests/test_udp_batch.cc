@@ -44,7 +44,7 @@ struct Fixture {
     batch.add(to, &piece, 1);
   }
   void turn() { loop.reactor.turn(Duration{0}); }
-  smxtest::Loop loop{UdpBatch::arena_bytes()};
+  smxtest::Loop loop{static_cast<size_t>(UdpBatch::arena_bytes())};
   UdpBatch batch{loop.reactor};
   Sender a, b;
 };
