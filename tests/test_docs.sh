@@ -35,7 +35,7 @@ same() {
 # array NAME: the first text of each entry of a table in config/
 array() { sed -n "/[ :]$1\\[\\] = {/,/^};/p" config/*.cc; }
 # list NAME: the words of a text with commas in config/
-list() { sed -n "/[ :]$1\\[\\] =$/,/;$/p" config/*.cc | grep -o '"[^"]*"' | tr '",' '\n\n' | grep .; }
+list() { sed -n "/[ :]$1\\[\\] =$/,/;$/p" config/*.cc | grep -o '"[^"]*"' | tr '",' '[\n*]' | grep .; }
 names() { grep -o '"[A-Z][A-Z0-9_]*"' | tr -d '"'; }
 # section NAME: a subsection of sockmux.conf(5)
 section() { sed -n "/^\\.Ss $1/,/^\\.S[hs] [^$(printf %.1s "$1")]/p" man/sockmux.conf.5; }
@@ -64,7 +64,7 @@ same 'parameters: code, sockmuxd -h'
 list kIgnored >"$temp/a"
 section 'Accepted without effect' | capitals | grep -v -x -e TIMEOUT -e MAXIMA >"$temp/b"
 same 'parameters without effect: code, sockmux.conf(5)'
-array kRefused | grep -o '"[A-Z][A-Z0-9_,]*"' | tr '",' '\n\n' | grep . >"$temp/a"
+array kRefused | grep -o '"[A-Z][A-Z0-9_,]*"' | tr '",' '[\n*]' | grep . >"$temp/a"
 section Refused | capitals | grep -v -x -e NAME -e URL >"$temp/b"
 same 'refused parameters: code, sockmux.conf(5)'
 
@@ -106,7 +106,7 @@ wrong() {
 wrong SECURE=foo 'SECURE=foo: expected SECURE=no or sodium'
 wrong POLLER=foo 'POLLER=foo: expected POLLER=.*epoll.* or poll'
 wrong STATIC=yes 'STATIC=yes: expected STATIC=1 or nothing'
-wrong 'SANITIZE=1 STATIC=1' 'SANITIZE=1 STATIC=1: expected SANITIZE=1 or nothing'
+wrong 'SANITIZE=1 STATIC=1' 'SANITIZE=1 and STATIC=1: expected one of them'
 
 # --- sockmuxctl: commands, options, exit codes
 sed -n '/kCommands\[\] = {/,/^};/s/^ *{"\([a-z]*\)".*/\1/p' tools/sockmuxctl.cc >"$temp/a"
