@@ -26,6 +26,8 @@ SYSTEM_SANDBOX != case `uname -s` in Linux) echo linux ;; *) echo other ;; esac
 SANDBOX ?= $(SYSTEM_SANDBOX)
 # For flash, where bytes count more than speed
 TINY =
+# What it shall not have: names of core/base/features.h, as in WITHOUT="ftp http"
+WITHOUT =
 # sodium: with what transport/secure holds, over libsodium 1.0.14 or newer; a static one by SODIUM_LIBS=path/libsodium.a
 SECURE ?= no
 SODIUM_LIBS ?= -lsodium
@@ -350,14 +352,15 @@ ERROR_1 = -Werror
 SANITIZE_1 = -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 STATIC_1 = -static
 STATIC_CFLAGS_1 = -fno-pie
-# No tables for unwinding, which only exceptions and debuggers read; segments that share pages
-TINY_CFLAGS_1 = -Os -fno-asynchronous-unwind-tables -fno-unwind-tables
-TINY_LDFLAGS_1 = -Wl,-z,noseparate-code
+# No tables for unwinding, which only exceptions and debuggers read; segments that share pages; and what tools/rules.sh has
+# found that the compilers can do. docs/size.md has what each gives.
+TINY_CFLAGS_1 = -fno-asynchronous-unwind-tables -fno-unwind-tables $(TINY_PROBED)
+TINY_LDFLAGS_1 = -Wl,-z,noseparate-code $(TINY_PROBED) $(TINY_LINK_PROBED)
 SMALL = -fno-threadsafe-statics -ffunction-sections -fdata-sections
 SECURE_CFLAGS_sodium = $(SODIUM_CFLAGS)
 SECURE_LIBS_sodium = $(SODIUM_LIBS)
 OUR_FLAGS = -std=c++17 -I. $(WIDE) -DSMX_VERSION='"$(VERSION)"' $(WARN) $(SMALL) $(SANITIZE_$(SANITIZE)) \
-	$(STATIC_CFLAGS_$(STATIC)) $(TINY_CFLAGS_$(TINY)) $(SECURE_CFLAGS_$(SECURE))
+	$(STATIC_CFLAGS_$(STATIC)) $(TINY_CFLAGS_$(TINY)) -DSMX_WITHOUT='"$(WITHOUT)"' $(SECURE_CFLAGS_$(SECURE))
 LINK_FLAGS = -Wl,--gc-sections $(SANITIZE_$(SANITIZE)) $(STATIC_$(STATIC)) $(TINY_LDFLAGS_$(TINY))
 
 COMPILE = $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) $(ERROR_$(WERROR)) -fdebug-prefix-map="$$PWD"=. -MMD -MP -c -o $@
@@ -386,7 +389,7 @@ all: daemon ctl
 CHOSEN = SECURE=$(SECURE) POLLER=$(POLLER) SANDBOX=$(SANDBOX) SANITIZE=$(SANITIZE) STATIC=$(STATIC) TINY=$(TINY) WERROR=$(WERROR) V=$(V)
 
 # Rewrites $(BUILD)/rules.mk, which it names, if the lists have changed, and $(BUILD)/flags if the flags have.
-RULES != GNU='$(.FEATURES)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' CHOSEN='$(CHOSEN)' sh tools/rules.sh '$(FLAGS_NOW)' \
+RULES != GNU='$(.FEATURES)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' CHOSEN='$(CHOSEN)' WITHOUT='$(WITHOUT)' TINY='$(TINY)' STATIC='$(STATIC)' sh tools/rules.sh '$(FLAGS_NOW)' \
 	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- LIB CTL $(RT_SRCS) $(CTL_SRCS) $(CTL_SRCS_$(SECURE)) -- TEST UNIT $(TEST_SRCS) $(SECURE_TEST_SRCS_$(SECURE)) -- TEST VECTOR $(VECTOR_SRCS) \
 	-- TEST E2E $(E2E_SRCS) $(E2E_SECURE_SRCS_$(SECURE)) -- TEST PEER $(SECURE_PEER_SRCS_$(SECURE))
 include $(RULES)

@@ -23,7 +23,8 @@
 namespace smx {
 
 void say(const char* kind, std::string_view text) {
-  fprintf(stderr, "sockmuxd: %s%.*s\n", kind, static_cast<int>(text.size()), text.data());
+  Text<kMessageText + 100> line("sockmuxd: ");  // not printf, which the small program has no other need of
+  fputs(line.add(kind).add(text).add('\n').c_str(), stderr);
 }
 
 namespace {
@@ -48,7 +49,7 @@ int exit_code(int error) {
 
 // A serial line is taken for lossy, everything else only if asked for; 0.3 has no frames, and TCP needs none.
 bool is_lossy(const Config& config, const LinkSpec& link) {
-  if (link.kind == LinkSpec::Kind::accept_tcp || link.kind == LinkSpec::Kind::connect_tcp || config.proto == Config::Proto::v03) return false;
+  if (!kHasLossy || link.kind == LinkSpec::Kind::accept_tcp || link.kind == LinkSpec::Kind::connect_tcp || config.proto == Config::Proto::v03) return false;
   return config.line == Config::Line::lossy || (config.line == Config::Line::automatic && link.kind == LinkSpec::Kind::device);
 }
 
@@ -121,16 +122,50 @@ int known_host(void* context, std::string_view name, Address out[Resolved::kMost
 uint32_t Daemon::proxies_count() const {
   constexpr uint64_t kMost = 256;
   bool any = false;
-  for (const ServerSpec& s : config_.servers) any = any || (s.run && s.label != "exec") || s.label == "ftp";
+  for (const ServerSpec& s : kHasProxies ? config_.servers : View<ServerSpec>{}) any = any || (s.run && s.label != "exec") || s.label == "ftp";
   const uint64_t channels = uint64_t{links_count_} * config_.max_channels;
   return !any ? 0 : channels < kMost ? static_cast<uint32_t>(channels) : static_cast<uint32_t>(kMost);
+}
+
+// Who serves channels, beside Streams, and who runs programs of links.
+bool Daemon::make_relays() {
+  if constexpr (kHasProgram) {
+    children_ = tables_.create<Children>(reactor_, helper_, Helper::Topic::links);
+    if (children_ == nullptr || !children_->init(programs(), tables_)) return false;
+  }
+  if constexpr (kHasProxies) {
+    proxies_ = tables_.create<Proxies>(reactor_, resolver_, streams_);
+    if (proxies_ == nullptr || !proxies_->init(proxies_count(), tables_)) return false;
+    proxies_->set_router(*rules_);
+    streams_.set_proxies(*proxies_);
+  }
+  if constexpr (kHasFtp) {
+    ftp_legs_ = tables_.create<FtpLegs>(reactor_, resolver_, streams_);
+    data_ports_ = tables_.create<DataPorts>(reactor_, streams_);
+    if (ftp_legs_ == nullptr || !ftp_legs_->init(proxies_count(), tables_)) return false;
+    if (data_ports_ == nullptr || !data_ports_->init(data_ports_count(), tables_)) return false;
+    proxies_->set_legs(*ftp_legs_);
+    exit_->set_data_ports(*data_ports_);
+  }
+  if constexpr (kHasExec) {
+    execs_ = tables_.create<Execs>(reactor_, helper_);
+    if (execs_ == nullptr || !execs_->init(exec_programs(), tables_)) return false;
+    execs_->set_router(*rules_);
+    streams_.set_execs(*execs_);
+  }
+  return true;
+}
+
+// Programs that run for links and for channels.
+uint32_t Daemon::running() const {
+  return (children_ != nullptr ? children_->running() : 0) + (execs_ != nullptr ? execs_->children().running() : 0);
 }
 
 uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, timers()) + Sessions::arena_bytes(mux_, links_count_) +
          Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + FtpLegs::arena_bytes(proxies_count()) +
          DataPorts::arena_bytes(data_ports_count()) + bind_arena_bytes() + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
-         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * kWholePath + 2 * sizeof(Dialer*)) + sizeof(Rules) +
+         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * kWholePath + 2 * sizeof(Dialer*)) + sizeof(Rules) + sizeof(Control) + sizeof(Proxies) + sizeof(FtpLegs) + sizeof(DataPorts) + sizeof(Execs) + sizeof(Children) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
          trials() * (Ways::arena_bytes(mux_) + sizeof(WayIn) + 2 * sizeof(Dialer*)) + sizeof(Ways) + secure_arena_bytes(config_, secure_links_count()) + Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) +
          Helper::arena_bytes(static_cast<uint32_t>(config_.links.count + config_.servers.count), programs() + exec_programs()) + 65536;
@@ -138,6 +173,7 @@ uint64_t Daemon::arena_bytes() const {
 
 // A link's program may run while the one before it comes to its end.
 uint32_t Daemon::programs() const {
+  if constexpr (!kHasProgram) return 0;
   uint32_t n = 0;
   for (const LinkSpec& l : config_.links) n += l.kind == LinkSpec::Kind::program ? 4u : 0u;
   return n;
@@ -145,6 +181,7 @@ uint32_t Daemon::programs() const {
 
 // MAXIMA=delegated; nothing is set aside where no server is a program.
 uint32_t Daemon::exec_programs() const {
+  if constexpr (!kHasExec) return 0;
   for (const ServerSpec& s : config_.servers)
     if (s.run && s.label == "exec") return config_.max_programs;
   return 0;
@@ -194,21 +231,14 @@ int Daemon::prepare() {
   }
   rules_ = tables_.create<Rules>(config_, source_, names_, reactor_);
   streams_.set_router(*rules_);
-  streams_.set_proxies(proxies_);
-  proxies_.set_router(*rules_);
-  proxies_.set_legs(ftp_legs_);
   exit_ = tables_.create<ExitDoor>(streams_, *rules_);
-  exit_->set_data_ports(data_ports_);
-  if (!streams_.init(max_fds_, tables_) || !proxies_.init(proxies_count(), tables_) || !ftp_legs_.init(proxies_count(), tables_) ||
-      !data_ports_.init(data_ports_count(), tables_) || !tcp_links_.init(tcp_links_count(), tables_) || !children_.init(programs(), tables_) ||
-      !execs_.init(exec_programs(), tables_) || !init_helper() || !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() ||
+  if (!streams_.init(max_fds_, tables_) || !make_relays() || !tcp_links_.init(tcp_links_count(), tables_) ||
+      !init_helper() || !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() ||
       !sessions_.init(mux_, links_count_, *exit_, tables_) || (secure_ != nullptr && !secure_->init(secure_links_count())) || !init_binds()) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
   }
   sessions_.set_opens(config_.max_opens);
-  execs_.set_router(*rules_);
-  streams_.set_execs(execs_);
   if (secure_ != nullptr) rules_->set_peers(secure_->peers());
   code = make_dialers();
   if (code == 0) code = open_ports();
@@ -292,6 +322,7 @@ int Daemon::open_ports() {
 }
 
 void Daemon::end_lines() {
+  if constexpr (!kHasTty) return;
   for (size_t i = 0; i < lines_; ++i) line_[i]->end();
 }
 
@@ -328,6 +359,7 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
   const bool lossy = is_lossy(config_, l);
   switch (l.kind) {
     case LinkSpec::Kind::fifo: {
+      if constexpr (!kHasFifo) break;
       Text<200> why;
       for (const std::string_view path : {l.in_path, l.out_path}) {
         const int error = check_fifo(path.data(), path.data() == l.out_path.data(), config_.mkfifo, why);
@@ -340,9 +372,11 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
       return error == 0 ? 0 : fail(l.in_path, strerror(error), exit_code(error));
     }
     case LinkSpec::Kind::program:
-      made(tables_.create<ProgramDialer>(reactor_, children_, l.path))->set_lossy(lossy);
+      if constexpr (!kHasProgram) break;
+      made(tables_.create<ProgramDialer>(reactor_, *children_, l.path))->set_lossy(lossy);
       return 0;
     case LinkSpec::Kind::device: {
+      if constexpr (!kHasTty) break;
       Text<kDevicePath> path;
       if (!find_device(l.path, &path)) return fail(l.path, "the path is too long", kExitNoInput);
       // Opened while we may; one that is not there (a USB plug) is tried again like any lost link.
@@ -356,6 +390,7 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
       return 0;
     }
     case LinkSpec::Kind::stdio: {
+      if constexpr (!kHasStdio) break;
       foreground_ = true;
       stdio_ = made(tables_.create<StdioDialer>(reactor_, static_cast<StdioOwner&>(*this)));
       stdio_->set_lossy(lossy);
@@ -367,6 +402,7 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
                  or_never(config_.connect_timeout)));
       return 0;
   }
+  return kExitConfig;  // of a kind that this build lacks: config/ has refused it
 }
 
 int Daemon::run() {
@@ -379,8 +415,8 @@ int Daemon::run() {
   allocations_ = allocations();
   reactor_.stay_small();
   reactor_.run();
-  children_.end_all(true);
-  execs_.children().end_all(true);
+  if (children_ != nullptr) children_->end_all(true);
+  if (execs_ != nullptr) execs_->children().end_all(true);
   helper_.stop();
   resolver_.own_helper().stop();
   end_lines();
@@ -456,7 +492,7 @@ void Daemon::on_timer(Timer& timer, Time now) {
     drain_until_ = now + kGoodbye + kLook;
     sessions_.shut(ByeCode::shutdown, now);
   }
-  const bool programs = children_.running() + execs_.children().running() > 0;  // they were told to end
+  const bool programs = running() > 0;  // they were told to end
   if ((sessions_.any_link() || programs) && now < drain_until_) return reactor_.timers().start(end_, now + kLook);
   reactor_.stop();
 }
@@ -488,7 +524,7 @@ void Daemon::write_statistics() {
   write_udp_statistics();
   LogLine(LogLevel::info, "statistics")
       .kv("channels", sessions_.channels())
-      .kv("programs", children_.running() + execs_.children().running())
+      .kv("programs", running())
       .kv("descriptors_left", reactor_.fds_left())
       .kv("turns", reactor_.turns())
       .kv("awake", reactor_.awake())

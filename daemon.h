@@ -10,6 +10,7 @@
 
 #include "config/config.h"
 #include "config/report.h"
+#include "core/base/features.h"
 #include "core/control/control.h"
 #include "core/io/child.h"
 #include "core/io/helper.h"
@@ -61,6 +62,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   void end_lines();
   // daemon_process.cc
   bool init_helper();
+  bool make_relays();  // daemon.cc
   bool asks_names() const;
   int detach();
   static constexpr size_t kWholePath = 2048;
@@ -71,6 +73,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   void enter_sandbox();
   void on_helper_lost(Time now) override;
   uint32_t programs() const;
+  uint32_t running() const;
   uint32_t exec_programs() const;
   uint32_t timers() const;
   uint32_t trials() const;  // daemon_links.cc
@@ -109,7 +112,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   // Channels that proxies talk on at once; none are set aside where there are no proxies.
   uint32_t proxies_count() const;
   // Ports for data connections of FTP: peers may ask for them where clients come in.
-  uint32_t data_ports_count() const { return config_.listens.empty() && bound_ports_count() == 0 ? 0 : DataPorts::kMost; }
+  uint32_t data_ports_count() const { return !kHasFtp || (config_.listens.empty() && bound_ports_count() == 0) ? 0 : DataPorts::kMost; }
   uint32_t tcp_links_count() const { return 2 * links_count_ + 1 + static_cast<uint32_t>(config_.links.count) + (has_secure_link(config_) ? config_.max_half_open : 0); }
 
   const Config& config_;
@@ -120,28 +123,28 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Resolver resolver_{reactor_};
   Names names_{reactor_, resolver_};
   Helper helper_{reactor_};
-  Children children_{reactor_, helper_, Helper::Topic::links};
+  Part<kHasProgram, Children> children_;
   Signals signals_;
-  Control control_{reactor_};
+  Part<kHasControl, Control> control_;
   const char* control_path_ = nullptr;  // what is ours to remove
   Timer end_{*this};
   Arena tables_;
   Rules* rules_ = nullptr;
-  Execs execs_{reactor_, helper_};
+  Part<kHasExec, Execs> execs_;
   Streams streams_{reactor_, resolver_};
-  Proxies proxies_{reactor_, resolver_, streams_};
-  FtpLegs ftp_legs_{reactor_, resolver_, streams_};
-  DataPorts data_ports_{reactor_, streams_};
+  Part<kHasProxies, Proxies> proxies_;
+  Part<kHasFtp, FtpLegs> ftp_legs_;
+  Part<kHasFtp, DataPorts> data_ports_;
   TcpLinks tcp_links_{reactor_};
   Sessions sessions_{reactor_};
   SecureSide* secure_ = nullptr;  // if any link is
   // Of the links that are made, and of the lines at which peers call
   Dialer** dialer_ = nullptr;
   Dialer** line_dialer_ = nullptr;
-  Ways* ways_ = nullptr;  // if there are several of the first kind
+  Part<kHasFailover, Ways> ways_;  // if there are several of the first kind
   WayIn** way_in_ = nullptr;
   uint32_t dialers_ = 0, ways_in_ = 0;
-  StdioDialer* stdio_ = nullptr;
+  Part<kHasStdio, StdioDialer> stdio_;
   bool foreground_ = false;
   ExitDoor* exit_ = nullptr;
   Listener** listener_ = nullptr;
@@ -149,13 +152,13 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   TtyLine** line_ = nullptr;
   size_t listeners_ = 0, acceptors_ = 0, lines_ = 0;
   // UDP; the tables are there only if a PORT or a server is of that kind
-  ClientFlows* client_flows_ = nullptr;
-  ServerFlows* server_flows_ = nullptr;
-  SocksFlows* socks_flows_ = nullptr;
+  Part<kHasUdp, ClientFlows> client_flows_;
+  Part<kHasUdp, ServerFlows> server_flows_;
+  Part<kHasUdp && kHasSocks, SocksFlows> socks_flows_;
   UdpListener** udp_listener_ = nullptr;
   size_t udp_listeners_ = 0;
-  BoundPorts* bound_ports_ = nullptr;  // if there are secure links: what their peers ask for
-  FarPorts* far_ports_ = nullptr;      // RPORT
+  Part<kHasBind, BoundPorts> bound_ports_;  // if there are secure links: what their peers ask for
+  Part<kHasBind, FarPorts> far_ports_;      // RPORT
   Fd pidfile_, logfile_;
   std::string_view pidfile_path_;
   uint64_t allocations_ = 0;
@@ -169,7 +172,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
    public:
     explicit Room(Daemon& d) : d_(d) {}
     void on_room(Time now) override {
-      for (size_t i = 0; i < d_.udp_listeners_; ++i) d_.udp_listener_[i]->on_room(now);
+      for (size_t i = 0; kHasUdp && i < d_.udp_listeners_; ++i) d_.udp_listener_[i]->on_room(now);
       for (size_t i = 0; i < d_.listeners_; ++i) d_.listener_[i]->on_room();
     }
 

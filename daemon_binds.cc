@@ -7,7 +7,7 @@ namespace smx {
 
 // Only a peer with a key has PORT= in the peers file, and HUP may bring that.
 uint32_t Daemon::bound_ports_count() const {
-  if (!has_secure_link(config_) || config_.proto == Config::Proto::v03) return 0;
+  if (!kHasBind || !has_secure_link(config_) || config_.proto == Config::Proto::v03) return 0;
   return links_count_ < BoundPorts::kMost / BoundPorts::kMostOfOne ? links_count_ * BoundPorts::kMostOfOne : BoundPorts::kMost;
 }
 
@@ -25,6 +25,7 @@ uint64_t Daemon::bind_arena_bytes() const {
 }
 
 bool Daemon::init_binds() {
+  if constexpr (!kHasBind) return true;
   if (bound_ports_count() > 0) {
     bound_ports_ = tables_.create<BoundPorts>(reactor_, streams_, sessions_, static_cast<ClientGate&>(*rules_), static_cast<Router&>(*rules_));
     const int backlog = static_cast<int>(config_.listen_backlog);

@@ -100,6 +100,7 @@ int Daemon::open_control() {
       {"peers", tell_peers},
       {"version", tell_version},
   };
+  if constexpr (!kHasControl) return 0;
   const bool asked = !config_.control_file.empty();
   if (!config_.control || (!asked && (!is_root() || stdio_ != nullptr))) return 0;
   const char* path = asked ? config_.control_file.data() : usual_control_path();
@@ -108,7 +109,8 @@ int Daemon::open_control() {
   Text<300> text(path);
   if (error == 0) {
     control_path_ = path;
-    error = control_.start(static_cast<Fd&&>(fd), kCommands, sizeof kCommands / sizeof kCommands[0], this);
+    control_ = tables_.create<Control>(reactor_);
+    error = control_->start(static_cast<Fd&&>(fd), kCommands, sizeof kCommands / sizeof kCommands[0], this);
   }
   if (error == 0) return 0;
   if (error == EADDRINUSE) {

@@ -24,6 +24,7 @@ void Daemon::count_links() {
 
 // Links that have to prove themselves before a session takes them.
 uint32_t Daemon::trials() const {
+  if constexpr (!kHasFailover) return 0;
   uint32_t made = 0, lines = 0;
   for (const LinkSpec& l : config_.links)
     if (l.kind != LinkSpec::Kind::accept_tcp) ++(is_way_in(config_, l) ? lines : made);
@@ -32,6 +33,7 @@ uint32_t Daemon::trials() const {
 
 // One way to make the link is the session's own; several have an order.
 bool Daemon::make_ways() {
+  if constexpr (!kHasFailover) return true;
   static_assert(kMaxLinks <= Ways::kMost);
   static_assert(kMaxLinks <= Sessions::kWatchers);
   if (dialers_ > 1) {

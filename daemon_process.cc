@@ -23,6 +23,7 @@ namespace smx {
 
 // The programs that the configuration names, and no other, can be started.
 bool Daemon::init_helper() {
+  if constexpr (!kHasPrograms) return helper_.init(0, 0, tables_);
   if (!helper_.init(static_cast<uint32_t>(config_.links.count + config_.servers.count), programs() + exec_programs(), tables_)) return false;
   for (const LinkSpec& l : config_.links) {
     if (l.kind != LinkSpec::Kind::program) continue;
@@ -176,19 +177,19 @@ int Daemon::detach() {
     if (error != 0) return fail("CHROOT=", config_.chroot_dir, error == EPERM ? kExitPermission : kExitSystem);
   }
   if (drops) {
-    for (size_t i = 0; i < lines_; ++i) line_[i]->give_to(who.uid, who.gid);
+    for (size_t i = 0; kHasTty && i < lines_; ++i) line_[i]->give_to(who.uid, who.gid);
     error = become(who);
     if (error != 0) return fail("OWNER=", config_.owner, kExitPermission);
     if (config_.control_file.empty()) control_path_ = nullptr;  // in root's folder, where it stays
   }
-  control_.set_user(drops ? who.uid : own_user());
+  if (control_ != nullptr) control_->set_user(drops ? who.uid : own_user());
   // As late as can be, so that the status says whether all went well.
   if (!foreground_) {
     error = daemonize(null.get());
     if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
   }
   if (pidfile_.valid()) write_pid(pidfile_.get());
-  for (size_t i = 0; i < lines_; ++i) line_[i]->forked();
+  for (size_t i = 0; kHasTty && i < lines_; ++i) line_[i]->forked();
   if (secure_ != nullptr) secure_->protect();
   code = start_helpers(false);
   if (code == 0) enter_sandbox();
@@ -199,7 +200,7 @@ void Daemon::start_log() {
   LogSetup log;
   log.to_stderr = foreground_ || config_.log_stderr;
   log.to_syslog = !log.to_stderr && !config_.logfile_given;
-  if (!config_.syslog.empty()) {
+  if (kHasSyslog && !config_.syslog.empty()) {
     static constexpr struct {
       std::string_view name;
       int facility;

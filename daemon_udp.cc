@@ -7,6 +7,7 @@ namespace smx {
 namespace {
 
 size_t udp_ports(const Config& config) {
+  if constexpr (!kHasUdp) return 0;
   size_t n = 0;
   for (const ListenSpec& l : config.listens) n += l.transport == Transport::udp ? 1u : 0u;
   return n;
@@ -19,6 +20,7 @@ bool has_udp_server(const Config& config) {
 }
 
 bool has_socks(const Config& config) {
+  if constexpr (!kHasSocks) return false;
   for (const ServerSpec& s : config.servers)
     if (s.run && s.label == "socks") return true;
   return false;
@@ -42,6 +44,7 @@ uint64_t Daemon::udp_arena_bytes() const {
 }
 
 bool Daemon::init_udp() {
+  if constexpr (!kHasUdp) return true;
   const size_t ports = udp_ports(config_);
   udp_listener_ = tables_.raw<UdpListener*>(ports + 1);
   if (udp_listener_ == nullptr) return false;
@@ -54,7 +57,7 @@ bool Daemon::init_udp() {
     socks_flows_ = tables_.create<SocksFlows>(reactor_, resolver_, *rules_);
     if (socks_flows_ == nullptr || !socks_flows_->init(kSocksFlows, silence, tables_)) return false;
     exit_->set_socks_udp(*socks_flows_);
-    proxies_.set_socks_udp(*socks_flows_);
+    proxies_->set_socks_udp(*socks_flows_);
   }
   if (!has_udp_server(config_)) return true;
   server_flows_ = tables_.create<ServerFlows>(reactor_, resolver_, *rules_);
@@ -64,6 +67,7 @@ bool Daemon::init_udp() {
 }
 
 int Daemon::open_udp_port(Fd socket, std::string_view peer) {
+  if constexpr (!kHasUdp) return 0;
   UdpListener* l = tables_.create<UdpListener>(*client_flows_);
   SMX_CHECK(l != nullptr);
   l->set_peer(peer);
@@ -74,7 +78,7 @@ int Daemon::open_udp_port(Fd socket, std::string_view peer) {
 
 // TERM: datagrams have no end that could be awaited.
 void Daemon::stop_udp() {
-  for (size_t i = 0; i < udp_listeners_; ++i) udp_listener_[i]->stop();
+  for (size_t i = 0; kHasUdp && i < udp_listeners_; ++i) udp_listener_[i]->stop();
   if (client_flows_ != nullptr) client_flows_->shut();
   if (server_flows_ != nullptr) server_flows_->shut();
 }

@@ -9,6 +9,7 @@
 #include "config/explain.h"
 #include "config/file.h"
 #include "config/parse.h"
+#include "core/base/features.h"
 #include "core/io/process.h"
 #include "core/io/resident.h"
 #include "daemon.h"
@@ -43,6 +44,8 @@ constexpr const char kHelp[] =
     "  OWNER=user[/group]  CHROOT=  UMASK=  PIDFILE=  LOGFILE=  SYSLOG=   the process\n"
     "Signals:  HUP retry now, TERM end, USR1 statistics\n"
     "Manuals:  sockmuxd(8), sockmux.conf(5), sockmux(7)\n";
+
+constexpr const char* kVersion = kWithout.empty() ? "sockmuxd " SMX_VERSION : "sockmuxd " SMX_VERSION ", without " SMX_WITHOUT;
 
 // Words, lines of files and everything parsed; tables come on top of it.
 constexpr size_t kConfigMemory = 8u << 20;
@@ -80,7 +83,10 @@ bool built(const Config& config) {
 
 class PrintLines final : public LineSink {
  public:
-  void line(std::string_view text) override { printf("%.*s\n", static_cast<int>(text.size()), text.data()); }
+  void line(std::string_view text) override {
+    fwrite(text.data(), 1, text.size(), stdout);
+    fputc('\n', stdout);
+  }
 };
 
 int run(int argc, char** argv) {
@@ -93,12 +99,12 @@ int run(int argc, char** argv) {
   static Report report;
   static DiskFiles files;
   const bool good = parse_command_line(argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0), files, arena, &config, &report);
-  if (good && config.help) return fputs(kHelp, stdout) < 0 ? kExitSystem : 0;
-  if (good && config.version) return printf("sockmuxd %s\n", SMX_VERSION) < 0 ? kExitSystem : 0;
+  if (good && config.help) return fputs(kHasHelp ? kHelp : "sockmuxd(8), sockmux.conf(5), sockmux(7)\n", stdout) < 0 ? kExitSystem : 0;
+  if (good && config.version) return puts(kVersion) < 0 ? kExitSystem : 0;
   print(report);
   if (!good) return report.status();
   const bool complete = built(config);
-  if (config.check_only) {
+  if (kHasExplain && config.check_only) {
     PrintLines lines;
     explain(config, lines);
   }

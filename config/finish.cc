@@ -199,6 +199,10 @@ void Parser::check_links() {
                      {link_words_[i].text});
     }
   }
+  if constexpr (!kHasFailover) {
+    const bool is_beside = accepts_links_ && links_.count() > 0 && (links_[0].kind == LinkSpec::Kind::fifo || links_[0].kind == LinkSpec::Kind::device);
+    if (is_beside || links_.count() > 1) (void)left_out(link_words_[links_.count() - 1], "failover");
+  }
   if (config_->line == Config::Line::lossy && config_->proto == Config::Proto::v03) {
     report_->error(kExitConfig, whole,
                    "SOXCONF=line:lossy needs SockMux 1; proto:0.3 has no frames that could be repaired");

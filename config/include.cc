@@ -54,6 +54,7 @@ bool Parser::find_file(const Word& w, std::string_view path, FileText* text, std
 // `spec`: path["?" label], "file:" in front or braces around the path, or "?" label. `name_and_prefix`: empty, or
 // "NAME=prefix" for NAME=prefix+=file.
 void Parser::include(const Word& w, std::string_view spec, std::string_view name_and_prefix) {
+  if constexpr (!kHasFiles) return (void)left_out(w, "files");
   Frame frame;
   std::string_view path = trim(spec);
   const size_t mark = path.rfind('?');

@@ -71,7 +71,9 @@ void Parser::accept_items(const Word& w, Value value, bool is_from_p) {
 
 void Parser::on_port(const Word& w, Value value) { listen_items(w, value, false); }
 
-void Parser::on_far_port(const Word& w, Value value) { listen_items(w, value, true); }
+void Parser::on_far_port(const Word& w, Value value) {
+  if (kHasBind || left_out(w, "bind")) listen_items(w, value, true);
+}
 
 // PORT=, or (far) RPORT=
 void Parser::listen_items(const Word& w, Value value, bool far) {
@@ -107,6 +109,7 @@ void Parser::listen_item(const Word& w, std::string_view item, bool far) {
   }
   GrowList<ListenSpec>& list = far ? far_listens_ : listens_;
   if (port.suffix == "/udp") {
+    if (!kHasUdp) return (void)left_out(w, "udp");
     listen.transport = Transport::udp;
   } else if (!port.suffix.empty() && port.suffix != "/tcp") {
     return fail(w, "'%': '%' is no kind of port; expected /tcp or /udp, in lower case", item, port.suffix);
@@ -200,6 +203,11 @@ bool Parser::link_device(const Word& w, std::string_view rest, LinkSpec* link) {
     rest = skip(rest, at + 1);
   }
   const bool is_program = type == "proc";
+  const bool is_stdio = type == "comm" && trim(rest) == "-";
+  if (!kHasProgram && is_program) return left_out(w, "program");
+  if (!kHasStdio && is_stdio) return left_out(w, "stdio");
+  if (!kHasTty && type == "comm" && !is_stdio) return left_out(w, "tty");
+  if (!kHasFifo && type.size() > 4) return left_out(w, "fifo");
   if (trim(rest).empty()) {
     fail(w, is_program ? "a command is missing behind proc@" : "a path is missing behind @");
     return false;
@@ -208,7 +216,7 @@ bool Parser::link_device(const Word& w, std::string_view rest, LinkSpec* link) {
     fail(w, "'%': a blank inside; only the command of proc@ may have some", rest);
     return false;
   }
-  if (type == "comm" && place_of(rest, ',') != kNowhere) {
+  if (kHasTty && type == "comm" && place_of(rest, ',') != kNowhere) {
     if (rest[0] == '-' && rest[1] == ',') return fail(w, "'%': our own fd 0 and 1 have no settings", rest), false;
     Why why;
     if (!parse_serial(skip(rest, place_of(rest, ',') + 1), &link->serial, why)) return fail_why(w, why), false;

@@ -228,6 +228,11 @@ void Parser::fail_with(int status, const Word& w, const char* words, Views views
   report_->error(status, w.origin, "%", {text.text()});
 }
 
+bool Parser::left_out(const Word& w, std::string_view feature) {
+  fail(w, "this sockmuxd was built without % (make WITHOUT=)", feature);
+  return false;
+}
+
 void Parser::warn(const Word& w, const char* words, Views views) { report_->warn(w.origin, words, views); }
 
 void Parser::fail_why(const Word& w, const TextBase& why) {

@@ -23,6 +23,7 @@
 #include "config/report.h"
 #include "config/scan.h"
 #include "core/base/arena.h"
+#include "core/base/features.h"
 
 namespace smx {
 
@@ -109,6 +110,8 @@ class Parser {
   void fail(const Word& w, const char* words, Value a, Value b, Value c, Value d);
   void fail_with(int status, const Word& w, const char* words, Views views = {});
   void warn(const Word& w, const char* words, Views views = {});
+  // A word asks for a feature that is not in this build. False.
+  bool left_out(const Word& w, std::string_view feature);
   // A parse function said no: its reason, or "no memory" if it gave none.
   void fail_why(const Word& w, const TextBase& why);
   template <typename T>

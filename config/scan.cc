@@ -164,7 +164,7 @@ unsigned unlikeness(std::string_view a, std::string_view b) {
   return result > kLikeMost ? kLikeMost + 1 : result;
 }
 
-void Nearest::give(std::string_view known) {
+void Nearest::look_at(std::string_view known) {
   const unsigned unlike = unlikeness(wanted_, known);
   if (unlike >= unlike_ || unlike >= known.size() || unlike >= wanted_.size()) return;
   unlike_ = unlike;
@@ -172,6 +172,7 @@ void Nearest::give(std::string_view known) {
 }
 
 void Nearest::give_all(const char* list) {
+  if constexpr (!kHasHints) return;
   Items items(list);
   std::string_view known;
   while (items.next(&known)) give(known);

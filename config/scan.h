@@ -13,6 +13,7 @@
 
 #include "config/config.h"
 #include "core/base/arena.h"
+#include "core/base/features.h"
 #include "core/base/letters.h"
 #include "core/base/text.h"
 
@@ -81,7 +82,9 @@ unsigned unlikeness(std::string_view a, std::string_view b);
 class Nearest {
  public:
   explicit Nearest(std::string_view wanted) : wanted_(wanted) {}
-  void give(std::string_view known);
+  void give(std::string_view known) {
+    if constexpr (kHasHints) look_at(known);
+  }
   // All of a list with commas.
   void give_all(const char* list);
   // Empty if none is near enough.
@@ -90,6 +93,8 @@ class Nearest {
   std::string_view lead() const { return best_.empty() ? "" : "; do you mean "; }
 
  private:
+  void look_at(std::string_view known);
+
   std::string_view wanted_;
   std::string_view best_;
   unsigned unlike_ = kLikeMost + 1;

@@ -6,6 +6,7 @@
 #include "config/parser.h"
 #include "config/tables.h"
 #include "config/words.h"
+#include "core/base/features.h"
 
 namespace smx {
 
@@ -108,6 +109,8 @@ bool Parser::server_protocol(const Word& w, std::string_view name, bool has_url,
   } else if (!has_url && known->needs_host) {
     fail(w, "'%' needs host and port: %://host:port,-in", name, known->name);
     return false;
+  } else if (!known->has_proxy && has_word(kWithout, known->name) && (server->run || known->name == "ftp")) {
+    return left_out(w, known->name);
   } else if (server->run && !known->has_proxy) {
     fail(w, "there is no proxy for '%'; give its host: %://host,-in without words", name, name);
     return false;
@@ -121,6 +124,7 @@ bool Parser::server_protocol(const Word& w, std::string_view name, bool has_url,
   label[name.size()] = 0;
   server->label = {label, name.size()};
   if (known != nullptr && (!server->run || known->needs_host)) server->transport = known->transport;
+  if (!kHasUdp && server->transport == Transport::udp) return left_out(w, "udp");
   return true;
 }
 
@@ -200,6 +204,7 @@ bool Parser::dest_port(const Word& w, std::string_view host, std::string_view te
       return false;
     }
     if (kind == "udp") server->transport = Transport::udp;
+    if (!kHasUdp && kind == "udp") return left_out(w, "udp");
     port = first(text, mark);
   }
   if (port.empty()) {

@@ -71,6 +71,7 @@ void Parser::on_logfile(const Word& w, Value value) {
 // Nothing, or -fname.
 void Parser::on_syslog(const Word& w, Value value) {
   const std::string_view text = trim(value);
+  if (!kHasSyslog) return (void)left_out(w, "syslog");
   const bool is_facility = starts_with(text, "-f");
   if (!text.empty() && !is_facility) return fail(w, "'%': expected nothing or -ffacility, as in -fdaemon", text);
   if (is_facility && !is_one_of(syslog_facilities(), skip(text, 2))) {

@@ -1,6 +1,7 @@
 // The names that DeleGate's command line knows. Read next: tables.h.
 #include "config/tables.h"
 
+#include "core/base/features.h"
 #include "config/scan.h"
 
 namespace smx {
@@ -17,9 +18,9 @@ struct Refused {
 
 // Name, port, transport, have we a proxy, does it need a host. Source of the ports: DeleGate, IANA.
 constexpr Protocol kProtocols[] = {
-    {"tcprelay", 0, kTcp, true, true},    {"udprelay", 0, kUdp, true, true},  {"telnet", 23, kTcp, true, false},
-    {"http", 80, kTcp, true, false},      {"socks", 1080, kTcp, true, false}, {"exec", 0, kTcp, true, false},
-    {"ftp", 21, kTcp, true, false},       {"ssh", 22, kTcp, false, false},    {"smtp", 25, kTcp, false, false},
+    {"tcprelay", 0, kTcp, true, true},    {"udprelay", 0, kUdp, true, true},  {"telnet", 23, kTcp, kHasTelnet, false},
+    {"http", 80, kTcp, kHasHttp, false},      {"socks", 1080, kTcp, kHasSocks, false}, {"exec", 0, kTcp, kHasExec, false},
+    {"ftp", 21, kTcp, kHasFtp, false},       {"ssh", 22, kTcp, false, false},    {"smtp", 25, kTcp, false, false},
     {"whois", 43, kTcp, false, false},    {"dns", 53, kUdp, false, false},    {"domain", 53, kUdp, false, false},
     {"gopher", 70, kTcp, false, false},   {"finger", 79, kTcp, false, false}, {"pop", 110, kTcp, false, false},
     {"nntp", 119, kTcp, false, false},    {"ntp", 123, kUdp, false, false},   {"imap", 143, kTcp, false, false},
@@ -71,10 +72,10 @@ constexpr char kFacilities[] =
 
 }  // namespace
 
-const char* ignored_parameters() { return kIgnored; }
-const char* ignored_timeouts() { return kIgnoredTimeouts; }
-const char* ignored_maxima() { return kIgnoredMaxima; }
-const char* ignored_soxconf() { return kIgnoredSoxconf; }
+const char* ignored_parameters() { return kHasDelegate ? kIgnored : ""; }
+const char* ignored_timeouts() { return kHasDelegate ? kIgnoredTimeouts : ""; }
+const char* ignored_maxima() { return kHasDelegate ? kIgnoredMaxima : ""; }
+const char* ignored_soxconf() { return kHasDelegate ? kIgnoredSoxconf : ""; }
 const char* syslog_facilities() { return kFacilities; }
 
 const Protocol* find_protocol(std::string_view name) {
@@ -91,6 +92,7 @@ Nearest nearest_protocol(std::string_view name) {
 }
 
 const char* why_refused(std::string_view name) {
+  if constexpr (!kHasDelegate) return nullptr;
   for (const Refused& r : kRefused) {
     if (is_one_of(r.names, name)) return r.reason;
   }
@@ -98,6 +100,7 @@ const char* why_refused(std::string_view name) {
 }
 
 void give_refused(Nearest* nearest) {
+  if constexpr (!kHasDelegate || !kHasHints) return;
   for (const Refused& r : kRefused) nearest->give_all(r.names);
 }
 

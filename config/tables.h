@@ -21,7 +21,7 @@ struct Protocol {
   char name[9];       // lower case
   uint16_t port = 0;  // 0: must be given
   Transport transport = Transport::tcp;
-  bool has_proxy = false;   // SERVER=name,-in can be served by us
+  bool has_proxy = false;   // SERVER=name,-in can be served by us; false as well for what this build lacks
   bool needs_host = false;  // the proxy relays to one address, which must be given
 };
 

@@ -197,6 +197,9 @@ void Parser::keep_number(const Word& w, const char* parameter, std::string_view 
 
 void Parser::soxconf_item(const Word& w, std::string_view name, std::string_view value) {
   if (name == "packsize") return packet_size(w, value);
+  const bool lacks = (!kHasV03 && name == "proto" && value == "0.3") || (!kHasLossy && name == "line" && value == "lossy");
+  if (lacks) return (void)left_out(w, kHasV03 || name == "line" ? "lossy" : "v03");
+  if (!kHasControl && name == "control" && !is_no(value)) return (void)left_out(w, "control");
   const bool yes = is_yes(value), no = is_no(value);
   bool good = true;
   const char* expected = "";

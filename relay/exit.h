@@ -49,10 +49,10 @@ class ExitDoor final : public Exit {
  private:
   Streams& streams_;
   Router& router_;
-  ServerFlows* udp_ = nullptr;
-  DataPorts* ports_ = nullptr;
-  PortGiver* bound_ports_ = nullptr;
-  SocksFlows* socks_udp_ = nullptr;
+  Part<kHasUdp, ServerFlows> udp_;
+  Part<kHasFtp, DataPorts> ports_;
+  Part<kHasBind, PortGiver> bound_ports_;
+  Part<kHasUdp && kHasSocks, SocksFlows> socks_udp_;
   bool shut_ = false;
 };
 

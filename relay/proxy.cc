@@ -97,7 +97,8 @@ void ProxyStream::start(Session& session, ChannelId id, const RelayTarget& targe
   desk_.may_associate = table_.socks_udp_ != nullptr && session.mux().dialect() == Dialect::v1;
   associated_ = nullptr;
   target_ = target;
-  leg_ = target.label == "ftp" && table_.legs_ != nullptr ? table_.legs_->take(session, id, info, target, *this) : nullptr;
+  leg_ = nullptr;
+  if (target.label == "ftp" && table_.legs_ != nullptr) leg_ = table_.legs_->take(session, id, info, target, *this);
   desk_.data = leg_;
   dialogue_ = make(memory_->dialogue, target_);
   session_ = &session;

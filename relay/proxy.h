@@ -95,7 +95,7 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   ChannelId id_;
   Connect* connect_ = nullptr;  // while connecting
   Dialogue* dialogue_ = nullptr;
-  FtpLeg* leg_ = nullptr;       // FTP: the way for its data connections
+  Part<kHasFtp, FtpLeg> leg_;   // FTP: the way for its data connections
   Desk desk_;
   RelayTarget target_;
   Dialect dialect_ = Dialect::unknown;
@@ -136,8 +136,8 @@ class Proxies {
   Resolver& resolver_;
   Streams& streams_;
   Router* router_ = nullptr;
-  FtpLegs* legs_ = nullptr;
-  SocksFlows* socks_udp_ = nullptr;
+  Part<kHasFtp, FtpLegs> legs_;
+  Part<kHasUdp && kHasSocks, SocksFlows> socks_udp_;
   ProxyStream* proxies_ = nullptr;
   ProxyStream::Memory* memory_ = nullptr;
   Connect* connects_ = nullptr;  // one each

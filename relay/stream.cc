@@ -79,6 +79,7 @@ void Stream::goes_with(const void* rule, uint16_t control_port) {
 
 // A client that speaks FTP may name a port of its own, to which the peer may then ask us to connect.
 void Stream::listen_in(std::string_view said) {
+  if constexpr (!kHasFtp) return;
   if (said.size() > kSmallTalk || (place_of(said, ',') == kNowhere && place_of(said, '|') == kNowhere)) return;
   const uint16_t port = find_announced_port(said, peer_);
   if (port != 0) port_ = port;

@@ -12,6 +12,7 @@
 #define SOCKMUX_RELAY_STREAM_H
 
 #include "core/base/arena.h"
+#include "core/base/features.h"
 #include "core/base/near_list.h"
 #include "core/io/connect.h"
 #include "core/io/reactor.h"
@@ -153,11 +154,11 @@ class Streams final : private TimerHandler, private Mortal {
   void set_router(Router& router) { router_ = &router; }
   // For programs that serve channels: exec.h.
   void set_execs(Execs& execs) { execs_ = &execs; }
-  Execs* execs() { return execs_; }
+  const Part<kHasExec, Execs>& execs() const { return execs_; }
   void set_watch(ChannelWatch& watch) { watch_ = &watch; }
   // For relays that talk: proxy.h.
   void set_proxies(Proxies& proxies) { proxies_ = &proxies; }
-  Proxies* proxies() { return proxies_; }
+  const Part<kHasProxies, Proxies>& proxies() const { return proxies_; }
   void ask_again();  // exit.cc
   bool full() const { return fresh_ == count_ && free_.empty(); }
   Reactor& reactor() { return reactor_; }
@@ -176,9 +177,9 @@ class Streams final : private TimerHandler, private Mortal {
   Reactor& reactor_;
   Resolver& resolver_;
   Router* router_ = nullptr;
-  Execs* execs_ = nullptr;
-  Proxies* proxies_ = nullptr;
-  ChannelWatch* watch_ = nullptr;
+  Part<kHasExec, Execs> execs_;
+  Part<kHasProxies, Proxies> proxies_;
+  Part<kHasFtp, ChannelWatch> watch_;
   Stream* streams_ = nullptr;
   StreamList free_;
   StreamList lingers_;    // whose time runs out first stands in front

@@ -1,14 +1,14 @@
 #!/bin/sh
 # Turns lists of sources into make rules that GNU make and BSD make both read. Called by the Makefile at its start.
 #
-#   GNU=.. BUILD=dir CC=.. CXX=.. CROSS_COMPILE=.. CHOSEN=.. rules.sh FLAGS -- KIND NAME source... [-- KIND NAME source...]...
+#   GNU=.. BUILD=dir CC=.. CXX=.. CROSS_COMPILE=.. CHOSEN=.. WITHOUT=.. TINY=.. STATIC=.. rules.sh FLAGS -- KIND NAME source... [-- KIND NAME source...]...
 #
 # CHOSEN is a list of NAME=value, what was chosen on make's command line; a wrong one ends make with what was expected.
 # Prints the name of the file that make shall include: BUILD/rules.mk.
 #
 # Writes BUILD/rules.mk (NAME_OBJS, a rule for each object that calls $(COMPILE_KIND), the header dependencies that the
-# compiler left, the compilers' names) and BUILD/flags. A file is touched only if its content changes, so that make
-# rebuilds what depends on it only then.
+# compiler left, the compilers' names, and what of docs/size.md they can do for TINY=1) and BUILD/flags. A file is touched
+# only if its content changes, so that make rebuilds what depends on it only then.
 set -eu
 
 # wrong TEXT: make ends with that.
@@ -41,6 +41,10 @@ for choice in $CHOSEN; do
   *= | *=1) ;;
   *) wrong "$choice: expected ${choice%%=*}=1 or nothing" ;;
   esac
+done
+for name in ${WITHOUT-}; do
+  grep -q "built_with(\"$name\")" core/base/features.h ||
+    wrong "WITHOUT=$name: expected some of $(sed -n 's/.* = built_with("\([a-z0-9]*\)").*/\1/p' core/base/features.h | tr '\n' ' ')"
 done
 [ -n "$BUILD" ] || case " $CHOSEN " in
 *' SANITIZE=1 '*) wrong 'SANITIZE=1 and STATIC=1: expected one of them' ;;
@@ -75,13 +79,45 @@ put() {
 }
 
 mkdir -p "$BUILD"
-echo "$1" | put "$BUILD/flags"
+cc=$(compiler "$CC" gcc clang) cxx=$(compiler "$CXX" g++ clang++)
+
+# can CFLAGS LDFLAGS [WORD]: do they build a program, without a warning? And is WORD somewhere in it?
+can() {
+  # shellcheck disable=SC2086  # lists of words
+  $cxx $1 -Werror -c -o "$BUILD/probe.o" "$BUILD/probe.cc" && $cc $1 $2 -o "$BUILD/probe" "$BUILD/probe.o" &&
+    grep -q "${3-}" "$BUILD/probe"
+} >/dev/null 2>&1
+
+# Sets what makes the program smaller, as far as the compilers have it. Each is tried on top of those before.
+tiny='' tiny_link=''
+probe() {
+  echo 'int x; int* volatile p = &x; int main() { return *p; }' >"$BUILD/probe.cc"
+  if can -Oz ''; then tiny=-Oz; else tiny=-Os; fi
+  # In one piece, which is smaller than several that are optimized side by side.
+  if can "$tiny -flto -flto-partition=one" ''; then
+    tiny="$tiny -flto -flto-partition=one"
+  elif can "$tiny -flto" -fuse-ld=lld; then
+    tiny="$tiny -flto" tiny_link=-fuse-ld=lld
+  fi
+  # Functions with the same code become one, but for those whose address is taken.
+  if can "$tiny" "$tiny_link -Wl,--icf=safe"; then tiny_link="$tiny_link -Wl,--icf=safe"; fi
+  # Each address that is to be relocated takes a bit, not 24 bytes. A libc that does not know of it would crash; glibc 2.36
+  # and newer say that they do by this word, and a linker that knows of it asks them for it.
+  relr=-Wl,-z,pack-relative-relocs
+  if [ -z "$STATIC" ] && can "$tiny" "$tiny_link $relr" GLIBC_ABI_DT_RELR; then tiny_link="$tiny_link $relr"; fi
+  rm -f "$BUILD/probe" "$BUILD/probe.o" "$BUILD/probe.cc"
+}
+[ -z "${TINY-}" ] || probe
+
+echo "$1 | $tiny | $tiny_link" | put "$BUILD/flags"
 shift
 
 {
   echo "# Made by tools/rules.sh; your changes would be lost."
-  echo "RULES_CC = $(compiler "$CC" gcc clang)"
-  echo "RULES_CXX = $(compiler "$CXX" g++ clang++)"
+  echo "RULES_CC = $cc"
+  echo "RULES_CXX = $cxx"
+  echo "TINY_PROBED = $tiny"
+  echo "TINY_LINK_PROBED = $tiny_link"
   # GNU make need not tell that it enters the folder it is in.
   if [ -n "$GNU" ]; then echo 'NO_CHATTER = --no-print-directory'; fi
   echo "JOBS = $(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)"

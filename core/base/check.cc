@@ -4,10 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/text.h"
+
 namespace smx {
 
 void check_failed(const char* file, int line, const char* text) {
-  fprintf(stderr, "sockmux: bug at %s:%d: CHECK(%s) failed\n", file, line, text);
+  // Not printf, which the small program has no other need of.
+  Text<300> message("sockmux: bug at ");
+  message.add(file).add(':').add_u(static_cast<uint64_t>(line)).add(": CHECK(").add(text).add(") failed\n");
+  fputs(message.c_str(), stderr);
   abort();
 }
 

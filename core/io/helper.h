@@ -19,6 +19,7 @@
 
 #include "core/base/address.h"
 #include "core/base/arena.h"
+#include "core/base/features.h"
 #include "core/io/fd.h"
 #include "core/io/reactor.h"
 

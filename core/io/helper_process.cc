@@ -190,7 +190,9 @@ bool Server::receive(Received* r) {
 void Server::obey(Received& r) {
   switch (r.q.kind) {
     case HelperRequest::name: return find_name(r.q);
-    case HelperRequest::program: return begin_program(r);
+    case HelperRequest::program:
+      if constexpr (kHasPrograms) begin_program(r);
+      return;
     case HelperRequest::signal: return send_signal(r.q);
     default: return;
   }

@@ -15,6 +15,7 @@
 
 #include "core/base/address.h"
 #include "core/base/clock.h"
+#include "core/base/features.h"
 #include "core/base/text.h"
 
 namespace smx {
@@ -24,7 +25,7 @@ constexpr size_t kLogText = 500;
 
 struct LogSetup {
   bool to_stderr = true;
-  bool to_syslog = false;
+  Flag<kHasSyslog> to_syslog;
   int file = -1;           // -1: no file
   LogLevel least = LogLevel::info;
   bool silent = false;

@@ -76,18 +76,21 @@ struct Channel : BareTimer {
   Rx rx = Rx::data;
   uint8_t due = 0;
   CloseCode close = CloseCode::done;
+  Flag<kHasBind || kHasFtp> bind;  // v1: opened by BIND: no data, no credit, no FIN
+  Flag<kHasUdp> udp;               // its content is datagrams: no credit, no queue, no FIN
   bool mine : 1;         // opened from this side
-  bool bind : 1;         // v1: opened by BIND: no data, no credit, no FIN
   bool attached : 1;     // a local socket belongs to it and hears of it
   bool peer_closed : 1;  // v1: the peer's CLOSE has come
-  bool udp : 1;          // its content is datagrams: no credit, no queue, no FIN
   bool readable : 1;     // the local socket has, or may have, something to read
 
   // Back to the state of a free slot; the generation moves on so that old ids are void.
   void reset();
 
  private:
-  void reset_flags() { mine = bind = attached = peer_closed = udp = readable = false; }
+  void reset_flags() {
+    bind = udp = false;
+    mine = attached = peer_closed = readable = false;
+  }
 };
 
 }  // namespace smx

@@ -254,7 +254,7 @@ Err Mux::on_hello(Bytes payload, Time now) {
     begin_handshake(now);
     return Err::none;
   }
-  if (config_.proto == MuxConfig::Proto::v1 || start_.lossy) {
+  if (!kHasV03 || config_.proto == MuxConfig::Proto::v1 || start_.lossy) {
     if (!start_.search) return Err::wrong_dialect;
     wrong_dialect_ = true;  // or the rest of an earlier run: the deadline decides
     return Err::none;
@@ -303,7 +303,7 @@ Err Mux::take_packet(Bytes payload, bool known, Run& run, Time now) {
     ++stats_.skipped_packets;
     return header_.version == kNumbered && state_ != State::up && state_ != State::closing ? Err::bad_state : Err::none;
   }
-  return dialect_ == Dialect::v1 ? packet_v1(header_, payload, run, now) : packet_v03(header_, payload, run, now);
+  return dialect_ == Dialect::v03 ? packet_v03(header_, payload, run, now) : packet_v1(header_, payload, run, now);
 }
 
 Err Mux::parse(Time now) {

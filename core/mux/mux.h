@@ -172,12 +172,12 @@ struct LinkStart {
   uint64_t attempt = 0;  // u32 of the process, u32 counting
   uint32_t rate = 0;     // bytes a second that the link carries; 0: unknown, and fast
   bool asks = false;     // this side proposes the session, whatever the peer does (MuxConfig::asks: on each link)
-  bool repeat = false;   // with search: HELLO is said each second until the peer's has come, and once more in answer to it
-  bool search = false;   // bytes that are none of the peer's may come before its HELLO, and between it and SETTINGS
-  bool lossy = false;    // a line that flips and drops bytes: frames. With search; never 0.3
+  Flag<kHasPipes> repeat;  // with search: HELLO is said each second until the peer's has come, and once more in answer to it
+  Flag<kHasPipes> search;  // bytes that are none of the peer's may come before its HELLO, and between it and SETTINGS
+  Flag<kHasLossy> lossy;   // a line that flips and drops bytes: frames. With search; never 0.3
   bool said = false;     // our HELLO is out already: first_packet(), of this start
   LineSealer* sealer = nullptr;  // with lossy: frames are sealed; lives as long as the link
-  bool trial = false;    // HELLO only: as soon as the link is proven(), another mux is to take it
+  Flag<kHasFailover> trial;  // HELLO only: as soon as the link is proven(), another mux is to take it
 };
 
 // A link on its way to another mux: its ask belongs to that one's session, or it was on trial.
@@ -215,6 +215,18 @@ struct Pace {
 };
 Pace pace_of(uint32_t rate);
 Pace pace_of_lossy(uint32_t rate, bool sealed);
+
+// The dialect of a link, as far as this build knows them.
+class DialectNow {
+ public:
+  void operator=(Dialect d) { value_ = d; }
+  operator Dialect() const { return value_; }
+  bool operator==(Dialect d) const { return (kHasV03 || d != Dialect::v03) && value_ == d; }
+  bool operator!=(Dialect d) const { return !(*this == d); }
+
+ private:
+  Dialect value_ = Dialect::unknown;
+};
 
 class Mux final {
  public:
@@ -546,7 +558,7 @@ class Mux final {
 
   // link
   State state_ = State::down;
-  Dialect dialect_ = Dialect::unknown;
+  DialectNow dialect_;
   LinkStart start_;
   Pace pace_ = pace_of(0);
   uint32_t nonce_ = 0;

@@ -69,6 +69,7 @@ Err Mux::bind_v1(const Header& h, Bytes payload) {
   c->life = Life::opening;
   c->rx = Rx::done;
   ++stats_.accepted;
+  if (!kHasBind && !kHasFtp) unsupported = true;
   if (unsupported || state_ == State::closing) {
     ++stats_.refused;
     close_later(*c, state_ == State::closing ? CloseCode::shutdown : CloseCode::unsupported);

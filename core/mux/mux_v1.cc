@@ -148,7 +148,11 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
       if (c->life != Life::closing) settle(*c);
       return Err::none;
     case Type::close: return close_v1(*c, payload);
-    default: return Err::bad_state;  // datagrams on a TCP channel
+    case Type::dgram:
+    case Type::part:
+      if (!kHasUdp && c->life == Life::closing) return Err::none;  // its CONNECT was refused, and it may not have heard of that
+      return Err::bad_state;
+    default: return Err::bad_state;  // of BIND
   }
 }
 

@@ -351,7 +351,7 @@ Err parse_connect_fields(Bytes payload, OpenInfo* out, bool* unsupported) {
   *unsupported = false;
   if (payload.size == 0) return Err::bad_field;
   const uint8_t kind = payload.data[0];
-  if (kind != 1 && kind != 2) *unsupported = true;
+  if (kind != 1 && (kind != 2 || !kHasUdp)) *unsupported = true;
   out->udp = kind == 2;
   Fields fields({payload.data + 1, payload.size - 1});
   uint8_t type = 0;
@@ -402,7 +402,7 @@ Err parse_bind_fields(Bytes payload, OpenInfo* out, bool* unsupported) {
   *unsupported = false;
   if (payload.size == 0) return Err::bad_field;
   const uint8_t kind = payload.data[0];
-  if (kind != 1 && kind != 2) *unsupported = true;
+  if (kind != 1 && (kind != 2 || !kHasUdp)) *unsupported = true;
   out->udp = kind == 2;
   Fields fields({payload.data + 1, payload.size - 1});
   uint8_t type = 0;

@@ -19,6 +19,7 @@
 
 #include "core/base/address.h"
 #include "core/base/bytes.h"
+#include "core/base/features.h"
 #include "core/base/result.h"
 
 namespace smx {
@@ -172,7 +173,7 @@ size_t make_settings(const Settings& s, uint8_t* out, size_t capacity);
 struct OpenInfo {
   Address client;  // none: unknown
   Address local;   // where the client was accepted; selects the server. BIND: where to listen
-  bool udp = false;
+  Flag<kHasUdp> udp;
   uint16_t bind = kNone;     // CONNECT, field 04: accepted for the receiver's BIND of this number
   uint16_t control = kNone;  // CONNECT, field 85, and BIND, field 86: a channel that the receiver has opened, whose client is meant
   uint16_t client_port = 0;  // CONNECT, field 85: the port of that client; not 0
