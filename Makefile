@@ -26,8 +26,11 @@ SYSTEM_SANDBOX != case `uname -s` in Linux) echo linux ;; *) echo other ;; esac
 SANDBOX ?= $(SYSTEM_SANDBOX)
 # For flash, where bytes count more than speed
 TINY =
-# What it shall not have: names of core/base/features.h, as in WITHOUT="ftp http"
-WITHOUT =
+# What it shall not have: names of core/base/features.h, as in WITHOUT="ftp http". FLAVOUR=small: TCP and UDP ports over one TCP link
+FLAVOUR =
+WITHOUT = $(WITHOUT_$(FLAVOUR))
+WITHOUT_small = bind control delegate exec explain failover fifo files ftp help hints http lossy program socks stdio syslog \
+	telnet tty v03
 # sodium: with what transport/secure holds, over libsodium 1.0.14 or newer; a static one by SODIUM_LIBS=path/libsodium.a
 SECURE ?= no
 SODIUM_LIBS ?= -lsodium

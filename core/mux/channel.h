@@ -88,7 +88,8 @@ struct Channel : BareTimer {
 
  private:
   void reset_flags() {
-    bind = udp = false;
+    bind = false;
+    udp = false;
     mine = attached = peer_closed = readable = false;
   }
 };
