@@ -29,8 +29,8 @@ TINY =
 # What it shall not have: names of core/base/features.h, as in WITHOUT="ftp http". FLAVOUR=small: TCP and UDP ports over one TCP link
 FLAVOUR =
 WITHOUT = $(WITHOUT_$(FLAVOUR))
-WITHOUT_small = bind control delegate exec explain failover fifo files ftp help hints http lossy program socks stdio syslog \
-	telnet tty v03
+WITHOUT_small = bind control delegate exec explain failover fifo files ftp help hints http lossy names program sandbox \
+	socks stdio syslog telnet tty users v03
 # sodium: with what transport/secure holds, over libsodium 1.0.14 or newer; a static one by SODIUM_LIBS=path/libsodium.a
 SECURE ?= no
 SODIUM_LIBS ?= -lsodium
@@ -389,7 +389,7 @@ FLAGS_NOW = $(CROSS_COMPILE) | $(CC) | $(CXX) | $(CPPFLAGS) | $(CXXFLAGS) | $(OU
 
 all: daemon ctl
 
-CHOSEN = SECURE=$(SECURE) POLLER=$(POLLER) SANDBOX=$(SANDBOX) SANITIZE=$(SANITIZE) STATIC=$(STATIC) TINY=$(TINY) WERROR=$(WERROR) V=$(V)
+CHOSEN = SECURE=$(SECURE) FLAVOUR=$(FLAVOUR) POLLER=$(POLLER) SANDBOX=$(SANDBOX) SANITIZE=$(SANITIZE) STATIC=$(STATIC) TINY=$(TINY) WERROR=$(WERROR) V=$(V)
 
 # Rewrites $(BUILD)/rules.mk, which it names, if the lists have changed, and $(BUILD)/flags if the flags have.
 RULES != GNU='$(.FEATURES)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' CHOSEN='$(CHOSEN)' WITHOUT='$(WITHOUT)' TINY='$(TINY)' STATIC='$(STATIC)' sh tools/rules.sh '$(FLAGS_NOW)' \

@@ -114,6 +114,7 @@ int known_host(void* context, std::string_view name, Address out[Resolved::kMost
   int n = 0;
   for (const Address& a : find_host(*static_cast<const Config*>(context), name))
     if (n < Resolved::kMost) out[n++] = a;
+  if (!kHasNames && n == 0 && equal_fold(name, "localhost")) out[n++] = loopback_of(4);
   return n;
 }
 
@@ -409,7 +410,7 @@ int Daemon::run() {
   sessions_.add_opener(room_);
   if (bound_ports_ != nullptr) sessions_.add_opener(*bound_ports_);
   if (far_ports_ != nullptr) sessions_.add_opener(*far_ports_);
-  names_.refresh(reactor_.now());
+  if constexpr (kHasNames) names_.refresh(reactor_.now());
   start_links();
   LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_ + udp_listeners_).kv("links", acceptors_).kv("sandbox", sandbox_);
   allocations_ = allocations();
@@ -433,7 +434,7 @@ void Daemon::on_signal(int signal, Time now) {
       LogLine(LogLevel::info, "retry-now").kv("reason", "SIGHUP");
       rules_->read_networks();
       resolver_.forget();
-      names_.refresh(now);
+      if constexpr (kHasNames) names_.refresh(now);
       if (secure_ != nullptr && secure_->reload(now)) {
         for (uint32_t i = 0; i < ways_in_; ++i) way_in_[i]->on_new_peers(now);
         exit_->ask_again();

@@ -49,6 +49,7 @@ bool Daemon::init_helper() {
 
 // May a name have to be looked up?
 bool Daemon::asks_names() const {
+  if constexpr (!kHasNames) return false;
   Address a;
   const auto is_known = [&](std::string_view host) { return parse_ip(host, &a) || !find_host(config_, host).empty(); };
   if (!config_.names.empty()) return true;
@@ -62,6 +63,7 @@ bool Daemon::asks_names() const {
 
 // `outside`: before the daemon goes under CHROOT, whose helper for names keeps the files of the system. 0 or an exit code.
 int Daemon::start_helpers(bool outside) {
+  if constexpr (!kHasNames && !kHasPrograms) return (void)outside, 0;
   if (outside || (config_.chroot_dir.empty() && asks_names())) {
     Helper& names = outside ? resolver_.own_helper() : helper_;
     if (!outside) resolver_.use(helper_);
@@ -84,7 +86,7 @@ void Daemon::enter_sandbox() {
   resolver_.own_helper().seal(*this);
   prepare_clock();
   prepare_resident();
-  if (config_.sandbox == Config::Sandbox::no) return;
+  if (!kHasSandbox || config_.sandbox == Config::Sandbox::no) return;
   SandboxNeeds needs;
   needs.programs = programs() + exec_programs() > 0;
   for (const LinkSpec& l : config_.links) {

@@ -50,6 +50,7 @@ const HostEntry* Parser::find_host(std::string_view name) {
 }
 
 void Parser::add_name(std::string_view name) {
+  if constexpr (!kHasNames) return no_name(name, Origin{});
   if (outer_ != nullptr) return outer_->add_name(name);
   for (const std::string_view old : names_) {
     if (equal_fold(old, name)) return;
@@ -57,6 +58,22 @@ void Parser::add_name(std::string_view name) {
   Word nowhere;
   nowhere.in_file = true;
   add(names_, name, nowhere, "names in lists of hosts (more than 1024)");
+}
+
+// Without names every host is one of HOSTS=, localhost, or an address.
+void Parser::no_name(std::string_view host, const Origin& where) {
+  Address a;
+  if (host.empty() || parse_ip(host, &a) || equal_fold(host, "localhost") || find_host(host) != nullptr) return;
+  report_->error(kExitConfig, where, "'%': this sockmuxd was built without names (make WITHOUT=); write its address, or HOSTS=%/address", {host, host});
+}
+
+void Parser::check_names() {
+  for (const LinkSpec& l : links_) no_name(l.at.host, l.origin);
+  for (const Accept& a : accepts_) no_name(a.at.host, a.word.origin);
+  for (const ListenSpec& l : listens_) no_name(l.at.host, l.origin);
+  for (const ServerSpec& s : servers_) no_name(s.to.host, s.origin);
+  for (const ServerSpec& s : dests_) no_name(s.to.host, s.origin);
+  no_name(config_->source.host, Origin{});
 }
 
 // What a word in a list means: a named list, an address of HOSTS, loopback, or a name for the resolver.
@@ -210,6 +227,7 @@ void Parser::check_links() {
   check_ports();
   check_named_ports();
   check_far_ports();
+  if constexpr (!kHasNames) check_names();
 }
 
 // RPORT=: is there a peer who could give us a port?

@@ -208,6 +208,8 @@ class Parser {
   HostList* find_list(std::string_view name);
   const HostEntry* find_host(std::string_view name);
   void add_name(std::string_view name);
+  void no_name(std::string_view host, const Origin& where);
+  void check_names();
   void read_options(ServerSpec* server, const Word& w);
   void check_links();
   void check_ports();

@@ -22,6 +22,7 @@ void Parser::on_owner(const Word& w, Value value) {
   for (const std::string_view part : parts) {
     uint64_t id = 0;
     const bool is_id = first(part, 1) == "#";
+    if (!kHasUsers && !is_id && part != "-") return (void)left_out(w, "users");
     const bool good = is_id ? parse_number(skip(part, 1), UINT32_MAX - 1, &id) : !part.empty();
     if (!good || has_blank(part) || place_of(part, '/') != kNowhere) {
       return fail(w, "'%': expected user, user/group or #id", text);

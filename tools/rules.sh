@@ -37,6 +37,7 @@ for choice in $CHOSEN; do
   case $choice in
   SECURE=*) one_of "$choice" no sodium ;;
   POLLER=*) one_of "$choice" $(files poll) ;;
+  FLAVOUR=*) one_of "$choice" '' small ;;
   SANDBOX=*) one_of "$choice" $(files sandbox) ;;
   *= | *=1) ;;
   *) wrong "$choice: expected ${choice%%=*}=1 or nothing" ;;

@@ -21,8 +21,9 @@ namespace smx {
 // As given; words and blanks.
 constexpr std::string_view kWithout = SMX_WITHOUT;
 
-constexpr std::string_view kFeatures[] = {"bind",   "control", "delegate", "exec",    "explain", "failover", "fifo",   "files", "ftp", "help",
-                                          "hints",  "http",    "lossy",    "program", "socks",   "stdio",    "syslog", "telnet", "tty", "udp", "v03"};
+constexpr std::string_view kFeatures[] = {"bind",  "control", "delegate", "exec",  "explain", "failover", "fifo",  "files",
+                                          "ftp",   "help",    "hints",    "http",  "lossy",   "names",    "program", "sandbox",
+                                          "socks", "stdio",   "syslog",   "telnet", "tty",    "udp",      "users", "v03"};
 
 // Is `name` one of the words of `list`?
 constexpr bool has_word(std::string_view list, std::string_view name) {
@@ -58,13 +59,16 @@ constexpr bool kHasHelp = built_with("help");          // more than one line of 
 constexpr bool kHasHints = built_with("hints");        // "do you mean"
 constexpr bool kHasHttp = built_with("http");          // SERVER=http,-in
 constexpr bool kHasLossy = built_with("lossy");        // lines that flip and drop bytes
+constexpr bool kHasNames = built_with("names");        // hosts by name: else by address, or by HOSTS=
 constexpr bool kHasProgram = built_with("program");    // proc@
+constexpr bool kHasSandbox = built_with("sandbox");    // what the daemon gives up once it is started
 constexpr bool kHasSocks = built_with("socks");        // SERVER=socks,-in
 constexpr bool kHasStdio = built_with("stdio");        // comm@-
 constexpr bool kHasSyslog = built_with("syslog");
 constexpr bool kHasTelnet = built_with("telnet");      // SERVER=telnet,-in
 constexpr bool kHasTty = built_with("tty");            // comm@/dev/...
 constexpr bool kHasUdp = built_with("udp");
+constexpr bool kHasUsers = built_with("users");        // OWNER= by name: else #uid/#gid
 constexpr bool kHasV03 = built_with("v03");            // the dialect of DeleGate 9
 
 constexpr bool kHasProxies = kHasFtp || kHasHttp || kHasSocks || kHasTelnet;

@@ -5,6 +5,7 @@
 #define SOCKMUX_CORE_BASE_LETTERS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <string_view>
 
@@ -20,6 +21,19 @@ constexpr bool is_name_text(std::string_view s) {
   for (size_t i = 0; i < s.size(); ++i)
     if (!is_alnum(s[i]) && s[i] != '.' && s[i] != '_' && s[i] != '-') return false;
   return true;
+}
+
+// The number whose digits to `base` (at most 10) stand at `text`, behind blanks, and where they end: `text` if there are none. One
+// beyond 2^60 is cut. Not strtoul(), which a small static program has no other need of.
+inline const char* read_digits(const char* text, unsigned base, uint64_t* out) {
+  const char* at = text;
+  while (*at == ' ' || *at == '\t') ++at;
+  uint64_t v = 0;
+  const char* const begin = at;
+  for (; *at >= '0' && static_cast<unsigned>(*at - '0') < base; ++at)
+    if (v < uint64_t{1} << 60) v = v * base + static_cast<unsigned>(*at - '0');
+  *out = v;
+  return at == begin ? text : at;
 }
 
 bool equal_fold(std::string_view a, std::string_view b);

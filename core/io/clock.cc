@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/base/check.h"
+#include "core/base/features.h"
 #include "core/base/text.h"
 
 #if defined(__linux__)
@@ -31,15 +32,33 @@ Time read_clock() {
 namespace {
 
 struct Parts {
-  tm day;
-  long us;
+  tm day = {};
+  long us = 0;
 };
+
+// gmtime_r() in a static program brings the time zones with it. The year begins in March here, so that the day that some
+// years have more stands at its end. Source: howardhinnant.github.io/date_algorithms.html, civil_from_days.
+void fill_day(int64_t second, tm* out) {
+  const int64_t day = second / 86400 + 719468;
+  const int rest = static_cast<int>(second % 86400);
+  const int64_t era = day / 146097;
+  const int of_era = static_cast<int>(day % 146097);
+  const int year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+  const int of_year = of_era - (365 * year + year / 4 - year / 100);
+  const int month = (5 * of_year + 2) / 153;
+  out->tm_mday = of_year - (153 * month + 2) / 5 + 1;
+  out->tm_mon = month < 10 ? month + 2 : month - 10;
+  out->tm_year = static_cast<int>(era) * 400 + year + (out->tm_mon < 2 ? 1 : 0) - 1900;
+  out->tm_hour = rest / 3600;
+  out->tm_min = rest / 60 % 60;
+  out->tm_sec = rest % 60;
+}
 
 Parts wall_clock() {
   timespec t;
   clock_gettime(CLOCK_REALTIME, &t);
   Parts p;
-  gmtime_r(&t.tv_sec, &p.day);
+  fill_day(t.tv_sec < 0 ? 0 : t.tv_sec, &p.day);
   p.us = t.tv_nsec / 1000;
   return p;
 }
@@ -77,7 +96,7 @@ void open_random() {
 }  // namespace
 
 void prepare_clock() {
-  tzset();
+  if constexpr (kHasSyslog) tzset();  // syslog(3) writes the local time
 #if defined(__linux__) && defined(SYS_getrandom)
   uint8_t byte = 0;
   if (syscall(SYS_getrandom, &byte, sizeof byte, 1) != 1) open_random();

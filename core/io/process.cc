@@ -17,6 +17,8 @@
 #include <sys/syscall.h>
 #endif
 
+#include "core/base/letters.h"
+
 namespace smx {
 
 void hide_inherited_fds() {
@@ -60,9 +62,8 @@ namespace {
 // "#12" as a number.
 bool parse_number(const char* text, uint32_t* out) {
   if (text[0] != '#' || text[1] == 0) return false;
-  char* end = nullptr;
-  const unsigned long v = strtoul(text + 1, &end, 10);
-  if (*end != 0 || v > 0xfffffffe) return false;
+  uint64_t v = 0;
+  if (*read_digits(text + 1, 10, &v) != 0 || v > 0xfffffffe) return false;
   *out = static_cast<uint32_t>(v);
   return true;
 }
@@ -78,16 +79,17 @@ int find_identity(const char* text, Identity* out) {
   user[n] = 0;
   const passwd* p = nullptr;
   if (parse_number(user, &out->uid)) {
-    p = getpwuid(out->uid);
+    if constexpr (kHasUsers) p = getpwuid(out->uid);
     out->gid = p == nullptr ? out->uid : p->pw_gid;
   } else {
-    p = getpwnam(user);
+    if constexpr (kHasUsers) p = getpwnam(user);
     if (p == nullptr) return ESRCH;
     out->uid = p->pw_uid;
     out->gid = p->pw_gid;
   }
   if (slash == nullptr || parse_number(slash + 1, &out->gid)) return 0;
-  const group* g = getgrnam(slash + 1);
+  const group* g = nullptr;
+  if constexpr (kHasUsers) g = getgrnam(slash + 1);
   if (g == nullptr) return ESRCH;
   out->gid = g->gr_gid;
   return 0;
@@ -113,8 +115,8 @@ int check_chroot(const char* path) {
 int enter_chroot(const char* path) { return chroot(path) < 0 || chdir("/") < 0 ? errno : 0; }
 
 bool set_umask(const char* octal) {
-  char* end = nullptr;
-  const unsigned long v = strtoul(octal, &end, 8);
+  uint64_t v = 0;
+  const char* end = read_digits(octal, 8, &v);
   if (end == octal || *end != 0 || v > 0777) return false;
   umask(static_cast<mode_t>(v));
   return true;

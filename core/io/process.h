@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/features.h"
 #include "core/base/text.h"
 #include "core/io/fd.h"
 

@@ -2,13 +2,14 @@
 #include "core/io/resident.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #if defined(__linux__)
 #include <link.h>
 #endif
+
+#include "core/base/letters.h"
 
 namespace smx {
 
@@ -60,7 +61,9 @@ uint64_t status_value(const char* name) {
   if (n <= 0) return 0;
   text[n] = 0;
   const char* at = strstr(text, name);
-  return at == nullptr ? 0 : strtoull(at + strlen(name), nullptr, 10);
+  uint64_t n_found = 0;
+  if (at != nullptr) (void)read_digits(at + strlen(name), 10, &n_found);
+  return n_found;
 }
 
 // What is mapped and never written, found once: the program, libc, its linker, one more library.

@@ -35,7 +35,7 @@ bool Resolver::resolve(ResolveQuery& query, std::string_view host, uint16_t port
     if (now_answer->count > 0) return true;
   }
   now_answer->error = EAI_NONAME;
-  if (host.empty() || host.size() > kLongestName) return true;
+  if (!kHasNames || host.empty() || host.size() > kLongestName) return true;
   now_answer->error = EAI_AGAIN;
   Name* name = place_for(host);
   if (name == nullptr) return true;
