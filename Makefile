@@ -572,6 +572,8 @@ help:
 	@echo '  POLLER=poll        how it waits: epoll is for Linux only'
 	@echo '  SANDBOX=other      how it gives up rights: linux, or other'
 	@echo '  TINY=1             for size, not for speed'
+	@echo '  FLAVOUR=small      without all but TCP and UDP ports over one TCP link'
+	@echo '  WITHOUT=           what it shall not have, as in "ftp http": named in docs/size.md'
 	@echo '  SANITIZE=1         with the address and undefined-behaviour sanitizers'
 	@echo '  WERROR=1           a warning is an error'
 	@echo '  V=1                shows whole commands'

@@ -90,6 +90,16 @@ while read -r option; do
   knows 'sockmuxd -h' "[ ,|]$option" "$temp/help" "$option"
 done <"$temp/options"
 
+# --- what may be left out
+sed -n 's/.* = built_with("\([a-z0-9]*\)").*/\1/p' core/base/features.h >"$temp/a"
+sed -n '/kFeatures\[\] =/,/};/p' core/base/features.h | grep -o '"[a-z0-9]*"' | tr -d '"' >"$temp/b"
+same 'features: constants, kFeatures'
+sed -n '/^## What can be left out/,$p' docs/size.md | sed -n 's/^| `\([a-z0-9]*\)` | .*/\1/p' >"$temp/b"
+same 'features: code, docs/size.md'
+sed -n '/^WITHOUT_small =/,/[^\\]$/p' Makefile | tr -c 'a-z0-9\n' '\n' | grep -v -e '^small$' -e '^$' >"$temp/b"
+echo udp >>"$temp/b"
+same 'features: code, FLAVOUR=small and udp'
+
 # --- what may be chosen when it is built; the last four are make's own
 {
   sed -n '/^# What may be chosen/,/^BUILD ?=/p' Makefile | sed -n 's/^\([A-Z_]*\) ?\{0,1\}=.*/\1/p' | grep -v -e '^SYSTEM_' -e '^BUILD_'
