@@ -188,6 +188,7 @@ int Daemon::detach() {
   // As late as can be, so that the status says whether all went well.
   if (!foreground_) {
     error = daemonize(null.get());
+    if (error == 0) error = reactor_.forked();
     if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
   }
   if (pidfile_.valid()) write_pid(pidfile_.get());

@@ -31,6 +31,7 @@ int Poller::open(Arena& arena, uint32_t max_fds) {
   return s_.handle.valid() ? 0 : errno;
 }
 
+int Poller::forked() { return 0; }  // it is shared with the parent, who ends
 int Poller::add(int fd, uint8_t events, uint32_t tag) { return control(s_.handle.get(), EPOLL_CTL_ADD, fd, events, tag); }
 int Poller::change(int fd, uint8_t events, uint32_t tag) { return control(s_.handle.get(), EPOLL_CTL_MOD, fd, events, tag); }
 

@@ -26,6 +26,8 @@ int Poller::open(Arena& arena, uint32_t max_fds) {
   return s_.where == nullptr || s_.tags == nullptr || s_.set == nullptr ? ENOMEM : 0;
 }
 
+int Poller::forked() { return 0; }
+
 int Poller::add(int fd, uint8_t events, uint32_t tag) {
   SMX_CHECK(s_.where[fd] == 0);
   if (s_.count == s_.capacity) return ENOMEM;

@@ -1,5 +1,5 @@
-// What the reactor asks of the kernel: five functions, written once a kernel interface (poll_epoll.cc, poll_poll.cc);
-// the Makefile takes one of them.
+// What the reactor asks of the kernel: six functions, written once a kernel interface (poll_epoll.cc, poll_kqueue.cc,
+// poll_poll.cc); the Makefile takes one of them.
 //
 // Invariant: level-triggered; a descriptor is in the set with at least one event, or not at all. Owner: the reactor.
 // Read next: reactor.h.
@@ -31,7 +31,9 @@ class Poller {
 
   // Memory for descriptors 0..max_fds-1. 0 or errno (ENOMEM: the arena is used up).
   int open(Arena& arena, uint32_t max_fds);
-  // `events` is not 0. 0 or errno.
+  // The first thing that a child of fork(2) does that goes on with what it inherits. 0 or errno.
+  int forked();
+  // `events` is not 0. 0 or errno; kqueue tries what its kernel refuses again by itself.
   int add(int fd, uint8_t events, uint32_t tag);
   int change(int fd, uint8_t events, uint32_t tag);
   // closing: the descriptor is closed right behind, which may save the call.
@@ -41,8 +43,8 @@ class Poller {
 
  private:
   struct State {
-    Fd handle;                   // epoll
-    void* set = nullptr;         // poll: pollfd[]
+    Fd handle;                   // epoll, kqueue
+    void* set = nullptr;         // poll: pollfd[]; kqueue: what its file says
     uint32_t* tags = nullptr;    // poll: beside set
     uint32_t* where = nullptr;   // poll: descriptor -> index in set + 1
     uint32_t count = 0;

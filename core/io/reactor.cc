@@ -29,7 +29,7 @@ constexpr Duration kShortTurn = micros(25);
 }  // namespace
 
 uint64_t Reactor::arena_bytes(uint32_t max_fds, uint32_t max_timers) {
-  // 32: the poll backend's three arrays.
+  // 32: what the poller has for each: nothing (epoll), 16 bytes (poll, kqueue).
   return uint64_t{max_fds} * (sizeof(Entry) + sizeof(int) + 32) + uint64_t{max_timers} * sizeof(BareTimer*) + 4096;
 }
 

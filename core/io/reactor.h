@@ -58,6 +58,9 @@ class Reactor {
   // Descriptors 0..max_fds-1 can be watched. 0 or errno.
   int init(Arena& arena, uint32_t max_fds, uint32_t max_timers);
 
+  // The first thing that a child of fork(2) does that goes on with the loop. 0 or errno.
+  int forked() { return poller_.forked(); }
+
   // Puts `fd` into the table; it waits for nothing yet. ENOSPC when it is too large for the table, else 0.
   int watch(int fd, FdHandler& handler);
   // What it waits for from now on; takes effect before the next poll.
