@@ -20,8 +20,11 @@ SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 DESTDIR ?=
 INSTALL ?= install
-SYSTEM_POLLER != case `uname -s` in Linux) echo epoll ;; *) echo poll ;; esac
+SYSTEM_POLLER != case `uname -s` in Linux) echo epoll ;; *BSD | DragonFly | Darwin) echo kqueue ;; *) echo poll ;; esac
 POLLER ?= $(SYSTEM_POLLER)
+# On Linux kqueue is an emulation, for tests: tests/kqueue
+EMULATED_epoll_kqueue = kqueue
+EMULATED = $(EMULATED_$(SYSTEM_POLLER)_$(POLLER))
 SYSTEM_SANDBOX != case `uname -s` in Linux) echo linux ;; *) echo other ;; esac
 SANDBOX ?= $(SYSTEM_SANDBOX)
 # For flash, where bytes count more than speed
@@ -42,12 +45,14 @@ SEEDS ?= 2000
 V =
 
 # Each kind of build has a folder of its own
-BUILD_1__no = build/sanitize
-BUILD__1_no = build/static
-BUILD___no = build
-BUILD_1__sodium = build/sanitize-sodium
-BUILD__1_sodium = build/static-sodium
-BUILD___sodium = build/sodium
+FOLDER_kqueue = /kqueue
+FOLDER = $(FOLDER_$(EMULATED))
+BUILD_1__no = build/sanitize$(FOLDER)
+BUILD__1_no = build/static$(FOLDER)
+BUILD___no = build$(FOLDER)
+BUILD_1__sodium = build/sanitize-sodium$(FOLDER)
+BUILD__1_sodium = build/static-sodium$(FOLDER)
+BUILD___sodium = build/sodium$(FOLDER)
 BUILD ?= $(BUILD_$(SANITIZE)_$(STATIC)_$(SECURE))
 SECURE_BUILD_no = $(BUILD_$(SANITIZE)_$(STATIC)_sodium)
 SECURE_BUILD_sodium = $(BUILD)
@@ -105,6 +110,9 @@ IO_SRCS = \
 	core/io/socket.cc \
 	core/io/udp.cc \
 	core/io/udp_batch.cc
+
+EMULATION_SRCS_kqueue = tests/kqueue/kqueue_over_poll.cc
+EMULATION_CFLAGS_kqueue = -Itests/kqueue/include
 
 CONTROL_SRCS = \
 	core/control/control.cc \
@@ -270,6 +278,10 @@ TEST_SRCS = \
 	tests/test_window.cc \
 	tests/test_words.cc
 
+EMULATION_TEST_SRCS_kqueue = \
+	tests/kqueue/test_kqueue.cc \
+	tests/kqueue/test_poll_kqueue.cc
+
 SECURE_TEST_SRCS_sodium = \
 	tests/secure/test_crypto.cc \
 	tests/secure/test_door.cc \
@@ -363,7 +375,7 @@ SMALL = -fno-threadsafe-statics -ffunction-sections -fdata-sections
 SECURE_CFLAGS_sodium = $(SODIUM_CFLAGS)
 SECURE_LIBS_sodium = $(SODIUM_LIBS)
 OUR_FLAGS = -std=c++17 -I. $(WIDE) -DSMX_VERSION='"$(VERSION)"' $(WARN) $(SMALL) $(SANITIZE_$(SANITIZE)) \
-	$(STATIC_CFLAGS_$(STATIC)) $(TINY_CFLAGS_$(TINY)) -DSMX_WITHOUT='"$(WITHOUT)"' $(SECURE_CFLAGS_$(SECURE))
+	$(STATIC_CFLAGS_$(STATIC)) $(TINY_CFLAGS_$(TINY)) -DSMX_WITHOUT='"$(WITHOUT)"' $(SECURE_CFLAGS_$(SECURE)) $(EMULATION_CFLAGS_$(EMULATED))
 LINK_FLAGS = -Wl,--gc-sections $(SANITIZE_$(SANITIZE)) $(STATIC_$(STATIC)) $(TINY_LDFLAGS_$(TINY))
 
 COMPILE = $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) $(ERROR_$(WERROR)) -fdebug-prefix-map="$$PWD"=. -MMD -MP -c -o $@
@@ -382,7 +394,7 @@ SAY_1 = :
 SAY = $(SAY_$(V)) " "
 
 LIB_SRCS = $(BASE_SRCS) $(MUX_SRCS) $(IO_SRCS) $(CONTROL_SRCS) $(SESSION_SRCS) $(TRANSPORT_SRCS) $(SECURE_SRCS_$(SECURE)) \
-	$(RELAY_SRCS) $(CONFIG_SRCS)
+	$(RELAY_SRCS) $(CONFIG_SRCS) $(EMULATION_SRCS_$(EMULATED))
 DAEMON_SRCS = $(RT_SRCS) $(MAIN_SRCS)
 # What an object depends on; WERROR changes none
 FLAGS_NOW = $(CROSS_COMPILE) | $(CC) | $(CXX) | $(CPPFLAGS) | $(CXXFLAGS) | $(OUR_FLAGS) | $(LDFLAGS) | $(LINK_FLAGS) | $(SECURE_LIBS_$(SECURE))
@@ -393,7 +405,7 @@ CHOSEN = SECURE=$(SECURE) FLAVOUR=$(FLAVOUR) POLLER=$(POLLER) SANDBOX=$(SANDBOX)
 
 # Rewrites $(BUILD)/rules.mk, which it names, if the lists have changed, and $(BUILD)/flags if the flags have.
 RULES != GNU='$(.FEATURES)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' CHOSEN='$(CHOSEN)' WITHOUT='$(WITHOUT)' TINY='$(TINY)' STATIC='$(STATIC)' sh tools/rules.sh '$(FLAGS_NOW)' \
-	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- LIB CTL $(RT_SRCS) $(CTL_SRCS) $(CTL_SRCS_$(SECURE)) -- TEST UNIT $(TEST_SRCS) $(SECURE_TEST_SRCS_$(SECURE)) -- TEST VECTOR $(VECTOR_SRCS) \
+	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- LIB CTL $(RT_SRCS) $(CTL_SRCS) $(CTL_SRCS_$(SECURE)) -- TEST UNIT $(TEST_SRCS) $(SECURE_TEST_SRCS_$(SECURE)) $(EMULATION_TEST_SRCS_$(EMULATED)) -- TEST VECTOR $(VECTOR_SRCS) \
 	-- TEST E2E $(E2E_SRCS) $(E2E_SECURE_SRCS_$(SECURE)) -- TEST PEER $(SECURE_PEER_SRCS_$(SECURE))
 include $(RULES)
 
@@ -448,6 +460,13 @@ check: test-needs
 e2e: test-needs
 	@$(IN_PARALLEL) check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(BUILD) e2e
+
+# kqueue over its emulation: the unit tests that wait for descriptors, and real processes
+DEEPER_ = /kqueue
+KQUEUE_BUILD = $(BUILD_$(SANITIZE)_$(STATIC)_$(SECURE))$(DEEPER_$(EMULATED))
+check-kqueue: test-needs
+	@$(IN_PARALLEL) POLLER=kqueue BUILD='$(KQUEUE_BUILD)' check-programs
+	@MAKE='$(MAKE)' sh tests/run.sh $(KQUEUE_BUILD) kqueue e2e
 
 # What is behind SECURE=sodium: its tests alone, which `make SECURE=sodium check` runs with all others
 check-secure:
@@ -548,6 +567,7 @@ help:
 	@echo 'make check           all tests; ends with "N passed, N failed"'
 	@echo 'make e2e             the tests with real processes only'
 	@echo 'make check-secure    the tests of SECURE=sodium alone (make SECURE=sodium check: with all others)'
+	@echo 'make check-kqueue    tests of POLLER=kqueue, over an emulation; E2E_FILTER=--source-file=*tty.cc'
 	@echo 'make check-foreign   a secure link to a MIPS under qemu-user; ARCH=mipsel|mips'
 	@echo 'make check-reproducible   two builds in two folders are the same bytes'
 	@echo 'make cross           builds for ten machines, and tests under qemu-user; MACHINES="mips arm64" for some'
@@ -569,7 +589,7 @@ help:
 	@echo '  SECURE=sodium      secure links, with libsodium; SECURE=no: without'
 	@echo '  SODIUM_LIBS=       how it is linked: -lsodium, or path/libsodium.a'
 	@echo '  SODIUM_CFLAGS=     where its headers are: -Ipath'
-	@echo '  POLLER=poll        how it waits: epoll is for Linux only'
+	@echo '  POLLER=poll        how it waits: epoll is for Linux, kqueue for BSDs and macOS'
 	@echo '  SANDBOX=other      how it gives up rights: linux, or other'
 	@echo '  TINY=1             for size, not for speed'
 	@echo '  FLAVOUR=small      without all but TCP and UDP ports over one TCP link'
@@ -581,4 +601,4 @@ help:
 	@echo '  PREFIX=/usr SBINDIR= MANDIR= DESTDIR= INSTALL=   for install'
 	@echo '  SEEDS=2000         for sim'
 
-.PHONY: all daemon ctl check check-programs test-needs check-secure check-foreign check-reproducible cross e2e sim demo bench bench-many bench-hub install install-strip uninstall static size dist clean help
+.PHONY: all daemon ctl check check-programs test-needs check-secure check-kqueue check-foreign check-reproducible cross e2e sim demo bench bench-many bench-hub install install-strip uninstall static size dist clean help

@@ -1,17 +1,19 @@
 #!/bin/sh
-# Runs the tests with real processes, in parts beside each other, since most of their time is waiting: e2e.sh BINARY [PARTS].
+# Runs the tests with real processes, in parts beside each other, since most of their time is waiting:
+# e2e.sh BINARY [PARTS [FILTER...]], with filters of doctest's (--source-file=...).
 #
 # The output of each part comes whole; its last line is "N passed, N failed" (doctest counts those that it was told to leave
 # out as passed). The status is 0 only if all parts passed.
 set -u
 binary=$1
 parts=${2:-2}
+shift "$(($# < 2 ? $# : 2))"
 temp=$(mktemp -d)
 pids=
 trap 'rm -rf "$temp"' EXIT
 trap 'kill $pids 2>/dev/null; exit 1' HUP INT TERM
 
-count=$("$binary" --count --no-version=true | sed -n 's/.*: *\([0-9][0-9]*\)$/\1/p')
+count=$("$binary" --count --no-version=true "$@" | sed -n 's/.*: *\([0-9][0-9]*\)$/\1/p')
 if [ -z "$count" ] || [ "$count" -lt "$parts" ]; then
   echo "e2e.sh: cannot count the tests of $binary" >&2
   exit 1
@@ -20,7 +22,7 @@ part=0
 while [ "$part" -lt "$parts" ]; do
   first=$((count * part / parts + 1))
   last=$((count * (part + 1) / parts))
-  "$binary" --first="$first" --last="$last" >"$temp/$part" 2>&1 </dev/null &
+  "$binary" --first="$first" --last="$last" "$@" >"$temp/$part" 2>&1 </dev/null &
   pids="$pids $!"
   part=$((part + 1))
 done

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs the tests that `make check` has built: run.sh BUILD [PART...]. PARTS: unit vectors sources docs build e2e, and
-# with SECURE=sodium interop; secure: those of unit that SECURE=sodium adds.
+# with SECURE=sodium interop; secure: those of unit that SECURE=sodium adds; kqueue: those that wait for descriptors.
+# E2E_FILTER: doctest's words to choose from e2e.
 #
 # Each part ends in doctest's summary or in a line "N passed, N failed"; the last line here is their sum. A part that
 # dies, hangs, runs nothing or fails without a count counts as one failure. The exit status is 0 only if all passed.
@@ -56,6 +57,7 @@ for part; do
   case $part in
   unit) part unit 900 "$build/unit" ;;
   secure) part secure 300 "$build/unit" --source-file='*tests/secure/*' ;;
+  kqueue) part kqueue 120 "$build/unit" --source-file="*tests/kqueue/*,*/test_reactor.cc,*/test_helper.cc,*/test_connect.cc,*/test_control.cc,*/test_tty.cc,*/test_sandbox.cc" ;;
   interop)
     # A system's package belongs to its own python, which need not be the first one.
     python=python3
@@ -74,7 +76,7 @@ for part; do
   build) part build 60 sh tests/test_build.sh ;;
   e2e)
     part demo 120 sh -c 'sh tools/demo.sh && echo "1 passed, 0 failed"'
-    part e2e 1200 sh tests/e2e.sh "$build/e2e"
+    part e2e 1200 sh tests/e2e.sh "$build/e2e" 2 ${E2E_FILTER:+"$E2E_FILTER"}
     ;;
   *) echo "run.sh: no part $part" >&2 && exit 64 ;;
   esac

@@ -37,6 +37,15 @@ openbsd_sandbox_compiles() {
   ${CXX:-c++} -std=c++17 -D__OpenBSD__=1 -Itests/openbsd -I. -Wall -Wextra -Wshadow -Werror -fsyntax-only core/io/sandbox_other.cc
 }
 
+# On the BSDs and macOS, whose <sys/event.h> differ; it runs over an emulation (tests/kqueue).
+kqueue_compiles() {
+  for system in FREEBSD OPENBSD NETBSD9 NETBSD10 'MACOS -D__APPLE__=1'; do
+    # shellcheck disable=SC2086  # two words
+    ${CXX:-c++} -std=c++17 -DKQUEUE_OF_$system -Itests/kqueue/include -I. -Wall -Wextra -Wshadow -Wconversion -Werror -fsyntax-only core/io/poll_kqueue.cc ||
+      return
+  done
+}
+
 # `make check` hands its make and its variables down, so that nothing is built anew.
 run_make() { ${MAKE:-make} -s PREFIX=/usr SBINDIR=/usr/sbin MANDIR=/usr/share/man DESTDIR="$temp/dest" "$1"; }
 
@@ -59,6 +68,7 @@ for program in "$SOCKMUXD" "$SOCKMUXCTL"; do
   check "$program uses nothing of the C++ library" no_cxx_library "$program"
 done
 check "OpenBSD's sandbox compiles" openbsd_sandbox_compiles
+check "poll_kqueue.cc compiles as on each system that has kqueue" kqueue_compiles
 check 'install puts things in place, uninstall leaves nothing' installs_and_uninstalls
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -91,7 +91,7 @@ faults() {
       sed -e 's|/poll_.*|/poller|' -e 's|/sandbox_.*|/sandbox|' | sort -u | wc -l)
     [ "$modules" -le $kMaxModules ] || echo "$room: $modules modules, more than $kMaxModules"
   done
-  for file in tests/*.cc tests/sim/*.cc tests/e2e/*.cc tests/secure/*.cc; do
+  for file in tests/*.cc tests/sim/*.cc tests/e2e/*.cc tests/kqueue/*.cc tests/secure/*.cc; do
     [ ! -f "$file" ] || listed "$file"
   done
 }

@@ -217,12 +217,13 @@ TEST_CASE("60,000 channels on one link, all alive at once, and then none") {
   for (auto& c : clients) REQUIRE(c->said() == "alive\n");
   CHECK(Daemon::value(p.a->statistics(), "channels") == static_cast<int64_t>(channels));
   CHECK(Daemon::value(p.c->statistics(), "channels") == static_cast<int64_t>(channels));
-  // What a burst has touched goes back within a second or so. poll(2) has 16 bytes of its own for a descriptor.
-  const bool is_poll = (*p.a)->says("poller=poll");
+  // What a burst has touched goes back within a second or so. poll(2) and kqueue(2) take 16 bytes
+  // for a descriptor, and the latter's emulation (tests/kqueue) has the kernel's part beside it.
+  const int64_t most = (*p.a)->says("poller=epoll") ? 512 : (*p.a)->says("poller=poll") ? 560 : 760;
   int64_t a_bytes = 0, c_bytes = 0;
   const bool small = wait_for([&] {
     a_bytes = (p.a->resident_kib() - a_before) * 1024, c_bytes = (p.c->resident_kib() - c_before) * 1024;
-    return (a_bytes + c_bytes) / static_cast<int64_t>(channels) <= (is_poll ? 560 : 512);
+    return (a_bytes + c_bytes) / static_cast<int64_t>(channels) <= most;
   }, daemon_sanitized() ? 0.1 : 15);
   MESSAGE(channels << " channels: " << static_cast<int>(static_cast<double>(channels) / took) << " opened a second; each, idle: "
                    << a_bytes / static_cast<int64_t>(channels) << " bytes where clients come in, "
