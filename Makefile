@@ -272,6 +272,7 @@ TEST_SRCS = \
 	tests/test_reactor.cc \
 	tests/test_sandbox.cc \
 	tests/test_scheduler.cc \
+	tests/test_sockaddr.cc \
 	tests/test_tty.cc \
 	tests/test_udp_batch.cc \
 	tests/test_urgent.cc \

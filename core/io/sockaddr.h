@@ -47,6 +47,27 @@ inline Address from_sockaddr(const sockaddr_storage& in) {
   return a;
 }
 
+// Bytes of `*p`; `most` where sockaddr does not tell its length.
+template <typename T>
+auto sockaddr_bytes(const T* p, size_t most, int) -> decltype(static_cast<size_t>(p->sa_len)) {
+  return p->sa_len < most ? p->sa_len : most;
+}
+template <typename T>
+size_t sockaddr_bytes(const T* p, size_t most, long) {
+  (void)p;
+  return most;
+}
+
+// An address or a netmask of `family`, of getifaddrs(3). A netmask of a BSD may lack its family, and its zero bytes at the end:
+// sa_len leaves them out.
+template <typename T>
+Address from_pointer(const T* p, sa_family_t family) {
+  sockaddr_storage s{};
+  memcpy(&s, p, sockaddr_bytes(p, family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in), 0));
+  s.ss_family = family;
+  return from_sockaddr(s);
+}
+
 // Binds to `source`, unless that is none, and connects. 0 or errno; EINPROGRESS: on its way.
 inline int connect_from(int fd, const Address& source, const Address& to) {
   sockaddr_storage s;

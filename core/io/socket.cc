@@ -107,7 +107,9 @@ void set_oob_inline(int fd) { set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1); }
 bool at_urgent(int fd) { return sockatmark(fd) == 1; }
 void set_keepalive(int fd) {
   set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-#if defined(TCP_KEEPIDLE) && defined(TCP_KEEPINTVL)
+#if defined(__APPLE__) && defined(TCP_KEEPALIVE)
+  set_int(fd, IPPROTO_TCP, TCP_KEEPALIVE, 60);  // its name of TCP_KEEPIDLE
+#elif defined(TCP_KEEPIDLE) && defined(TCP_KEEPINTVL)
   set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
   set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
 #endif
@@ -131,13 +133,6 @@ uint8_t prefix_of(const Address& mask) {
   return bits;
 }
 
-Address from_pointer(const sockaddr* p) {
-  sockaddr_storage s{};
-  if (p == nullptr) return Address{};
-  memcpy(&s, p, p->sa_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in));
-  return from_sockaddr(s);
-}
-
 }  // namespace
 
 size_t own_networks(OwnNetwork out[kMaxNetworks]) {
@@ -154,12 +149,9 @@ size_t own_networks(OwnNetwork out[kMaxNetworks]) {
     if (i->ifa_addr == nullptr || i->ifa_netmask == nullptr) continue;
     const sa_family_t family = i->ifa_addr->sa_family;
     if (family != AF_INET && family != AF_INET6) continue;
-    const Address a = from_pointer(i->ifa_addr);
-    Address mask = from_pointer(i->ifa_netmask);
-    if (mask.family == 0) mask.family = a.family;  // some systems leave the family of a netmask out
-    out[n].address = a;
+    out[n].address = from_pointer(i->ifa_addr, family);
     out[n].address.port = 0;
-    out[n++].prefix = prefix_of(mask);
+    out[n++].prefix = prefix_of(from_pointer(i->ifa_netmask, family));
   }
   freeifaddrs(list);
   return n;
