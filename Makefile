@@ -377,7 +377,9 @@ SECURE_CFLAGS_sodium = $(SODIUM_CFLAGS)
 SECURE_LIBS_sodium = $(SODIUM_LIBS)
 OUR_FLAGS = -std=c++17 -I. $(WIDE) -DSMX_VERSION='"$(VERSION)"' $(WARN) $(SMALL) $(SANITIZE_$(SANITIZE)) \
 	$(STATIC_CFLAGS_$(STATIC)) $(TINY_CFLAGS_$(TINY)) -DSMX_WITHOUT='"$(WITHOUT)"' $(SECURE_CFLAGS_$(SECURE)) $(EMULATION_CFLAGS_$(EMULATED))
-LINK_FLAGS = -Wl,--gc-sections $(SANITIZE_$(SANITIZE)) $(STATIC_$(STATIC)) $(TINY_LDFLAGS_$(TINY))
+# Leave out what nobody calls
+DROP_UNUSED != case `uname -s` in Darwin) echo -Wl,-dead_strip ;; *) echo -Wl,--gc-sections ;; esac
+LINK_FLAGS = $(DROP_UNUSED) $(SANITIZE_$(SANITIZE)) $(STATIC_$(STATIC)) $(TINY_LDFLAGS_$(TINY))
 
 COMPILE = $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) $(ERROR_$(WERROR)) -fdebug-prefix-map="$$PWD"=. -MMD -MP -c -o $@
 COMPILE_LIB = $(RULES_CXX) -O2 $(COMPILE) -fno-exceptions -fno-rtti

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -102,6 +103,9 @@ uint32_t raise_fd_limit(uint32_t wanted) {
   if (limit.rlim_cur < wanted) {
     rlimit more = limit;
     more.rlim_cur = hard == RLIM_INFINITY || hard > wanted ? wanted : hard;
+#if defined(__APPLE__)
+    if (more.rlim_cur > OPEN_MAX) more.rlim_cur = OPEN_MAX;  // more is EINVAL: setrlimit(2), "COMPATIBILITY"
+#endif
     if (setrlimit(RLIMIT_NOFILE, &more) == 0) limit = more;
   }
   return limit.rlim_cur > wanted ? wanted : static_cast<uint32_t>(limit.rlim_cur);

@@ -125,12 +125,13 @@ int Helper::send(HelperRequest& q, const int* fd) {
   constexpr size_t kFds = 3;
   union {
     cmsghdr align;
-    char room[CMSG_SPACE(kFds * sizeof(int))];
+    char room[128];  // on NetBSD, CMSG_SPACE() is no constant
   } control;
   memset(&control, 0, sizeof control);
   if (fd != nullptr) {
+    SMX_CHECK(CMSG_SPACE(kFds * sizeof(int)) <= sizeof control);
     m.msg_control = &control;
-    m.msg_controllen = sizeof control;
+    m.msg_controllen = CMSG_SPACE(kFds * sizeof(int));
     cmsghdr* c = CMSG_FIRSTHDR(&m);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;

@@ -162,13 +162,13 @@ bool Server::receive(Received* r) {
   iovec piece{&r->q, sizeof r->q};
   union {
     cmsghdr align;
-    char room[CMSG_SPACE(kMostFds * sizeof(int))];
+    char room[128];  // on NetBSD, CMSG_SPACE() is no constant
   } control;
   msghdr m{};
   m.msg_iov = &piece;
   m.msg_iovlen = 1;
   m.msg_control = &control;
-  m.msg_controllen = sizeof control;
+  m.msg_controllen = CMSG_SPACE(kMostFds * sizeof(int));
   r->q.kind = 0;
   const ssize_t n = ::recvmsg(kSocket, &m, 0);
   if (n <= 0) return n < 0 && errno == EINTR;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include <new>
+#include <string_view>
 
 namespace {
 uint64_t count;
@@ -35,7 +36,20 @@ extern "C" void __cxa_pure_virtual();
 extern "C" void __cxa_pure_virtual() { abort(); }
 
 // string_view::substr() beyond the end: a bug of ours.
+#if defined(_LIBCPP_VERSION)
+#if _LIBCPP_VERSION >= 15000
+// LLVM's library (BSDs, macOS) calls this. Source: its manual, "Overriding the default termination handler".
+#if !defined(_LIBCPP_VERBOSE_ABORT_NOEXCEPT)
+#define _LIBCPP_VERBOSE_ABORT_NOEXCEPT
+#endif
+void std::__libcpp_verbose_abort(const char* format, ...) _LIBCPP_VERBOSE_ABORT_NOEXCEPT {
+  (void)format;
+  abort();
+}
+#endif
+#else
 namespace std {
 [[noreturn]] void __throw_out_of_range_fmt(const char*, ...) __attribute__((__visibility__("default")));
 void __throw_out_of_range_fmt(const char*, ...) { abort(); }
 }  // namespace std
+#endif

@@ -1,4 +1,7 @@
 // Read next: udp.h.
+#if defined(__APPLE__)
+#define __APPLE_USE_RFC_3542 1  // else <netinet/in.h> has no IPV6_PKTINFO
+#endif
 #include "core/io/udp.h"
 
 #include "core/io/sockaddr.h"
