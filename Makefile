@@ -23,8 +23,8 @@ INSTALL ?= install
 SYSTEM_POLLER != case `uname -s` in Linux) echo epoll ;; *BSD | DragonFly | Darwin) echo kqueue ;; *) echo poll ;; esac
 POLLER ?= $(SYSTEM_POLLER)
 # On Linux kqueue is an emulation, for tests: tests/kqueue
-EMULATED_epoll_kqueue = kqueue
-EMULATED = $(EMULATED_$(SYSTEM_POLLER)_$(POLLER))
+BUILD_EMULATED_epoll_kqueue = kqueue
+BUILD_EMULATED = $(BUILD_EMULATED_$(SYSTEM_POLLER)_$(POLLER))
 SYSTEM_SANDBOX != case `uname -s` in Linux) echo linux ;; *) echo other ;; esac
 SANDBOX ?= $(SYSTEM_SANDBOX)
 # For flash, where bytes count more than speed
@@ -45,14 +45,14 @@ SEEDS ?= 2000
 V =
 
 # Each kind of build has a folder of its own
-FOLDER_kqueue = /kqueue
-FOLDER = $(FOLDER_$(EMULATED))
-BUILD_1__no = build/sanitize$(FOLDER)
-BUILD__1_no = build/static$(FOLDER)
-BUILD___no = build$(FOLDER)
-BUILD_1__sodium = build/sanitize-sodium$(FOLDER)
-BUILD__1_sodium = build/static-sodium$(FOLDER)
-BUILD___sodium = build/sodium$(FOLDER)
+BUILD_FOLDER_kqueue = /kqueue
+BUILD_FOLDER = $(BUILD_FOLDER_$(BUILD_EMULATED))
+BUILD_1__no = build/sanitize$(BUILD_FOLDER)
+BUILD__1_no = build/static$(BUILD_FOLDER)
+BUILD___no = build$(BUILD_FOLDER)
+BUILD_1__sodium = build/sanitize-sodium$(BUILD_FOLDER)
+BUILD__1_sodium = build/static-sodium$(BUILD_FOLDER)
+BUILD___sodium = build/sodium$(BUILD_FOLDER)
 BUILD ?= $(BUILD_$(SANITIZE)_$(STATIC)_$(SECURE))
 SECURE_BUILD_no = $(BUILD_$(SANITIZE)_$(STATIC)_sodium)
 SECURE_BUILD_sodium = $(BUILD)
@@ -376,7 +376,7 @@ SMALL = -fno-threadsafe-statics -ffunction-sections -fdata-sections
 SECURE_CFLAGS_sodium = $(SODIUM_CFLAGS)
 SECURE_LIBS_sodium = $(SODIUM_LIBS)
 OUR_FLAGS = -std=c++17 -I. $(WIDE) -DSMX_VERSION='"$(VERSION)"' $(WARN) $(SMALL) $(SANITIZE_$(SANITIZE)) \
-	$(STATIC_CFLAGS_$(STATIC)) $(TINY_CFLAGS_$(TINY)) -DSMX_WITHOUT='"$(WITHOUT)"' $(SECURE_CFLAGS_$(SECURE)) $(EMULATION_CFLAGS_$(EMULATED))
+	$(STATIC_CFLAGS_$(STATIC)) $(TINY_CFLAGS_$(TINY)) -DSMX_WITHOUT='"$(WITHOUT)"' $(SECURE_CFLAGS_$(SECURE)) $(EMULATION_CFLAGS_$(BUILD_EMULATED))
 # Leave out what nobody calls
 DROP_UNUSED != case `uname -s` in Darwin) echo -Wl,-dead_strip ;; *) echo -Wl,--gc-sections ;; esac
 LINK_FLAGS = $(DROP_UNUSED) $(SANITIZE_$(SANITIZE)) $(STATIC_$(STATIC)) $(TINY_LDFLAGS_$(TINY))
@@ -397,7 +397,7 @@ SAY_1 = :
 SAY = $(SAY_$(V)) " "
 
 LIB_SRCS = $(BASE_SRCS) $(MUX_SRCS) $(IO_SRCS) $(CONTROL_SRCS) $(SESSION_SRCS) $(TRANSPORT_SRCS) $(SECURE_SRCS_$(SECURE)) \
-	$(RELAY_SRCS) $(CONFIG_SRCS) $(EMULATION_SRCS_$(EMULATED))
+	$(RELAY_SRCS) $(CONFIG_SRCS) $(EMULATION_SRCS_$(BUILD_EMULATED))
 DAEMON_SRCS = $(RT_SRCS) $(MAIN_SRCS)
 # What an object depends on; WERROR changes none
 FLAGS_NOW = $(CROSS_COMPILE) | $(CC) | $(CXX) | $(CPPFLAGS) | $(CXXFLAGS) | $(OUR_FLAGS) | $(LDFLAGS) | $(LINK_FLAGS) | $(SECURE_LIBS_$(SECURE))
@@ -408,7 +408,7 @@ CHOSEN = SECURE=$(SECURE) FLAVOUR=$(FLAVOUR) POLLER=$(POLLER) SANDBOX=$(SANDBOX)
 
 # Rewrites $(BUILD)/rules.mk, which it names, if the lists have changed, and $(BUILD)/flags if the flags have.
 RULES != GNU='$(.FEATURES)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' CHOSEN='$(CHOSEN)' WITHOUT='$(WITHOUT)' TINY='$(TINY)' STATIC='$(STATIC)' sh tools/rules.sh '$(FLAGS_NOW)' \
-	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- LIB CTL $(RT_SRCS) $(CTL_SRCS) $(CTL_SRCS_$(SECURE)) -- TEST UNIT $(TEST_SRCS) $(SECURE_TEST_SRCS_$(SECURE)) $(EMULATION_TEST_SRCS_$(EMULATED)) -- TEST VECTOR $(VECTOR_SRCS) \
+	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- LIB CTL $(RT_SRCS) $(CTL_SRCS) $(CTL_SRCS_$(SECURE)) -- TEST UNIT $(TEST_SRCS) $(SECURE_TEST_SRCS_$(SECURE)) $(EMULATION_TEST_SRCS_$(BUILD_EMULATED)) -- TEST VECTOR $(VECTOR_SRCS) \
 	-- TEST E2E $(E2E_SRCS) $(E2E_SECURE_SRCS_$(SECURE)) -- TEST PEER $(SECURE_PEER_SRCS_$(SECURE))
 include $(RULES)
 
@@ -466,7 +466,7 @@ e2e: test-needs
 
 # kqueue over its emulation: the unit tests that wait for descriptors, and real processes
 DEEPER_ = /kqueue
-KQUEUE_BUILD = $(BUILD_$(SANITIZE)_$(STATIC)_$(SECURE))$(DEEPER_$(EMULATED))
+KQUEUE_BUILD = $(BUILD_$(SANITIZE)_$(STATIC)_$(SECURE))$(DEEPER_$(BUILD_EMULATED))
 check-kqueue: test-needs
 	@$(IN_PARALLEL) POLLER=kqueue BUILD='$(KQUEUE_BUILD)' check-programs
 	@MAKE='$(MAKE)' sh tests/run.sh $(KQUEUE_BUILD) kqueue e2e
