@@ -364,8 +364,11 @@ bool Daemon::wait_channels(int64_t wanted, double seconds) {
 
 int64_t Daemon::resident_kib() {
   const std::string status = read_file("/proc/" + text(static_cast<uint64_t>(process_->pid())) + "/status");
-  const size_t at = status.find("VmRSS:");
-  return at == std::string::npos ? -1 : atoll(status.c_str() + at + 6);
+  for (const std::string field : {"RssAnon:", "VmRSS:"}) {  // the first since Linux 4.5
+    const size_t at = status.find(field);
+    if (at != std::string::npos) return atoll(status.c_str() + at + field.size());
+  }
+  return -1;
 }
 
 size_t Daemon::descriptors() {

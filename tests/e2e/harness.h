@@ -120,6 +120,7 @@ class Daemon {
   static int64_t value(const std::string& lines, const std::string& key);
   // Channels by statistics(), until they are `wanted`.
   bool wait_channels(int64_t wanted, double seconds);
+  // Its own memory: what is mapped from files comes and goes as it is used.
   int64_t resident_kib();
   size_t descriptors();
 
