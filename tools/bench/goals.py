@@ -29,7 +29,7 @@ def against(name, results, test, key, rivals, factor, largest=True, unit=''):
     ours = best(results, test, key, [OURS])
     rival = best(results, test, key, rivals, largest)
     if not ours or not rival:
-        return Goal(name, 'needs ours and ' + ', '.join(rivals) if not rival else 'no figure of ours', None)
+        return Goal(name, 'no figure of ours' if not ours else 'no figure of ' + (rivals[0] if len(rivals) == 1 else 'the peers'), None)
     ratio = ours[1] / rival[1]
     met = ratio >= factor if largest else ratio <= factor
     return Goal(name, f'{ours[1]:.4g}{unit}, {ratio:.2f} x {rival[0]} ({rival[1]:.4g})', met)
