@@ -304,6 +304,8 @@ SECURE_PROGRAMS_sodium = $(BUILD)/secure_peer
 
 VECTOR_SRCS = tests/option_vectors.cc
 
+SPLICE_SRCS = tools/bench/splicebench.cc
+
 E2E_SECURE_SRCS_sodium = \
 	tests/e2e/flood.cc \
 	tests/e2e/hub.cc \
@@ -409,7 +411,8 @@ CHOSEN = SECURE=$(SECURE) FLAVOUR=$(FLAVOUR) POLLER=$(POLLER) SANDBOX=$(SANDBOX)
 # Rewrites $(BUILD)/rules.mk, which it names, if the lists have changed, and $(BUILD)/flags if the flags have.
 RULES != GNU='$(.FEATURES)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' CHOSEN='$(CHOSEN)' WITHOUT='$(WITHOUT)' TINY='$(TINY)' STATIC='$(STATIC)' sh tools/rules.sh '$(FLAGS_NOW)' \
 	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- LIB CTL $(RT_SRCS) $(CTL_SRCS) $(CTL_SRCS_$(SECURE)) -- TEST UNIT $(TEST_SRCS) $(SECURE_TEST_SRCS_$(SECURE)) $(EMULATION_TEST_SRCS_$(BUILD_EMULATED)) -- TEST VECTOR $(VECTOR_SRCS) \
-	-- TEST E2E $(E2E_SRCS) $(E2E_SECURE_SRCS_$(SECURE)) -- TEST PEER $(SECURE_PEER_SRCS_$(SECURE))
+	-- TEST E2E $(E2E_SRCS) $(E2E_SECURE_SRCS_$(SECURE)) -- TEST PEER $(SECURE_PEER_SRCS_$(SECURE)) \
+	-- LIB SPLICE $(SPLICE_SRCS)
 include $(RULES)
 
 # As many jobs as there are processors, unless you have said -j yourself
@@ -444,6 +447,10 @@ $(BUILD)/e2e: $(E2E_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
 $(BUILD)/secure_peer: $(PEER_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
 	@$(SAY) LINK $@
 	$(QUIET)$(LINK_TEST) $(PEER_OBJS) $(LIB_OBJS) $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
+
+$(BUILD)/splicebench: $(SPLICE_OBJS) $(BUILD)/rules.mk
+	@$(SAY) LINK $@
+	$(QUIET)$(LINK_TEST) $(SPLICE_OBJS) $(LDLIBS)
 
 check-programs: daemon ctl $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e $(SECURE_PROGRAMS_$(SECURE))
 
@@ -524,6 +531,11 @@ bench-many:
 	@$(IN_PARALLEL) daemon
 	python3 tools/bench/muxmany sockmuxd $(BENCH)
 
+# What splice(2) would do for a tunnel, beside copying. For another machine: make build/static/splicebench STATIC=1
+# CXX=mipsel-linux-gnu-g++ makes a file to run there.
+bench-splice: $(BUILD)/splicebench
+	$(BUILD)/splicebench $(BENCH)
+
 # A thousand peers of a hub, and what 100,000 bad handshakes cost it
 bench-hub:
 	@sh tools/need.sh c++ doctest $(SECURE_NEEDS_sodium)
@@ -579,6 +591,7 @@ help:
 	@echo 'make size            size of the stripped program, and what SECURE=sodium adds to it'
 	@echo 'make bench           compare with other relays, and what is reached; BENCH="--tests bulk1,ping --rounds 1"'
 	@echo 'make bench-many      what a channel costs beside 10, 1,000 and 50,000 idle ones'
+	@echo 'make bench-splice    splice(2) beside copying, without the daemon; BENCH="-v" checks every byte'
 	@echo 'make bench-hub       a thousand peers, and a flood of bad handshakes'
 	@echo 'make install         to DESTDIR, SBINDIR=$(SBINDIR), MANDIR=$(MANDIR); also install-strip, uninstall'
 	@echo 'make dist, make clean'
@@ -604,4 +617,4 @@ help:
 	@echo '  PREFIX=/usr SBINDIR= MANDIR= DESTDIR= INSTALL=   for install'
 	@echo '  SEEDS=2000         for sim'
 
-.PHONY: all daemon ctl check check-programs test-needs check-secure check-kqueue check-foreign check-reproducible cross e2e sim demo bench bench-many bench-hub install install-strip uninstall static size dist clean help
+.PHONY: all daemon ctl check check-programs test-needs check-secure check-kqueue check-foreign check-reproducible cross e2e sim demo bench bench-many bench-splice bench-hub install install-strip uninstall static size dist clean help
