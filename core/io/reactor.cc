@@ -24,7 +24,7 @@ constexpr Duration kAwake = micros(80);
 constexpr int kLongSleepMs = 1000;
 constexpr Duration kForgetPause = seconds(5);
 // Behind a turn that took longer, sleeping and waking are a small part of the time, and others need the processor more:
-// bulk costs a fifth less so (docs/speed.md).
+// bulk costs less so (docs/speed.md).
 constexpr Duration kShortTurn = micros(25);
 }  // namespace
 

@@ -95,7 +95,7 @@ size_t Mux::bulk_limit() {
     turn_ = turn;
     scheduler_.set_quantum(static_cast<int32_t>(turn));
     pace_.largest = window_.worth(Duration{kTurn.us / 2}, kLeastSlowPayload, kMaxPayload);
-    pace_.unsent = window_.worth(kTurn * 2, turn < kPullRoom ? 2 * kPullRoom : 2 * turn, kUnsent);
+    pace_.unsent = window_.worth(kTurn * 2, turn < kPullRoom ? 2 * kPullRoom : 2 * turn, 2 * fast > kUnsent ? 2 * fast : kUnsent);
   }
   const size_t window = window_.bytes();
   while (tx_.capacity() / 8 * 7 < window && tx_.capacity() < tx_.largest()) tx_.grow();

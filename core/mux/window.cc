@@ -16,6 +16,7 @@ constexpr Duration kJump = seconds(2);     // a clock does not do that
 constexpr Duration kDrainAfter = seconds(10);
 constexpr Duration kDoubtAfter = seconds(2);
 constexpr uint8_t kVain = 3;
+constexpr Duration kShortRound = micros(50);
 constexpr Duration kTopFor = seconds(1);
 constexpr Duration kLineFor = seconds(30);
 // A rate is read from ACKs in a row only if they lie clearly apart; a faster line shows itself by growing.
@@ -214,10 +215,13 @@ void SendWindow::grow(size_t n, Duration queue, uint32_t rate, Time now) {
 }
 
 void SendWindow::measure(Time now) {
-  const uint32_t rate = per_second(acked_ - round_from_, now - round_since_);
+  const Duration span = now - round_since_;
+  const uint32_t rate = per_second(acked_ - round_from_, span);
   if (held_) ack_each_ = Duration{(now - round_since_).us / round_acks_};
   const uint64_t out = acked_ - round_from_;
   both_ways_ = out >= kAckBytes && heard_ - round_heard_ > out / 4;
+  // Shorter than it can be: ACKs that waited for us are read one behind the other, and tell no rate.
+  if (span < kShortRound || span < Duration{base().us / 2}) return;
   top_.add(rate, kTopFor, now);
   line_.add(rate, kLineFor, now);
   if (draining_) return;
