@@ -94,6 +94,7 @@ done <"$temp/options"
 sed -n 's/.* = built_with("\([a-z0-9]*\)").*/\1/p' core/base/features.h >"$temp/a"
 sed -n '/kFeatures\[\] =/,/};/p' core/base/features.h | grep -o '"[a-z0-9]*"' | tr -d '"' >"$temp/b"
 same 'features: constants, kFeatures'
+# shellcheck disable=SC2016  # backquotes of the page
 sed -n '/^## What can be left out/,$p' docs/size.md | sed -n 's/^| `\([a-z0-9]*\)` | .*/\1/p' >"$temp/b"
 same 'features: code, docs/size.md'
 sed -n '/^WITHOUT_small =/,/[^\\]$/p' Makefile | tr -c 'a-z0-9\n' '\n' | grep -v -e '^small$' -e '^$' >"$temp/b"
