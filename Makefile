@@ -558,10 +558,12 @@ uninstall:
 	rm -f $(DESTDIR)$(MANDIR)/man7/sockmux.7 $(DESTDIR)$(MANDIR)/man8/sockmuxd.8 $(DESTDIR)$(MANDIR)/man8/sockmuxctl.8
 
 # Static programs with musl, ./sockmuxd-static and ./sockmuxctl-static
+STATIC_FLAVOUR_small = -small
+STATIC_NATIVE = build/static-native-$(SECURE)$(STATIC_FLAVOUR_$(FLAVOUR))
 static:
-	@MAKE='$(MAKE) $(NO_CHATTER)' sh tools/static.sh native $(SECURE) sockmuxd sockmuxctl
+	@MAKE='$(MAKE) $(NO_CHATTER)' STATIC_BUILD=$(STATIC_NATIVE) sh tools/static.sh native $(SECURE) sockmuxd sockmuxctl
 	@for p in sockmuxd sockmuxctl; do \
-	  cp -f build/static-native-$(SECURE)/$$p $$p-static && $(STRIP) $$p-static || exit; \
+	  cp -f $(STATIC_NATIVE)/$$p $$p-static && $(STRIP) $$p-static || exit; \
 	done
 
 # Bytes of the stripped program, built for size, and what SECURE=sodium adds to it

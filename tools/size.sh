@@ -35,14 +35,14 @@ at_most() {
 dynamic() {
   build=build/size-$1${2:+-$2}
   # shellcheck disable=SC2086  # lists of words
-  $make $jobs TINY=1 ${2:+FLAVOUR=$2} SECURE="$1" BUILD="$build" "$build/sockmuxd" >&2 && stripped "$build/sockmuxd" ''
+  $make $jobs TINY=1 FLAVOUR="${2-}" SECURE="$1" BUILD="$build" "$build/sockmuxd" >&2 && stripped "$build/sockmuxd" ''
 }
 
 # measure ARCH PREFIX: sets $clear, $secure and $small
 measure() {
   name=$1
   [ "$name" != native ] || name=$(uname -m)
-  for secure in no sodium; do sh tools/static.sh "$1" $secure sockmuxd sockmuxctl || exit; done
+  for secure in no sodium; do FLAVOUR='' sh tools/static.sh "$1" $secure sockmuxd sockmuxctl || exit; done
   FLAVOUR=small sh tools/static.sh "$1" no sockmuxd || exit
   row "$name, sockmuxctl" "$(stripped "build/static-$1-no/sockmuxctl" "$2")" \
     "$(stripped "build/static-$1-sodium/sockmuxctl" "$2")"
