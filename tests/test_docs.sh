@@ -110,13 +110,16 @@ sed -n '/^| variable/,/^$/p' README.md | tr '`' '@' | grep -o '@[A-Z_]*[=@]' | t
 same 'variables: Makefile, README'
 ${MAKE:-make} -s help | sed '1,/^What may be chosen/d' | sed 's/   .*//' | grep -o '[A-Z_]*=' | tr -d = >"$temp/b"
 same 'variables: Makefile, make help'
-# wrong NAME=value TEXT: is that what make says?
+# wrong "NAME=value ..." TEXT: is that what make says?
+# shellcheck disable=SC2086  # lists of words
 wrong() {
-  if ${MAKE:-make} "$1" help >"$temp/out" 2>&1; then bad "make $1 does not fail"; elif grep -q "$2" "$temp/out"; then ok; else bad "make $1: $(cat "$temp/out")"; fi
+  if ${MAKE:-make} $1 help >"$temp/out" 2>&1; then bad "make $1 does not fail"; elif grep -q "$2" "$temp/out"; then ok; else bad "make $1: $(cat "$temp/out")"; fi
 }
 wrong SECURE=foo 'SECURE=foo: expected SECURE=no or sodium'
 wrong POLLER=foo 'POLLER=foo: expected POLLER=.*epoll.* or poll'
 wrong STATIC=yes 'STATIC=yes: expected STATIC=1 or nothing'
+wrong WITHOUT=foo 'WITHOUT=foo: expected some of bind '
+wrong 'FLAVOUR=small WITHOUT=help' 'FLAVOUR=small and WITHOUT=: expected one of them'
 wrong 'SANITIZE=1 STATIC=1' 'SANITIZE=1 and STATIC=1: expected one of them'
 
 # --- sockmuxctl: commands, options, exit codes

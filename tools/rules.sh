@@ -1,7 +1,7 @@
 #!/bin/sh
 # Turns lists of sources into make rules that GNU make and BSD make both read. Called by the Makefile at its start.
 #
-#   GNU=.. BUILD=dir CC=.. CXX=.. CROSS_COMPILE=.. CHOSEN=.. WITHOUT=.. TINY=.. STATIC=.. rules.sh FLAGS -- KIND NAME source... [-- KIND NAME source...]...
+#   GNU=.. BUILD=dir CC=.. CXX=.. CROSS_COMPILE=.. CHOSEN=.. WITHOUT=.. WITHOUT_FLAVOUR=.. TINY=.. STATIC=.. rules.sh FLAGS -- KIND NAME source... [-- KIND NAME source...]...
 #
 # CHOSEN is a list of NAME=value, what was chosen on make's command line; a wrong one ends make with what was expected.
 # Prints the name of the file that make shall include: BUILD/rules.mk.
@@ -47,6 +47,10 @@ for name in ${WITHOUT-}; do
   grep -q "built_with(\"$name\")" core/base/features.h ||
     wrong "WITHOUT=$name: expected some of $(sed -n 's/.* = built_with("\([a-z0-9]*\)").*/\1/p' core/base/features.h | tr '\n' ' ')"
 done
+# What is said on the command line holds, in place of what the flavour says.
+case " $CHOSEN " in
+*' FLAVOUR=small '*) [ "${WITHOUT-}" = "${WITHOUT_FLAVOUR-}" ] || wrong 'FLAVOUR=small and WITHOUT=: expected one of them' ;;
+esac
 [ -n "$BUILD" ] || case " $CHOSEN " in
 *' SANITIZE=1 '*) wrong 'SANITIZE=1 and STATIC=1: expected one of them' ;;
 *) wrong 'BUILD=: expected a folder' ;;
@@ -85,14 +89,14 @@ cc=$(compiler "$CC" gcc clang) cxx=$(compiler "$CXX" g++ clang++)
 # can CFLAGS LDFLAGS [WORD]: do they build a program, without a warning? And is WORD somewhere in it?
 can() {
   # shellcheck disable=SC2086  # lists of words
-  $cxx $1 -Werror -c -o "$BUILD/probe.o" "$BUILD/probe.cc" && $cc $1 $2 -o "$BUILD/probe" "$BUILD/probe.o" &&
-    grep -q "${3-}" "$BUILD/probe"
+  $cxx $1 -Werror -c -o "$probe.o" "$probe.cc" && $cc $1 $2 -o "$probe" "$probe.o" && grep -q "${3-}" "$probe"
 } >/dev/null 2>&1
 
 # Sets what makes the program smaller, as far as the compilers have it. Each is tried on top of those before.
 tiny='' tiny_link=''
 probe() {
-  echo 'int x; int* volatile p = &x; int main() { return *p; }' >"$BUILD/probe.cc"
+  probe=$BUILD/probe.$$  # another make may be at it
+  echo 'int x; int* volatile p = &x; int main() { return *p; }' >"$probe.cc"
   if can -Oz ''; then tiny=-Oz; else tiny=-Os; fi
   # In one piece, which is smaller than several that are optimized side by side.
   if can "$tiny -flto -flto-partition=one" ''; then
@@ -106,7 +110,7 @@ probe() {
   # and newer say that they do by this word, and a linker that knows of it asks them for it.
   relr=-Wl,-z,pack-relative-relocs
   if [ -z "$STATIC" ] && can "$tiny" "$tiny_link $relr" GLIBC_ABI_DT_RELR; then tiny_link="$tiny_link $relr"; fi
-  rm -f "$BUILD/probe" "$BUILD/probe.o" "$BUILD/probe.cc"
+  rm -f "$probe" "$probe.o" "$probe.cc"
 }
 [ -z "${TINY-}" ] || probe
 
