@@ -387,8 +387,10 @@ COMPILE = $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) $(ERROR_$(WERROR)) -fdebug-prefix
 COMPILE_LIB = $(RULES_CXX) -O2 $(COMPILE) -fno-exceptions -fno-rtti
 COMPILE_TEST = $(RULES_CXX) -O1 $(COMPILE) -fno-rtti
 # The daemon needs libc alone, so the C compiler links it; tests use all of C++.
-# All symbols are bound at the start: the first call of each would else bring the linker and its tables back into memory.
-LINK = $(RULES_CC) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS) $(LINK_FLAGS) -Wl,-z,now -o $@
+# All symbols are bound at the start: the first call of each would else bring the linker and its tables back into memory. (The
+# linker of macOS has no -z.)
+BIND_NOW != case `uname -s` in Darwin) ;; *) echo -Wl,-z,now ;; esac
+LINK = $(RULES_CC) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS) $(LINK_FLAGS) $(BIND_NOW) -o $@
 LINK_TEST = $(RULES_CXX) $(CXXFLAGS) $(LDFLAGS) $(LINK_FLAGS) -o $@
 
 # "CXX file" instead of long commands; all of them with V=1
