@@ -57,6 +57,10 @@ class Goals(unittest.TestCase):
                 '------ ----------- ----------- --------- --------- ----------------\n'
                 '100.00    0.150000          10      1500        7 total\n')
         self.assertEqual(own.calls_of(text), 1500)
+        self.assertEqual(own.calls_of(text.replace(' 7 total', '   total')), 1500)
+        old = text.replace('0.150000          10 ', '0.150000             ')
+        self.assertEqual(own.calls_of(old), 1500)
+        self.assertEqual(own.calls_of(old.replace(' 7 total', '   total')), 1500)
         self.assertIsNone(own.calls_of(''))
 
     def test_contenders_say_what_they_need(self):

@@ -55,11 +55,15 @@ def rss_kib(pid):
 
 
 def calls_of(summary):
-    """the number of calls in what `strace -c` has printed"""
+    """the number of calls in what `strace -c` has printed: what ends where the title of its column does (older ones leave out
+    a column before it in the sum)"""
+    end = None
     for line in summary.splitlines():
         words = line.split()
-        if words and words[-1] == 'total':
-            return int(words[3])
+        if 'calls' in words:
+            end = re.search(r'\bcalls\b', line.replace('usecs/call', ' ' * 10)).end()
+        if words and words[-1] == 'total' and end is not None:
+            return int(line[:end].split()[-1])
     return None
 
 
@@ -160,7 +164,7 @@ def measure(binary, static, target, load, say):
     def one(name, work):
         try:
             own[name] = work()
-        except (OSError, subprocess.SubprocessError, SystemExit) as e:
+        except (OSError, ValueError, KeyError, AttributeError, subprocess.SubprocessError, SystemExit) as e:
             say(f'{name}: {e}')
         say(f'{name} {own.get(name)}')
 
