@@ -228,6 +228,16 @@ void Parser::check_links() {
   check_named_ports();
   check_far_ports();
   if constexpr (!kHasNames) check_names();
+  if constexpr (!kHasSyslog) check_log();
+}
+
+// Without syslog a daemon in the background has no place for its log but LOGFILE.
+void Parser::check_log() {
+  if (config_->foreground || config_->log_stderr || config_->logfile_given) return;
+  for (const LinkSpec& l : links_) {
+    if (l.kind == LinkSpec::Kind::stdio) return;  // which stays in the foreground
+  }
+  report_->warn(Origin{}, "nothing is logged: this sockmuxd was built without syslog (make WITHOUT=); give LOGFILE=file, or -f");
 }
 
 // RPORT=: is there a peer who could give us a port?

@@ -146,10 +146,10 @@ void Parser::unknown_parameter(const Word& w, std::string_view name) {
   if (outer_ != nullptr && find(kHandlers, name) != nullptr) {
     return fail(w, "% is not allowed inside of -in(...)", name);
   }
+  // The value is not repeated: it may be a password. Without the names of DeleGate's each unknown one may have one.
+  Word shown = w;
+  shown.origin.word = name;
   if (const char* reason = why_refused(name)) {
-    // The value is not repeated: it may be a password.
-    Word shown = w;
-    shown.origin.word = name;
     if (name != "SOCKMUX") return fail(shown, "not supported: %", reason);
     std::string_view at = skip(w.text, name.size() + 1);
     const bool accepts = ends_with(at, ":acc");
@@ -166,9 +166,9 @@ void Parser::unknown_parameter(const Word& w, std::string_view name) {
   nearest.give_all(ignored_parameters());
   give_refused(&nearest);
   if (nearest.best().empty()) {
-    return fail(w, "unknown parameter '%'%", name, is_parameter_name(name) ? "" : "; names are upper case");
+    return fail(kHasDelegate ? w : shown, "unknown parameter '%'%", name, is_parameter_name(name) ? "" : "; names are upper case");
   }
-  fail(w, "unknown parameter '%'; do you mean %?", name, nearest.best());
+  fail(kHasDelegate ? w : shown, "unknown parameter '%'; do you mean %?", name, nearest.best());
 }
 
 void Parser::on_foreground(const Word&, Value) { config_->foreground = true; }

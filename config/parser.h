@@ -212,6 +212,7 @@ class Parser {
   void check_names();
   void read_options(ServerSpec* server, const Word& w);
   void check_links();
+  void check_log();
   void check_ports();
   void check_named_ports();
   void check_far_ports();

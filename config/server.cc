@@ -109,7 +109,7 @@ bool Parser::server_protocol(const Word& w, std::string_view name, bool has_url,
   } else if (!has_url && known->needs_host) {
     fail(w, "'%' needs host and port: %://host:port,-in", name, known->name);
     return false;
-  } else if (!known->has_proxy && has_word(kWithout, known->name) && (server->run || std::string_view(known->name) == "ftp")) {
+  } else if (!kWithout.empty() && !known->has_proxy && is_one_of("exec,ftp,http,socks,telnet", known->name) && (server->run || std::string_view(known->name) == "ftp")) {
     return left_out(w, known->name);
   } else if (server->run && !known->has_proxy) {
     fail(w, "there is no proxy for '%'; give its host: %://host,-in without words", name, name);

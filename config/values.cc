@@ -200,7 +200,7 @@ void Parser::soxconf_item(const Word& w, std::string_view name, std::string_view
   const bool lacks = (!kHasV03 && name == "proto" && value == "0.3") || (!kHasLossy && name == "line" && value == "lossy");
   if (lacks) return (void)left_out(w, kHasV03 || name == "line" ? "lossy" : "v03");
   if (!kHasSandbox && name == "sandbox" && !is_no(value)) return (void)left_out(w, "sandbox");
-  if (!kHasControl && name == "control" && !is_no(value)) return (void)left_out(w, "control");
+  if (!kHasControl && name == "control" && !is_no(value) && value != "-") return (void)left_out(w, "control");
   const bool yes = is_yes(value), no = is_no(value);
   bool good = true;
   const char* expected = "";

@@ -64,6 +64,11 @@ udp SERVER=dns://127.0.0.1,-in
 users OWNER=root
 v03 SOXCONF=proto:0.3
 END
+check 'a password is not repeated' sh -c 'build/without/sockmuxd -t AUTH=geheim 2>&1 | grep -q "AUTH: unknown" && ! build/without/sockmuxd -t AUTH=geheim 2>&1 | grep geheim'
+says_no_log() { build/without/sockmuxd -t "$@" 2>&1 | grep -q 'nothing is logged'; }
+check 'a log that goes nowhere is said' says_no_log SERVER=sockmux -P9000
+check 'one in the foreground goes somewhere' eval '! says_no_log SERVER=sockmux -P9000 -f'
+check 'one to a file goes somewhere' eval '! says_no_log SERVER=sockmux -P9000 LOGFILE=/tmp/x'
 check 'FLAVOUR=small' build FLAVOUR=small
 check 'it forwards' env SOCKMUXD="$PWD/build/without/sockmuxd" "$e2e" \
   -tc='both directions at once*,half-close*,IPv6:*,UDP: every size*,UDP: both directions*,TERM lets*'
