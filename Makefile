@@ -383,14 +383,16 @@ OUR_FLAGS = -std=c++17 -I. $(WIDE) -DSMX_VERSION='"$(VERSION)"' $(WARN) $(SMALL)
 DROP_UNUSED != case `uname -s` in Darwin) echo -Wl,-dead_strip ;; *) echo -Wl,--gc-sections ;; esac
 LINK_FLAGS = $(DROP_UNUSED) $(SANITIZE_$(SANITIZE)) $(STATIC_$(STATIC)) $(TINY_LDFLAGS_$(TINY))
 
-COMPILE = $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) $(ERROR_$(WERROR)) -fdebug-prefix-map="$$PWD"=. -MMD -MP -c -o $@
+# The folder is not in what is built; the compiler is at work when it links, too (TINY=1)
+DEBUG_PATHS = -fdebug-prefix-map="$$PWD"=.
+COMPILE = $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) $(ERROR_$(WERROR)) $(DEBUG_PATHS) -MMD -MP -c -o $@
 COMPILE_LIB = $(RULES_CXX) -O2 $(COMPILE) -fno-exceptions -fno-rtti
 COMPILE_TEST = $(RULES_CXX) -O1 $(COMPILE) -fno-rtti
 # The daemon needs libc alone, so the C compiler links it; tests use all of C++.
 # All symbols are bound at the start: the first call of each would else bring the linker and its tables back into memory. (The
 # linker of macOS has no -z.)
 BIND_NOW != case `uname -s` in Darwin) ;; *) echo -Wl,-z,now ;; esac
-LINK = $(RULES_CC) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS) $(LINK_FLAGS) $(BIND_NOW) -o $@
+LINK = $(RULES_CC) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS) $(LINK_FLAGS) $(BIND_NOW) $(DEBUG_PATHS) -o $@
 LINK_TEST = $(RULES_CXX) $(CXXFLAGS) $(LDFLAGS) $(LINK_FLAGS) -o $@
 
 # "CXX file" instead of long commands; all of them with V=1

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Two builds of the same sources are the same, byte by byte: test_reproducible.sh [KIND...]. KINDS: plain (with debugging
-# information, which knows paths), tiny, static (with musl). Ends with "N passed, N failed".
+# Two builds of the same sources are the same, byte by byte: test_reproducible.sh [KIND...]. KINDS: plain and tiny (with
+# debugging information, which knows paths), static (with musl). Ends with "N passed, N failed".
 #
 # The two folders, the time, its zone, the language, the mask of new files and the number of jobs differ; nothing is taken
 # from a compiler's cache, which would hide a difference. Compared is what is built, with all its symbols.
@@ -29,7 +29,7 @@ build() {
   # shellcheck disable=SC2086  # lists of words
   case $1 in
   plain) $make $jobs CXXFLAGS=-g BUILD=build/plain build/plain/sockmuxd build/plain/sockmuxctl ;;
-  tiny) $make $jobs TINY=1 BUILD=build/tiny build/tiny/sockmuxd build/tiny/sockmuxctl ;;
+  tiny) $make $jobs TINY=1 CXXFLAGS=-g BUILD=build/tiny build/tiny/sockmuxd build/tiny/sockmuxctl ;;
   static) MAKE="$make $jobs" STATIC_BUILD=build/static sh tools/static.sh native no sockmuxd sockmuxctl ;;
   *) echo "test_reproducible.sh: no kind $1" && return 64 ;;
   esac
