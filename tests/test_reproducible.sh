@@ -19,7 +19,8 @@ export CCACHE_DISABLE
 one=$temp/one two=$temp/a-longer/path/to/the/second
 mkdir -p "$one" "$two"
 # As they are now, whether they are committed or not.
-if git rev-parse >/dev/null 2>&1; then git ls-files; else find . -name build -prune -o -type f -print; fi >"$temp/files"
+git ls-files >"$temp/files" 2>/dev/null
+[ -s "$temp/files" ] || find . -name build -prune -o -type f -print >"$temp/files"
 for folder in "$one" "$two"; do
   tar -cf - -T "$temp/files" 2>/dev/null | tar -xf - -C "$folder"
 done
