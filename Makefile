@@ -523,11 +523,12 @@ demo:
 	@$(IN_PARALLEL) daemon
 	@sh tools/demo.sh
 
-# Against whatever of the peers is installed, and then the goals; BENCH="--contenders direct,haproxy2,ours" takes fewer
+# Against whatever of the peers is installed, and then the goals (those of size if `make size` has run); BENCH="--contenders direct,haproxy2,ours" takes fewer
 bench:
 	@sh tools/need.sh c++ python3
 	@$(IN_PARALLEL) daemon
-	python3 tools/bench/muxbench --goals --set bin=`pwd`/sockmuxd --set static=`pwd`/sockmuxd-static $(BENCH)
+	python3 tools/bench/muxbench --goals --set bin=`pwd`/sockmuxd --set static=`pwd`/sockmuxd-static \
+	  --set small=build/size-no-small/sockmuxd --set smallstatic=build/static-native-no-small/sockmuxd $(BENCH)
 
 # What a channel costs beside 10, 1,000 and 50,000 idle ones
 bench-many:

@@ -157,8 +157,9 @@ def many(binary, load):
     return t.opened, cost[1] / cost[0], channels
 
 
-def measure(binary, static, target, load, say):
-    """all of them; what fails or cannot be measured here is left out, and said"""
+def measure(binary, static, small, target, load, say):
+    """all of them; what fails or cannot be measured here is left out, and said. small: what `make size` has built with
+    FLAVOUR=small, dynamic and static, which is what the goals of size are for"""
     own = {}
 
     def one(name, work):
@@ -172,11 +173,14 @@ def measure(binary, static, target, load, say):
     one('wakeups', lambda: wakeups(binary, target))
     one('rss_kib', lambda: resident(binary, target))
     one('start_ms', lambda: start_ms(binary))
-    one('size_kib', lambda: size_kib(binary))
+    for name, program in zip(('size_kib', 'static_size_kib'), small):
+        if program and os.path.exists(program):
+            one(name, lambda: size_kib(program))
+        else:
+            say(f'{name}: make size has not built it')
     one('many', lambda: many(binary, load))
     if own.get('many'):
         own['opened'], own['many_cpu'], own['channels'] = own.pop('many')
     if static and os.path.exists(static):
         one('static_rss_kib', lambda: resident(static, target))
-        one('static_size_kib', lambda: size_kib(static))
     return own
