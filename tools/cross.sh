@@ -143,4 +143,4 @@ done
 printf '%-9s %-14s %-7s %8s  %s\n' machine libc builds bytes tests
 cat $table
 echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

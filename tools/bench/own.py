@@ -85,7 +85,7 @@ def calls_per_mib(binary, target, load, mib=256):
         t.stop()
 
 
-def wakeups(binary, target, seconds=10):
+def wakeups(binary, target, seconds=60):
     """beyond those of the keep-alive, of both sides, in a minute of keep-alives that come every second"""
     t = Tunnel(binary, target, ['TIMEOUT=ping:1'])
     try:
