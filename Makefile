@@ -270,6 +270,7 @@ TEST_SRCS = \
 	tests/test_proxy_socks.cc \
 	tests/test_proxy_telnet.cc \
 	tests/test_reactor.cc \
+	tests/test_resident.cc \
 	tests/test_sandbox.cc \
 	tests/test_scheduler.cc \
 	tests/test_sockaddr.cc \

@@ -70,6 +70,7 @@ uint64_t status_value(const char* name) {
 struct Code {
   void* begin;
   size_t size;
+  uintptr_t from_file;  // all up to here is what it is in a file
 };
 constexpr int kMostCode = 16;
 Code code[kMostCode];
@@ -90,22 +91,79 @@ int find_code(dl_phdr_info* object, size_t size, void* nothing) {
     const ElfW(Phdr)& p = object->dlpi_phdr[i];
     if (p.p_type != PT_LOAD || (p.p_flags & PF_W) != 0) continue;
     const uintptr_t begin = object->dlpi_addr + p.p_vaddr, before = begin & (page_bytes() - 1);
-    code[code_count++] = {reinterpret_cast<void*>(begin - before), p.p_memsz + before};
+    code[code_count++] = {reinterpret_cast<void*>(begin - before), p.p_memsz + before, begin - before};
   }
   return 0;
 }
 
+// /proc/self/maps (proc(5)): "begin-end mode offset device inode path", in order of addresses.
+struct Mapping {
+  uintptr_t bound[2] = {0, 0};
+  int word = 0, at = 0;  // which word, and which character of it
+  bool second = false;   // behind the '-' of the first word
+  bool writable = false;
+  bool has_file = false;
+
+  void add(char c) {
+    if (c == ' ' && word < 5) {
+      ++word;
+      at = 0;
+      return;
+    }
+    if (word == 0 && c == '-') {
+      second = true;
+    } else if (word == 0) {
+      bound[second] = bound[second] * 16 + static_cast<uintptr_t>(c <= '9' ? c - '0' : c - 'a' + 10);
+    } else if (word == 1 && at == 1) {
+      writable = c == 'w';
+    } else if (word == 4 && c != '0') {
+      has_file = true;
+    }
+    ++at;
+  }
+};
+
+// Not all that a program header names is a mapping of that file: a packer (UPX) or an emulator puts code into memory of no
+// file, where it would be gone for good.
+void compare_with_maps() {
+  const int fd = ::open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  char text[1024];
+  Mapping m;
+  for (ssize_t n; fd >= 0 && (n = ::read(fd, text, sizeof text)) > 0;) {
+    for (ssize_t i = 0; i < n; ++i) {
+      if (text[i] != '\n') {
+        m.add(text[i]);
+        continue;
+      }
+      for (int k = 0; k < code_count && m.has_file && !m.writable; ++k)
+        if (m.bound[0] <= code[k].from_file && code[k].from_file < m.bound[1]) code[k].from_file = m.bound[1];
+      m = Mapping();
+    }
+  }
+  if (fd >= 0) ::close(fd);
+  int kept = 0;
+  for (int k = 0; k < code_count; ++k)
+    if (code[k].from_file >= reinterpret_cast<uintptr_t>(code[k].begin) + code[k].size) code[kept++] = code[k];
+  code_count = kept;
+}
+
+void find_all_code() {
+  code_count = 0;
+  (void)dl_iterate_phdr(find_code, nullptr);
+  compare_with_maps();
+}
+
 }  // namespace
 
-void prepare_resident() { status_fd = ::open("/proc/self/status", O_RDONLY | O_CLOEXEC); }
+void prepare_resident() {
+  status_fd = ::open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+  find_all_code();
+}
 uint64_t resident_kib() { return status_value("\nVmRSS:"); }
 
 void forget_code() {
   if (status_value("\nTracerPid:") != 0) return;
-  if (code_count < 0) {
-    code_count = 0;
-    (void)dl_iterate_phdr(find_code, nullptr);
-  }
+  if (code_count < 0) find_all_code();
   for (int i = 0; i < code_count; ++i) (void)madvise(code[i].begin, code[i].size, MADV_DONTNEED);
 }
 #else

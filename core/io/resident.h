@@ -22,7 +22,8 @@ void give_back_memory(void* memory, size_t size);
 // only; elsewhere it does nothing.
 void forget_code();
 
-// Opens where the system tells the next two; before a chroot or a filter, and by the process itself, not by a parent.
+// Opens where the system tells the next one, and finds what can be forgotten; before a chroot or a filter, and by the process
+// itself, not by a parent.
 void prepare_resident();
 // Resident memory in KiB, as far as the system tells it; 0: unknown.
 uint64_t resident_kib();
