@@ -869,6 +869,18 @@ TEST_CASE("BYE also comes before the link is up") {
   CHECK(to_hex(a.write_all()) == to_hex(packet(kUnnumbered, Type::bye, kNo, kNo, Data(1, '\x04'))));
 }
 
+// The lengths of what comes are those of 0.3 then, where ECHO may have one byte.
+TEST_CASE("a link that ends before the peer's HELLO takes nothing for a packet of SockMux 1") {
+  for (const Data& late : {packet(kVersion03, Type::echo, 0, 0, Data(1, 'x')), packet(kVersion03, Type::noop, 0, 0, ""), hex(kHelloC)}) {
+    Bench a(config_a());
+    a.up(hex("21d40e58"), "20261123-085921.114471");
+    (void)a.write_all();
+    a.mux.bye(ByeCode::shutdown);
+    CHECK(a.feed(late) == Err::none);
+    CHECK(a.write_all().empty());
+  }
+}
+
 TEST_CASE("the peer's BYE ends the link, and its code is kept") {
   A a;
   CHECK(a.feed(packet(kUnnumbered, Type::bye, kNo, kNo, Data("\x01why", 4))) == Err::said_bye);

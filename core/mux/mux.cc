@@ -303,6 +303,8 @@ Err Mux::take_packet(Bytes payload, bool known, Run& run, Time now) {
     ++stats_.skipped_packets;
     return header_.version == kNumbered && state_ != State::up && state_ != State::closing ? Err::bad_state : Err::none;
   }
+  // Given up before the peer's HELLO: no dialect has looked at the lengths, and nobody waits for an answer.
+  if (dialect_ == Dialect::unknown) return Err::none;
   return dialect_ == Dialect::v03 ? packet_v03(header_, payload, run, now) : packet_v1(header_, payload, run, now);
 }
 
