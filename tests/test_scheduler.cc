@@ -84,6 +84,24 @@ TEST_CASE("scheduler: sparse are those that have sent nothing since they became 
   s.remove(bulk);
 }
 
+// The measured rate of the line moves it at any time.
+TEST_CASE("scheduler: whether a channel is sparse has nothing to do with a quantum that changes") {
+  Channel key, bulk;
+  Bench s;
+  s.ready(key);
+  for (const int32_t quantum : {2 * Scheduler::kQuantum, 1000}) {
+    s.set_quantum(quantum);
+    CHECK(s.next_sparse() == &key);
+  }
+  s.remove(key);
+  s.set_quantum(2000);
+  s.ready(bulk);
+  s.served(bulk, 1000);
+  s.set_quantum(1000);
+  CHECK(s.next_sparse() == nullptr);
+  s.remove(bulk);
+}
+
 // A nearly full ring is for sparse ones alone, and they can keep it nearly full.
 TEST_CASE("scheduler: sparse channels without end do not starve an old one") {
   Channel old, quick;

@@ -82,6 +82,7 @@ struct Channel : BareTimer {
   bool attached : 1;     // a local socket belongs to it and hears of it
   bool peer_closed : 1;  // v1: the peer's CLOSE has come
   bool readable : 1;     // the local socket has, or may have, something to read
+  bool sparse : 1;       // has sent nothing since it joined the scheduler's lists
 
   // Back to the state of a free slot; the generation moves on so that old ids are void.
   void reset();
@@ -90,7 +91,7 @@ struct Channel : BareTimer {
   void reset_flags() {
     bind = false;
     udp = false;
-    mine = attached = peer_closed = readable = false;
+    mine = attached = peer_closed = readable = sparse = false;
   }
 };
 

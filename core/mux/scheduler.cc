@@ -6,6 +6,7 @@ namespace smx {
 void Scheduler::ready(Channel& c) {
   if (c.sched.listed()) return;
   c.deficit = quantum_;
+  c.sparse = true;
   new_.push_back(&c);
 }
 
@@ -21,7 +22,7 @@ Channel* Scheduler::next() {
 Channel* Scheduler::next_sparse() {
   if (sparse_ >= kSparseBurst && !old_.empty()) return nullptr;
   while (Channel* c = new_.front()) {
-    if (c->deficit == quantum_) {
+    if (c->sparse) {
       ++sparse_;
       return c;
     }
@@ -31,6 +32,7 @@ Channel* Scheduler::next_sparse() {
 }
 
 void Scheduler::served(Channel& c, size_t n) {
+  if (n > 0) c.sparse = false;
   c.deficit -= static_cast<int32_t>(n);
   if (c.deficit > 0) return;
   c.deficit += quantum_;
