@@ -77,7 +77,11 @@ void ServerFlow::send_one(const Bytes* piece, int pieces) {
 }
 
 int ServerFlow::send_joined(Bytes all, size_t segment, int count) {
-  const int error = send_udp(fd_.get(), &all, 1, segment);
+  int error = send_udp(fd_.get(), &all, 1, segment);
+  for (int i = 0; i < 2 && means_nobody(error); ++i) {  // told of an earlier one, and forgotten by the socket with that
+    table_.not_there(*this, error);
+    error = send_udp(fd_.get(), &all, 1, segment);
+  }
   if (error != 0) return error;
   table_.counts_.tx += static_cast<uint32_t>(count);
   table_.counts_.joined += static_cast<uint32_t>(count);

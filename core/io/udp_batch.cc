@@ -49,7 +49,7 @@ void UdpBatch::flush() {
     const int error = to.send_joined(all, segment, count);
     if (error == 0) return;
     // EINVAL, EMSGSIZE: a smaller MTU on the way; EIO: an interface, or IPsec, that computes no checksums for it. What else it
-    // may be (ECONNREFUSED, EAGAIN) is met again by the single ones, and counted there.
+    // may be (EAGAIN) is met again by the single ones, and counted there.
     if (error == EINVAL || error == EMSGSIZE || error == EIO) rest_ = kRest;
   }
   for (size_t at = 0; at < all.size; at += segment) {
