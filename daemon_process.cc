@@ -165,6 +165,7 @@ int Daemon::detach() {
     if (error != 0) return fail("/dev/null", "", kExitSystem);
   }
   start_log();
+  find_code();
   error = signals_.init(reactor_, *this);
   if (error != 0) return fail("signals", "", kExitSystem);
   if (config_.sandbox != Config::Sandbox::no) (void)forbid_new_privileges();  // Linux before 3.5 has none

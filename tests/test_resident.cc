@@ -26,7 +26,7 @@ TEST_CASE("forget_code() leaves what is in no file: a program may have been unpa
     if (mmap(at, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != at) _exit(3);
     memset(at, 42, kPage);
     if (mprotect(at, kPage, PROT_READ) != 0) _exit(4);
-    prepare_resident();
+    find_code();
     forget_code();
     _exit(now[0] != 42 ? 1 : now[kPage] != 0 ? 2 : 0);
   }

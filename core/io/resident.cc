@@ -74,7 +74,7 @@ struct Code {
 };
 constexpr int kMostCode = 16;
 Code code[kMostCode];
-int code_count = -1;
+int code_count = 0;
 
 // A page that the dynamic linker had to write to would come back as it is in the file.
 bool is_relocated(const dl_phdr_info& object, const ElfW(Phdr)& dynamic) {
@@ -83,7 +83,7 @@ bool is_relocated(const dl_phdr_info& object, const ElfW(Phdr)& dynamic) {
   return false;
 }
 
-int find_code(dl_phdr_info* object, size_t size, void* nothing) {
+int add_code(dl_phdr_info* object, size_t size, void* nothing) {
   (void)size, (void)nothing;
   for (int i = 0; i < object->dlpi_phnum; ++i)
     if (object->dlpi_phdr[i].p_type == PT_DYNAMIC && is_relocated(*object, object->dlpi_phdr[i])) return 0;
@@ -147,28 +147,26 @@ void compare_with_maps() {
   code_count = kept;
 }
 
-void find_all_code() {
-  code_count = 0;
-  (void)dl_iterate_phdr(find_code, nullptr);
-  compare_with_maps();
-}
 
 }  // namespace
 
-void prepare_resident() {
-  status_fd = ::open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-  find_all_code();
-}
+void prepare_resident() { status_fd = ::open("/proc/self/status", O_RDONLY | O_CLOEXEC); }
 uint64_t resident_kib() { return status_value("\nVmRSS:"); }
+
+void find_code() {
+  code_count = 0;
+  (void)dl_iterate_phdr(add_code, nullptr);
+  compare_with_maps();
+}
 
 void forget_code() {
   if (status_value("\nTracerPid:") != 0) return;
-  if (code_count < 0) find_all_code();
   for (int i = 0; i < code_count; ++i) (void)madvise(code[i].begin, code[i].size, MADV_DONTNEED);
 }
 #else
 void prepare_resident() {}
 uint64_t resident_kib() { return 0; }
+void find_code() {}
 void forget_code() {}
 #endif
 

@@ -21,9 +21,10 @@ void give_back_memory(void* memory, size_t size);
 // page by page as it is run again (madvise(2), MADV_DONTNEED). Not under a debugger, whose breakpoints stand in there. Linux
 // only; elsewhere it does nothing.
 void forget_code();
+// What that may be; before a chroot, a filter and a fork: children know it, too. Nothing is forgotten before.
+void find_code();
 
-// Opens where the system tells the next one, and finds what can be forgotten; before a chroot or a filter, and by the process
-// itself, not by a parent.
+// Opens where the system tells the next one; before a chroot or a filter, and by the process itself, not by a parent.
 void prepare_resident();
 // Resident memory in KiB, as far as the system tells it; 0: unknown.
 uint64_t resident_kib();
