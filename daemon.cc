@@ -23,7 +23,7 @@
 namespace smx {
 
 void say(const char* kind, std::string_view text) {
-  Text<kMessageText + 100> line("sockmuxd: ");  // not printf, which the small program has no other need of
+  Text<1000> line("sockmuxd: ");  // longer than any that is said. Not printf, which the small program has no other need of
   fputs(line.add(kind).add(text).add('\n').c_str(), stderr);
 }
 
