@@ -49,7 +49,7 @@ void std::__libcpp_verbose_abort(const char* format, ...) _LIBCPP_VERBOSE_ABORT_
 #endif
 #else
 namespace std {
-[[noreturn]] void __throw_out_of_range_fmt(const char*, ...) __attribute__((__visibility__("default")));
+void __throw_out_of_range_fmt(const char*, ...) __attribute__((__noreturn__, __visibility__("default")));
 void __throw_out_of_range_fmt(const char*, ...) { abort(); }
 }  // namespace std
 #endif
