@@ -67,7 +67,9 @@ struct Crowd {
     return all > 0;
   }
   void carry() {
-    while (carry(a, b) | carry(b, a)) {
+    for (bool moved = true; moved;) {
+      moved = carry(a, b);
+      moved = carry(b, a) || moved;
     }
   }
   void step(Duration d) {
