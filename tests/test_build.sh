@@ -3,22 +3,8 @@
 set -u
 PATH=$PATH:/usr/sbin:/sbin
 SOCKMUXCTL=$(dirname "$SOCKMUXD")/sockmuxctl
-temp=$(mktemp -d)
-trap 'rm -rf "$temp"' EXIT
-passed=0 failed=0
-
-# check NAME COMMAND...
-check() {
-  name=$1
-  shift
-  if "$@" >"$temp/out" 2>&1; then
-    passed=$((passed + 1))
-  else
-    echo "FAILED: $name"
-    cat "$temp/out"
-    failed=$((failed + 1))
-  fi
-}
+# shellcheck source=tests/check.sh disable=SC1091  # shellcheck follows only with -x
+. tests/check.sh
 
 # PROGRAM links with libc alone, and with SECURE=sodium with libsodium (sanitizers bring their own libraries).
 needs_libc_alone() {

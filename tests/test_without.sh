@@ -7,22 +7,8 @@ make=${MAKE:-make}
 jobs=-j$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 case ${MAKEFLAGS:-} in *j*) jobs= ;; esac
 e2e=${BUILD:-build}/e2e
-temp=$(mktemp -d)
-trap 'rm -rf "$temp"' EXIT
-passed=0 failed=0
-
-# check NAME COMMAND...
-check() {
-  name=$1
-  shift
-  if "$@" >"$temp/out" 2>&1; then
-    passed=$((passed + 1))
-  else
-    echo "FAILED: $name"
-    cat "$temp/out"
-    failed=$((failed + 1))
-  fi
-}
+# shellcheck source=tests/check.sh disable=SC1091  # shellcheck follows only with -x
+. tests/check.sh
 
 # build NAME=value...: build/without/sockmuxd
 # shellcheck disable=SC2086  # lists of words

@@ -147,7 +147,6 @@ void compare_with_maps() {
   code_count = kept;
 }
 
-
 }  // namespace
 
 void prepare_resident() { status_fd = ::open("/proc/self/status", O_RDONLY | O_CLOEXEC); }
