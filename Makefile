@@ -33,7 +33,7 @@ TINY =
 FLAVOUR =
 WITHOUT = $(WITHOUT_$(FLAVOUR))
 WITHOUT_small = bind control delegate exec explain failover fifo files ftp help hints http lossy names program sandbox \
-	socks stdio syslog telnet tty users v03
+	sendproxy socks stdio syslog telnet tty users v03
 # sodium: with what transport/secure holds, over libsodium 1.0.14 or newer; a static one by SODIUM_LIBS=path/libsodium.a
 SECURE ?= no
 SODIUM_LIBS ?= -lsodium
@@ -162,10 +162,8 @@ RELAY_SRCS = \
 	relay/exit.cc \
 	relay/ftp.cc \
 	relay/ftp_data.cc \
-	relay/ftp_text.cc \
 	relay/http.cc \
 	relay/http_body.cc \
-	relay/http_head.cc \
 	relay/listener.cc \
 	relay/proxy.cc \
 	relay/registry.cc \
@@ -174,6 +172,9 @@ RELAY_SRCS = \
 	relay/stream.cc \
 	relay/streams.cc \
 	relay/telnet.cc \
+	relay/text/ftp_text.cc \
+	relay/text/http_head.cc \
+	relay/text/proxy_header.cc \
 	relay/udp_exit.cc \
 	relay/udp_listener.cc
 
@@ -266,6 +267,7 @@ TEST_SRCS = \
 	tests/test_peer_rights.cc \
 	tests/test_peers.cc \
 	tests/test_peers_use.cc \
+	tests/test_proxy_header.cc \
 	tests/test_proxy_http.cc \
 	tests/test_proxy_socks.cc \
 	tests/test_proxy_telnet.cc \
@@ -344,6 +346,7 @@ E2E_SRCS = \
 	tests/e2e/privileges.cc \
 	tests/e2e/programs.cc \
 	tests/e2e/proxies.cc \
+	tests/e2e/proxy_header.cc \
 	tests/e2e/proxy_http.cc \
 	tests/e2e/proxy_socks.cc \
 	tests/e2e/proxy_socks_udp.cc \

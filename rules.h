@@ -81,6 +81,7 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
     target->login_limit = or_never(limits.login_timeout);
     target->io_limit = or_never(limits.io_timeout);
     target->source = source_;
+    if (kHasSendProxy && (!server->run || server->label == "tcprelay")) target->send_proxy = static_cast<uint8_t>(limits.send_proxy);
     if (server->run && server->label == "exec") choose_program(*server->options, target);
     Address own;
     if (server->options != nullptr && parse_ip(server->options->source.host, &own)) {

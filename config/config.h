@@ -177,6 +177,8 @@ struct Config {
   bool control = true;            // control:no
   enum class Line : uint8_t { automatic, clean, lossy };
   Line line = Line::automatic;  // line
+  enum class SendProxy : uint8_t { no, v1, v2 };
+  SendProxy send_proxy = SendProxy::no;  // send-proxy: servers that get bytes unchanged are told of the client first
   // More of TIMEOUT
   Duration login_timeout = seconds(60);      // login: a proxy waits so long for the client's wish
   Duration resume_hold = seconds(60);        // resume: a session without a link is kept; 0..65535 s

@@ -2,6 +2,7 @@
 #include "config/explain.h"
 
 #include "config/choose.h"
+#include "core/base/features.h"
 #include "config/hostlist.h"
 #include "config/ports.h"
 #include "config/scan.h"
@@ -39,59 +40,60 @@ void add_clients(TextBase& to, const Config& config) {
   }
 }
 
+// What a link runs over; `in`: the peer comes to us.
+void add_carrier(TextBase& to, const LinkSpec& link, bool in) {
+  switch (link.kind) {
+    case LinkSpec::Kind::accept_tcp: return append_host_port(to.add(" at "), link.at);
+    case LinkSpec::Kind::connect_tcp: return append_host_port(to.add(in ? " from " : " to "), link.at);
+    case LinkSpec::Kind::fifo: to.add(" over FIFOs, in ").add(link.in_path).add(", out ").add(link.out_path); return;
+    case LinkSpec::Kind::device: to.add(" over the device ").add(link.path); return;
+    case LinkSpec::Kind::program: to.add(" over the program: ").add(link.path); return;
+    case LinkSpec::Kind::stdio: to.add(" over its own standard input and output"); return;
+  }
+}
+
 // `lesser`: there are better ones, in the lines above.
 void explain_link(const Config& config, const LinkSpec& link, bool lesser, LineSink& to) {
   ExplainLine line;
-  const std::string_view kind = link.secure ? "secure links" : "links";
-  switch (link.kind) {
-    case LinkSpec::Kind::accept_tcp:
-      line.add("accepts ").add(kind).add(" at ");
-      append_host_port(line, link.at);
-      line.add(" from: ");
-      add_clients(line, config);
-      break;
-    case LinkSpec::Kind::connect_tcp:
-      line.add("makes ").add(kind).add(" to ");
-      append_host_port(line, link.at);
-      break;
-    case LinkSpec::Kind::fifo:
-      line.add("runs ").add(kind).add(" over FIFOs, in ").add(link.in_path).add(", out ").add(link.out_path);
-      break;
-    case LinkSpec::Kind::device: 
-      line.add("runs ").add(kind).add(" over the device ").add(link.path);
-      if (link.serial.given) append_serial(line.add(", "), link.serial);
-      break;
-    case LinkSpec::Kind::program: line.add("runs ").add(kind).add(" over the program: ").add(link.path); break;
-    case LinkSpec::Kind::stdio: line.add("runs ").add(kind).add(" over its own standard input and output"); break;
-  }
+  const bool tcp = link.kind == LinkSpec::Kind::accept_tcp || link.kind == LinkSpec::Kind::connect_tcp;
+  const bool in = is_way_in(config, link);
+  line.add(in ? "waits for " : "makes a ").add(link.secure ? "secure " : "").add(in ? "links" : "link");
+  add_carrier(line, link, in);
+  if (link.kind == LinkSpec::Kind::device && link.serial.given) append_serial(line.add(", "), link.serial);
+  if (tcp && !link.secure) line.add(", not encrypted");
+  if (link.kind == LinkSpec::Kind::accept_tcp) add_clients(line.add(", open to: "), config);
   if (!link.peer.empty()) line.add("; the peer must be ").add(link.peer);
+  if (link.kind == LinkSpec::Kind::connect_tcp) line.add("; and again whenever it is lost");
   if (lesser) line.add("; only while there is none of those above");
   to.line(line.text());
 }
 
-void explain_server(const ServerSpec& server, LineSink& to) {
+void explain_listen(const Config& config, const ListenSpec& listen, LineSink& to) {
   ExplainLine line;
-  const std::string_view kind = name_of(server.transport);
-  if (server.label == "exec") {
-    const Config* options = server.options;
-    line.add("runs ").add(options == nullptr ? "" : options->xcom.empty() ? options->xfil : options->xcom);
-    line.add(" for ").add(kind).add(" channels");
-  } else if (!server.run) {
-    line.add("sends ").add(kind).add(" channels");
-  } else {
-    line.add("serves ").add(kind).add(" channels by its ").add(server.label).add(" proxy");
-  }
-  const bool is_one_port =
-      server.when_text.size() > 2 && server.when_text.find_first_not_of("0123456789-", 2) == kNowhere;
-  if (is_one_port && starts_with(server.when_text, "-P")) {
-    line.add(" accepted at port ").add(skip(server.when_text, 2));
-  } else if (!server.when_text.empty()) {
-    line.add(" that match ").add(server.when_text);
-  }
-  if (server.has_address) {
-    line.add(server.run ? ", which goes to " : " to ").add(server.label).add("://");
-    append_host_port(line, server.to);
-  }
+  append_host_port(line.add("listens at "), listen.at);
+  line.add('/').add(name_of(listen.transport)).add(listen.at.port == 0 ? " (any free port)" : "").add(", open to: ");
+  add_clients(line, config);
+  line.add("; forwards over the link");
+  if (!listen.peer.empty()) line.add(" of the peer ").add(listen.peer);
+  else if (config.links.count == 1 && config.links[0].kind != LinkSpec::Kind::accept_tcp) add_carrier(line, config.links[0], false);
+  to.line(line.add(" to the server that the other side names").text());
+}
+
+void explain_server(const Config& config, const ServerSpec& server, LineSink& to) {
+  ExplainLine line;
+  const Config* options = server.options;
+  const bool plain = !server.run || is_one_of("tcprelay,udprelay", server.label);
+  if (server.label == "exec") line.add("runs ").add(options == nullptr ? "" : options->xcom.empty() ? options->xfil : options->xcom).add(" for ");
+  else line.add(plain ? "connects " : "serves ");
+  const bool is_one_port = server.when_text.size() > 2 && server.when_text.find_first_not_of("0123456789-", 2) == kNowhere && starts_with(server.when_text, "-P");
+  line.add(is_one_port ? "" : "the peer's ").add(name_of(server.transport)).add(" clients");
+  if (is_one_port) line.add(" of the peer's port ").add(skip(server.when_text, 2));
+  else if (!server.when_text.empty()) line.add(" that match ").add(server.when_text);
+  if (!plain && server.label != "exec") line.add(" by its ").add(server.label).add(" proxy");
+  if (server.has_address) append_host_port(line.add(plain ? " to " : ", which goes to ").add(server.label).add("://"), server.to);
+  const Config::SendProxy told = (options != nullptr ? *options : config).send_proxy;
+  if (kHasSendProxy && plain && server.transport == Transport::tcp && told != Config::SendProxy::no)
+    line.add(", which is told the client's address first (PROXY protocol, ").add(told == Config::SendProxy::v1 ? "v1)" : "v2)");
   if (!server.missing_file.empty()) line.add("; refused until the file ").add(server.missing_file).add(" is there");
   to.line(line.text());
 }
@@ -144,24 +146,16 @@ void explain(const Config& config, LineSink& to) {
     explain_link(config, link, in_turn && !is_first, to);
     is_first = is_first && !in_turn;
   }
-  for (const ListenSpec& listen : config.listens) {
-    ExplainLine line;
-    line.add("listens at ");
-    append_host_port(line, listen.at);
-    line.add('/').add(name_of(listen.transport)).add(listen.at.port == 0 ? " (any free port)" : "").add(" for: ");
-    add_clients(line, config);
-    if (!listen.peer.empty()) line.add("; they are led to the peer ").add(listen.peer);
-    to.line(line.text());
-  }
+  for (const ListenSpec& listen : config.listens) explain_listen(config, listen, to);
+  if (config.listens.empty() && config.remote_listens.empty()) to.line("has no port for clients (no PORT)");
   for (const ListenSpec& listen : config.remote_listens) {
     ExplainLine line;
-    line.add("asks the peer to listen at ");
-    append_host_port(line, listen.at);
-    line.add('/').add(name_of(listen.transport)).add(listen.at.port == 0 ? " (any free port)" : "");
+    append_host_port(line.add("asks the peer to listen at "), listen.at);
+    line.add('/').add(name_of(listen.transport)).add(listen.at.port == 0 ? " (any free port)" : "").add("; its clients come to our servers");
     to.line(line.text());
   }
-  for (const ServerSpec& server : config.servers) explain_server(server, to);
-  if (config.servers.empty()) to.line("opens no channels for the peer (no SERVER=...,-in and no DEST)");
+  for (const ServerSpec& server : config.servers) explain_server(config, server, to);
+  if (config.servers.empty()) to.line("lets the clients of the peer reach nothing (no SERVER=...,-in and no DEST)");
   explain_exit(config, to);
   explain_settings(config, to);
   for (const LinkSpec& link : config.links) {

@@ -164,6 +164,7 @@ void Parser::read_options(ServerSpec* server, const Word& w) {
   options->max_programs = config_->max_programs;
   options->max_udp_flows = config_->max_udp_flows;
   options->source = config_->source;
+  options->send_proxy = config_->send_proxy;
   options->log_level = config_->log_level;
   Parser* inner = new (memory) Parser(files_, arena_, options, report_, this);
   for (const std::string_view text : server->words) {
@@ -177,6 +178,9 @@ void Parser::read_options(ServerSpec* server, const Word& w) {
   const bool has_program = !options->xcom.empty() || !options->xfil.empty();
   if (server->label != "exec" && has_program) {
     fail(w, "XCOM and XFIL go with exec: SERVER=exec,-in(XCOM=command)");
+  }
+  if (inner->sends_proxy_ && server->label != "tcprelay") {
+    fail(w, "SOXCONF=send-proxy goes with servers that get bytes unchanged: SERVER=tcprelay://host:port,-in(SOXCONF=send-proxy:v2)");
   }
   if (server->label == "exec" && !has_program && server->missing_file.empty()) {
     fail(w, "exec needs a command: SERVER=exec,-in(XCOM=command) or XFIL=command");

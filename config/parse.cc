@@ -17,7 +17,7 @@ constexpr Parser::Handler Parser::kHandlers[] = {
     {"REJECT", true, true, &Parser::on_reject},       {"RELIABLE", true, true, &Parser::on_reliable},
     {"REACHABLE", true, true, &Parser::on_reachable}, {"REMITTABLE", true, true, &Parser::on_remittable},
     {"HOSTLIST", true, true, &Parser::on_hostlist},   {"HOSTS", true, true, &Parser::on_hosts},
-    {"SRCIF", true, true, &Parser::on_srcif},         {"SOXCONF", true, false, &Parser::on_soxconf},
+    {"SRCIF", true, true, &Parser::on_srcif},         {"SOXCONF", true, true, &Parser::on_soxconf},
     {"TIMEOUT", true, true, &Parser::on_timeout},     {"MAXIMA", true, true, &Parser::on_maxima},
     {"RPORT", true, false, &Parser::on_far_port},     {"BIND", true, false, &Parser::on_far_port},
     {"OWNER", true, false, &Parser::on_owner},        {"CHROOT", true, false, &Parser::on_chroot},

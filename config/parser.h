@@ -228,6 +228,7 @@ class Parser {
   size_t files_read_ = 0;
   const Frame* frame_ = nullptr;
   std::string_view missing_file_;  // of -in(...)
+  bool sends_proxy_ = false;       // SOXCONF=send-proxy was given
 
   bool swallows_bare_ = false;  // "-P 9000": the error is told once, for -P
 

@@ -47,7 +47,7 @@ constexpr MaximaWord kMaxima[] = {
     {"links", &Config::max_links, 0, 32768, "0 (default) to 32768"},
 };
 
-constexpr char kSoxconf[] = "packsize,crypt,proto,key,peers,name,line,mkfifo,control,sandbox";
+constexpr char kSoxconf[] = "packsize,crypt,proto,key,peers,name,line,mkfifo,control,sandbox,send-proxy";
 
 // "10", "0.5", "2s", "1m", "1.5h", "1d" in microseconds; false for all else, and beyond `most`.
 bool parse_period(std::string_view text, int64_t most, int64_t* out) {
@@ -200,6 +200,8 @@ void Parser::soxconf_item(const Word& w, std::string_view name, std::string_view
   const bool lacks = (!kHasV03 && name == "proto" && value == "0.3") || (!kHasLossy && name == "line" && value == "lossy");
   if (lacks) return (void)left_out(w, kHasV03 || name == "line" ? "lossy" : "v03");
   if (!kHasSandbox && name == "sandbox" && !is_no(value)) return (void)left_out(w, "sandbox");
+  if (!kHasSendProxy && name == "send-proxy" && !is_no(value)) return (void)left_out(w, "sendproxy");
+  if (outer_ != nullptr && name != "send-proxy") return fail(w, "SOXCONF=% is for the whole daemon; inside of -in(...) there is SOXCONF=send-proxy only", name);
   if (!kHasControl && name == "control" && !is_no(value) && value != "-") return (void)left_out(w, "control");
   const bool yes = is_yes(value), no = is_no(value);
   bool good = true;
@@ -213,6 +215,11 @@ void Parser::soxconf_item(const Word& w, std::string_view name, std::string_view
   } else if (name == "line") {
     good = choose_one("auto,clean,lossy", value, &config_->line);
     expected = "auto, clean or lossy";
+  } else if (name == "send-proxy") {
+    sends_proxy_ = true;
+    good = no || choose_one("no,v1,v2", value, &config_->send_proxy);
+    if (no) config_->send_proxy = Config::SendProxy::no;
+    expected = "v1, v2 or no";
   } else if (name == "mkfifo") {
     config_->mkfifo = yes;
     good = yes || no;

@@ -15,7 +15,7 @@
 
 #include "relay/data_door.h"
 #include "relay/dialogue.h"
-#include "relay/ftp_text.h"
+#include "relay/text/ftp_text.h"
 
 namespace smx {
 

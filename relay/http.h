@@ -14,7 +14,7 @@
 #include "core/base/text.h"
 #include "relay/dialogue.h"
 #include "relay/http_body.h"
-#include "relay/http_head.h"
+#include "relay/text/http_head.h"
 
 namespace smx {
 

@@ -36,6 +36,7 @@ struct RelayTarget {
   bool run = false;          // a proxy or a program serves the channel: ",-in" without an address, or "-in(words)"
   Duration login_limit;      // TIMEOUT=login, io: for proxies
   Duration io_limit;
+  uint8_t send_proxy = 0;    // the server is told of the client first, in this version of proxy_header.h
   // exec: a program serves the channel
   std::string_view command;    // for sh -c, known to the helper; NUL behind its end
   bool pipes = false;          // XFIL: pipes at its fd 0 and 1; else one socket at 0, 1 and 2

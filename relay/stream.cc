@@ -8,7 +8,8 @@
 #include "core/base/letters.h"
 #include "core/io/log.h"
 #include "core/io/socket.h"
-#include "relay/ftp_text.h"
+#include "relay/text/ftp_text.h"
+#include "relay/text/proxy_header.h"
 
 namespace smx {
 
@@ -62,6 +63,7 @@ Dial& Stream::start_dial(Session& session, ChannelId id, const OpenInfo& info) {
   d.accepted_ = info.local;
   d.host_ = {};
   d.end_due_ = false;
+  d.send_proxy_ = 0;
   dial_ = &d;
   return d;
 }
@@ -101,6 +103,7 @@ void Stream::start_server(Session& session, ChannelId id, const RelayTarget& tar
   rule_ = target.rule;
   d.host_ = target.host;
   d.port_ = target.port;
+  d.send_proxy_ = target.send_proxy;
   d.connect_.start(target.host, target.port, target.source, target.connect_limit, d);
 }
 
@@ -144,7 +147,16 @@ bool Dial::address_allowed(const Address& to) {
          router->address_allowed(rule, info, session.mux().dialect(), session.peer_key(), to);
 }
 
+// Tells the server who the client is (SOXCONF=send-proxy). A socket that was just connected takes more than that at once.
+bool Stream::introduce(const Fd& fd) const {
+  if (!kHasSendProxy || dial_->send_proxy_ == 0) return true;
+  ProxyHeader header;
+  const size_t size = write_proxy_header(dial_->send_proxy_, dial_->client_, dial_->accepted_, header);
+  return write_fd(fd.get(), header, size).size == size;
+}
+
 void Stream::connected(Fd fd, const Address& to) {
+  if (!introduce(fd)) return connect_failed({ConnectFailure::Kind::local, EPIPE, to});
   const bool ended = dial_->end_due_;
   table_.give(*dial_);
   owner_ = nullptr;

@@ -65,6 +65,7 @@ class Dial final : private ConnectOwner {
   std::string_view host_;         // empty: an address
   uint16_t port_ = 0;
   bool end_due_ = false;          // end() has come already
+  uint8_t send_proxy_ = 0;        // as in RelayTarget
 };
 
 // Small, since there may be 60,000 of them that have nothing to do.
@@ -107,6 +108,7 @@ class Stream final : public Endpoint, private FdHandler {
   // From its Dial.
   void connected(Fd fd, const Address& to);
   void connect_failed(const ConnectFailure& why);
+  bool introduce(const Fd& fd) const;
 
   Dial& start_dial(Session& session, ChannelId id, const OpenInfo& info);
   void begin(Session& session, const Address& peer);

@@ -655,7 +655,7 @@ TEST_CASE("a file among the words of -in that is not there makes that server ref
   CHECK(run.config.servers[0].missing_file == "nosuch.cnf");
   CHECK(has_line(
       explained(run.config),
-      "serves tcp channels by its telnet proxy, which goes to telnet://h:23; refused until the file nosuch.cnf "
+      "serves the peer's tcp clients by its telnet proxy, which goes to telnet://h:23; refused until the file nosuch.cnf "
       "is there"));
   Run bad;
   bad.files.files["p.cnf"] = "\nPORT=1\n";
@@ -706,14 +706,14 @@ TEST_CASE("-t says in words what would be done") {
              "REJECT=*:bad:*", "REJECT=*:*:10.1.1.9"});
   REQUIRE(run.good);
   const Strings lines = explained(run.config);
-  CHECK(has_line(lines, "accepts secure links at 0.0.0.0:9000 from: local networks, but not 10.1.1.9"));
-  CHECK(has_line(lines, "accepts secure links at [::1]:9001 from: local networks, but not 10.1.1.9"));
-  CHECK(has_line(lines, "listens at 127.0.0.1:9023/tcp for: local networks, but not 10.1.1.9"));
-  CHECK(has_line(lines, "listens at 0.0.0.0:0/udp (any free port) for: local networks, but not 10.1.1.9"));
-  CHECK(has_line(lines, "sends tcp channels accepted at port 8023 to telnet://hostY:23"));
-  CHECK(has_line(lines, "serves tcp channels by its http proxy that match 10.1.*"));
-  CHECK(has_line(lines, "runs /bin/date for tcp channels"));
-  CHECK(has_line(lines, "sends udp channels to udprelay://hostU:53"));
+  CHECK(has_line(lines, "waits for secure links at 0.0.0.0:9000, open to: local networks, but not 10.1.1.9"));
+  CHECK(has_line(lines, "waits for secure links at [::1]:9001, open to: local networks, but not 10.1.1.9"));
+  CHECK(has_line(lines, "listens at 127.0.0.1:9023/tcp, open to: local networks, but not 10.1.1.9; forwards over the link to the server that the other side names"));
+  CHECK(has_line(lines, "listens at 0.0.0.0:0/udp (any free port), open to: local networks, but not 10.1.1.9; forwards over the link to the server that the other side names"));
+  CHECK(has_line(lines, "connects tcp clients of the peer's port 8023 to telnet://hostY:23"));
+  CHECK(has_line(lines, "serves the peer's tcp clients that match 10.1.* by its http proxy"));
+  CHECK(has_line(lines, "runs /bin/date for the peer's tcp clients"));
+  CHECK(has_line(lines, "connects the peer's udp clients to udprelay://hostU:53"));
   CHECK(has_line(lines, "connects for the peer only to: 10.0.0.0/8"));
   CHECK(has_line(lines, "connects for the peer only as permitted: telnet:*:.localnet"));
   CHECK(has_line(lines, "connects for the peer never to: *:bad:*"));
@@ -722,20 +722,30 @@ TEST_CASE("-t says in words what would be done") {
   several.parse({"SERVER=sockmux", "-P9000", "SERVER=sockmux:comm@/dev/x", "SERVER=sockmux://a", "SERVER=sockmux:proc@x"});
   REQUIRE(several.good);
   const Strings ways = explained(several.config);
-  CHECK(has_line(ways, "runs links over the device /dev/x"));
-  CHECK(has_line(ways, "makes links to a:8707"));
-  CHECK(has_line(ways, "runs links over the program: x; only while there is none of those above"));
+  CHECK(has_line(ways, "waits for links over the device /dev/x"));
+  CHECK(has_line(ways, "makes a link to a:8707, not encrypted; and again whenever it is lost"));
+  CHECK(has_line(ways, "makes a link over the program: x; only while there is none of those above"));
   Run turns;
   turns.parse({"SERVER=sockmux://a", "SERVER=sockmux:comm@/dev/x"});
   REQUIRE(turns.good);
-  CHECK(has_line(explained(turns.config), "makes links to a:8707"));
-  CHECK(has_line(explained(turns.config), "runs links over the device /dev/x; only while there is none of those above"));
+  CHECK(has_line(explained(turns.config), "makes a link to a:8707, not encrypted; and again whenever it is lost"));
+  CHECK(has_line(explained(turns.config), "makes a link over the device /dev/x; only while there is none of those above"));
+  Run told;
+  told.parse({"SERVER=sockmux://h", "SERVER=tcprelay://a:1,-in(SOXCONF=send-proxy:v2)", "DEST=a:2", "DEST=a:3/udp", "SOXCONF=send-proxy:v1"});
+  REQUIRE(told.good);
+  CHECK(has_line(explained(told.config), "connects the peer's tcp clients to tcprelay://a:1, which is told the client's address first (PROXY protocol, v2)"));
+  CHECK(has_line(explained(told.config), "connects the peer's tcp clients to tcprelay://a:2, which is told the client's address first (PROXY protocol, v1)"));
+  CHECK(has_line(explained(told.config), "connects the peer's udp clients to udprelay://a:3"));
+  CHECK(has(error({"SERVER=http,-in(SOXCONF=send-proxy:v2)"}), "goes with servers that get bytes unchanged"));
+  CHECK(has(error({"SERVER=tcprelay://a:1,-in(SOXCONF=proto:1)"}), "for the whole daemon"));
+  CHECK(has(error({"SOXCONF=send-proxy:v3"}), "expected v1, v2 or no"));
   Run open;
   open.parse({"SERVER=sockmux://h", "PORT=9023,127.0.0.1:9024", "RELIABLE=*"});
   REQUIRE(open.good);
   const Strings warned = explained(open.config);
-  CHECK(has_line(warned, "makes links to h:8707"));
-  CHECK(has_line(warned, "opens no channels for the peer (no SERVER=...,-in and no DEST)"));
+  CHECK(has_line(warned, "makes a link to h:8707, not encrypted; and again whenever it is lost"));
+  CHECK(has_line(warned, "lets the clients of the peer reach nothing (no SERVER=...,-in and no DEST)"));
+  CHECK(has_line(warned, "listens at 127.0.0.1:9024/tcp, open to: everybody; forwards over the link to h:8707 to the server that the other side names"));
   CHECK(has_line(warned, "warning: 0.0.0.0:9023/tcp is open to the world (see RELIABLE)"));
   CHECK_FALSE(has_line(warned, "warning: 127.0.0.1:9024/tcp is open to the world (see RELIABLE)"));
   for (const char* server : {"sockmux:comm@-", "sockmux:comm@/dev/x", "sockmux:proc@x y", "sockmuxs:n@comm@/dev/x"}) {

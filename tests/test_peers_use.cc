@@ -356,9 +356,9 @@ TEST_CASE("RPORT= (or BIND=): ports that the peer is asked for") {
   CHECK(all == "0.0.0.0:8023 127.0.0.1:80 127.0.0.1:81 127.0.0.1:82 [::1]:9 0.0.0.0:0 0.0.0.0:0 0.0.0.0:53/udp [::1]:9/udp ");
   Lines lines;
   smx::explain(run.config, lines);
-  CHECK(has(lines.all, "asks the peer to listen at 127.0.0.1:81/tcp\n"));
-  CHECK(has(lines.all, "asks the peer to listen at 0.0.0.0:0/tcp (any free port)\n"));
-  CHECK(has(lines.all, "asks the peer to listen at [::1]:9/udp\n"));
+  CHECK(has(lines.all, "asks the peer to listen at 127.0.0.1:81/tcp; its clients come to our servers\n"));
+  CHECK(has(lines.all, "asks the peer to listen at 0.0.0.0:0/tcp (any free port); its clients come to our servers\n"));
+  CHECK(has(lines.all, "asks the peer to listen at [::1]:9/udp; its clients come to our servers\n"));
 }
 
 TEST_CASE("RPORT=: what is wrong") {
@@ -385,5 +385,5 @@ TEST_CASE("-t tells which peer a port is for") {
   REQUIRE(run.good);
   Lines lines;
   smx::explain(run.config, lines);
-  CHECK(has(lines.all, "listens at 0.0.0.0:8023/tcp for: everybody; they are led to the peer branch1\n"));
+  CHECK(has(lines.all, "listens at 0.0.0.0:8023/tcp, open to: everybody; forwards over the link of the peer branch1 to the server that the other side names\n"));
 }

@@ -7,7 +7,7 @@ set -eu
 LC_ALL=C
 export LC_ALL
 
-kRooms='core/base core/mux core/io core/control core/session transport transport/secure relay relay/bind config config/peers'
+kRooms='core/base core/mux core/io core/control core/session transport transport/secure relay relay/text relay/bind config config/peers'
 kMaxModules=24 # a folder; x.h and x.cc are one, and so are those of which the Makefile takes one
 kMaxLines=400  # a file; only a warning
 
@@ -20,7 +20,9 @@ may() {
   core/session) echo core/base core/mux core/io ;;
   transport/secure) echo core/base core/mux core/io ;;
   transport) echo core/base core/mux core/io core/session transport/secure ;;
-  relay | config) echo core/base core/mux core/io core/session ;;
+  relay/text) echo core/base ;;
+  relay) echo core/base core/mux core/io core/session relay/text ;;
+  config) echo core/base core/mux core/io core/session ;;
   relay/bind) echo core/base core/mux core/io core/session relay ;;
   config/peers) echo core/base core/mux core/io core/session config ;;
   esac
@@ -30,7 +32,7 @@ may() {
 pure() {
   case $1 in
   config/file.* | config/peers/table.* | transport/secure/key_file.*) return 1 ;;
-  core/base/* | core/mux/* | config/* | transport/secure/*) return 0 ;;
+  core/base/* | core/mux/* | relay/text/* | config/* | transport/secure/*) return 0 ;;
   esac
   return 1
 }

@@ -23,7 +23,7 @@ constexpr std::string_view kWithout = SMX_WITHOUT;
 
 constexpr std::string_view kFeatures[] = {"bind",  "control", "delegate", "exec",  "explain", "failover", "fifo",  "files",
                                           "ftp",   "help",    "hints",    "http",  "lossy",   "names",    "program", "sandbox",
-                                          "socks", "stdio",   "syslog",   "telnet", "tty",    "udp",      "users", "v03"};
+                                          "sendproxy", "socks", "stdio",   "syslog",   "telnet", "tty",    "udp",      "users", "v03"};
 
 // Is `name` one of the words of `list`?
 constexpr bool has_word(std::string_view list, std::string_view name) {
@@ -62,6 +62,7 @@ constexpr bool kHasLossy = built_with("lossy");        // lines that flip and dr
 constexpr bool kHasNames = built_with("names");        // hosts by name: else by address, or by HOSTS=
 constexpr bool kHasProgram = built_with("program");    // proc@
 constexpr bool kHasSandbox = built_with("sandbox");    // what the daemon gives up once it is started
+constexpr bool kHasSendProxy = built_with("sendproxy");  // SOXCONF=send-proxy
 constexpr bool kHasSocks = built_with("socks");        // SERVER=socks,-in
 constexpr bool kHasStdio = built_with("stdio");        // comm@-
 constexpr bool kHasSyslog = built_with("syslog");

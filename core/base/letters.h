@@ -1,6 +1,6 @@
 // Kinds of ASCII characters, whatever the locale says; comparison, parts and places of texts.
 //
-// Pure. Read next: config/scan.h (reading options), relay/http_head.h.
+// Pure. Read next: config/scan.h (reading options), relay/text/http_head.h.
 #ifndef SOCKMUX_CORE_BASE_LETTERS_H
 #define SOCKMUX_CORE_BASE_LETTERS_H
 

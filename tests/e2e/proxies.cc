@@ -8,9 +8,10 @@ namespace e2e {
 Web::Web(const std::string& name) : large_(pattern(static_cast<uint64_t>(name.size()), 5 << 20)) {
   const std::string program = find_program("nginx");
   {
-    DeadPort one, two;  // bound together, so that they differ; nginx does not share
+    DeadPort one, two, three;  // bound together, so that they differ; nginx does not share
     port_ = one.port();
     tls_port_ = two.port();
+    told_port_ = three.port();
   }
   run({"mkdir", folder_ / "www"}, 5);
   run({"chmod", "-R", "a+rwX", folder_.path()}, 5);
@@ -26,7 +27,8 @@ Web::Web(const std::string& name) : large_(pattern(static_cast<uint64_t>(name.si
       conf += std::string(module) + "_temp_path " + folder_ / module + ";\n";
   conf += "server { listen " + local(port_) + "; listen " + local(tls_port_) + " ssl; ssl_certificate " + folder_ / "cert" +
           "; ssl_certificate_key ";
-  conf += folder_ / "key" + "; root " + folder_ / "www" + "; location / { dav_methods PUT; } } }\n";
+  conf += folder_ / "key" + "; root " + folder_ / "www" + "; location / { dav_methods PUT; } }\n";
+  conf += "server { listen " + local(told_port_) + " proxy_protocol; location / { return 200 \"$proxy_protocol_addr:$proxy_protocol_port came to $proxy_protocol_server_port\"; } } }\n";
   write_file(folder_ / "conf", conf);
   write_file(folder_ / "www/small", "a small page of " + name + "\n");
   write_file(folder_ / "www/large", large_);

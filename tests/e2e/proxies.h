@@ -26,13 +26,15 @@ class Web {
   uint16_t port() const { return port_; }
   std::string url(const std::string& page) const { return "http://" + local(port_) + "/" + page; }
   std::string tls_url(const std::string& page) const { return "https://" + local(tls_port_) + "/" + page; }
+  // Wants the PROXY protocol, and tells who came there.
+  std::string told_at() const { return local(told_port_); }
   const std::string& large() const { return large_; }
   std::string file(const std::string& page) const { return read_file(folder_ / "www/" + page); }
   void forget(const std::string& page) const { run({"rm", "-f", folder_ / "www/" + page}, 5); }
 
  private:
   TempFolder folder_;
-  uint16_t port_ = 0, tls_port_ = 0;
+  uint16_t port_ = 0, tls_port_ = 0, told_port_ = 0;
   std::string large_;
   std::unique_ptr<Process> process_;
 };

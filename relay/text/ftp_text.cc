@@ -1,5 +1,5 @@
 // Read next: ftp_text.h.
-#include "relay/ftp_text.h"
+#include "relay/text/ftp_text.h"
 
 #include <string.h>
 

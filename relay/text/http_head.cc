@@ -1,5 +1,5 @@
 // Read next: http_head.h. Numbers are sections of RFC 9112, with "9110:" of RFC 9110.
-#include "relay/http_head.h"
+#include "relay/text/http_head.h"
 
 #include "core/base/address.h"
 #include "core/base/letters.h"
