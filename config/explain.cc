@@ -75,8 +75,8 @@ void explain_listen(const Config& config, const ListenSpec& listen, LineSink& to
   add_clients(line, config);
   line.add("; forwards over the link");
   if (!listen.peer.empty()) line.add(" of the peer ").add(listen.peer);
-  else if (config.links.count == 1 && config.links[0].kind != LinkSpec::Kind::accept_tcp) add_carrier(line, config.links[0], false);
-  to.line(line.add(" to the server that the other side names").text());
+  else if (config.links.count == 1 && config.links[0].kind == LinkSpec::Kind::connect_tcp) add_carrier(line, config.links[0], false);
+  to.line(line.add(", to the server that the other side names").text());
 }
 
 void explain_server(const Config& config, const ServerSpec& server, LineSink& to) {

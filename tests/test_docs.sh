@@ -194,6 +194,14 @@ done
 sed -n '/^\.Bd/,/^\.Ed/{/^\./!p;}' man/sockmux.conf.5 | sed '/^SERVER=sockmux:/,/^OWNER/!d' >"$temp/sockmux.conf"
 example 'the file in sockmux.conf(5)' +=/etc/sockmux.conf
 
+# The example of a configuration: each of its parts alone
+awk -v temp="$temp" '/^# ---/ { n++; close(out) } { out = temp "/part" n + 0; if (sub(/^#/, "") && /^[A-Z-]/) print >out }' packaging/sockmux.conf
+for part in "$temp"/part[0-9]*; do
+  grep -q -e '^SERVER=sockmux' "$part" || echo SERVER=sockmux://hostX:9000 >>"$part"
+  example "packaging/sockmux.conf: $(head -n 1 "$part")" "+=$part"
+done
+if [ -s "$temp/part12" ]; then ok; else bad 'packaging/sockmux.conf: too few parts'; fi
+
 # What `make bench` says of its goals
 if command -v python3 >/dev/null; then
   if python3 tests/test_bench.py >"$temp/bench" 2>&1; then ok; else

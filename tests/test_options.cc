@@ -708,8 +708,8 @@ TEST_CASE("-t says in words what would be done") {
   const Strings lines = explained(run.config);
   CHECK(has_line(lines, "waits for secure links at 0.0.0.0:9000, open to: local networks, but not 10.1.1.9"));
   CHECK(has_line(lines, "waits for secure links at [::1]:9001, open to: local networks, but not 10.1.1.9"));
-  CHECK(has_line(lines, "listens at 127.0.0.1:9023/tcp, open to: local networks, but not 10.1.1.9; forwards over the link to the server that the other side names"));
-  CHECK(has_line(lines, "listens at 0.0.0.0:0/udp (any free port), open to: local networks, but not 10.1.1.9; forwards over the link to the server that the other side names"));
+  CHECK(has_line(lines, "listens at 127.0.0.1:9023/tcp, open to: local networks, but not 10.1.1.9; forwards over the link, to the server that the other side names"));
+  CHECK(has_line(lines, "listens at 0.0.0.0:0/udp (any free port), open to: local networks, but not 10.1.1.9; forwards over the link, to the server that the other side names"));
   CHECK(has_line(lines, "connects tcp clients of the peer's port 8023 to telnet://hostY:23"));
   CHECK(has_line(lines, "serves the peer's tcp clients that match 10.1.* by its http proxy"));
   CHECK(has_line(lines, "runs /bin/date for the peer's tcp clients"));
@@ -745,7 +745,7 @@ TEST_CASE("-t says in words what would be done") {
   const Strings warned = explained(open.config);
   CHECK(has_line(warned, "makes a link to h:8707, not encrypted; and again whenever it is lost"));
   CHECK(has_line(warned, "lets the clients of the peer reach nothing (no SERVER=...,-in and no DEST)"));
-  CHECK(has_line(warned, "listens at 127.0.0.1:9024/tcp, open to: everybody; forwards over the link to h:8707 to the server that the other side names"));
+  CHECK(has_line(warned, "listens at 127.0.0.1:9024/tcp, open to: everybody; forwards over the link to h:8707, to the server that the other side names"));
   CHECK(has_line(warned, "warning: 0.0.0.0:9023/tcp is open to the world (see RELIABLE)"));
   CHECK_FALSE(has_line(warned, "warning: 127.0.0.1:9024/tcp is open to the world (see RELIABLE)"));
   for (const char* server : {"sockmux:comm@-", "sockmux:comm@/dev/x", "sockmux:proc@x y", "sockmuxs:n@comm@/dev/x"}) {

@@ -385,5 +385,5 @@ TEST_CASE("-t tells which peer a port is for") {
   REQUIRE(run.good);
   Lines lines;
   smx::explain(run.config, lines);
-  CHECK(has(lines.all, "listens at 0.0.0.0:8023/tcp, open to: everybody; forwards over the link of the peer branch1 to the server that the other side names\n"));
+  CHECK(has(lines.all, "listens at 0.0.0.0:8023/tcp, open to: everybody; forwards over the link of the peer branch1, to the server that the other side names\n"));
 }
