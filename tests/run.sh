@@ -71,6 +71,7 @@ for part; do
     ;;
   docs)
     part docs 180 sh tests/test_docs.sh
+    part 'docs: shell completion' 60 sh tests/test_completion.sh
     part 'docs: the founding text, and the test of each sentence' 60 sh tests/test_seed.sh
     ;;
   build) part build 60 sh tests/test_build.sh ;;
