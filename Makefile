@@ -339,6 +339,7 @@ E2E_SRCS = \
 	tests/e2e/keys.cc \
 	tests/e2e/line.cc \
 	tests/e2e/main.cc \
+	tests/e2e/names.cc \
 	tests/e2e/peer.cc \
 	tests/e2e/many.cc \
 	tests/e2e/pipes.cc \

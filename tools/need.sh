@@ -64,6 +64,7 @@ sodium libsodium-dev libsodium-dev libsodium libsodium
 dissononce python3-dissononce - - -
 bmake bmake bmake - bmake
 shellcheck shellcheck shellcheck hs-ShellCheck shellcheck
+zsh zsh zsh zsh zsh
 mandoc mandoc mandoc - -
 debootstrap debootstrap debootstrap - -
 mips-g++ gxx-mips-linux-gnu - - -
