@@ -175,10 +175,12 @@ example() {
 # A line that ends with a backslash goes on.
 commands() {
   sed -e ':a' -e '/\\$/N' -e 's/\\\n *//' -e 'ta' | sed -n -e 's/ *&$//' \
-    -e 's/^ *\(host[XY][$#] \)\{0,1\}\(\.\/\)\{0,1\}sockmuxd \(.*\)/\3/p'
+    -e 's/^ *\([a-zA-Z]*[$#] \)\{0,1\}\(\.\/\)\{0,1\}sockmuxd \(.*\)/\3/p'
 }
 
 sed -n 's/^    //p' README.md | commands >"$temp/readme"
+# Those in tables
+sed -n 's/^| .*/&/p' README.md | tr '`' '\n' | sed -n -e 's/^sockmuxd \(.*=.*\)/\1/p' >>"$temp/readme"
 sed -e 's/^\.Dl //' -e 's/\\e$/\\/' man/sockmuxd.8 | commands >"$temp/page8"
 sed -n 's/^\.Dl //p' man/sockmux.conf.5 >"$temp/page5"
 for where in readme page8 page5; do
