@@ -203,6 +203,7 @@ int Daemon::detach() {
 void Daemon::start_log() {
   LogSetup log;
   log.to_stderr = foreground_ || config_.log_stderr;
+  if constexpr (kHasSyslog) log.journal = log.to_stderr && stderr_is_journal();
   log.to_syslog = !log.to_stderr && !config_.logfile_given;
   if (kHasSyslog && !config_.syslog.empty()) {
     static constexpr struct {

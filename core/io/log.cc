@@ -1,7 +1,9 @@
 // Read next: log.h.
 #include "core/io/log.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -27,10 +29,11 @@ LogSetup setup;
 Seen seen[kEvents];
 uint64_t suppressed;
 
+constexpr int kPriority[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+
 void write_line(LogLevel level, std::string_view text) {
   if (setup.silent) return;
   if (setup.to_syslog) {
-    static const int kPriority[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
     ::syslog(kPriority[static_cast<int>(level)], "%.*s", static_cast<int>(text.size()), text.data());
   }
   if (!setup.to_stderr && setup.file < 0) return;
@@ -41,7 +44,13 @@ void write_line(LogLevel level, std::string_view text) {
   line.add(stamp).add(' ').add(setup.name).add('[').add_u(static_cast<uint64_t>(getpid())).add("] ");
   line.add(kWord[static_cast<int>(level)]).add(text).add('\n');
   // One write(2) a line; a log that cannot be written must not stop the daemon.
-  if (setup.to_stderr) (void)write_fd(STDERR_FILENO, line.c_str(), line.size());
+  if (setup.to_stderr && setup.journal) {
+    Text<kLogText + 20> bare("<");
+    bare.add_u(static_cast<uint64_t>(kPriority[static_cast<int>(level)])).add('>').add(text).add('\n');
+    (void)write_fd(STDERR_FILENO, bare.c_str(), bare.size());
+  } else if (setup.to_stderr) {
+    (void)write_fd(STDERR_FILENO, line.c_str(), line.size());
+  }
   if (setup.file >= 0) (void)write_fd(setup.file, line.c_str(), line.size());
 }
 
@@ -88,6 +97,16 @@ void set_log(const LogSetup& s) {
   setup = s;
   if (setup.to_syslog) openlog(setup.name, LOG_PID | LOG_NDELAY, setup.facility < 0 ? LOG_DAEMON : setup.facility);
 }
+
+bool stderr_is_journal() {
+  const char* stream = getenv("JOURNAL_STREAM");
+  struct stat is;
+  if (stream == nullptr || fstat(STDERR_FILENO, &is) != 0) return false;
+  Text<44> text;
+  text.add_u(is.st_dev).add(':').add_u(is.st_ino);
+  return text.text() == stream;
+}
+
 bool log_wanted(LogLevel level) { return !setup.silent && level <= setup.least; }
 uint64_t log_suppressed() { return suppressed; }
 

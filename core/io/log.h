@@ -31,7 +31,11 @@ struct LogSetup {
   bool silent = false;
   const char* name = "sockmuxd";
   int facility = -1;       // syslog facility; -1: daemon
+  Flag<kHasSyslog> journal;  // stderr_is_journal()
 };
+// Does systemd's journal read standard error? Then it wants the level as "<6>" in front, and knows the time and us: sd-daemon(3),
+// JOURNAL_STREAM in systemd.exec(5).
+bool stderr_is_journal();
 void set_log(const LogSetup& setup);
 bool log_wanted(LogLevel level);
 // How many lines were counted and not written since the start.

@@ -468,3 +468,17 @@ TEST_CASE("the daemon needs libc and nothing else, but libsodium for secure link
   }
   CHECK(needed > 0);
 }
+
+TEST_CASE("standard error that is systemd's journal gets the level in front, and no time; any other gets lines for people") {
+  if (!exists("/proc/self/fd")) return;
+  for (const bool ours : {true, false}) {
+    CAPTURE(ours);
+    const std::string stream = ours ? "$(stat -L -c %d:%i /proc/self/fd/2)" : "1:1";
+    Process p({"/bin/sh", "-c", "export JOURNAL_STREAM=" + stream + "; exec " + daemon_path() + " -f SOXCONF=control:no SERVER=sockmux -P127.0.0.1:0 DEST=127.0.0.1:9"});
+    REQUIRE(p.wait_log("started ", 5));
+    CHECK(p.says("\n<6>started ") == ours);
+    CHECK(p.says(" sockmuxd[") == !ours);
+    p.signal(15);
+    CHECK(p.wait_end(5));
+  }
+}
