@@ -204,6 +204,26 @@ for part in "$temp"/part[0-9]*; do
 done
 if [ -s "$temp/part12" ]; then ok; else bad 'packaging/sockmux.conf: too few parts'; fi
 
+# What users expect: each row of docs/users.md names its tests, and they are there.
+cat tests/*.cc tests/*/*.cc | sed -n 's/^TEST_CASE("\(.*\)") {.*/\1/p' | sed 's/\\"/"/g' >"$temp/cases"
+rows=0
+while read -r row; do
+  rows=$((rows + 1))
+  echo "$row" | sed 's/ |$//; s/.*| //' | tr '`' '\n' | awk 'NR % 2 == 0' >"$temp/tests"
+  [ -s "$temp/tests" ] || bad "docs/users.md: no test: $row"
+  while read -r name; do
+    if case $name in
+      make\ *) grep -q "^${name#make }:" Makefile ;;
+      tests/* | tools/*) [ -f "$name" ] ;;
+      *) grep -q -x -F -e "$name" "$temp/cases" ;;
+      esac
+    then ok; else bad "docs/users.md: no test \"$name\""; fi
+  done <"$temp/tests"
+done <<END
+$(grep '^| ' docs/users.md | grep -v -e '^| pain ' -e '^| convention ')
+END
+if [ "$rows" -ge 23 ]; then ok; else bad "docs/users.md: $rows rows"; fi
+
 # What `make bench` says of its goals
 if command -v python3 >/dev/null; then
   if python3 tests/test_bench.py >"$temp/bench" 2>&1; then ok; else
