@@ -209,9 +209,13 @@ CONFIG_SRCS = \
 MAIN_SRCS = \
 	daemon.cc \
 	daemon_binds.cc \
+	daemon_channels.cc \
 	daemon_control.cc \
 	daemon_links.cc \
+	daemon_peers.cc \
+	daemon_ports.cc \
 	daemon_process.cc \
+	daemon_status.cc \
 	daemon_udp.cc \
 	$(SECURE_MAIN_$(SECURE)) \
 	sockmuxd.cc

@@ -411,6 +411,7 @@ int Daemon::run() {
   if (bound_ports_ != nullptr) sessions_.add_opener(*bound_ports_);
   if (far_ports_ != nullptr) sessions_.add_opener(*far_ports_);
   if constexpr (kHasNames) names_.refresh(reactor_.now());
+  started_ = reactor_.now();
   start_links();
   LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_ + udp_listeners_).kv("links", acceptors_).kv("sandbox", sandbox_);
   allocations_ = allocations();
@@ -496,42 +497,6 @@ void Daemon::on_timer(Timer& timer, Time now) {
   const bool programs = running() > 0;  // they were told to end
   if ((sessions_.any_link() || programs) && now < drain_until_) return reactor_.timers().start(end_, now + kLook);
   reactor_.stop();
-}
-
-void Daemon::write_statistics() {
-  for (uint32_t i = 0; i < sessions_.count(); ++i) {
-    Session& s = sessions_.at(i);
-    if (!s.has_link()) continue;
-    const MuxStats& m = s.mux().stats();
-    LogLine(LogLevel::info, "statistics-link")
-        .kv("session", s.number())
-        .kv("peer", s.peer())
-        .kv("dialect", name(s.mux().dialect()))
-        .kv("up", s.up() ? "yes" : "no")
-        .kv("channels", s.mux().channels())
-        .kv("opened", m.opened)
-        .kv("accepted", m.accepted)
-        .kv("refused", m.refused)
-        .kv("aborted", m.aborted)
-        .kv("rx", m.rx_bytes)
-        .kv("tx", m.tx_bytes)
-        .kv("blocks", s.mux().blocks_used())
-        .kv("bad_frames", m.bad_frames)
-        .kv("old_frames", m.old_frames)
-        .kv("forged_frames", m.forged_frames)
-        .kv("frames_again", m.frames_again)
-        .kv("rtt_us", static_cast<uint64_t>(s.mux().round_trip().us));
-  }
-  write_udp_statistics();
-  LogLine(LogLevel::info, "statistics")
-      .kv("channels", sessions_.channels())
-      .kv("programs", running())
-      .kv("descriptors_left", reactor_.fds_left())
-      .kv("turns", reactor_.turns())
-      .kv("awake", reactor_.awake())
-      .kv("allocations", allocations() - allocations_)
-      .kv("rss_kib", resident_kib())
-      .kv("suppressed", log_suppressed());
 }
 
 }  // namespace smx

@@ -69,6 +69,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   int find_owner(Identity* who, bool* drops);
   std::string_view whole_path(std::string_view path);
   void start_log();
+  void set_log_words(Config::Log words);
   int start_helpers(bool outside);
   void enter_sandbox();
   void on_helper_lost(Time now) override;
@@ -105,8 +106,26 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   // daemon_control.cc
   int open_control();
   void remove_control();
-  static bool tell_peers(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
+  // daemon_status.cc, daemon_ports.cc, daemon_peers.cc, daemon_channels.cc
+  struct Totals {
+    MuxStats links;
+    UdpCounts udp;
+    uint32_t up = 0, held = 0, connecting = 0, channels = 0, flows = 0, programs = 0, descriptors_left = 0;
+    uint64_t memory_kib = 0, suppressed = 0;
+  };
+  static constexpr const char* kKicked = "sockmuxctl kick";
+  static constexpr const char* kKickTitle = "session\tname\taddress\twas\tchannels\tnow";
+  Totals totals();
+  static bool tell_status(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
   static bool tell_version(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
+  static bool tell_log(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
+  bool tell_port(uint32_t i, ControlReply& reply);
+  static bool tell_ports(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
+  static bool tell_servers(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
+  static bool tell_peers(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
+  bool kick_peers(std::string_view who, uint32_t* next, ControlReply& reply);
+  static bool tell_channels(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
+  static bool do_kick(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
   uint64_t arena_bytes() const;
   // As many again may be on their way out, and one is refused.
   // Channels that proxies talk on at once; none are set aside where there are no proxies.
@@ -162,6 +181,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Fd pidfile_, logfile_;
   std::string_view pidfile_path_;
   uint64_t allocations_ = 0;
+  Time started_;
+  Config::Log log_ = Config::Log::usual;
   Address source_;  // SRCIF
   Time drain_until_;
   int exit_code_ = 0;

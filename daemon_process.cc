@@ -218,14 +218,19 @@ void Daemon::start_log() {
       if (config_.syslog.size() > 2 && skip(config_.syslog, 2) == f.name) log.facility = f.facility;
   }
   log.file = logfile_.get();
-  switch (config_.log_level) {
-    case Config::Log::usual:
-    case Config::Log::hidden: log.least = LogLevel::info; break;
-    case Config::Log::silent: log.silent = true; break;
-    case Config::Log::terse: log.least = LogLevel::warning; break;
-    case Config::Log::debug: log.least = LogLevel::debug; break;
-  }
   set_log(log);
+  set_log_words(config_.log_level);
+}
+
+void Daemon::set_log_words(Config::Log words) {
+  log_ = words == Config::Log::hidden ? Config::Log::usual : words;
+  switch (words) {
+    case Config::Log::usual:
+    case Config::Log::hidden: return set_log_level(LogLevel::info, false);
+    case Config::Log::silent: return set_log_level(LogLevel::info, true);
+    case Config::Log::terse: return set_log_level(LogLevel::warning, false);
+    case Config::Log::debug: return set_log_level(LogLevel::debug, false);
+  }
 }
 
 }  // namespace smx

@@ -20,6 +20,7 @@ int Listener::start(Fd listening) {
   if (error != 0) return error;
   fd_ = static_cast<Fd&&>(listening);
   starving_ = false;
+  counts_ = PortCounts();
   local_ = local_address(fd_.get());
   const Address zero;
   wildcard_ = true;
@@ -100,15 +101,18 @@ void Listener::on_ready(int fd, uint8_t ready, Time now) {
     const Address local = wildcard_ ? local_address(socket.get()) : local_;
     const char* refused = gate_.client_refused(client, local);
     if (refused != nullptr) {
+      ++counts_.refused;
       LogLine(LogLevel::warning, "client-refused").kv("client", client).kv("at", local).kv("reason", refused);
       continue;
     }
     Stream* stream = streams_.make(static_cast<Fd&&>(socket));
     if (stream == nullptr) {
+      ++counts_.refused;
       gate_.on_stream_ended(client);
       LogLine(LogLevel::warning, "client-refused").kv("client", client).kv("at", local).kv("reason", "no room");
       continue;
     }
+    ++counts_.accepted;
     stream->start_client(*session, client, local, &gate_, bind_);
     if (!for_one_) sessions_.used(*session);
   }

@@ -7,6 +7,7 @@
 #define SOCKMUX_RELAY_LISTENER_H
 
 #include "core/io/reactor.h"
+#include "core/io/socket.h"
 #include "core/session/sessions.h"
 #include "relay/stream.h"
 
@@ -37,6 +38,12 @@ class Listener final : private FdHandler, private TimerHandler, private Task {
   // A channel can be opened again.
   void on_room();
 
+  // For who looks.
+  const Address& local() const { return local_; }
+  std::string_view peer() const { return peer_; }
+  bool open() const { return fd_.valid(); }
+  const PortCounts& counts() const { return counts_; }
+
  private:
   void on_ready(int fd, uint8_t ready, Time now) override;
   void on_timer(Timer& timer, Time now) override;
@@ -55,6 +62,7 @@ class Listener final : private FdHandler, private TimerHandler, private Task {
   Session* session_ = nullptr;
   Address local_;      // port as bound; address only if it is not a wildcard
   bool wildcard_ = false;
+  PortCounts counts_;
   bool starving_ = false;  // waits for a descriptor, not for a channel
   Timer timer_;
 };

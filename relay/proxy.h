@@ -60,6 +60,7 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   void done() override;
   void abort(CloseCode code) override;
   void describe(OpenInfo* info) override;
+  Address server() override { return desk_.server_open ? desk_.server : Address(); }
   // FdHandler, TimerHandler, Task, Mortal, ConnectOwner
   void on_ready(int fd, uint8_t ready, Time now) override;
   void on_timer(Timer& timer, Time now) override;

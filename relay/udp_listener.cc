@@ -220,6 +220,7 @@ int UdpListener::start(Fd socket, Arena& arena) {
 int UdpListener::start(Fd socket, uint8_t* memory) {
   memory_ = memory;
   lost_ = 0;
+  counts_ = PortCounts();
   const int error = flows_.reactor_.watch(socket.get(), *this);
   if (error != 0) return error;
   fd_ = static_cast<Fd&&>(socket);
@@ -334,6 +335,7 @@ void UdpListener::begin_flow(Time now) {
   if (!has_link()) return drop(UdpDrop::no_link);
   const char* reason = flows_.gate_.flow_refused(from_, to_);
   if (reason != nullptr) {
+    ++counts_.refused;
     LogLine(LogLevel::warning, "client-refused").kv("client", from_).kv("at", to_).kv("reason", reason);
     remember(from_, now);
     return drop(UdpDrop::refused);
@@ -346,6 +348,7 @@ void UdpListener::begin_flow(Time now) {
   }
   flows_.reactor_.timers().stop(timer_);
   ClientFlow& f = flows_.make(*this, from_, to_);
+  ++counts_.accepted;
   f.interface_ = interface_;
   f.session_ = session;
   f.id_ = session->open(f, true);

@@ -15,6 +15,7 @@
 #include "core/base/arena.h"
 #include "core/base/list.h"
 #include "core/io/reactor.h"
+#include "core/io/socket.h"
 #include "core/io/udp_batch.h"
 #include "core/session/sessions.h"
 #include "relay/udp.h"
@@ -123,6 +124,12 @@ class UdpListener final : private FdHandler, private TimerHandler, private Task 
   // A channel can be opened again.
   void on_room(Time now);
 
+  // For who looks. Clients that were accepted are flows that have begun.
+  const Address& local() const { return local_; }
+  std::string_view peer() const { return peer_; }
+  bool open() const { return fd_.valid(); }
+  const PortCounts& counts() const { return counts_; }
+
  private:
   friend class ClientFlow;
   friend class ClientFlows;
@@ -168,6 +175,7 @@ class UdpListener final : private FdHandler, private TimerHandler, private Task 
   size_t read_bytes_ = 0;
   int read_count_ = 0;
   uint32_t lost_ = 0;
+  PortCounts counts_;
   Unwelcome unwelcome_[kUnwelcome];
 };
 

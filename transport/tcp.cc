@@ -17,6 +17,7 @@ int TcpAcceptor::start(Fd listening) {
   const int error = reactor_.watch(listening.get(), *this);
   if (error != 0) return error;
   fd_ = static_cast<Fd&&>(listening);
+  local_ = local_address(fd_.get());
   reactor_.want(fd_.get(), kRead);
   return 0;
 }
@@ -45,14 +46,17 @@ void TcpAcceptor::on_ready(int fd, uint8_t ready, Time now) {
       return;
     }
     if (!gate_.link_allowed(peer)) {
+      ++counts_.refused;
       LogLine(LogLevel::warning, "link-refused").kv("peer", peer).kv("reason", "not in RELIABLE or PERMIT");
       continue;
     }
     TcpLink* link = links_.make(static_cast<Fd&&>(client), peer);
     if (link == nullptr) {
+      ++counts_.refused;
       LogLine(LogLevel::warning, "link-refused").kv("peer", peer).kv("reason", "no room for another link");
       continue;
     }
+    ++counts_.accepted;
     static_cast<void>(taker_.attach(*link, now));
   }
 }

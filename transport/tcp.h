@@ -5,6 +5,7 @@
 #define SOCKMUX_TRANSPORT_TCP_H
 
 #include "core/io/connect.h"
+#include "core/io/socket.h"
 #include "core/session/link.h"
 #include "transport/tcp_link.h"
 
@@ -28,6 +29,11 @@ class TcpAcceptor final : private FdHandler, private TimerHandler, private Task 
   int start(Fd listening);
   void stop();
 
+  // For who looks.
+  const Address& local() const { return local_; }
+  bool open() const { return fd_.valid(); }
+  const PortCounts& counts() const { return counts_; }
+
  private:
   void on_ready(int fd, uint8_t ready, Time now) override;
   void on_timer(Timer& timer, Time now) override;
@@ -38,6 +44,8 @@ class TcpAcceptor final : private FdHandler, private TimerHandler, private Task 
   LinkTaker& taker_;
   LinkGate& gate_;
   Fd fd_;
+  Address local_;
+  PortCounts counts_;
   Timer timer_;
 };
 

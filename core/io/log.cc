@@ -92,6 +92,11 @@ bool passes(const char* event) {
 
 }  // namespace
 
+void set_log_level(LogLevel least, bool silent) {
+  setup.least = least;
+  setup.silent = silent;
+}
+
 void set_log(const LogSetup& s) {
   if (setup.to_syslog) closelog();
   setup = s;

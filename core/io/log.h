@@ -37,6 +37,8 @@ struct LogSetup {
 // JOURNAL_STREAM in systemd.exec(5).
 bool stderr_is_journal();
 void set_log(const LogSetup& setup);
+// From now on: the least that is written; `silent`: nothing is.
+void set_log_level(LogLevel least, bool silent);
 bool log_wanted(LogLevel level);
 // How many lines were counted and not written since the start.
 uint64_t log_suppressed();

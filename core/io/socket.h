@@ -23,6 +23,11 @@ Fd accept_tcp(int listener, Address* peer, int* error);
 // SO_ERROR of a connecting socket: 0 when it is connected.
 int connect_result(int fd);
 
+// What became of those who have come to a port.
+struct PortCounts {
+  uint64_t accepted = 0, refused = 0;
+};
+
 Address local_address(int fd);
 Address peer_address(int fd);
 void set_nodelay(int fd);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/base/blocks.h"
+#include "core/base/clock.h"
 #include "core/base/near_list.h"
 #include "core/base/timer.h"
 #include "core/mux/packet.h"
@@ -33,6 +34,16 @@ enum class Tx : uint8_t { waiting, data, end_due, done };
 
 // From the peer: data; its end has come and stands behind what is queued; the owner was told so.
 enum class Rx : uint8_t { data, end, done };
+
+// What is counted of a channel for who looks (sockmuxctl(8)). Apart from the channel, so that what nobody uses costs nothing.
+struct ChannelFacts {
+  uint64_t rx_bytes = 0, tx_bytes = 0;  // payload, from and to the link
+  uint32_t opened = 0, moved = 0;       // when, and when payload went last: tick()
+
+  // 65 ms each: after 8 years it begins again.
+  static uint32_t tick(Time t) { return static_cast<uint32_t>(t.us >> 16); }
+  static Duration since(uint32_t then, Time now) { return {static_cast<int64_t>(tick(now) - then) << 16}; }
+};
 
 // Packets that gather() owes this channel, one bit each.
 enum Due : uint8_t {

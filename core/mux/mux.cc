@@ -33,7 +33,7 @@ uint64_t Mux::arena_bytes(const MuxConfig& c) {
   const uint64_t slots = (c.opens < 255u ? 255u : c.opens) + uint64_t{c.accepts} + kOrphans;
   const uint64_t blocks = c.memory_bytes / kBlock;
   const uint64_t map = c.accepts < 256u ? 256u : c.accepts;
-  return slots * (sizeof(Channel) + sizeof(BareTimer*)) + map * sizeof(uint16_t) + blocks * (kBlock + sizeof(uint32_t)) +
+  return slots * (sizeof(Channel) + (kHasControl ? sizeof(ChannelFacts) + sizeof(Address) : 0) + sizeof(BareTimer*)) + map * sizeof(uint16_t) + blocks * (kBlock + sizeof(uint32_t)) +
          largest_tx_ring(c) + c.rx_ring + kMaxPayload + 2 * kMaxDatagram + SendWindow::kStamps * sizeof(SendWindow::Stamp) + (c.lines ? sizeof(LineLink) : 0) + 1024;
 }
 
@@ -61,6 +61,11 @@ bool Mux::init(const MuxConfig& config, Arena& arena) {
   uint8_t* rx = arena.raw<uint8_t>(config.rx_ring);
   uint8_t* data = arena.raw<uint8_t>(size_t{blocks} * kBlock);
   uint32_t* next = arena.raw<uint32_t>(blocks);
+  if constexpr (kHasControl) {
+    facts_ = arena.raw<ChannelFacts>(opens_ + theirs_slots_);
+    clients_ = arena.raw<Address>(opens_ + theirs_slots_);
+    if (facts_ == nullptr || clients_ == nullptr) return false;
+  }
   scratch_ = arena.raw<uint8_t>(kMaxPayload);
   tx_datagram_ = arena.raw<uint8_t>(kMaxDatagram);
   rx_datagram_ = arena.raw<uint8_t>(kMaxDatagram);
@@ -369,8 +374,8 @@ void Mux::flush(Run& run, Time now) {
   Channel* c = run.channel;
   if (c == nullptr) return;
   run.channel = nullptr;
-  (void)now;
   if (!c->attached) return;
+  count_rx(*c, run.bytes, now);
   size_t skip = 0;
   const bool was_empty = c->queue.empty();
   if (c->life == Life::open && was_empty) {
@@ -389,8 +394,9 @@ void Mux::flush(Run& run, Time now) {
 
 // One urgent byte from the peer, at its place in the stream. One that still waits is ordinary from now on.
 // Source: sockmux(7), "Urgent data".
-void Mux::urgent(Channel& c, uint8_t byte) {
+void Mux::urgent(Channel& c, uint8_t byte, Time now) {
   if (!c.attached) return;
+  count_rx(c, 1, now);
   const bool was_empty = c.queue.empty();
   size_t took = 0;
   if (c.life == Life::open && was_empty) {

@@ -36,6 +36,7 @@
 
 #include "core/base/arena.h"
 #include "core/base/blocks.h"
+#include "core/base/features.h"
 #include "core/base/ring.h"
 #include "core/base/text.h"
 #include "core/base/timer.h"
@@ -368,6 +369,21 @@ class Mux final {
   void* owner_of(uint32_t slot) const { return slots_[slot].owner; }
   void set_owner(uint32_t slot, void* owner) { slots_[slot].owner = owner; }
   uint32_t channels() const { return live_; }
+  // For who looks at all of them: the first one in use with a slot from `*slot` on; *slot moves on to it. Each look costs one
+  // of `*looks`; nullptr: they are used up, or, with *slot == slots(), there is none any more.
+  const Channel* next_channel(uint32_t* slot, uint32_t* looks) const;
+  ChannelId id_of_slot(uint32_t slot) const { return {slot, slots_[slot].generation}; }
+  // Is it a channel still?
+  bool has(ChannelId id) const { return id.slot < slots() && is_made(id.slot) && find(id) != nullptr; }
+  // nullptr: a build without sockmuxctl's socket counts nothing.
+  const ChannelFacts* facts_of(const Channel& c) const { return facts_ == nullptr ? nullptr : &facts_[index_of(c)]; }
+  // The client of a channel of the peer's, as it says.
+  Address client_of(const Channel& c) const { return clients_ == nullptr || c.mine ? Address() : clients_[index_of(c)]; }
+  // TCP: bytes that may be sent at once.
+  uint32_t credit_of(const Channel& c) const { return state_ == State::up && !c.udp && !c.bind ? send_room(c) : 0; }
+  // In the ring: to be written; and written, but not acknowledged yet. And received, which local sockets have not taken.
+  size_t unsent_bytes() const { return static_cast<size_t>(tx_.tail() - (sent_ < tx_.head() ? tx_.head() : sent_)); }
+  size_t unacked_bytes() const { return tx_.used() - unsent_bytes(); }
   uint32_t slots() const { return opens_ + theirs_slots_; }
   const MuxStats& stats() const { return stats_; }
   uint32_t blocks_used() const { return pool_.used(); }
@@ -399,7 +415,20 @@ class Mux final {
   const Channel* find(ChannelId id) const;
   uint32_t index_of(const Channel& c) const { return static_cast<uint32_t>(&c - slots_); }
   ChannelId id_of(const Channel& c) const { return {index_of(c), c.generation}; }
-  Channel* take_slot(bool mine);
+  Channel* take_slot(bool mine, Time now);
+  bool is_made(uint32_t slot) const { return slot < opens_ ? slot < fresh_mine_ : slot < fresh_theirs_; }
+  void count_rx(const Channel& c, size_t n, Time now) { count(c, n, 0, now); }
+  void count_tx(const Channel& c, size_t n, Time now) { count(c, 0, n, now); }
+  void count(const Channel& c, size_t rx, size_t tx, Time now) {
+    if (facts_ == nullptr || rx + tx == 0) return;
+    ChannelFacts& f = facts_[index_of(c)];
+    f.rx_bytes += rx;
+    f.tx_bytes += tx;
+    f.moved = ChannelFacts::tick(now);
+  }
+  void set_client(const Channel& c, const Address& client) {
+    if (clients_ != nullptr) clients_[index_of(c)] = client;
+  }
   void release(Channel& c);
   void set_due(Channel& c, uint8_t bits);
   void clear_due(Channel& c, unsigned bits);
@@ -407,7 +436,7 @@ class Mux final {
   Err parse(Time now);
   void flush(Run& run, Time now);
   void keep(Channel& c, const Bytes* piece, int pieces, size_t skip);
-  void urgent(Channel& c, uint8_t byte);
+  void urgent(Channel& c, uint8_t byte, Time now);
   Taken deliver_queued(Channel& c);
   void taken(Channel& c, size_t n);
   void settle(Channel& c);
@@ -487,7 +516,7 @@ class Mux final {
   Err connect_v1(const Header& h, Bytes payload, Time now);
   Err close_v1(Channel& c, Bytes payload);
   // mux_bind.cc
-  Err bind_v1(const Header& h, Bytes payload);
+  Err bind_v1(const Header& h, Bytes payload, Time now);
   Err packet_of_bind(Channel& c, Type type, Bytes payload);
   void emit_bind(Channel& c, unsigned due);
   // mux_v1.cc
@@ -524,6 +553,8 @@ class Mux final {
 
   // tables
   Channel* slots_ = nullptr;      // [0, opens_): ours; [opens_, slots()): opened by the peer. 0.3: all in [2, 255)
+  Part<kHasControl, ChannelFacts> facts_;  // of each slot
+  Part<kHasControl, Address> clients_;     // the same, for channels of the peer's
   uint16_t* theirs_ = nullptr;    // peer's number -> slot - opens_ + 1, or 0. 0.3: peer's id -> slot + 1
   BareTimer** timers_memory_ = nullptr;
   TimerHeap timers_;

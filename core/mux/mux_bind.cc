@@ -11,7 +11,7 @@ namespace smx {
 
 ChannelId Mux::open_bind(Time now) {
   SMX_CHECK(can_bind());
-  Channel* c = take_slot(true);
+  Channel* c = take_slot(true, now);
   SMX_CHECK(c != nullptr);
   c->mine = true;
   c->bind = true;
@@ -53,7 +53,7 @@ bool Mux::is_bind(ChannelId id) const {
 }
 
 // The peer asks us to listen.
-Err Mux::bind_v1(const Header& h, Bytes payload) {
+Err Mux::bind_v1(const Header& h, Bytes payload, Time now) {
   const uint16_t number = h.said;
   if (number >= config_.accepts) return Err::bad_id;
   if (theirs_[number] != 0) return Err::bad_state;
@@ -61,7 +61,7 @@ Err Mux::bind_v1(const Header& h, Bytes payload) {
   bool unsupported = false;
   const Err e = parse_bind_fields(payload, &info, &unsupported);
   if (e != Err::none) return e;
-  Channel* c = take_slot(false);
+  Channel* c = take_slot(false, now);
   SMX_CHECK(c != nullptr);  // as in connect_v1()
   theirs_[number] = static_cast<uint16_t>(index_of(*c) - opens_ + 1);
   c->bind = true;

@@ -22,7 +22,7 @@ Channel* Mux::find(ChannelId id) {
 const Channel* Mux::find(ChannelId id) const { return const_cast<Mux*>(this)->find(id); }
 
 // A free slot; an orphan goes if there is none. In 0.3 both sides' channels take their ids from ours.
-Channel* Mux::take_slot(bool mine) {
+Channel* Mux::take_slot(bool mine, Time now) {
   const bool own = mine || dialect_ == Dialect::v03;
   NearList<Channel, &Channel::sched>& list = own ? free_mine_ : free_theirs_;
   uint32_t& fresh = own ? fresh_mine_ : fresh_theirs_;
@@ -37,7 +37,21 @@ Channel* Mux::take_slot(bool mine) {
   if (c == nullptr) return nullptr;
   c->sched.leave();
   ++live_;
+  if (facts_ != nullptr) {
+    ChannelFacts& facts = facts_[index_of(*c)];
+    facts = ChannelFacts();
+    facts.opened = facts.moved = ChannelFacts::tick(now);
+  }
   return c;
+}
+
+const Channel* Mux::next_channel(uint32_t* slot, uint32_t* looks) const {
+  for (; *looks > 0 && *slot < slots(); --*looks, ++*slot) {
+    if (!is_made(*slot)) *slot = *slot < opens_ && fresh_theirs_ > opens_ ? opens_ : slots();
+    if (*slot == slots()) return nullptr;
+    if (slots_[*slot].life != Life::free) return &slots_[*slot];
+  }
+  return nullptr;
 }
 
 // Which of our slots are channels of this link: the others stay out of the free list.
@@ -148,7 +162,7 @@ bool Mux::can_open() const {
 
 ChannelId Mux::open(Time now, bool udp) {
   SMX_CHECK(can_open());
-  Channel* c = take_slot(true);
+  Channel* c = take_slot(true, now);
   SMX_CHECK(c != nullptr);
   c->mine = true;
   c->attached = true;
@@ -198,6 +212,7 @@ void Mux::accept(ChannelId id, Time now) {
   c->tx = Tx::data;
   c->sent_at = now;
   set_due(*c, kDueConnected);
+  if (dialect_ == Dialect::v03 && !c->udp) count_rx(*c, c->first_data, now);
   if (c->udp) return first_datagram(*c, now);
   if (wants_write(id)) events_.on_wants(id);
 }

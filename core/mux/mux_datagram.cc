@@ -80,6 +80,7 @@ bool Mux::pull_datagram(Channel& c, size_t space, Time now) {
     tx_pieces_slot_ = index_of(c);
   }
   if (!v1) c.tx_credit += static_cast<uint32_t>(p.size);
+  count_tx(c, p.size, now);
   scheduler_.served(c, kHeader + p.size);
   if (send_room(c) == 0) scheduler_.remove(c);
   return true;
@@ -130,6 +131,7 @@ void Mux::deliver(Channel& c, const Bytes* piece, int pieces, Time now) {
     return;
   }
   ++stats_.rx_datagrams;
+  count_rx(c, total_size(piece, pieces), now);
   events_.on_datagram(id_of(c), piece, pieces);
 }
 

@@ -200,6 +200,7 @@ size_t Mux::pull(Channel& c, size_t space, Time now, Pulled::State* state) {
   const uint32_t sent_now = static_cast<uint32_t>(p.size);
   c.tx_credit = v1 ? c.tx_credit - sent_now : c.tx_credit + sent_now;
   if (sent_now > 0) c.sent_at = now;
+  count_tx(c, p.size, now);
   return p.size;
 }
 

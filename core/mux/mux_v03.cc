@@ -129,6 +129,7 @@ Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
       } else if (payload.size > used && c->attached) {
         const Bytes first{payload.data + used, payload.size - used};
         keep(*c, &first, 1, 0);
+        count_rx(*c, first.size, now);
         c->first_data = static_cast<uint16_t>(first.size);
         if (!drain(id_of(*c), now)) return Err::none;
         if (wants_write(id_of(*c))) events_.on_wants(id_of(*c));
@@ -162,7 +163,7 @@ Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
           run.add(before);
           flush(run, now);
         }
-        urgent(*c, payload.data[before.size]);
+        urgent(*c, payload.data[before.size], now);
         return Err::none;
       }
       if (!run.takes(*c)) {
@@ -195,7 +196,6 @@ Err Mux::packet_v03(const Header& h, Bytes payload, Run& run, Time now) {
 }
 
 Err Mux::connect_v03(const Header& h, Bytes payload, Time now) {
-  (void)now;
   if (state_ != State::up) return Err::bad_state;
   if (is_none(h.said) || h.said >= 256) return Err::bad_id;
   if (theirs_[h.said] != 0) return Err::bad_id;
@@ -205,8 +205,9 @@ Err Mux::connect_v03(const Header& h, Bytes payload, Time now) {
   if (e != Err::none) return e;
   const size_t first = payload.size - used;
   if (first > my_packet_) return Err::credit_overrun;
-  Channel* c = take_slot(false);
+  Channel* c = take_slot(false, now);
   if (c == nullptr) return Err::bad_id;  // more than 253 at once: no peer has so many slots
+  set_client(*c, info.client);
   c->life = Life::opening;
   c->number = static_cast<uint16_t>(index_of(*c));
   c->peer_number = h.said;
@@ -345,6 +346,7 @@ void Mux::emit_v03(Channel& c, Time now) {
     tx_.copy_in(tx_.tail() + kHeader, payload, text);
     tx_.append(kHeader + h.length);
     ++stats_.tx_packets;
+    count_tx(c, p.size, now);
     if (p.state == Pulled::State::end) end_of_local(c, now);
     if (type == Type::connected) send_or_ask(c);
   }

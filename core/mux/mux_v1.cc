@@ -79,7 +79,7 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
   if (type != Type::send) flush(run, now);
   const bool theirs = h.said != kNone;
   if (type == Type::connect) return connect_v1(h, payload, now);
-  if (type == Type::bind) return bind_v1(h, payload);
+  if (type == Type::bind) return bind_v1(h, payload, now);
   const uint16_t number = theirs ? h.said : h.raid;
   Channel* c = nullptr;
   if (theirs) {
@@ -111,7 +111,7 @@ Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
       c->rx_credit -= h.length;
       if (c->life == Life::closing) return Err::none;  // aborted here: read and dropped
       if (type == Type::sendoob) {
-        urgent(*c, payload.data[0]);
+        urgent(*c, payload.data[0], now);
         return Err::none;
       }
       if (!run.takes(*c)) {
@@ -164,9 +164,10 @@ Err Mux::connect_v1(const Header& h, Bytes payload, Time now) {
   bool unsupported = false;
   const Err e = parse_connect_fields(payload, &info, &unsupported);
   if (e != Err::none) return e;
-  Channel* c = take_slot(false);
+  Channel* c = take_slot(false, now);
   SMX_CHECK(c != nullptr);  // there are more slots than numbers, and orphans make way
   theirs_[number] = static_cast<uint16_t>(index_of(*c) - opens_ + 1);
+  set_client(*c, info.client);
   c->number = number;
   c->life = Life::opening;
   c->udp = info.udp;

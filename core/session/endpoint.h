@@ -41,6 +41,12 @@ class Endpoint {
   virtual void done() = 0;
   virtual void abort(CloseCode code) = 0;
   virtual void describe(OpenInfo* info) = 0;
+  // Of a channel of the peer's, for who looks: who serves it; none: nobody yet.
+  virtual Address server() {
+    OpenInfo info;
+    describe(&info);
+    return info.client;
+  }
   // Of a BIND that this endpoint has asked for: the peer listens; a client has come there, whose channel `id` is to be
   // answered with accept() or refuse(), now or later. False: refused.
   virtual void bound(const Address& at) { (void)at; }

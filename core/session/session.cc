@@ -105,6 +105,9 @@ void Session::on_dialed(Link& link, Time now) { attach(link, now); }
 
 void Session::on_dial_failed(std::string_view why, Time now) {
   ++failures_;
+  down_why_.clear();
+  down_why_.add(why);
+  down_at_ = now;
   // The first failure of an outage is news; the rest is not.
   LogLine(failures_ == 1 ? LogLevel::warning : LogLevel::debug, "connect-failed")
       .kv("session", number_)
@@ -122,6 +125,7 @@ void Session::begin_link(Link& link, Time now) {
     on_session_over();
     mux_.end_session(reactor_.now());
   }
+  if (!dials() && !same_key(link.peer_key(), peer_key())) forget_links();
   peer_ = link.peer();
   has_key_ = link.peer_key() != nullptr;
   if (has_key_) key_ = *link.peer_key();
@@ -134,6 +138,12 @@ void Session::begin_link(Link& link, Time now) {
   link_since_ = now;
   over_why_ = {};
   blocked_ = was_up_ = probed_ = outdated_ = shut_write_ = false;
+}
+
+// They were another peer's.
+void Session::forget_links() {
+  links_ = 0;
+  down_why_.clear();
 }
 
 void Session::attach(Link& link, Time now) {
@@ -265,6 +275,9 @@ void Session::lose(Err e, std::string_view why, Time now) {
   line.kv("reason", reason.text());
   line.ms("seconds", now - link_since_).kv("rx", mux_.stats().rx_bytes).kv("tx", mux_.stats().tx_bytes);
   line.kv("channels", mux_.channels());
+  down_why_.clear();
+  down_why_.add(reason.text());
+  down_at_ = now;
   Link* link = link_;
   link_ = nullptr;
   const bool over = state_ == State::closing;
@@ -413,6 +426,8 @@ void Session::on_timer(Timer& timer, Time now) {
 
 void Session::on_up() {
   was_up_ = true;
+  if (!dials() && !has_key_ && !mux_.resumed()) forget_links();  // who knows who it is
+  ++links_;
   since_ = reactor_.now();
   failures_ = 0;
   LogLine line(LogLevel::info, "link-up");
@@ -545,6 +560,20 @@ void Session::abort(ChannelId id, CloseCode code) {
   set_endpoint(id, nullptr);
   mux_.abort(id, code);
   kick();
+}
+bool Session::look(ChannelId id, OpenInfo* info, Address* server) {
+  Endpoint* e = mux_.has(id) ? endpoint_of(id) : nullptr;
+  if (e == nullptr) return false;
+  e->describe(info);
+  *server = e->server();
+  return true;
+}
+bool Session::end_channel(ChannelId id, CloseCode code) {
+  Endpoint* e = mux_.has(id) ? endpoint_of(id) : nullptr;
+  if (e == nullptr) return false;
+  abort(id, code);
+  e->abort(code);
+  return true;
 }
 void Session::readable(ChannelId id) {
   mux_.local_readable(id);

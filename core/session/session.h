@@ -125,6 +125,10 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
     owner_.on_session_link(*this);
   }
   Time link_since() const { return link_since_; }
+  // Of this peer: how often its link came up, and why the last one ended (empty: none has) and when.
+  uint32_t links() const { return links_; }
+  std::string_view down_why() const { return down_why_.text(); }
+  Time down_at() const { return down_at_; }
   // Since when it is up, or held, or tries to get a link.
   Time since() const { return since_; }
   uint32_t number() const { return number_; }
@@ -147,6 +151,10 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void accept(ChannelId id);
   void refuse(ChannelId id, CloseCode code);
   void abort(ChannelId id, CloseCode code);
+  // For who looks: what the endpoint of a channel says of itself. False: it has none.
+  bool look(ChannelId id, OpenInfo* info, Address* server);
+  // Ends a channel on both sides, and its endpoint. False: it has none.
+  bool end_channel(ChannelId id, CloseCode code);
   void readable(ChannelId id);
   // False: the channel is gone: the endpoint returned an error from push(), or done() was called.
   bool writable(ChannelId id);
@@ -202,6 +210,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void give_back(Time now);
   bool give_all_back();
   void begin_link(Link& link, Time now);
+  void forget_links();
   uint64_t next_attempt() { return (process_random_ & 0xffffffff) << 32 | ++attempts_; }
   Endpoint* take(ChannelId id);
   Endpoint* endpoint_of(ChannelId id) const { return static_cast<Endpoint*>(mux_.owner_of(id.slot)); }
@@ -217,6 +226,9 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Address peer_;
   PeerKey key_;
   Text<kPeerLabel> label_;
+  Text<kHasControl ? 79 : 0> down_why_;
+  Time down_at_;
+  uint32_t links_ = 0;
   std::string_view over_why_;  // why a held session ends, if that was decided here
   bool has_key_ = false;
   Tokens opens_;

@@ -105,6 +105,13 @@ void FarPorts::shut() {
   }
 }
 
+BindLook FarPorts::look(size_t i) const {
+  static const char* const kState[] = {"waiting", "asked", "open", "refused"};
+  const FarPort& p = ports_[i];
+  const bool open = p.state_ == FarPort::State::open;
+  return {open ? p.bound_ : p.at_, p.udp_, kState[static_cast<int>(p.state_)], session_.peer_label(), p.counts_};
+}
+
 // ---- one of them
 
 void FarPort::describe(OpenInfo* info) {
@@ -114,6 +121,7 @@ void FarPort::describe(OpenInfo* info) {
 
 void FarPort::bound(const Address& at) {
   state_ = State::open;
+  bound_ = at;
   why_ = CloseCode::done;
   limits_ = 0;
   LogLine line(LogLevel::info, "bind-open");
@@ -122,7 +130,9 @@ void FarPort::bound(const Address& at) {
 }
 
 bool FarPort::bound_client(ChannelId id, const OpenInfo& info, Time now) {
-  if (state_ != State::open || info.udp != udp_) return false;
+  const bool welcome = state_ == State::open && info.udp == udp_;
+  ++(welcome ? counts_.accepted : counts_.refused);
+  if (!welcome) return false;
   table_.exit_.on_open(table_.session_, id, info, now);
   return true;
 }

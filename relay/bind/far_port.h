@@ -12,11 +12,21 @@
 
 #include "core/base/arena.h"
 #include "core/io/reactor.h"
+#include "core/io/socket.h"
 #include "core/session/sessions.h"
 
 namespace smx {
 
 class FarPorts;
+
+// A port of BIND, for who looks.
+struct BindLook {
+  Address at;         // where it listens; where it is to, as long as it does not
+  bool udp = false;
+  const char* state = nullptr;
+  std::string_view peer;
+  PortCounts counts;  // of clients; RPORT: of those whose channels have come
+};
 
 class FarPort final : public Endpoint {
  public:
@@ -42,6 +52,8 @@ class FarPort final : public Endpoint {
   CloseCode why_ = CloseCode::done;  // refused: so far; done: never
   ChannelId id_;
   Time again_;          // refused: until then
+  Address bound_;       // open: where the peer listens
+  PortCounts counts_;
   uint8_t limits_ = 0;  // how often in a row it was one too many
 };
 
@@ -62,6 +74,9 @@ class FarPorts final : public Opener, private TimerHandler {
   void retry_now(Time now);
   // TERM: gives all of them back.
   void shut();
+  size_t count() const { return count_; }
+  // i < count()
+  BindLook look(size_t i) const;
 
  private:
   friend class FarPort;

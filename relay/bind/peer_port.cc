@@ -211,6 +211,14 @@ void BoundPorts::on_room(Time now) {
   }
 }
 
+bool BoundPorts::look(uint32_t i, BindLook* out) const {
+  const BoundPort& p = ports_[i];
+  if (p.state_ == BoundPort::State::free) return false;
+  const bool open = p.state_ == BoundPort::State::open;
+  *out = {p.at_, p.udp(), open ? "open" : "kept", open ? p.session_->peer_label() : std::string_view(), p.udp() ? p.datagrams_->counts() : p.clients_.counts()};
+  return true;
+}
+
 // ---- one of them
 
 BoundPort::BoundPort(BoundPorts& table)

@@ -18,6 +18,7 @@
 #include "core/base/arena.h"
 #include "core/io/reactor.h"
 #include "core/session/sessions.h"
+#include "relay/bind/far_port.h"
 #include "relay/exit.h"
 #include "relay/listener.h"
 #include "relay/udp_listener.h"
@@ -70,6 +71,11 @@ class BoundPorts final : public PortGiver, public Opener {
   [[nodiscard]] bool init(uint32_t count, uint32_t udp, uint32_t own, int backlog, ClientFlows* flows, Arena& arena);
   // Where the daemon itself listens.
   void add_own(const Address& at, bool udp) { own_[own_count_++] = {at, udp}; }
+
+  // Places of ports, some of them free.
+  uint32_t count() const { return fresh_; }
+  // i < count(). False: it is free.
+  bool look(uint32_t i, BindLook* out) const;
 
   // PortGiver
   void open(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
