@@ -224,6 +224,15 @@ SECURE_MAIN_sodium = daemon_secure.cc
 
 CTL_SRCS = \
 	tools/ctl_ask.cc \
+	tools/ctl_change.cc \
+	tools/ctl_json.cc \
+	tools/ctl_metrics.cc \
+	tools/ctl_rows.cc \
+	tools/ctl_sample.cc \
+	tools/ctl_status.cc \
+	tools/ctl_tables.cc \
+	tools/ctl_terminal.cc \
+	tools/ctl_top.cc \
 	tools/sockmuxctl.cc
 CTL_SRCS_no = tools/ctl_keys_none.cc
 CTL_SRCS_sodium = tools/ctl_keys.cc

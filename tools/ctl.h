@@ -5,6 +5,9 @@
 #ifndef SOCKMUX_TOOLS_CTL_H
 #define SOCKMUX_TOOLS_CTL_H
 
+#include <stdint.h>
+
+#include <initializer_list>
 #include <string_view>
 
 namespace smx::ctl {
@@ -15,20 +18,39 @@ constexpr int kUsage = 64, kData = 65, kUnavailable = 69, kSystem = 71, kCannotC
 
 // A line on standard error, in pieces; control characters become '?'.
 void complain(std::initializer_list<std::string_view> pieces);
+// The same for a wrong word on the command line. kUsage.
+int misused(std::initializer_list<std::string_view> pieces);
 // All of it, to a descriptor that blocks. 0 or errno.
 [[nodiscard]] int put(int fd, std::string_view text);
 // To standard output. 0, or the exit code, and the user was told.
 [[nodiscard]] int print(std::string_view text);
 
+// The command line: a command with its words, and options.
+struct Words {
+  static constexpr int kMost = 4;
+  const char* word[kMost] = {};
+  int count = 0;
+  const char* socket = nullptr;  // --socket; nullptr: the usual one
+  bool help = false, version = false, json = false;
+  uint64_t times = 0;        // --count; 0: none is given
+  uint64_t interval_ms = 0;  // --interval; 0: none is given
+};
+
+// The commands. The exit code.
 // ctl_keys.cc; ctl_keys_none.cc where there are no secure links. `file`: nullptr: the usual one; "-": standard input or
-// output, as wg(8). The exit code.
+// output, as wg(8).
 int genkey(const char* file);
 int pubkey(const char* file);
 int genpsk();
-
-// ctl_ask.cc: asks the daemon behind the socket at `path` (nullptr: the usual one) and prints what it says, as it is or as
-// a table with aligned columns. The exit code.
-int ask(std::string_view command, const char* path, bool table);
+// ctl_tables.cc, ctl_status.cc, ctl_change.cc, ctl_metrics.cc, ctl_top.cc: of a daemon that runs.
+int peers(const Words& words);
+int channels(const Words& words);
+int version(const Words& words);
+int status(const Words& words);
+int kick(const Words& words);
+int log_level(const Words& words);
+int metrics(const Words& words);
+int top(const Words& words);
 
 }  // namespace smx::ctl
 
