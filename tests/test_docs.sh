@@ -142,9 +142,9 @@ same 'exit codes: code, sockmuxctl(8)'
 { sed -n 's/^\.Dl sockmuxctl \([a-z]*\).*/\1/p' man/sockmuxctl.8 && sed -n 's/^    host[XY]# sockmuxctl \([a-z]*\).*/\1/p' README.md; } |
   sort -u >"$temp/used"
 if [ -s "$temp/used" ] && [ -z "$(sort "$temp/commands" | comm -23 "$temp/used" -)" ]; then ok; else bad 'examples of sockmuxctl that are no commands'; fi
-sed -n 's/.*{"\([a-z]*\)", tell_.*/\1/p' daemon_control.cc >"$temp/a"
-sed -n 's/^ *{"\([a-z]*\)", false, nullptr, .*/\1/p' tools/sockmuxctl.cc >"$temp/b"
-same 'questions: daemon, sockmuxctl'
+sed -n '/kCommands\[\] = {/,/};/s/^ *{"\([a-z]*\)", [a-z].*/\1/p' daemon_control.cc >"$temp/a"
+sed -n '/^What may be asked is$/,/^A$/s/^\.Li //p' man/sockmuxctl.8 | tr ' ' '\n' | grep -x '[a-z]*' | grep -v -x channel >"$temp/b"
+same 'questions: daemon, sockmuxctl(8)'
 
 # --- events of the log
 cat ./*.cc ./*.h core/*/*.cc transport/*.cc relay/*.cc relay/*/*.cc | grep -e 'LogLine(' -e 'LogLine [a-z]*(' |

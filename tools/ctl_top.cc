@@ -96,12 +96,14 @@ class Columns {
 // How wide what is: the rest of the line is shared by names and the bar.
 struct Widths {
   explicit Widths(size_t columns, What what) {
-    const size_t fixed = what == What::channels ? 53 : 63;
+    idle = columns >= 100;
+    const size_t fixed = what == What::peers ? 63 : idle ? 53 : 47;
     const size_t rest = columns > fixed + 16 ? columns - fixed : 16;
     bar = rest / 4 > 24 ? 24 : rest / 4;
     who = rest - bar - 1 > 60 ? 60 : rest - bar - 1;
   }
   size_t who, bar;
+  bool idle;
 };
 
 void add_title(TextBase& to, What what, const Widths& w) {
@@ -111,7 +113,7 @@ void add_title(TextBase& to, What what, const Widths& w) {
     c.left("PEER", 11);
     c.left("CLIENT > PORT, SERVER", w.who);
     c.right("AGE", 6);
-    c.right("IDLE", 5);
+    if (w.idle) c.right("IDLE", 5);
   } else {
     c.left("PEER", 16);
     c.left("ADDRESS", w.who);
@@ -136,7 +138,7 @@ void add_item(TextBase& to, const Item& i, What what, const Widths& w) {
     else who.add(i.kind).add(' ').add(i.local);
     c.left(who.add(i.udp ? "/udp" : "").text(), w.who);
     c.seconds(i.age_s, 6);
-    c.seconds(i.idle_s, 5);
+    if (w.idle) c.seconds(i.idle_s, 5);
   } else {
     c.left(i.name, 16);
     c.left(i.client, w.who);

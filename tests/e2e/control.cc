@@ -107,7 +107,7 @@ double since(const std::string& path) {
   std::string line, field;
   REQUIRE(std::getline(fields, line));
   REQUIRE(std::getline(fields, line));
-  CHECK(line == "name\tkey\taddress\tstate\tsince_s\tchannels\trx_bytes\ttx_bytes\trtt_us");
+  CHECK(line.substr(0, 65) == "name\tkey\taddress\tstate\tsince_s\tchannels\trx_bytes\ttx_bytes\trtt_us\t");
   for (int i = 0; i < 5; ++i) REQUIRE(std::getline(fields, field, '\t'));
   return atof(field.c_str());
 }
