@@ -77,28 +77,31 @@ _sockmuxd() {
   esac
 }
 
-_sockmux_commands='genkey genpsk peers pubkey version'
-_sockmux_ctl_options='-s --socket -h --help -V --version'
+_sockmux_commands='channels genkey genpsk kick log metrics peers pubkey status top version'
+_sockmux_ctl_options='-s --socket -j --json -n --count -i --interval -h --help -V --version'
+_sockmux_levels='silent terse usual debug'
+
+_sockmux_peers() { sockmuxctl peers 2>/dev/null | awk 'NR > 1 && $1 != "-" { print $1 }'; }
 
 _sockmuxctl() {
-  local word command='' skip=''
+  local word command='' before=''
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $skip$word in
-    -s | --socket) skip=1 ;;
-    1*) skip= ;;
-    -*) ;;
+    case $before:$word in
+    -s:* | --socket:* | -n:* | --count:* | -i:* | --interval:*) ;;
+    *:-*) ;;
     *) command=${command:-$word} ;;
     esac
+    before=$word
   done
   _sockmux_word
-  if [ -n "$skip" ]; then
-    _sockmux_files 0
-    return
-  fi
-  case $command:$_sockmux_word in
-  *:-*) _sockmux_offer "$_sockmux_ctl_options" ;;
-  :*) _sockmux_offer "$_sockmux_commands" ;;
-  genkey:* | pubkey:*) _sockmux_files 0 ;;
+  case $before:$command:$_sockmux_word in
+  -s:* | --socket:*) _sockmux_files 0 ;;
+  -n:* | --count:* | -i:* | --interval:*) COMPREPLY=() ;;
+  *:*:-*) _sockmux_offer "$_sockmux_ctl_options" ;;
+  *::*) _sockmux_offer "$_sockmux_commands" ;;
+  *:genkey:* | *:pubkey:*) _sockmux_files 0 ;;
+  *:log:*) _sockmux_offer "$_sockmux_levels" ;;
+  *:kick:*) _sockmux_offer "channel $(_sockmux_peers)" ;;
   esac
 }
 
