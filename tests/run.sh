@@ -77,7 +77,7 @@ for part; do
   build) part build 60 sh tests/test_build.sh ;;
   e2e)
     part demo 120 sh -c 'sh tools/demo.sh && echo "1 passed, 0 failed"'
-    part e2e 1200 sh tests/e2e.sh "$build/e2e" 2 ${E2E_FILTER:+"$E2E_FILTER"}
+    part e2e 1200 sh tests/e2e.sh "$build/e2e" "${E2E_AT_ONCE:-4}" ${E2E_FILTER:+"$E2E_FILTER"}
     ;;
   *) echo "run.sh: no part $part" >&2 && exit 64 ;;
   esac
