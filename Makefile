@@ -541,6 +541,12 @@ demo:
 	@$(IN_PARALLEL) daemon
 	@sh tools/demo.sh
 
+# docs/pictures, anew
+pictures:
+	@sh tools/need.sh c++ sodium curl nginx python3 tmux
+	@$(IN_PARALLEL) SECURE=sodium BUILD='$(SECURE_BUILD)' $(SECURE_BUILD)/sockmuxd $(SECURE_BUILD)/sockmuxctl
+	@sh tools/pictures.sh $(SECURE_BUILD)
+
 # Against whatever of the peers is installed, and then the goals (those of size if `make size` has run); BENCH="--contenders direct,haproxy2,ours" takes fewer
 bench:
 	@sh tools/need.sh c++ python3
@@ -619,6 +625,7 @@ help:
 	@echo 'make bench-splice    splice(2) beside copying, without the daemon; BENCH="-v" checks every byte'
 	@echo 'make bench-hub       a thousand peers, and a flood of bad handshakes'
 	@echo 'make install         to DESTDIR, SBINDIR=$(SBINDIR), MANDIR=$(MANDIR); also install-strip, uninstall'
+	@echo 'make pictures        the pictures of README anew'
 	@echo 'make dist, make clean'
 	@echo 'What may be chosen, as make NAME=value:'
 	@echo '  CC=gcc             the C compiler, which links'
@@ -642,4 +649,4 @@ help:
 	@echo '  PREFIX=/usr SBINDIR= MANDIR= DESTDIR= INSTALL=   for install'
 	@echo '  SEEDS=2000         for sim'
 
-.PHONY: all daemon ctl check check-programs test-needs check-secure check-kqueue check-foreign check-reproducible cross e2e sim demo bench bench-many bench-splice bench-hub install install-strip uninstall static size dist clean help
+.PHONY: all daemon ctl check check-programs test-needs check-secure check-kqueue check-foreign check-reproducible cross e2e sim demo pictures bench bench-many bench-splice bench-hub install install-strip uninstall static size dist clean help

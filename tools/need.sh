@@ -65,6 +65,7 @@ dissononce python3-dissononce - - -
 bmake bmake bmake - bmake
 shellcheck shellcheck shellcheck hs-ShellCheck shellcheck
 zsh zsh zsh zsh zsh
+tmux tmux tmux tmux -
 mandoc mandoc mandoc - -
 debootstrap debootstrap debootstrap - -
 mips-g++ gxx-mips-linux-gnu - - -

@@ -42,11 +42,12 @@ background() {
   "$@" >"$log" 2>&1 &
   pids="$pids $!"
 }
-# picture NAME TITLE ROWS COMMAND TEXT: what stands on the screen once TEXT does
+shows() { tmux -L sockmux-pictures capture-pane -p -t "$1" | grep -q "$2"; }
+# picture NAME TITLE COLUMNS ROWS COMMAND TEXT [SECONDS]: what stands on the screen once TEXT does, and so long after that
 picture() {
-  tmux -L sockmux-pictures -f /dev/null new-session -d -x 80 -y "$3" -s "$1" "cd $temp && PATH=$temp/bin:\$PATH PS1= $4; sleep 60"
-  shows() { tmux -L sockmux-pictures capture-pane -p -t "$1" | grep -q "$2"; }
-  await shows "$1" "$5"
+  tmux -L sockmux-pictures -f /dev/null new-session -d -x "$3" -y "$4" -s "$1" "PATH=$temp/bin:\$PATH; $5; sleep 60"
+  await shows "$1" "$6"
+  sleep "${7:-0}"
   tmux -L sockmux-pictures capture-pane -e -p -t "$1" | sed -e "s|$temp|/etc/sockmux|g" >"$temp/$1.txt"
   tmux -L sockmux-pictures kill-session -t "$1"
   python3 tools/picture.py "$2" <"$temp/$1.txt" >"$out/$1.svg" || exit
@@ -81,12 +82,14 @@ for rate in 3M 700k 120k; do background "load$rate" curl -s --limit-rate $rate -
 background load2 curl -s --limit-rate 1500k -o "$temp/x2" http://127.0.0.1:12202/large
 background load3 curl -s --limit-rate 40k -o "$temp/x3" http://127.0.0.1:12201/large
 
-picture status '$ sockmuxctl status' 30 "sockmuxctl -s $temp/hub.sock status" 'router2'
-picture top '$ sockmuxctl top' 24 "sockmuxctl -s $temp/hub.sock top" '/s'
+sleep 5 # so that there is something to see
+picture status '$ sockmuxctl status' 80 30 "sockmuxctl -s $temp/hub.sock status" 'router2'
+picture top '$ sockmuxctl top' 80 18 "sockmuxctl -s $temp/hub.sock top" 'rx [1-9].*M/s' 20
 cat >"$temp/router.conf" <<END
 SERVER=sockmuxs://127.0.0.1:19000
 SOXCONF=key:$temp/router1.key,peers:$temp/router.peers,control:$temp/none.sock
 PORT=127.0.0.1:18083
 DEST=127.0.0.1:18090
 END
-picture doctor '$ sockmuxctl doctor +=/etc/sockmux.conf' 34 "sockmuxctl doctor +=$temp/router.conf" 'do'
+picture doctor '$ sockmuxctl doctor +=/etc/sockmux.conf' 80 34 "sockmuxctl doctor +=$temp/router.conf" 'do'
+picture demo '$ make demo' 110 34 'SOCKMUXD=sockmuxd sh tools/demo.sh' 'All of it worked'
