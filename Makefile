@@ -270,6 +270,7 @@ TEST_SRCS = \
 	tests/test_mux.cc \
 	tests/test_mux03.cc \
 	tests/test_mux_line.cc \
+	tests/test_mux_look.cc \
 	tests/test_mux_sealed.cc \
 	tests/test_mux_search.cc \
 	tests/test_mux_session.cc \
@@ -335,6 +336,8 @@ E2E_SECURE_SRCS_sodium = \
 E2E_SRCS = \
 	tests/e2e/bad_peers.cc \
 	tests/e2e/control.cc \
+	tests/e2e/ctl_status.cc \
+	tests/e2e/ctl_top.cc \
 	tests/e2e/daemon.cc \
 	tests/e2e/datagrams.cc \
 	tests/e2e/dialect03.cc \

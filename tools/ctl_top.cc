@@ -170,6 +170,12 @@ void pause_for(int ms) {
 
 // ---- without a terminal
 
+int print_trimmed(std::string_view text) {
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  const int code = print(text);
+  return code == 0 ? print("\n") : code;
+}
+
 int print_table(const Sample& s) {
   Text<600> line;
   add_head(line, s);
@@ -177,17 +183,15 @@ int print_table(const Sample& s) {
   add_bytes(line, s.rx_rate());
   add_bytes(line.add("/s, tx "), s.tx_rate());
   const Widths w(kWide, s.what());
-  line.add("/s\n");
+  int code = print(line.add("/s\n").text());
+  line.clear();
   add_title(line, s.what(), w);
-  int code = print(line.add('\n').text());
+  if (code == 0) code = print_trimmed(line.text());
   for (size_t i = 0; i < s.count() && i < kMostPrinted && code == 0; ++i) {
     line.clear();
     add_item(line, s.at(i), s.what(), w);
     if (s.at(i).rate() > 0) add_bar(line, s.at(i).rate(), s.highest(), w.bar, false);
-    std::string_view text = line.text();
-    while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-    code = print(text);
-    if (code == 0) code = print("\n");
+    code = print_trimmed(line.text());
   }
   if (code == 0 && s.count() > kMostPrinted) code = print(Text<80>("... and ").add_u(s.count() - kMostPrinted).add(" more: sockmuxctl channels\n").text());
   return code;
