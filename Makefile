@@ -324,6 +324,7 @@ VECTOR_SRCS = tests/option_vectors.cc
 SPLICE_SRCS = tools/bench/splicebench.cc
 
 E2E_SECURE_SRCS_sodium = \
+	tests/e2e/ctl_secure.cc \
 	tests/e2e/flood.cc \
 	tests/e2e/hub.cc \
 	tests/e2e/peers_file.cc \

@@ -123,6 +123,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   static bool tell_ports(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
   static bool tell_servers(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
   static bool tell_peers(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
+  bool tell_absent(uint32_t* next, ControlReply& reply);
   bool kick_peers(std::string_view who, uint32_t* next, ControlReply& reply);
   static bool tell_channels(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
   static bool do_kick(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);

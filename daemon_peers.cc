@@ -2,12 +2,17 @@
 //
 // Sessions keep their numbers, so an answer goes on where it was, however long the socket took for a part of it.
 // Read next: daemon_tell.h, daemon_control.cc.
+#include "config/peers/peers.h"
 #include "daemon.h"
 #include "daemon_tell.h"
 
 namespace smx {
 
 namespace {
+
+// Where an answer has come to: a session, or, above that, a line of the peers file.
+constexpr uint32_t kOfFile = 0x80000000;
+constexpr int kColumnsOfFigures = 15;  // behind the state
 
 // "tcp" of "tcp 192.0.2.1:9000", "tty" of "tty:/dev/ttyS0".
 std::string_view transport_of(const Session& s) {
@@ -86,6 +91,28 @@ bool Daemon::tell_peers(void* self, std::string_view argument, uint32_t* next, C
     add_figures(row, s, now);
     reply.line(row.text());
   }
+  if (*next < kOfFile) *next = kOfFile;
+  return d.tell_absent(next, reply);
+}
+
+// Who may call, as the peers file says, and has no session.
+bool Daemon::tell_absent(uint32_t* next, ControlReply& reply) {
+  if (secure_ == nullptr || acceptors_ == 0) return true;
+  const PeerList& list = secure_->peers().list();
+  for (; *next - kOfFile < list.count(); ++*next) {
+    if (!reply.has_room()) return false;
+    const Peer& p = list.peers[*next - kOfFile];
+    bool here = false;
+    uint32_t at = 0;
+    while (const Session* s = here ? nullptr : sessions_.next_of(&p.key, &at)) here = is_somebodys(*s);
+    if (here) continue;
+    Text<46> key;
+    append_key(key, p.key);
+    Row row;
+    row.add(p.name).add(key.text()).add(kNobody).add("down");
+    for (int i = 0; i < kColumnsOfFigures; ++i) row.add(kNobody);
+    reply.line(row.text());
+  }
   return true;
 }
 
@@ -114,7 +141,7 @@ bool Daemon::kick_peers(std::string_view who, uint32_t* next, ControlReply& repl
     any = true;
     reply.line(row.add(now_is).text());
   }
-  if (!any) reply.fail(Text<200>("no peer '").add_printable(who).add("'").text());
+  if (!any) reply.fail(Text<200>("no peer '").add_printable(who).add("' that has a session").text());
   return true;
 }
 

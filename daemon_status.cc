@@ -135,6 +135,7 @@ bool Daemon::tell_status(void* self, std::string_view argument, uint32_t* next, 
   f.add("links_up", uint64_t{t.up});
   f.add("links_held", uint64_t{t.held});
   f.add("links_connecting", uint64_t{t.connecting});
+  f.add("peers_known", uint64_t{d.secure_ == nullptr ? 0 : d.secure_->peers().list().count()});
   f.add("channels", uint64_t{t.channels});
   f.add("programs", uint64_t{t.programs});
   f.add("udp_flows", uint64_t{t.flows});

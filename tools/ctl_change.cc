@@ -20,10 +20,11 @@ int list_peers(const char* path) {
   if (code != 0) return code;
   Rows r(answer.lines());
   size_t count = 0;
-  for (; r.next(); ++count) {
-    if (count == 0) complain({"there are:"});
+  while (r.next()) {
+    if (r.get("state") == "down") continue;
+    if (++count == 1) complain({"there are:"});
     const bool named = r.get("name") != "-";
-    if (count < kListed) complain({"  ", named ? r.get("name") : r.get("address"), named ? " at " : "", named ? r.get("address") : "", ", session ", r.get("session"), ", ", r.get("state")});
+    if (count <= kListed) complain({"  ", named ? r.get("name") : r.get("address"), named ? " at " : "", named ? r.get("address") : "", ", session ", r.get("session"), ", ", r.get("state")});
   }
   if (count == 0) complain({"there is none"});
   if (count > kListed) complain({"  and ", Text<24>().add_u(count - kListed).text(), " more: sockmuxctl peers"});

@@ -24,6 +24,7 @@ constexpr Metric kOfDaemon[] = {
     {"resident_memory_bytes", "gauge", "memory_bytes", "Memory of the daemon that is in the machine."},
     {"descriptors_left", "gauge", "descriptors_left", "File descriptors that it may still open."},
     {"log_suppressed_total", "counter", "log_suppressed", "Lines of the log that were counted and not written."},
+    {"peers_known", "gauge", "peers_known", "Peers in the peers file."},
     {"channels", "gauge", "channels", "Channels that are open."},
     {"programs", "gauge", "programs", "Programs that run for links and servers."},
     {"channels_opened_total", "counter", "channels_opened", "Channels that were opened here."},

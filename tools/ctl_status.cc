@@ -107,6 +107,7 @@ void show_head(Screen& to, const Values& v) {
 void show_link(Screen& to, const Rows& r) {
   Text<300> line("  ");
   add_cut(line, r.get("name") == "-" ? r.get("address") : r.get("name"), 40);
+  if (r.get("state") == "down") return to.line(line.add(" down").text(), Color::bad);
   line.add(' ').add(r.get("state")).add(" for ");
   const size_t name = line.size();
   add_seconds(line, r.number("since_s"));
@@ -142,6 +143,7 @@ void show_links(Screen& to, const Asked& a) {
   const Values v(a.status.lines());
   Text<200> head("LINKS     ");
   head.add(v.get("links_up")).add(" up, ").add(v.get("links_held")).add(" held, ").add(v.get("links_connecting")).add(" connecting");
+  if (v.number("peers_known") > 0) head.add("; ").add(v.get("peers_known")).add(" in the peers file");
   to.line(head.text(), Color::strong, 5);
   size_t count = 0;
   Rows all(a.peers.lines());
@@ -157,7 +159,7 @@ void show_links(Screen& to, const Asked& a) {
     add_cut(line, r.get("name"), 16);
     add_cut(to_column(line, 19), r.get("address"), 24);
     to_column(line, 44).add(r.get("state"));
-    add_seconds(to_column(line, 55), r.number("since_s"));
+    add_cell(to_column(line, 55), "since_s", r.get("since_s"));
     to_column(line, 62).add(r.get("channels"));
     add_bytes(to_column(line, 71), r.number("rx_bytes"));
     add_bytes(to_column(line, 76), r.number("tx_bytes"));

@@ -246,7 +246,7 @@ TEST_CASE("sockmuxctl: kick ends a link, whose session goes on, or a channel") {
   const Said nobody = ctl({"kick", "hostX", "-s", t.at_c});
   CHECK(nobody.status == 65);
   CHECK(nobody.out == "");
-  CHECK(nobody.error == "sockmuxctl: " + t.at_c + ": no peer 'hostX'\nsockmuxctl: there are:\nsockmuxctl:   " + local(a.link_port()) + ", session 1, up\n");
+  CHECK(nobody.error == "sockmuxctl: " + t.at_c + ": no peer 'hostX' that has a session\nsockmuxctl: there are:\nsockmuxctl:   " + local(a.link_port()) + ", session 1, up\n");
   // A session that is held ends; one that only seeks a link has none to end.
   c.kill();
   REQUIRE(wait_for([&] { return t.a({"peers"}).find(" held ") != std::string::npos; }, 5));

@@ -55,10 +55,10 @@ TEST_CASE("top: channels and peers, sorted, filtered, paused, at any size; q lea
   CHECK(t.press("v", "reversed"));
   CHECK(t.press("r", "by rate"));
   CHECK(t.press("/", "filter: _"));
-  CHECK(t.press("no such", "0 of 1 channels"));
-  CHECK(t.press("\x1b", "1 channels by rate"));
+  CHECK(t.press("no such", "0 of 1 channels by rate, reversed; filter: no such_"));
+  CHECK(t.press("\x1b", "1 channels by rate, reversed\033"));
   CHECK(t.press("/client\r", "1 channels by rate, reversed; filter: client"));
-  CHECK(t.press("\x1b", "1 channels by rate"));
+  CHECK(t.press("\x1b", "1 channels by rate, reversed\033"));
   CHECK(t.press("p", "1 peers by rate"));
   CHECK(t.shows("ADDRESS"));
   CHECK(t.press("h", "any key ends it"));
