@@ -94,6 +94,10 @@ bool Control::permitted(int fd) {
   return false;
 }
 
+void Control::wake() {
+  for (Client& c : client_) c.wake();
+}
+
 // ---- one client
 
 void Control::Client::start(Control& control, Fd fd, Time now) {
@@ -102,8 +106,8 @@ void Control::Client::start(Control& control, Fd fd, Time now) {
   fd_ = static_cast<Fd&&>(fd);
   size_ = written_ = 0;
   next_ = 0;
-  command_ = nullptr;
-  answering_ = false;
+  command_ = lasting_ = nullptr;
+  answering_ = waits_ = false;
   reply_.text_.clear();
   reply_.failed_ = false;
   control.reactor_.timers().start(timer_, now + kPatience);
@@ -114,7 +118,15 @@ void Control::Client::close() {
   control_->reactor_.timers().stop(timer_);
   control_->reactor_.unwatch(fd_.get());
   fd_.reset();
+  if (lasting_ != nullptr) lasting_->ended(control_->context_, next_);
+  lasting_ = nullptr;
   control_->listen_again();
+}
+
+void Control::Client::wake() {
+  if (!waits_ || free()) return;
+  waits_ = false;
+  control_->reactor_.want(fd_.get(), kRead | kWrite);
 }
 
 void Control::Client::on_timer(Timer& timer, Time now) {
@@ -126,8 +138,16 @@ void Control::Client::on_timer(Timer& timer, Time now) {
 
 void Control::Client::on_ready(int fd, uint8_t ready, Time now) {
   (void)fd, (void)ready;
-  if (!answering_) read_some(now);
-  if (fd_.valid() && answering_) write_some(now);
+  if (lasting_ != nullptr) read_end();
+  else if (!answering_) read_some(now);
+  if (fd_.valid() && answering_ && !waits_) write_some(now);
+}
+
+// Who has asked for a command that goes on says no more; its end is the end of it.
+void Control::Client::read_end() {
+  char more[kAsk];
+  const IoResult r = read_fd(fd_.get(), more, sizeof more);
+  if (!r.again && (r.error != 0 || r.size == 0)) close();
 }
 
 void Control::Client::read_some(Time now) {
@@ -160,6 +180,10 @@ void Control::Client::ask(std::string_view line) {
     return refuse(why.add(name).add('\'').text());
   }
   answering_ = true;
+  if (command_->ended != nullptr) {
+    lasting_ = command_;
+    control_->reactor_.timers().stop(timer_);
+  }
   reply_.text_.add(kVersion).add(" ok\n");
 }
 
@@ -180,14 +204,19 @@ void Control::Client::write_some(Time now) {
       const bool all = command_->answer(control_->context_, argument_, &next_, reply_);
       if (all && !reply_.failed_) reply_.text_.add("end\n");
       if (all || reply_.failed_) command_ = nullptr;
+      if (reply_.text_.size() == 0) {  // of a command that goes on
+        waits_ = true;
+        control_->reactor_.want(fd_.get(), kRead);
+        return;
+      }
     }
     const IoResult r = write_fd(fd_.get(), reply_.text_.c_str() + written_, reply_.text_.size() - written_);
     if (r.error != 0) return close();
     if (r.again) break;
     written_ += r.size;
-    control_->reactor_.timers().start(timer_, now + kPatience);
+    if (lasting_ == nullptr) control_->reactor_.timers().start(timer_, now + kPatience);
   }
-  control_->reactor_.want(fd_.get(), kWrite);
+  control_->reactor_.want(fd_.get(), lasting_ != nullptr ? kRead | kWrite : kWrite);
 }
 
 }  // namespace smx

@@ -6,6 +6,7 @@
 //            end                       without it the answer was cut
 //
 //   client:  asking --line whole--> answering --all written--> closed;  either --5 s without progress--> closed
+//   of a command that goes on:  answering --nothing to say--> waiting --wake()--> answering;  both --client's end--> closed
 //
 // Owner: Daemon. Invariants: only root and the daemon's own user are answered; nothing here blocks, takes memory, or is as
 // large as an answer: a command makes its answer piece by piece, as the socket takes it. While kClients are there, more of
@@ -49,6 +50,9 @@ struct ControlCommand {
   // Adds lines, beginning at the `*next`th of what it tells of, and counts *next on. True: that was all. False: there was no
   // room for more; it is called again when there is.
   bool (*answer)(void* context, std::string_view argument, uint32_t* next, ControlReply& reply);
+  // Not nullptr: the command goes on. When it has added nothing it is called again after wake(), and its client may read as
+  // slowly as it likes. Is called once, with its `next`, when nobody listens any more, or all is said.
+  void (*ended)(void* context, uint32_t next) = nullptr;
 };
 
 class Control final : private FdHandler, private TimerHandler {
@@ -62,6 +66,8 @@ class Control final : private FdHandler, private TimerHandler {
 
   // Takes a socket that listens (listen_unix()). `commands`: `count` of them, which live on. 0 or errno.
   int start(Fd listening, const ControlCommand* commands, size_t count, void* context);
+  // A command that goes on has something to say.
+  void wake();
   // Who is answered beside root.
   void set_user(uint32_t uid) { user_ = uid; }
 
@@ -71,11 +77,13 @@ class Control final : private FdHandler, private TimerHandler {
     Client() : timer_(*this) {}
     bool free() const { return !fd_.valid(); }
     void start(Control& control, Fd fd, Time now);
+    void wake();
 
    private:
     void on_ready(int fd, uint8_t ready, Time now) override;
     void on_timer(Timer& timer, Time now) override;
     void read_some(Time now);
+    void read_end();
     void ask(std::string_view line);
     void refuse(std::string_view why);
     void write_some(Time now);
@@ -88,6 +96,8 @@ class Control final : private FdHandler, private TimerHandler {
     size_t size_ = 0;
     std::string_view argument_;
     const ControlCommand* command_ = nullptr;  // while it has more to say
+    const ControlCommand* lasting_ = nullptr;  // it goes on
+    bool waits_ = false;                       // for wake()
     uint32_t next_ = 0;
     bool answering_ = false;
     ControlReply reply_;
