@@ -32,8 +32,8 @@ TINY =
 # What it shall not have: names of core/base/features.h, as in WITHOUT="ftp http". FLAVOUR=small: TCP and UDP ports over one TCP link
 FLAVOUR =
 WITHOUT = $(WITHOUT_$(FLAVOUR))
-WITHOUT_small = bind control delegate exec explain failover fifo files ftp help hints http lossy names program sandbox \
-	sendproxy socks stdio syslog telnet tty users v03
+WITHOUT_small = bind control delegate exec explain failover fifo files ftp help hints http lossy names notify program sandbox \
+	sendproxy socks stdio syslog telnet tty upgrade users v03
 # sodium: with what transport/secure holds, over libsodium 1.0.14 or newer; a static one by SODIUM_LIBS=path/libsodium.a
 SECURE ?= no
 SODIUM_LIBS ?= -lsodium
@@ -94,11 +94,13 @@ IO_SRCS = \
 	core/io/clock.cc \
 	core/io/connect.cc \
 	core/io/fd.cc \
+	core/io/handed.cc \
 	core/io/helper.cc \
 	core/io/helper_process.cc \
 	core/io/line_lock.cc \
 	core/io/log.cc \
 	core/io/names.cc \
+	core/io/notify.cc \
 	core/io/poll_$(POLLER).cc \
 	core/io/process.cc \
 	core/io/reactor.cc \
@@ -215,8 +217,10 @@ MAIN_SRCS = \
 	daemon_peers.cc \
 	daemon_ports.cc \
 	daemon_process.cc \
+	daemon_service.cc \
 	daemon_status.cc \
 	daemon_udp.cc \
+	daemon_upgrade.cc \
 	$(SECURE_MAIN_$(SECURE)) \
 	sockmuxd.cc
 SECURE_MAIN_no = daemon_clear.cc

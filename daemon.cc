@@ -241,13 +241,15 @@ int Daemon::prepare() {
   }
   sessions_.set_opens(config_.max_opens);
   if (secure_ != nullptr) rules_->set_peers(secure_->peers());
-  code = make_dialers();
+  code = receive_sockets();
+  if (code == 0) code = make_dialers();
   if (code == 0) code = open_ports();
+  if (code == 0) code = check_left();
   if (code == 0) code = open_control();
   if (code == 0) code = detach();
   if (code != 0) end_lines();
-  if (code != 0) remove_control();
-  if (code != 0 && pidfile_.valid()) drop_pidfile(pidfile_.get(), pidfile_path_.data());
+  if (code != 0 && !(predecessor_.rules() && predecessor_.gave_control())) remove_control();
+  if (code != 0 && pidfile_.valid() && !(predecessor_.rules() && predecessor_.gave_pidfile())) drop_pidfile(pidfile_.get(), pidfile_path_.data());
   return code;
 }
 
@@ -260,8 +262,8 @@ int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& or
   }
   // A name may have several addresses: the first that is ours is taken.
   int error = 0;
-  Fd fd;
   const bool udp = port != nullptr && port->transport == Transport::udp;
+  Fd fd = find_handed(list, udp);
   for (int i = 0; i < list.count && !fd.valid(); ++i) fd = udp ? listen_udp(list.address[i], &error) : listen_tcp(list.address[i], static_cast<int>(config_.listen_backlog), &error);
   if (!fd.valid()) {
     append_address(where.add("cannot listen at "), list.address[0]);
@@ -269,6 +271,7 @@ int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& or
     return exit_code(error);
   }
   const Address bound = local_address(fd.get());
+  store_port(fd.get(), udp);
   if (bound_ports_ != nullptr) bound_ports_->add_own(bound, udp);
   if (at.port == 0) {
     Text<100> text(port == nullptr ? "links are accepted at " : "clients are accepted at ");
@@ -412,8 +415,9 @@ int Daemon::run() {
   if (far_ports_ != nullptr) sessions_.add_opener(*far_ports_);
   if constexpr (kHasNames) names_.refresh(reactor_.now());
   started_ = reactor_.now();
-  start_links();
+  begin_links();
   LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_ + udp_listeners_).kv("links", acceptors_).kv("sandbox", sandbox_);
+  if constexpr (kHasNotify) service_.start(reactor_.now());
   allocations_ = allocations();
   reactor_.stay_small();
   reactor_.run();
@@ -473,6 +477,7 @@ void Daemon::on_stdio_ended(Time now) {
 
 void Daemon::begin_shutdown(const char* why, Time now) {
   LogLine(LogLevel::info, "ending").kv("reason", why).kv("channels", sessions_.channels());
+  if constexpr (kHasNotify) service_.end(why);
   ending_ = Ending::draining;
   exit_->shut();
   if (far_ports_ != nullptr) far_ports_->shut();

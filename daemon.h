@@ -33,6 +33,8 @@
 #include "relay/udp_exit.h"
 #include "relay/udp_listener.h"
 #include "daemon_secure.h"
+#include "daemon_service.h"
+#include "daemon_upgrade.h"
 #include "rules.h"
 #include "transport/fifo.h"
 #include "transport/program.h"
@@ -50,9 +52,11 @@ constexpr int kExitCannotCreate = 73;
 // A line on standard error, for who starts the daemon.
 void say(const char* kind, std::string_view text);
 
-class Daemon final : private SignalHandler, private TimerHandler, private StdioOwner, private HelperOwner {
+class Daemon final : private SignalHandler, private TimerHandler, private StdioOwner, private HelperOwner, private PredecessorOwner {
  public:
   explicit Daemon(const Config& config) : config_(config) {}
+  // How the program was called, for who starts the next one (sockmuxctl upgrade); the words live on.
+  void set_words(char** argv);
   int prepare();
   int run();
 
@@ -103,6 +107,19 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   uint64_t bind_arena_bytes() const;
   uint32_t own_ports_count() const { return static_cast<uint32_t>(config_.links.count + config_.listens.count); }
   bool init_binds();
+  // daemon_upgrade.cc
+  int receive_sockets();
+  int check_left();
+  Fd find_handed(const Resolved& list, bool udp);
+  void store_port(int fd, bool udp);
+  int take_place();
+  void begin_links();
+  void on_predecessor_gone(Time now) override;
+  bool may_replace(ControlReply& reply) const;
+  static bool tell_process(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
+  static bool tell_take(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
+  static bool hand_over(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
+  static void end_hand_over(void* self, uint32_t next);
   // daemon_control.cc
   int open_control();
   void remove_control();
@@ -148,6 +165,12 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Part<kHasControl, Control> control_;
   const char* control_path_ = nullptr;  // what is ours to remove
   Timer end_{*this};
+  Service service_{reactor_, sessions_};
+  Predecessor predecessor_{reactor_, *this};
+  HandedSockets handed_;
+  char** words_ = nullptr;
+  Text<1024> folder_;  // where it was started
+  uint32_t started_by_ = 0;
   Arena tables_;
   Rules* rules_ = nullptr;
   Part<kHasExec, Execs> execs_;

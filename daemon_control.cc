@@ -20,12 +20,15 @@ constexpr int kQueue = 16;
 int Daemon::open_control() {
   static constexpr ControlCommand kCommands[] = {
       {"channels", tell_channels},
+      {"hand-over", hand_over, end_hand_over},
       {"kick", do_kick},
       {"log", tell_log},
       {"peers", tell_peers},
       {"ports", tell_ports},
+      {"process", tell_process},
       {"servers", tell_servers},
       {"status", tell_status},
+      {"take", tell_take},
       {"version", tell_version},
   };
   if constexpr (!kHasControl) return 0;
@@ -33,7 +36,8 @@ int Daemon::open_control() {
   if (!config_.control || (!asked && (!is_root() || stdio_ != nullptr))) return 0;
   const char* path = asked ? config_.control_file.data() : usual_control_path();
   int error = 0;
-  Fd fd = listen_unix(path, kQueue, &error);
+  Fd fd = predecessor_.take_control(path);
+  if (!fd.valid()) fd = listen_unix(path, kQueue, &error);
   Text<300> text(path);
   if (error == 0) {
     control_path_ = path;

@@ -96,6 +96,7 @@ void Daemon::enter_sandbox() {
   }
   needs.syslog = !config_.syslog.empty() || (!foreground_ && !config_.log_stderr && !config_.logfile_given);
   needs.removes = pidfile_.valid() || control_path_ != nullptr;
+  needs.passes = kHasUpgrade && control_ != nullptr;
   needs.traps = config_.sandbox == Config::Sandbox::trap;
   const int error = smx::enter_sandbox(needs);
   if (error == 0) sandbox_ = sandbox_name();
@@ -140,7 +141,8 @@ int Daemon::detach() {
   if (!config_.umask_text.empty()) set_umask(config_.umask_text.data());
   if (!config_.pidfile.empty()) {
     pidfile_path_ = whole_path(config_.pidfile);
-    pidfile_ = open_pidfile(pidfile_path_.data(), &error);
+    pidfile_ = predecessor_.take_pidfile(pidfile_path_.data());
+    if (!pidfile_.valid()) pidfile_ = open_pidfile(pidfile_path_.data(), &error);
     if (error == EWOULDBLOCK) {
       say("PIDFILE=", Text<400>(config_.pidfile).add(": belongs to a daemon that runs").text());
       return kExitUnavailable;
@@ -169,6 +171,11 @@ int Daemon::detach() {
   error = signals_.init(reactor_, *this);
   if (error != 0) return fail("signals", "", kExitSystem);
   if (config_.sandbox != Config::Sandbox::no) (void)forbid_new_privileges();  // Linux before 3.5 has none
+  Text<300> why;
+  if (predecessor_.exists() && !predecessor_.knock(why)) {
+    say("SOCKMUX_TAKE: ", why.text());
+    return kExitUnavailable;
+  }
   if (!config_.chroot_dir.empty()) {
     if (drops) resolver_.own_helper().set_identity(who.uid, who.gid);
     if (secure_ != nullptr) secure_->hide(true);
@@ -192,12 +199,12 @@ int Daemon::detach() {
     if (error == 0) error = reactor_.forked();
     if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
   }
-  if (pidfile_.valid()) write_pid(pidfile_.get());
+  if (pidfile_.valid() && !predecessor_.gave_pidfile()) write_pid(pidfile_.get());
   for (size_t i = 0; kHasTty && i < lines_; ++i) line_[i]->forked();
   if (secure_ != nullptr) secure_->protect();
   code = start_helpers(false);
   if (code == 0) enter_sandbox();
-  return code;
+  return code == 0 ? take_place() : code;
 }
 
 void Daemon::start_log() {

@@ -111,6 +111,7 @@ int run(int argc, char** argv) {
   if (!complete) return kExitUnavailable;
   if (config.check_only) return 0;
   static Daemon daemon(config);
+  daemon.set_words(argv);
   const int code = daemon.prepare();
   return code != 0 ? code : daemon.run();
 }

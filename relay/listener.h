@@ -35,6 +35,7 @@ class Listener final : private FdHandler, private TimerHandler, private Task {
   // Clients are for this peer alone (PORT=NAME@...); the text outlives it.
   void set_peer(std::string_view name) { peer_ = name; }
   void stop();
+  int fd() const { return fd_.get(); }
   // A channel can be opened again.
   void on_room();
 

@@ -121,6 +121,7 @@ class UdpListener final : private FdHandler, private TimerHandler, private Task 
   // in the socket.
   void serve(Session* session, uint16_t bind);
   void stop();
+  int fd() const { return fd_.get(); }
   // A channel can be opened again.
   void on_room(Time now);
 

@@ -28,6 +28,7 @@ class TcpAcceptor final : private FdHandler, private TimerHandler, private Task 
   // Takes a socket that listens. 0 or errno.
   int start(Fd listening);
   void stop();
+  int fd() const { return fd_.get(); }
 
   // For who looks.
   const Address& local() const { return local_; }

@@ -22,8 +22,8 @@ namespace smx {
 constexpr std::string_view kWithout = SMX_WITHOUT;
 
 constexpr std::string_view kFeatures[] = {"bind",  "control", "delegate", "exec",  "explain", "failover", "fifo",  "files",
-                                          "ftp",   "help",    "hints",    "http",  "lossy",   "names",    "program", "sandbox",
-                                          "sendproxy", "socks", "stdio",   "syslog",   "telnet", "tty",    "udp",      "users", "v03"};
+                                          "ftp",   "help",    "hints",    "http",  "lossy",   "names",    "notify",  "program", "sandbox",
+                                          "sendproxy", "socks", "stdio",   "syslog",   "telnet", "tty",    "udp",      "upgrade", "users", "v03"};
 
 // Is `name` one of the words of `list`?
 constexpr bool has_word(std::string_view list, std::string_view name) {
@@ -60,6 +60,7 @@ constexpr bool kHasHints = built_with("hints");        // "do you mean"
 constexpr bool kHasHttp = built_with("http");          // SERVER=http,-in
 constexpr bool kHasLossy = built_with("lossy");        // lines that flip and drop bytes
 constexpr bool kHasNames = built_with("names");        // hosts by name: else by address, or by HOSTS=
+constexpr bool kHasNotify = built_with("notify");      // service managers: $NOTIFY_SOCKET, LISTEN_FDS
 constexpr bool kHasProgram = built_with("program");    // proc@
 constexpr bool kHasSandbox = built_with("sandbox");    // what the daemon gives up once it is started
 constexpr bool kHasSendProxy = built_with("sendproxy");  // SOXCONF=send-proxy
@@ -69,6 +70,7 @@ constexpr bool kHasSyslog = built_with("syslog");
 constexpr bool kHasTelnet = built_with("telnet");      // SERVER=telnet,-in
 constexpr bool kHasTty = built_with("tty");            // comm@/dev/...
 constexpr bool kHasUdp = built_with("udp");
+constexpr bool kHasUpgrade = kHasControl && built_with("upgrade");  // sockmuxctl upgrade
 constexpr bool kHasUsers = built_with("users");        // OWNER= by name: else #uid/#gid
 constexpr bool kHasV03 = built_with("v03");            // the dialect of DeleGate 9
 

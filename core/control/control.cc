@@ -67,7 +67,8 @@ void Control::on_ready(int fd, uint8_t ready, Time now) {
       reactor_.timers().start(pause_, now + kPause);
       return;
     }
-    if (permitted(socket.get())) place->start(*this, static_cast<Fd&&>(socket), now);
+    uint32_t uid = 0;
+    if (permitted(socket.get(), &uid)) place->start(*this, static_cast<Fd&&>(socket), uid, now);
   }
 }
 
@@ -76,17 +77,22 @@ void Control::on_timer(Timer& timer, Time now) {
   listen_again();
 }
 
+Fd Control::stop() {
+  reactor_.timers().stop(pause_);
+  if (fd_.valid()) reactor_.unwatch(fd_.get(), false);
+  return static_cast<Fd&&>(fd_);
+}
+
 void Control::listen_again() {
-  if (!pause_.running()) reactor_.want(fd_.get(), kRead);
+  if (fd_.valid() && !pause_.running()) reactor_.want(fd_.get(), kRead);
 }
 
 // The file's mode keeps others away already; but a folder's or a file's rights are soon changed.
-bool Control::permitted(int fd) {
-  uint32_t uid = 0;
-  const bool known = peer_uid(fd, &uid);
-  if (known && (uid == 0 || uid == user_)) return true;
+bool Control::permitted(int fd, uint32_t* uid) {
+  const bool known = peer_uid(fd, uid);
+  if (known && (*uid == 0 || *uid == user_)) return true;
   LogLine line(LogLevel::warning, "control-refused");
-  if (known) line.kv("uid", uid);
+  if (known) line.kv("uid", *uid);
   ControlReply reply;
   Text<80> why("not permitted: only root and uid ");
   reply.fail(why.add_u(user_).add(" are answered").text());
@@ -100,7 +106,7 @@ void Control::wake() {
 
 // ---- one client
 
-void Control::Client::start(Control& control, Fd fd, Time now) {
+void Control::Client::start(Control& control, Fd fd, uint32_t uid, Time now) {
   if (control.reactor_.watch(fd.get(), *this) != 0) return;  // beyond the table: it is closed
   control_ = &control;
   fd_ = static_cast<Fd&&>(fd);
@@ -110,6 +116,8 @@ void Control::Client::start(Control& control, Fd fd, Time now) {
   answering_ = waits_ = false;
   reply_.text_.clear();
   reply_.failed_ = false;
+  reply_.fds_ = 0;
+  reply_.uid_ = uid;
   control.reactor_.timers().start(timer_, now + kPatience);
   control.reactor_.want(fd_.get(), kRead);
 }
@@ -193,6 +201,16 @@ void Control::Client::refuse(std::string_view why) {
   reply_.fail(why);
 }
 
+// What is in the buffer; descriptors go with the first byte that goes.
+IoResult Control::Client::write_out() {
+  const char* from = reply_.text_.c_str() + written_;
+  const size_t size = reply_.text_.size() - written_;
+  if (reply_.fds_ == 0) return write_fd(fd_.get(), from, size);
+  const IoResult r = write_with_fds(fd_.get(), from, size, reply_.fd_, reply_.fds_);
+  if (r.size > 0) reply_.fds_ = 0;
+  return r;
+}
+
 void Control::Client::write_some(Time now) {
   for (int i = 0; i < kWritesATurn; ++i) {
     if (written_ == reply_.text_.size()) {
@@ -210,7 +228,7 @@ void Control::Client::write_some(Time now) {
         return;
       }
     }
-    const IoResult r = write_fd(fd_.get(), reply_.text_.c_str() + written_, reply_.text_.size() - written_);
+    const IoResult r = write_out();
     if (r.error != 0) return close();
     if (r.again) break;
     written_ += r.size;

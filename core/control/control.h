@@ -38,11 +38,21 @@ class ControlReply {
   // In place of an answer; in the command's first call only.
   void fail(std::string_view why);
 
+  // A descriptor that goes with the lines so far (SCM_RIGHTS, unix(7)); it stays the caller's. has_room_for_fd() must hold.
+  bool has_room_for_fd() const { return fds_ < kFds; }
+  void attach(int fd) { fd_[fds_++] = fd; }
+  // Who asks.
+  uint32_t uid() const { return uid_; }
+
  private:
   friend class Control;
+  static constexpr int kFds = 16;
   static constexpr size_t kEnd = 8;  // "end" behind it, and line ends
   Text<kBuffer> text_;
   bool failed_ = false;
+  int fd_[kFds];
+  int fds_ = 0;
+  uint32_t uid_ = 0;
 };
 
 struct ControlCommand {
@@ -68,6 +78,9 @@ class Control final : private FdHandler, private TimerHandler {
   int start(Fd listening, const ControlCommand* commands, size_t count, void* context);
   // A command that goes on has something to say.
   void wake();
+  // Nobody new is answered; the socket is the caller's.
+  Fd stop();
+  int fd() const { return fd_.get(); }
   // Who is answered beside root.
   void set_user(uint32_t uid) { user_ = uid; }
 
@@ -76,7 +89,7 @@ class Control final : private FdHandler, private TimerHandler {
    public:
     Client() : timer_(*this) {}
     bool free() const { return !fd_.valid(); }
-    void start(Control& control, Fd fd, Time now);
+    void start(Control& control, Fd fd, uint32_t uid, Time now);
     void wake();
 
    private:
@@ -87,6 +100,7 @@ class Control final : private FdHandler, private TimerHandler {
     void ask(std::string_view line);
     void refuse(std::string_view why);
     void write_some(Time now);
+    IoResult write_out();
     void close();
 
     Control* control_ = nullptr;
@@ -106,7 +120,7 @@ class Control final : private FdHandler, private TimerHandler {
 
   void on_ready(int fd, uint8_t ready, Time now) override;
   void on_timer(Timer& timer, Time now) override;
-  bool permitted(int fd);
+  bool permitted(int fd, uint32_t* uid);
   void listen_again();
 
   Reactor& reactor_;

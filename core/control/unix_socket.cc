@@ -98,6 +98,12 @@ Fd connect_unix(const char* path, int limit_s, int* error) {
   return fd;
 }
 
+bool is_bound_to(int fd, const char* path) {
+  sockaddr_un at{};
+  socklen_t size = sizeof at - 1;  // a NUL stays behind it
+  return getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size) == 0 && at.sun_family == AF_UNIX && strcmp(at.sun_path, path) == 0;
+}
+
 bool peer_uid(int fd, uint32_t* uid) {
 #if defined(SO_PEERCRED) && defined(__linux__)
   // struct ucred is hidden behind _GNU_SOURCE on some C libraries: pid, uid, gid.

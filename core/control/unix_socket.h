@@ -23,6 +23,9 @@ Fd listen_unix(const char* path, int backlog, int* error);
 // Blocks for as long as the listener's queue is full, at most `limit_s` where the system can say so.
 Fd connect_unix(const char* path, int limit_s, int* error);
 
+// Is `path` the address of this socket?
+bool is_bound_to(int fd, const char* path);
+
 // Who is at the other end, as of its connect(). False: the system does not tell.
 [[nodiscard]] bool peer_uid(int fd, uint32_t* uid);
 

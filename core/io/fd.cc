@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -80,6 +81,63 @@ IoResult write_fd(int fd, const void* from, size_t n) {
     put = ::write(fd, from, n);
   } while (put < 0 && errno == EINTR);
   return result(put);
+}
+
+namespace {
+// Room for one message of kMaxPassed.
+struct Passing {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxPassed)] = {};
+  iovec piece;
+  msghdr message{};
+  Passing(void* data, size_t n) : piece{data, n} {
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+  }
+};
+}  // namespace
+
+IoResult write_with_fds(int socket, const void* from, size_t n, const int* fd, int fds) {
+  Passing p(const_cast<void*>(from), n);  // sendmsg(2) does not write
+  const size_t size = sizeof(int) * static_cast<size_t>(fds);
+  p.message.msg_controllen = static_cast<decltype(p.message.msg_controllen)>(CMSG_SPACE(size));
+  cmsghdr* c = CMSG_FIRSTHDR(&p.message);
+  c->cmsg_level = SOL_SOCKET;
+  c->cmsg_type = SCM_RIGHTS;
+  c->cmsg_len = static_cast<decltype(c->cmsg_len)>(CMSG_LEN(size));
+  memcpy(CMSG_DATA(c), fd, size);
+  ssize_t put;
+  do {
+    put = ::sendmsg(socket, &p.message, 0);
+  } while (put < 0 && errno == EINTR);
+  return result(put);
+}
+
+IoResult read_with_fds(int socket, void* to, size_t n, Fd fd[kMaxPassed], int* fds) {
+  Passing p(to, n);
+  *fds = 0;
+#if defined(MSG_CMSG_CLOEXEC)
+  constexpr int kFlags = MSG_CMSG_CLOEXEC;
+#else
+  constexpr int kFlags = 0;
+#endif
+  ssize_t got;
+  do {
+    got = ::recvmsg(socket, &p.message, kFlags);
+  } while (got < 0 && errno == EINTR);
+  for (cmsghdr* c = got < 0 ? nullptr : CMSG_FIRSTHDR(&p.message); c != nullptr; c = CMSG_NXTHDR(&p.message, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int one = -1;
+      memcpy(&one, CMSG_DATA(c) + i * sizeof one, sizeof one);
+      if (kFlags == 0) (void)fcntl(one, F_SETFD, FD_CLOEXEC);
+      Fd owned(one);
+      if (*fds < kMaxPassed) fd[(*fds)++] = static_cast<Fd&&>(owned);
+    }
+  }
+  return result(got);
 }
 
 IoResult write_urgent(int fd, uint8_t byte) {

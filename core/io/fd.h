@@ -48,6 +48,11 @@ IoResult readv_fd(int fd, const MutBytes* piece, int pieces);
 IoResult writev_fd(int fd, const Bytes* piece, int pieces);
 IoResult read_fd(int fd, void* to, size_t n);
 IoResult write_fd(int fd, const void* from, size_t n);
+// With descriptors, at most kMaxPassed, by a Unix socket (SCM_RIGHTS, unix(7)). They stay the sender's; the receiver's are CLOEXEC, and
+// *fds of them have come. One without room for more gets none that are left over.
+constexpr int kMaxPassed = 16;
+IoResult write_with_fds(int socket, const void* from, size_t n, const int* fd, int fds);
+IoResult read_with_fds(int socket, void* to, size_t n, Fd fd[kMaxPassed], int* fds);
 // One byte into a socket, as urgent data (MSG_OOB, tcp(7)).
 IoResult write_urgent(int fd, uint8_t byte);
 

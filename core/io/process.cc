@@ -146,6 +146,16 @@ void write_pid(int fd) {
   (void)write_fd(fd, text.c_str(), text.size());
 }
 
+void rewind_pidfile(int fd) {
+  (void)!ftruncate(fd, 0);
+  (void)lseek(fd, 0, SEEK_SET);
+}
+
+bool same_open_file(int fd, const char* path) {
+  struct stat open {}, there {};
+  return fstat(fd, &open) == 0 && stat(path, &there) == 0 && open.st_dev == there.st_dev && open.st_ino == there.st_ino;
+}
+
 void drop_pidfile(int fd, const char* path) {
   if (::unlink(path) < 0) (void)!ftruncate(fd, 0);
 }

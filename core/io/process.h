@@ -47,6 +47,9 @@ bool set_umask(const char* octal);
 Fd open_pidfile(const char* path, int* error);
 void write_pid(int fd);
 void drop_pidfile(int fd, const char* path);
+// An inherited one: empty again, as write_pid() wants it. Is the file at `path` the one that is open?
+void rewind_pidfile(int fd);
+bool same_open_file(int fd, const char* path);
 // Appended to, 0640.
 Fd open_logfile(const char* path, int* error);
 

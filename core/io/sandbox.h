@@ -20,6 +20,7 @@ struct SandboxNeeds {
   bool devices = false;   // lines are opened, set and locked
   bool syslog = false;    // syslog(3) connects anew when its daemon has gone
   bool removes = false;   // PIDFILE, SOXCONF=control
+  bool passes = false;    // descriptors go to the daemon that takes our place
   bool traps = false;     // a forbidden call is told of in the log before it ends the process
 };
 

@@ -23,7 +23,7 @@ int enter_sandbox(const SandboxNeeds& needs) {
   if (!looks && unveil("/", "") < 0) return errno;
   if (unveil(nullptr, nullptr) < 0) return errno;
   Text<120> promises("stdio inet route");  // route: getifaddrs(3)
-  if (needs.programs) promises.add(" sendfd");
+  if (needs.programs || needs.passes) promises.add(" sendfd");
   if (looks) promises.add(" rpath");
   if (needs.fifos) promises.add(" wpath");
   if (needs.removes) promises.add(" cpath");

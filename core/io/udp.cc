@@ -27,6 +27,11 @@ constexpr int kPieces = 64;
 
 int set_int(int fd, int level, int option, int value) { return setsockopt(fd, level, option, &value, sizeof value); }
 
+void set_buffers(int fd, int receive) {
+  set_int(fd, SOL_SOCKET, SO_RCVBUF, receive);
+  set_int(fd, SOL_SOCKET, SO_SNDBUF, kServerBuffer);  // BSD: also the largest datagram that can be sent
+}
+
 Fd open_udp(const Address& a, int buffer, int* error) {
 #if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
   Fd fd(::socket(a.family == 6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -39,8 +44,7 @@ Fd open_udp(const Address& a, int buffer, int* error) {
     fd.reset();
     return fd;
   }
-  set_int(fd.get(), SOL_SOCKET, SO_RCVBUF, buffer);
-  set_int(fd.get(), SOL_SOCKET, SO_SNDBUF, kServerBuffer);  // BSD: also the largest datagram that can be sent
+  set_buffers(fd.get(), buffer);
   return fd;
 }
 
@@ -157,14 +161,28 @@ int send_message(int fd, msghdr* m, const Bytes* piece, int pieces) {
 
 }  // namespace
 
+namespace {
+// What is to come with each datagram.
+void ask_clients(int fd, bool six) {
+  ask_for_own_address(fd, six);
+#ifdef SO_RXQ_OVFL
+  set_int(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+#endif
+}
+}  // namespace
+
+bool prepare_udp(int fd, uint8_t family) {
+  if (prepare_fd(fd) != 0) return false;
+  set_buffers(fd, kListenBuffer);
+  ask_clients(fd, family == 6);
+  return true;
+}
+
 Fd listen_udp(const Address& at, int* error) {
   Fd fd = open_udp(at, kListenBuffer, error);
   if (!fd.valid()) return fd;
   if (at.family == 6) set_int(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
-  ask_for_own_address(fd.get(), at.family == 6);
-#ifdef SO_RXQ_OVFL
-  set_int(fd.get(), SOL_SOCKET, SO_RXQ_OVFL, 1);
-#endif
+  ask_clients(fd.get(), at.family == 6);
   sockaddr_storage s;
   const socklen_t n = to_sockaddr(at, &s);
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&s), n) < 0) {

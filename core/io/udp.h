@@ -15,6 +15,8 @@ namespace smx {
 
 // A bound socket that tells to which of our addresses a datagram was sent; an IPv6 one takes IPv6 only.
 Fd listen_udp(const Address& at, int* error);
+// The same of a socket that somebody else has bound. False: it cannot be.
+bool prepare_udp(int fd, uint8_t family);
 
 // A socket that sends to `to` and hears from nobody else; `source` none: the system chooses.
 Fd connect_udp(const Address& to, const Address& source, int* error);

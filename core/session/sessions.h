@@ -24,7 +24,7 @@ class LinkWatcher {
 class Sessions final : public LinkTaker, private SessionOwner, private Task {
  public:
   static constexpr uint32_t kMost = 32768;  // of 16,384 peers (config/peers), one each, and some that come again
-  static constexpr int kWatchers = 8;
+  static constexpr int kWatchers = 9;
 
   explicit Sessions(Reactor& reactor) : reactor_(reactor) {}
   static uint64_t arena_bytes(const MuxConfig& config, uint32_t most);
@@ -61,7 +61,7 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
   uint32_t channels() const;
 
  private:
-  static constexpr int kOpeners = 4;
+  static constexpr int kOpeners = 5;
   static constexpr int kOften = 5;  // a minute
   static constexpr uint32_t kAll = 5;
   struct Turns {
