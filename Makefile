@@ -237,6 +237,7 @@ CTL_SRCS = \
 	tools/ctl_tables.cc \
 	tools/ctl_terminal.cc \
 	tools/ctl_top.cc \
+	tools/ctl_upgrade.cc \
 	tools/sockmuxctl.cc
 CTL_SRCS_no = tools/ctl_keys_none.cc
 CTL_SRCS_sodium = tools/ctl_keys.cc

@@ -52,6 +52,9 @@ int log_level(const Words& words);
 int metrics(const Words& words);
 int top(const Words& words);
 
+// ctl_upgrade.cc: the exit code; -1: the words are another command's.
+int upgrade(int argc, char** argv);
+
 }  // namespace smx::ctl
 
 #endif

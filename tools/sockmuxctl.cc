@@ -65,6 +65,8 @@ constexpr std::string_view kHelp =
     "  log [LEVEL]     how much goes to the log: silent, terse, usual, debug\n"
     "  metrics         figures for Prometheus\n"
     "  version         its version\n"
+    "  upgrade [PROGRAM]   a new sockmuxd takes its place, and no client is refused;\n"
+    "                  --drain N: channels get N seconds to end, not 4\n"
     "Options:\n"
     "  -s FILE, --socket FILE   the daemon's socket, if not /run/sockmux.sock\n"
     "  -j, --json               status, peers, channels: for programs\n"
@@ -162,6 +164,8 @@ int read_words(int argc, char** argv, Words* out) {
 
 int run(int argc, char** argv) {
   fill_standard_fds();  // so that no key file becomes standard output
+  const int upgraded = upgrade(argc, argv);
+  if (upgraded >= 0) return upgraded;
   Words words;
   const int code = read_words(argc, argv, &words);
   if (code != 0) return code;
