@@ -377,6 +377,7 @@ E2E_SRCS = \
 	tests/e2e/resume.cc \
 	tests/e2e/secure_start.cc \
 	tests/e2e/selection.cc \
+	tests/e2e/service.cc \
 	tests/e2e/sockets.cc \
 	tests/e2e/stdio.cc \
 	tests/e2e/traffic.cc \

@@ -193,9 +193,9 @@ int Daemon::detach() {
     if (config_.control_file.empty()) control_path_ = nullptr;  // in root's folder, where it stays
   }
   if (control_ != nullptr) control_->set_user(drops ? who.uid : own_user());
-  // As late as can be, so that the status says whether all went well.
+  Fd starter;
   if (!foreground_) {
-    error = daemonize(null.get());
+    error = daemonize(null.get(), &starter);
     if (error == 0) error = reactor_.forked();
     if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
   }
@@ -204,7 +204,10 @@ int Daemon::detach() {
   if (secure_ != nullptr) secure_->protect();
   code = start_helpers(false);
   if (code == 0) enter_sandbox();
-  return code == 0 ? take_place() : code;
+  if (code == 0) code = take_place();
+  // The status of the start says whether all went well.
+  if (starter.valid()) tell_starter(starter.get(), code);
+  return code;
 }
 
 void Daemon::start_log() {

@@ -70,7 +70,7 @@ constexpr bool kHasSyslog = built_with("syslog");
 constexpr bool kHasTelnet = built_with("telnet");      // SERVER=telnet,-in
 constexpr bool kHasTty = built_with("tty");            // comm@/dev/...
 constexpr bool kHasUdp = built_with("udp");
-constexpr bool kHasUpgrade = kHasControl && built_with("upgrade");  // sockmuxctl upgrade
+constexpr bool kHasUpgrade = built_with("upgrade");    // sockmuxctl upgrade
 constexpr bool kHasUsers = built_with("users");        // OWNER= by name: else #uid/#gid
 constexpr bool kHasV03 = built_with("v03");            // the dialect of DeleGate 9
 

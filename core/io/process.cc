@@ -41,14 +41,28 @@ void fill_standard_fds() {
     if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)!::open("/dev/null", O_RDWR);  // takes the lowest free number
 }
 
-int daemonize(int null) {
+int daemonize(int null, Fd* starter) {
+  int ends[2];
+  if (::pipe(ends) < 0) return errno;
+  Fd read_end(ends[0]);
+  *starter = Fd(ends[1]);
+  (void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
   const pid_t pid = fork();
   if (pid < 0) return errno;
-  if (pid > 0) _exit(0);
+  if (pid > 0) {
+    starter->reset();
+    uint8_t code = 0;
+    _exit(read_fd(read_end.get(), &code, sizeof code).size == sizeof code ? code : 71);
+  }
   if (setsid() < 0 || chdir("/") < 0) return errno;
   for (int fd = 0; fd <= 2; ++fd)
     if (dup2(null, fd) < 0) return errno;
   return 0;
+}
+
+void tell_starter(int starter, int exit_code) {
+  const uint8_t code = static_cast<uint8_t>(exit_code);
+  (void)write_fd(starter, &code, sizeof code);
 }
 
 Fd open_null(int* error) {

@@ -18,9 +18,11 @@ void fill_standard_fds();
 // What our starter has left open besides is for none of the programs that we start.
 void hide_inherited_fds();
 
-// The child goes on in a session of its own, at "/", with /dev/null at 0, 1 and 2; the parent ends with status 0.
+// The child goes on in a session of its own, at "/", with /dev/null at 0, 1 and 2; the parent waits for what the child says to
+// `starter` (tell_starter()), ends with that status, and with 71 if the child ends without a word.
 // `null`: a descriptor of /dev/null, opened before any chroot.
-int daemonize(int null);
+int daemonize(int null, Fd* starter);
+void tell_starter(int starter, int exit_code);
 
 // /dev/null, to read and write.
 Fd open_null(int* error);

@@ -119,6 +119,15 @@ bool wait_for(const std::function<bool()>& done, double seconds) {
 
 // ---- processes
 
+namespace {
+// To 3 and so on; they may be in each other's way.
+void hand_down(const std::vector<int>& fds) {
+  std::vector<int> aside;
+  for (const int fd : fds) aside.push_back(fcntl(fd, F_DUPFD_CLOEXEC, 100));
+  for (size_t i = 0; i < aside.size(); ++i) dup2(aside[i], static_cast<int>(i) + 3);
+}
+}  // namespace
+
 Process::Process(const Words& words, const ProcessSetup& setup) {
   static const bool prepared = [] {
     struct sigaction action {};
@@ -157,7 +166,11 @@ Process::Process(const Words& words, const ProcessSetup& setup) {
       setrlimit(RLIMIT_NOFILE, &limit);
     }
     if (setup.user != 0 && (setgid(setup.user) != 0 || setuid(setup.user) != 0)) _exit(125);
-    for (const std::string& e : setup.environment) putenv(const_cast<char*>(e.c_str()));
+    for (const std::string& e : setup.environment) {
+      const size_t at = e.find("=$$");
+      putenv(strdup((at == std::string::npos ? e : e.substr(0, at + 1) + std::to_string(getpid())).c_str()));
+    }
+    hand_down(setup.descriptors);
     execvp(argv[0], argv.data());
     fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
     _exit(127);

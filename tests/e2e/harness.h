@@ -45,7 +45,8 @@ bool wait_for(const std::function<bool()>& done, double seconds);
 using Words = std::vector<std::string>;
 
 struct ProcessSetup {
-  Words environment;      // NAME=value, added to ours
+  Words environment;      // NAME=value, added to ours; NAME=$$: its own number
+  std::vector<int> descriptors;  // become its 3, 4, ...
   unsigned files = 0;     // limit of open descriptors; 0: as ours
   unsigned user = 0;      // user and group; 0: as ours
   std::string input;      // a file as standard input; empty: /dev/null
