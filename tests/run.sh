@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the tests that `make check` has built: run.sh BUILD [PART...]. PARTS: unit vectors sources docs build e2e, and
+# Runs the tests that `make check` has built: run.sh BUILD [PART...]. PARTS: unit vectors sources docs build init e2e, and
 # with SECURE=sodium interop; secure: those of unit that SECURE=sodium adds; kqueue: those that wait for descriptors.
 # E2E_FILTER: doctest's words to choose from e2e.
 #
@@ -9,7 +9,7 @@ set -u
 build=$1
 shift
 if [ $# -eq 0 ]; then
-  set -- unit vectors sources docs build e2e
+  set -- unit vectors sources docs build init e2e
   [ "${SECURE:-no}" = no ] || set -- "$@" interop
 fi
 case $build in
@@ -74,6 +74,7 @@ for part; do
     part 'docs: shell completion' 60 sh tests/test_completion.sh
     part 'docs: the founding text, and the test of each sentence' 60 sh tests/test_seed.sh
     ;;
+  init) part init 120 sh tests/test_init.sh ;;
   build) part build 60 sh tests/test_build.sh ;;
   e2e)
     part demo 120 sh -c 'sh tools/demo.sh && echo "1 passed, 0 failed"'
