@@ -146,7 +146,7 @@ run_rc_command() {
   if [ -n "$_cmd" ]; then $_cmd; return; fi
   case $1 in
   start) check_pidfile "$pidfile" && { echo "already running?"; return 1; }; ${sockmux_program:-$command} ${sockmux_flags-} $command_args ;;
-  stop) check_pidfile "$pidfile" || { echo "not running?"; return 1; }; kill -TERM "$pid"; while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done ;;
+  stop) check_pidfile "$pidfile" || { echo "not running?"; return 1; }; kill -TERM "$pid"; while check_pidfile "$pidfile"; do sleep 0.05; done ;;
   restart) run_rc_command stop; run_rc_command start ;;
   reload) check_pidfile "$pidfile" || return 1; kill "-${sig_reload:-HUP}" "$pid" ;;
   status) check_pidfile "$pidfile" && echo "$name is running as pid $pid." || { echo "$name is not running."; return 1; } ;;
