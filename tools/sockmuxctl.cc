@@ -65,8 +65,7 @@ constexpr std::string_view kHelp =
     "  log [LEVEL]     how much goes to the log: silent, terse, usual, debug\n"
     "  metrics         figures for Prometheus\n"
     "  version         its version\n"
-    "  upgrade [PROGRAM]   a new sockmuxd takes its place, and no client is refused;\n"
-    "                  --drain N: channels get N seconds to end, not 4\n"
+    "  upgrade [--drain N] [PROGRAM]   a new sockmuxd takes its place\n"
     "Options:\n"
     "  -s FILE, --socket FILE   the daemon's socket, if not /run/sockmux.sock\n"
     "  -j, --json               status, peers, channels: for programs\n"
@@ -94,6 +93,7 @@ constexpr Command kCommands[] = {
     {"log", 0, 1, true, false, log_level},
     {"metrics", 0, 0, true, false, metrics},
     {"version", 0, 0, true, false, version},
+    {"upgrade", 0, 1, true, false, [](const Words&) { return kUsage; }},  // ctl_upgrade.cc has had it before, with its own options
 };
 
 const Command* find(std::string_view name) {
