@@ -385,6 +385,7 @@ E2E_SRCS = \
 	tests/e2e/udp.cc \
 	tests/e2e/udp_joined.cc \
 	tests/e2e/udp_limits.cc \
+	tests/e2e/upgrade.cc \
 	tests/e2e/urgent.cc
 
 MAN5 = man/sockmux.conf.5
