@@ -18,6 +18,15 @@ CXXFLAGS ?=
 PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
+SYSCONFDIR ?= /etc
+EXAMPLEDIR ?= $(PREFIX)/share/doc/sockmux/examples
+# The start script of which system: auto is that of this machine. INITDIR is where scripts are, by default as that system has it
+INIT ?= auto
+INITDIR ?=
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 DESTDIR ?=
 INSTALL ?= install
 SYSTEM_POLLER != case `uname -s` in Linux) echo epoll ;; *BSD | DragonFly | Darwin) echo kqueue ;; *) echo poll ;; esac
@@ -388,10 +397,6 @@ E2E_SRCS = \
 	tests/e2e/upgrade.cc \
 	tests/e2e/urgent.cc
 
-MAN5 = man/sockmux.conf.5
-MAN7 = man/sockmux.7
-MAN8 = man/sockmuxctl.8 man/sockmuxd.8
-
 # Flags that are ours. Time after 2038 and files over 2 GiB: glibc of 32-bit machines has both kinds; clock.cc and fd.cc look.
 WIDE = -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
 WARN = -Wall -Wextra -Wshadow -Wconversion -Wcast-qual
@@ -582,20 +587,25 @@ bench-hub:
 	@$(IN_PARALLEL) SECURE=sodium BUILD='$(SECURE_BUILD)' $(SECURE_BUILD)/sockmuxd $(SECURE_BUILD)/sockmuxctl $(SECURE_BUILD)/e2e
 	FLOOD=100000 SOCKMUXD=$(SECURE_BUILD)/sockmuxd $(SECURE_BUILD)/e2e --test-case="hub:*,flood: bad*"
 
+# What goes where stands in tools/install.sh. install-built takes what is in $(BUILD) and compiles nothing.
+TO_PLACES = BUILD='$(BUILD)' DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SBINDIR='$(SBINDIR)' MANDIR='$(MANDIR)' SYSCONFDIR='$(SYSCONFDIR)' \
+	EXAMPLEDIR='$(EXAMPLEDIR)' INIT='$(INIT)' INITDIR='$(INITDIR)' UNITDIR='$(UNITDIR)' SYSUSERSDIR='$(SYSUSERSDIR)' \
+	BASHDIR='$(BASHDIR)' ZSHDIR='$(ZSHDIR)' INSTALL='$(INSTALL)' sh tools/install.sh
 install: daemon ctl
-	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8
-	$(INSTALL) -m 755 $(BUILD)/sockmuxd $(DESTDIR)$(SBINDIR)/sockmuxd
-	$(INSTALL) -m 755 $(BUILD)/sockmuxctl $(DESTDIR)$(SBINDIR)/sockmuxctl
-	$(INSTALL) -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5
-	$(INSTALL) -m 644 $(MAN7) $(DESTDIR)$(MANDIR)/man7
-	$(INSTALL) -m 644 $(MAN8) $(DESTDIR)$(MANDIR)/man8
+	@$(TO_PLACES) install
+
+install-built:
+	@$(TO_PLACES) install
 
 install-strip: install
 	$(STRIP) $(DESTDIR)$(SBINDIR)/sockmuxd $(DESTDIR)$(SBINDIR)/sockmuxctl
 
 uninstall:
-	rm -f $(DESTDIR)$(SBINDIR)/sockmuxd $(DESTDIR)$(SBINDIR)/sockmuxctl $(DESTDIR)$(MANDIR)/man5/sockmux.conf.5
-	rm -f $(DESTDIR)$(MANDIR)/man7/sockmux.7 $(DESTDIR)$(MANDIR)/man8/sockmuxd.8 $(DESTDIR)$(MANDIR)/man8/sockmuxctl.8
+	@$(TO_PLACES) uninstall
+
+# The files that install puts, a line each
+install-list:
+	@$(TO_PLACES) list
 
 # Static programs with musl, ./sockmuxd-static and ./sockmuxctl-static
 STATIC_FLAVOUR_small = -small
@@ -635,7 +645,9 @@ help:
 	@echo 'make bench-many      what a channel costs beside 10, 1,000 and 50,000 idle ones'
 	@echo 'make bench-splice    splice(2) beside copying, without the daemon; BENCH="-v" checks every byte'
 	@echo 'make bench-hub       a thousand peers, and a flood of bad handshakes'
-	@echo 'make install         to DESTDIR, SBINDIR=$(SBINDIR), MANDIR=$(MANDIR); also install-strip, uninstall'
+	@echo 'make install         builds, and puts it to DESTDIR, SBINDIR=$(SBINDIR), MANDIR=$(MANDIR) and so on; also install-strip'
+	@echo 'make install-built   the same with what is in BUILD, without a compiler; install-list shows the files'
+	@echo 'make uninstall       takes away what install has put; what you wrote stays'
 	@echo 'make pictures        the pictures of README anew'
 	@echo 'make dist, make clean'
 	@echo 'What may be chosen, as make NAME=value:'
@@ -657,7 +669,9 @@ help:
 	@echo '  WERROR=1           a warning is an error'
 	@echo '  V=1                shows whole commands'
 	@echo '  BUILD=folder       where objects and programs go, in place of build, build/static and so on'
-	@echo '  PREFIX=/usr SBINDIR= MANDIR= DESTDIR= INSTALL=   for install'
+	@echo '  PREFIX=/usr SBINDIR= MANDIR= SYSCONFDIR=/etc DESTDIR= INSTALL=   for install'
+	@echo '  INIT=auto          the start script: auto, systemd, openrc, sysv, openwrt, freebsd, openbsd or none'
+	@echo '  INITDIR= UNITDIR= SYSUSERSDIR= EXAMPLEDIR= BASHDIR= ZSHDIR=   where packages want the rest'
 	@echo '  SEEDS=2000         for sim'
 
-.PHONY: all daemon ctl check check-programs test-needs check-secure check-kqueue check-foreign check-reproducible cross e2e sim demo pictures bench bench-many bench-splice bench-hub install install-strip uninstall static size dist clean help
+.PHONY: all daemon ctl check check-programs test-needs check-secure check-kqueue check-foreign check-reproducible cross e2e sim demo pictures bench bench-many bench-splice bench-hub install install-list install-built install-strip uninstall static size dist clean help

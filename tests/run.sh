@@ -75,7 +75,10 @@ for part; do
     part 'docs: the founding text, and the test of each sentence' 60 sh tests/test_seed.sh
     ;;
   init) part init 120 sh tests/test_init.sh ;;
-  build) part build 60 sh tests/test_build.sh ;;
+  build)
+    part build 60 sh tests/test_build.sh
+    part 'build: install and uninstall' 120 sh tests/test_install.sh
+    ;;
   e2e)
     part demo 120 sh -c 'sh tools/demo.sh && echo "1 passed, 0 failed"'
     part e2e 1200 sh tests/e2e.sh "$build/e2e" "${E2E_AT_ONCE:-4}" ${E2E_FILTER:+"$E2E_FILTER"}
