@@ -607,6 +607,11 @@ uninstall:
 install-list:
 	@$(TO_PLACES) list
 
+# A package for this Debian, in build/deb
+deb:
+	@sh tools/need.sh c++ dh dpkg-buildpackage sodium
+	@VERSION='$(VERSION)' sh tools/deb.sh build/deb
+
 # Static programs with musl, ./sockmuxd-static and ./sockmuxctl-static
 STATIC_FLAVOUR_small = -small
 STATIC_NATIVE = build/static-native-$(SECURE)$(STATIC_FLAVOUR_$(FLAVOUR))
@@ -648,6 +653,7 @@ help:
 	@echo 'make install         builds, and puts it to DESTDIR, SBINDIR=$(SBINDIR), MANDIR=$(MANDIR) and so on; also install-strip'
 	@echo 'make install-built   the same with what is in BUILD, without a compiler; install-list shows the files'
 	@echo 'make uninstall       takes away what install has put; what you wrote stays'
+	@echo 'make deb             a package for Debian and Ubuntu, in build/deb'
 	@echo 'make pictures        the pictures of README anew'
 	@echo 'make dist, make clean'
 	@echo 'What may be chosen, as make NAME=value:'
@@ -674,4 +680,4 @@ help:
 	@echo '  INITDIR= UNITDIR= SYSUSERSDIR= EXAMPLEDIR= BASHDIR= ZSHDIR=   where packages want the rest'
 	@echo '  SEEDS=2000         for sim'
 
-.PHONY: all daemon ctl check check-programs test-needs check-secure check-kqueue check-foreign check-reproducible cross e2e sim demo pictures bench bench-many bench-splice bench-hub install install-list install-built install-strip uninstall static size dist clean help
+.PHONY: all daemon ctl check check-programs test-needs check-secure check-kqueue check-foreign check-reproducible cross e2e sim demo pictures bench bench-many bench-splice bench-hub install deb install-list install-built install-strip uninstall static size dist clean help

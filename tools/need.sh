@@ -88,6 +88,9 @@ qemu-ppc qemu-user-static qemu-ppc qemu -
 qemu-i386 qemu-user-static qemu-i386 qemu -
 qemu-x86_64 qemu-user-static qemu-x86_64 qemu -
 dpkg-source dpkg-dev dpkg-dev - -
+dpkg-buildpackage dpkg-dev+build-essential - - -
+dh debhelper - - -
+lintian lintian - - -
 autoreconf autoconf+automake autoconf+automake autoconf autoconf
 libtoolize libtool libtool libtool libtool
 END
