@@ -44,6 +44,8 @@ places_are_yours() {
   rm -rf "$temp/dest"
   run INIT="$1" PREFIX=/opt/smx SYSCONFDIR=/opt/smx/etc INITDIR=/opt/smx/rc UNITDIR=/opt/smx/unit MANDIR=/opt/smx/man install-built || return
   [ -x "$temp/dest/opt/smx/sbin/sockmuxd" ] && [ -f "$temp/dest/opt/smx/man/man8/sockmuxd.8" ] || return
+  rm -rf "$temp/dest/etc/config" # uci(1) reads this folder alone
+  rmdir "$temp/dest/etc" 2>/dev/null
   if [ "$(ls "$temp/dest")" != opt ]; then
     find "$temp/dest" ! -type d
     return 1
