@@ -68,6 +68,7 @@ zsh zsh zsh zsh zsh
 tmux tmux tmux tmux -
 mandoc mandoc mandoc - -
 debootstrap debootstrap debootstrap - -
+mmdebstrap mmdebstrap - - -
 mips-g++ gxx-mips-linux-gnu - - -
 mipsel-g++ gxx-mipsel-linux-gnu - - -
 mips64el-g++ gxx-mips64el-linux-gnuabi64 - - -
