@@ -78,6 +78,7 @@ for part; do
   build)
     part build 60 sh tests/test_build.sh
     part 'build: install and uninstall' 120 sh tests/test_install.sh
+    part 'build: packages' 120 sh tests/test_packaging.sh
     ;;
   e2e)
     part demo 120 sh -c 'sh tools/demo.sh && echo "1 passed, 0 failed"'

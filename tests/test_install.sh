@@ -51,7 +51,7 @@ places_are_yours() {
     return 1
   fi
   # No text but the pages names the usual places, if it is not as a part of the chosen ones.
-  ! grep -rn -e '/usr/sbin' -e '\(^\|[^A-Za-z}]\)/etc/sockmux' "$temp/dest/opt/smx/rc" "$temp/dest/opt/smx/unit" "$temp/dest/opt/smx/share/doc" 2>/dev/null
+  ! grep -rn -e '/usr/sbin' -e '/usr/local/sbin' -e '\(^\|[^A-Za-z}]\)/etc/sockmux' "$temp/dest/opt/smx/rc" "$temp/dest/opt/smx/unit" "$temp/dest/opt/smx/share/doc" 2>/dev/null
 }
 
 # OpenWrt's /etc/config/sockmux is the user's as soon as it is there.

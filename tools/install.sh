@@ -86,7 +86,7 @@ things() {
 
 # text FILE: with the folders of this machine in place of the usual ones
 text() {
-  sed -e "s|/usr/sbin/sockmux|$SBINDIR/sockmux|g" \
+  sed -e "s|/usr/\(local/\)\{0,1\}sbin/sockmux|$SBINDIR/sockmux|g" \
     -e "s|^/etc/sockmux|$SYSCONFDIR/sockmux|" -e "s|\([^]A-Za-z0-9}%)]\)/etc/sockmux|\1$SYSCONFDIR/sockmux|g" "$1"
 }
 
