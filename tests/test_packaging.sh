@@ -105,7 +105,7 @@ buildroot_config() {
     for symbol in INSTALL_LIBSTDCPP TOOLCHAIN_GCC_AT_LEAST_8 USE_MMU PACKAGE_LIBSODIUM; do printf 'config BR2_%s\n\tbool "x"\n' $symbol; done
     cat packaging/buildroot/Config.in
   } >"$temp/Config.in"
-  KCONFIG_WARN_UNDEF=1 python3 -c 'import kconfiglib, sys
+  KCONFIG_WARN_UNDEF=1 $python -c 'import kconfiglib, sys
 k = kconfiglib.Kconfig(sys.argv[1], warn_to_stderr=False)
 for name in ("INSTALL_LIBSTDCPP", "TOOLCHAIN_GCC_AT_LEAST_8", "USE_MMU", "PACKAGE_SOCKMUX"): k.syms["BR2_" + name].set_value(2)
 print(k.warnings)
@@ -117,7 +117,13 @@ check 'buildroot: without, SysV' buildroot_package '' no sysv
 check 'buildroot: it asks for libsodium' [ "$(buildroot BR2_PACKAGE_SOCKMUX_SODIUM=y tell-dependencies):$(buildroot tell-dependencies)" = libsodium: ]
 check 'buildroot: the licence is the one that is known' buildroot_hash
 check 'buildroot: the help of Config.in' buildroot_help
-if python3 -c 'import kconfiglib' 2>/dev/null; then check 'buildroot: Config.in' buildroot_config; fi
+# A package of the system belongs to its own python, which need not be the first one.
+for python in python3 /usr/bin/python3; do
+  if $python -c "import kconfiglib" 2>/dev/null; then
+    check 'buildroot: Config.in' buildroot_config
+    break
+  fi
+done
 
 # ---- Alpine
 alpine_package() {
