@@ -18,7 +18,7 @@ class Handler(socketserver.StreamRequestHandler):
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
-Server(('127.0.0.1', 80), Handler).serve_forever()
+Server(('127.0.0.1', int(sys.argv[2])), Handler).serve_forever()
 PY
 # A connection that stays open: what comes in goes there and back, line by line.
 cat >"$temp/live.py" <<'PY'
@@ -50,6 +50,13 @@ running() { on "$1" sh -c 'cat /proc/[0-9]*/comm 2>/dev/null' | grep sockmuxd; }
 not() { ! "$@"; }
 has_word() { on hostX sockmuxctl -h 2>&1 | grep -q "^ *$1\b"; }
 
+# serve NAME: its server runs; $server_NAME is its number.
+serve() {
+  case $1 in hostX) there=$hostX ;; *) there=$hostY ;; esac
+  nsenter --target "$there" --net python3 "$temp/server.py" "$1" 80 &
+  eval "server_$1=\$!"
+}
+
 installs() { on "$1" dpkg -i /root/sockmux.deb; }
 start_without_configuration() {
   if on "$1" service sockmux start >"$temp/said" 2>&1; then return 1; fi
@@ -77,8 +84,7 @@ configure_hostX
 configure_hostY
 for host in hostX hostY; do
   check "$host: the configuration is right" on $host sockmuxd -t +=/etc/sockmux.conf
-  wire $host python3 "$temp/server.py" $host &
-  eval "server_$host=\$!"
+  serve $host
   check "$host: service sockmux start" on $host service sockmux start
 done
 check 'a page of hostY, from hostX' fetch hostX hostY
@@ -132,44 +138,61 @@ fi
 exec 3>&- 4<&-
 
 echo '== six things that are broken'
-# doctor NAME WORD...: finds fault, and says this.
-doctor() {
-  host=$1
-  shift
-  on "$host" sockmuxctl doctor >"$temp/said" 2>&1 && { cat "$temp/said"; echo 'no fault was found'; return 1; }
+# broken HOST CAUSE: the doctor says so, and not that all is well
+broken() {
+  if on "$1" sockmuxctl doctor >"$temp/said" 2>&1; then
+    cat "$temp/said"
+    return 1
+  fi
   cat "$temp/said"
-  for word; do grep -iE "$word" "$temp/said" || return; done
+  grep "^verdict: broken, because of $2" "$temp/said"
 }
+well() { on "$1" sockmuxctl doctor; }
+# again HOST: with what its files say now, and a link that is tried at once
 again() { on "$1" service sockmux restart; }
-all_well() { on hostY sockmuxctl doctor; }
+known_as() { echo "branch1 $1" >"$temp/hostX/etc/sockmux/peers"; }
 
 if has_word doctor; then
-  check 'doctor: all is well' all_well
-  configure_hostY hostX:9001 && again hostY
-  check 'doctor: wrong port' doctor hostY 'hostX:9001|10.73.0.1:9001' 'refused|nobody|no one'
-  configure_hostY nohost:9000 && again hostY
-  check 'doctor: the name is unknown' doctor hostY nohost 'unknown|no such|not found'
-  configure_hostY && again hostY
-  cp "$temp/hostX/etc/sockmux/peers" "$temp/peers"
-  echo "branch1 $keyX" | tr A-Y B-Z >"$temp/hostX/etc/sockmux/peers"
-  check 'the peers file of hostX: another key' on hostX service sockmux restart
-  check 'doctor: wrong key' doctor hostY key
-  cp "$temp/peers" "$temp/hostX/etc/sockmux/peers" && again hostX
-  check 'the key is right again' fetch hostX hostY
-  eval "kill \$server_hostX"
-  check 'doctor: the server is down' doctor hostY '127.0.0.1:80' 'refused|nobody|down|does not answer'
-  wire hostX python3 "$temp/server.py" hostX &
-  # A peer that knows version 9 of nothing: it says what a DeleGate would not, and ends.
-  # (peer too old: see below)
+  check 'doctor: all is well on hostX' well hostX
+  check 'doctor: all is well on hostY' well hostY
+  configure_hostY hostX:9001
+  check 'hostY: restart' again hostY
+  check 'doctor: wrong port' broken hostY 'wrong port'
+  configure_hostY nohost:9000
+  check 'hostY: restart' again hostY
+  check 'doctor: name unknown' broken hostY 'name unknown'
+  configure_hostY
+  known_as "$(on hostX sockmuxctl genkey /tmp/other)"
+  check 'hostX: restart' again hostX
+  check 'hostY: restart' again hostY
+  check 'doctor: wrong key' broken hostY 'wrong key'
+  known_as "$keyY"
+  check 'hostX: restart' again hostX
+  check 'hostY: restart' again hostY
+  check 'the key is right again' fetch hostY hostX
+  kill "$server_hostX"
+  check 'doctor: server down' broken hostY 'server down'
+  serve hostX
+  check 'the server is back' fetch hostY hostX
+  printf '%s\n' SERVER=sockmux -P9000 DEST=127.0.0.1:80 SOXCONF=proto:0.3 >"$temp/hostX/etc/sockmux.conf"
+  printf '%s\n' SERVER=sockmux://hostX:9000 PORT=127.0.0.1:9080 SOXCONF=proto:1 >"$temp/hostY/etc/sockmux.conf"
+  check 'hostX: restart, to speak 0.3 alone' again hostX
+  check 'hostY: restart' again hostY
+  check 'doctor: peer too old' broken hostY 'peer too old'
+  configure_hostX
+  configure_hostY
+  check 'hostX: restart' again hostX
   on hostY service sockmux stop
-  wire hostY python3 -m http.server --bind 127.0.0.1 9080 >"$temp/log" 2>&1 &
+  nsenter --target "$hostY" --net python3 "$temp/server.py" hostY 9080 &
   taker=$!
   until_true wire hostY curl -s -o "$temp/trash" http://127.0.0.1:9080/
-  check 'a port that is taken: the start fails' not on hostY service sockmux start
-  check 'doctor: the port is taken' doctor hostY 9080 'taken|in use'
-  kill $taker
-  check 'all is well again: start' on hostY service sockmux start
+  check 'a port that is taken: no start' not on hostY service sockmux start
+  check 'doctor: port taken' broken hostY 'port taken'
+  kill "$taker"
+  wait "$taker" 2>/dev/null
+  check 'hostY: start' on hostY service sockmux start
   check 'a page again' fetch hostX hostY
+  check 'doctor: all is well again' well hostY
 else
   echo 'not in this version: sockmuxctl doctor'
 fi
