@@ -1,6 +1,6 @@
 #!/bin/sh
 # Two builds of the same sources are the same, byte by byte: test_reproducible.sh [KIND...]. KINDS: plain and tiny (with
-# debugging information, which knows paths), static (with musl). Ends with "N passed, N failed".
+# debugging information, which knows paths), static (with musl), deb (Debian's package; only if it is named). Ends with "N passed, N failed".
 #
 # The two folders, the time, its zone, the language, the mask of new files and the number of jobs differ; nothing is taken
 # from a compiler's cache, which would hide a difference. Compared is what is built, with all its symbols.
@@ -32,14 +32,17 @@ build() {
   plain) $make $jobs CXXFLAGS=-g BUILD=build/plain build/plain/sockmuxd build/plain/sockmuxctl ;;
   tiny) $make $jobs TINY=1 CXXFLAGS=-g BUILD=build/tiny build/tiny/sockmuxd build/tiny/sockmuxctl ;;
   static) MAKE="$make $jobs" STATIC_BUILD=build/static sh tools/static.sh native no sockmuxd sockmuxctl ;;
+  deb) $make deb && mv build/deb/sockmux_*.deb build/deb/sockmux.deb ;;
   *) echo "test_reproducible.sh: no kind $1" && return 64 ;;
   esac
 }
 
-for kind; do
+kinds=$*
+for kind in $kinds; do
   if (cd "$one" && TZ=UTC0 LC_ALL=C jobs=-j2 && export TZ LC_ALL && umask 022 && build "$kind") >"$temp/log" 2>&1 &&
     (cd "$two" && TZ=Asia/Kathmandu LC_ALL=C.UTF-8 USER=two jobs=-j3 && export TZ LC_ALL USER && umask 077 && build "$kind") >>"$temp/log" 2>&1; then
-    for program in sockmuxd sockmuxctl; do
+    case $kind in deb) set -- sockmux.deb ;; *) set -- sockmuxd sockmuxctl ;; esac
+    for program; do
       if cmp "$one/build/$kind/$program" "$two/build/$kind/$program"; then
         passed=$((passed + 1))
       else

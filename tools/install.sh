@@ -124,7 +124,7 @@ next_steps() {
   echo "Installed for INIT=$INIT. Next: write $SYSCONFDIR/sockmux.conf ($EXAMPLEDIR/sockmux.conf has lines to start from),"
   echo "and see what it means: sockmuxd -t +=$SYSCONFDIR/sockmux.conf"
   case $INIT in
-  systemd) echo 'Then: systemctl daemon-reload; systemctl enable --now sockmux' ;;
+  systemd) echo 'Then: systemd-sysusers; systemctl daemon-reload; systemctl enable --now sockmux' ;;
   openrc) echo 'Then: rc-update add sockmux; rc-service sockmux start' ;;
   sysv) echo 'Then: update-rc.d sockmux defaults (chkconfig --add sockmux); service sockmux start' ;;
   openwrt) echo 'Then: /etc/init.d/sockmux enable; /etc/init.d/sockmux start' ;;
