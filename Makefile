@@ -499,10 +499,11 @@ SECURE_NEEDS_sodium = sodium python3 dissononce
 test-needs:
 	@sh tools/need.sh $(TEST_NEEDS)
 
-# All tests. The last line of the output is "N passed, N failed", summed over all.
+# All tests, or those of PARTS="unit e2e" (tests/run.sh). The last line of the output is "N passed, N failed", summed over all.
+PARTS =
 check: test-needs
 	@$(IN_PARALLEL) check-programs
-	@MAKE='$(MAKE)' SECURE='$(SECURE)' sh tests/run.sh $(BUILD)
+	@MAKE='$(MAKE)' SECURE='$(SECURE)' sh tests/run.sh $(BUILD) $(PARTS)
 
 # Real processes only
 e2e: test-needs
@@ -636,7 +637,7 @@ clean:
 help:
 	@echo 'make                 build ./sockmuxd and ./sockmuxctl'
 	@echo 'make demo            show the main job on real traffic'
-	@echo 'make check           all tests; ends with "N passed, N failed"'
+	@echo 'make check           all tests; ends with "N passed, N failed"; PARTS="unit e2e" for some'
 	@echo 'make e2e             the tests with real processes only'
 	@echo 'make check-secure    the tests of SECURE=sodium alone (make SECURE=sodium check: with all others)'
 	@echo 'make check-kqueue    tests of POLLER=kqueue, over an emulation; E2E_FILTER=--source-file=*tty.cc'
