@@ -41,7 +41,7 @@ TINY =
 # What it shall not have: names of core/base/features.h, as in WITHOUT="ftp http". FLAVOUR=small: TCP and UDP ports over one TCP link
 FLAVOUR =
 WITHOUT = $(WITHOUT_$(FLAVOUR))
-WITHOUT_small = bind control delegate exec explain failover fifo files ftp help hints http lossy names notify program sandbox \
+WITHOUT_small = bind control delegate exec explain failover fifo files ftp help hints http lossy names notify probe program sandbox \
 	sendproxy socks stdio syslog telnet tty upgrade users v03
 # sodium: with what transport/secure holds, over libsodium 1.0.14 or newer; a static one by SODIUM_LIBS=path/libsodium.a
 SECURE ?= no
@@ -225,6 +225,7 @@ MAIN_SRCS = \
 	daemon_links.cc \
 	daemon_peers.cc \
 	daemon_ports.cc \
+	daemon_probe.cc \
 	daemon_process.cc \
 	daemon_service.cc \
 	daemon_status.cc \

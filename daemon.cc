@@ -166,7 +166,7 @@ uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, timers()) + Sessions::arena_bytes(mux_, links_count_) +
          Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + FtpLegs::arena_bytes(proxies_count()) +
          DataPorts::arena_bytes(data_ports_count()) + bind_arena_bytes() + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
-         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * kWholePath + 2 * sizeof(Dialer*)) + sizeof(Rules) + sizeof(Control) + sizeof(Proxies) + sizeof(FtpLegs) + sizeof(DataPorts) + sizeof(Execs) + sizeof(Children) +
+         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * kWholePath + 2 * sizeof(Dialer*)) + sizeof(Rules) + sizeof(Control) + sizeof(Probes) + sizeof(Proxies) + sizeof(FtpLegs) + sizeof(DataPorts) + sizeof(Execs) + sizeof(Children) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
          trials() * (Ways::arena_bytes(mux_) + sizeof(WayIn) + 2 * sizeof(Dialer*)) + sizeof(Ways) + secure_arena_bytes(config_, secure_links_count()) + Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) +
          Helper::arena_bytes(static_cast<uint32_t>(config_.links.count + config_.servers.count), programs() + exec_programs()) + 65536;

@@ -32,6 +32,7 @@
 #include "relay/proxy.h"
 #include "relay/udp_exit.h"
 #include "relay/udp_listener.h"
+#include "daemon_probe.h"
 #include "daemon_secure.h"
 #include "daemon_service.h"
 #include "daemon_upgrade.h"
@@ -134,6 +135,9 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   static constexpr const char* kKickTitle = "session\tname\taddress\twas\tchannels\tnow";
   Totals totals();
   static bool tell_status(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
+  static bool tell_probe(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);  // daemon_probe.cc
+  static void end_probe(void* self, uint32_t next);
+  bool probe_port(uint32_t i, Time now, ControlReply& reply);
   static bool tell_version(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
   static bool tell_log(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
   bool tell_port(uint32_t i, ControlReply& reply);
@@ -163,6 +167,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Part<kHasProgram, Children> children_;
   Signals signals_;
   Part<kHasControl, Control> control_;
+  Part<kHasProbe, Probes> probes_;
+  uint32_t probes_started_ = 0;  // ports that are asked for, or were
   const char* control_path_ = nullptr;  // what is ours to remove
   Timer end_{*this};
   Service service_{reactor_, sessions_};

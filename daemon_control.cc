@@ -25,6 +25,7 @@ int Daemon::open_control() {
       {"log", tell_log},
       {"peers", tell_peers},
       {"ports", tell_ports},
+      {"probe", tell_probe, end_probe},
       {"process", tell_process},
       {"servers", tell_servers},
       {"status", tell_status},
@@ -42,6 +43,7 @@ int Daemon::open_control() {
   if (error == 0) {
     control_path_ = path;
     control_ = tables_.create<Control>(reactor_);
+    probes_ = tables_.create<Probes>(reactor_, *control_);
     error = control_->start(static_cast<Fd&&>(fd), kCommands, sizeof kCommands / sizeof kCommands[0], this);
   }
   if (error == 0) return 0;

@@ -22,7 +22,7 @@ namespace smx {
 constexpr std::string_view kWithout = SMX_WITHOUT;
 
 constexpr std::string_view kFeatures[] = {"bind",  "control", "delegate", "exec",  "explain", "failover", "fifo",  "files",
-                                          "ftp",   "help",    "hints",    "http",  "lossy",   "names",    "notify",  "program", "sandbox",
+                                          "ftp",   "help",    "hints",    "http",  "lossy",   "names",    "notify",  "probe",   "program", "sandbox",
                                           "sendproxy", "socks", "stdio",   "syslog",   "telnet", "tty",    "udp",      "upgrade", "users", "v03"};
 
 // Is `name` one of the words of `list`?
@@ -61,6 +61,7 @@ constexpr bool kHasHttp = built_with("http");          // SERVER=http,-in
 constexpr bool kHasLossy = built_with("lossy");        // lines that flip and drop bytes
 constexpr bool kHasNames = built_with("names");        // hosts by name: else by address, or by HOSTS=
 constexpr bool kHasNotify = built_with("notify");      // service managers: $NOTIFY_SOCKET, LISTEN_FDS
+constexpr bool kHasProbe = built_with("probe");        // sockmuxctl doctor asks the peer whether its servers answer
 constexpr bool kHasProgram = built_with("program");    // proc@
 constexpr bool kHasSandbox = built_with("sandbox");    // what the daemon gives up once it is started
 constexpr bool kHasSendProxy = built_with("sendproxy");  // SOXCONF=send-proxy

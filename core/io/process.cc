@@ -118,6 +118,7 @@ int become(const Identity& who) {
 }
 
 bool is_root() { return geteuid() == 0; }
+uint32_t own_process() { return static_cast<uint32_t>(getpid()); }
 uint32_t own_user() { return geteuid(); }
 
 int check_chroot(const char* path) {

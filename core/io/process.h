@@ -37,6 +37,7 @@ int find_identity(const char* text, Identity* out);
 int become(const Identity& who);
 bool is_root();
 uint32_t own_user();
+uint32_t own_process();
 
 // What enter_chroot() would come to, as far as that can be seen before.
 int check_chroot(const char* path);

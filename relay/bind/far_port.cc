@@ -112,6 +112,10 @@ BindLook FarPorts::look(size_t i) const {
   return {open ? p.bound_ : p.at_, p.udp_, kState[static_cast<int>(p.state_)], session_.peer_label(), p.counts_};
 }
 
+void FarPorts::add_why(size_t i, TextBase& to) const {
+  if (ports_[i].state_ == FarPort::State::refused) add_reason(to, ports_[i].why_, ports_[i].at_, ports_[i].udp_);
+}
+
 // ---- one of them
 
 void FarPort::describe(OpenInfo* info) {

@@ -77,6 +77,8 @@ class FarPorts final : public Opener, private TimerHandler {
   size_t count() const { return count_; }
   // i < count()
   BindLook look(size_t i) const;
+  // Why it is refused, if it is.
+  void add_why(size_t i, TextBase& to) const;
 
  private:
   friend class FarPort;
