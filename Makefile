@@ -239,6 +239,12 @@ SECURE_MAIN_sodium = daemon_secure.cc
 CTL_SRCS = \
 	tools/ctl_ask.cc \
 	tools/ctl_change.cc \
+	tools/ctl_doctor.cc \
+	tools/ctl_doctor_daemon.cc \
+	tools/ctl_doctor_host.cc \
+	tools/ctl_doctor_link.cc \
+	tools/ctl_doctor_net.cc \
+	tools/ctl_doctor_ports.cc \
 	tools/ctl_json.cc \
 	tools/ctl_metrics.cc \
 	tools/ctl_rows.cc \
@@ -249,8 +255,8 @@ CTL_SRCS = \
 	tools/ctl_top.cc \
 	tools/ctl_upgrade.cc \
 	tools/sockmuxctl.cc
-CTL_SRCS_no = tools/ctl_keys_none.cc
-CTL_SRCS_sodium = tools/ctl_keys.cc
+CTL_SRCS_no = tools/ctl_doctor_clear.cc tools/ctl_keys_none.cc
+CTL_SRCS_sodium = tools/ctl_doctor_secure.cc tools/ctl_keys.cc
 
 TEST_SRCS = \
 	tests/main.cc \
@@ -276,6 +282,7 @@ TEST_SRCS = \
 	tests/test_connect.cc \
 	tests/test_control.cc \
 	tests/test_datagram.cc \
+	tests/test_doctor.cc \
 	tests/test_ftp.cc \
 	tests/test_gaps.cc \
 	tests/test_helper.cc \
@@ -340,6 +347,7 @@ SPLICE_SRCS = tools/bench/splicebench.cc
 
 E2E_SECURE_SRCS_sodium = \
 	tests/e2e/ctl_secure.cc \
+	tests/e2e/doctor_secure.cc \
 	tests/e2e/flood.cc \
 	tests/e2e/hub.cc \
 	tests/e2e/peers_file.cc \
@@ -357,6 +365,7 @@ E2E_SRCS = \
 	tests/e2e/daemon.cc \
 	tests/e2e/datagrams.cc \
 	tests/e2e/dialect03.cc \
+	tests/e2e/doctor.cc \
 	tests/e2e/examples.cc \
 	tests/e2e/exec.cc \
 	tests/e2e/failover.cc \

@@ -146,6 +146,11 @@ sed -n '/kCommands\[\] = {/,/};/s/^ *{"\([a-z]*\)", [a-z].*/\1/p' daemon_control
 sed -n '/^What may be asked is$/,/^A$/s/^\.Li //p' man/sockmuxctl.8 | tr ' ' '\n' | grep -x '[a-z]*' | grep -v -x channel >"$temp/b"
 same 'questions: daemon, sockmuxctl(8)'
 
+# --- the doctor's causes
+cat tools/ctl_doctor*.cc | tr '\n' ' ' | grep -o 'fail( *[A-Za-z:]*, *"[^:%]*:' | sed 's/.*"\(.*\):/\1/' | tr ' ' _ >"$temp/a"
+sed -n '/^\.Ss The doctor/,/^\.S[hs] [^T]/s/^\.It Sy \(.*\)/\1/p' man/sockmuxctl.8 | sed 's/ , /,/g' | tr ', ' '\n_' >"$temp/b"
+same 'causes: doctor, sockmuxctl(8)'
+
 # --- events of the log
 cat ./*.cc ./*.h core/*/*.cc transport/*.cc relay/*.cc relay/*/*.cc | grep -e 'LogLine(' -e 'LogLine [a-z]*(' |
   sed 's/)\..*//' | grep -o '"[a-z][a-z-]*"' | tr -d '"' >"$temp/a"

@@ -54,6 +54,8 @@ int top(const Words& words);
 
 // ctl_upgrade.cc: the exit code; -1: the words are another command's.
 int upgrade(int argc, char** argv);
+// ctl_doctor.cc: `count` words of sockmuxd; none: /etc/sockmux.conf. `socket`: nullptr: as they say. 0, or the place of the cause.
+int doctor(int count, const char* const* words, const char* socket);
 
 }  // namespace smx::ctl
 

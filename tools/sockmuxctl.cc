@@ -66,6 +66,7 @@ constexpr std::string_view kHelp =
     "  metrics         figures for Prometheus\n"
     "  version         its version\n"
     "  upgrade [--drain N] [PROGRAM]   a new sockmuxd takes its place\n"
+    "  doctor [WORDS]  why a tunnel does not work; WORDS: those of sockmuxd\n"
     "Options:\n"
     "  -s FILE, --socket FILE   the daemon's socket, if not /run/sockmux.sock\n"
     "  -j, --json               status, peers, channels: for programs\n"
@@ -94,6 +95,7 @@ constexpr Command kCommands[] = {
     {"metrics", 0, 0, true, false, metrics},
     {"version", 0, 0, true, false, version},
     {"upgrade", 0, 1, true, false, [](const Words&) { return kUsage; }},  // ctl_upgrade.cc has had it before, with its own options
+    {"doctor", 0, Words::kMost, false, false, [](const Words&) { return 0; }},  // run_doctor()
 };
 
 const Command* find(std::string_view name) {
@@ -162,10 +164,29 @@ int read_words(int argc, char** argv, Words* out) {
   return 0;
 }
 
+// doctor's words are the daemon's, which begin as they like: "sockmuxctl [-s FILE] doctor [-s FILE] WORDS". -1: it is another one.
+int run_doctor(int argc, char** argv) {
+  const char* socket = nullptr;
+  bool found = false;
+  int i = 1;
+  for (; i < argc; ++i) {
+    const std::string_view w = argv[i];
+    constexpr std::string_view kSocket = "--socket=";
+    if ((w == "-s" || w == "--socket") && i + 1 < argc) socket = argv[++i];
+    else if (w.substr(0, kSocket.size()) == kSocket) socket = argv[i] + kSocket.size();
+    else if (w == "doctor" && !found) found = true;
+    else break;
+  }
+  if (!found || (i < argc && (std::string_view(argv[i]) == "-h" || std::string_view(argv[i]) == "--help"))) return -1;
+  return doctor(argc - i, argv + i, socket);
+}
+
 int run(int argc, char** argv) {
   fill_standard_fds();  // so that no key file becomes standard output
   const int upgraded = upgrade(argc, argv);
   if (upgraded >= 0) return upgraded;
+  const int sick = run_doctor(argc, argv);
+  if (sick >= 0) return sick;
   Words words;
   const int code = read_words(argc, argv, &words);
   if (code != 0) return code;

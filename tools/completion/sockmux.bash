@@ -77,7 +77,7 @@ _sockmuxd() {
   esac
 }
 
-_sockmux_commands='channels genkey genpsk kick log metrics peers pubkey status top upgrade version'
+_sockmux_commands='channels doctor genkey genpsk kick log metrics peers pubkey status top upgrade version'
 _sockmux_ctl_options='-s --socket -j --json -n --count -i --interval -h --help -V --version'
 _sockmux_levels='silent terse usual debug'
 
@@ -100,6 +100,7 @@ _sockmuxctl() {
   *:*:-*) _sockmux_offer "$_sockmux_ctl_options" ;;
   *::*) _sockmux_offer "$_sockmux_commands" ;;
   *:genkey:* | *:pubkey:*) _sockmux_files 0 ;;
+  *:doctor:*) _sockmuxd ;;
   *:log:*) _sockmux_offer "$_sockmux_levels" ;;
   *:kick:*) _sockmux_offer "channel $(_sockmux_peers)" ;;
   esac
