@@ -59,7 +59,10 @@ ln -s "$sockmuxd" "$sockmuxctl" "$temp/bin"
 head -c 300000000 /dev/zero >"$temp/www/large"
 {
   echo "daemon off; master_process off; pid $temp/nginx.pid; error_log stderr; events { worker_connections 64; }"
-  echo "http { access_log off; server { listen 127.0.0.1:18080; root $temp/www; } }"
+  echo "http { access_log off; server { listen 127.0.0.1:18080; root $temp/www;"
+  # /300k: the large file at that rate
+  # shellcheck disable=SC2016  # nginx expands it
+  echo 'location ~ "^/(?<rate>[0-9]+[km])$" { limit_rate $rate; rewrite ^ /large break; } } }'
 } >"$temp/nginx.conf"
 background nginx nginx -p "$temp" -c "$temp/nginx.conf"
 for who in hub router1 router2; do
@@ -78,9 +81,9 @@ for n in 1 2; do
     RPORT=1220$n PORT=127.0.0.1:1808$n DEST=127.0.0.1:18080
 done
 for port in 18081 18082 12201 12202; do await curl -sf -o "$temp/trash" -r 0-9 "http://127.0.0.1:$port/large"; done
-for rate in 3M 700k 120k; do background "load$rate" curl -s --limit-rate $rate -o "$temp/x$rate" http://127.0.0.1:18081/large; done
-background load2 curl -s --limit-rate 1500k -o "$temp/x2" http://127.0.0.1:12202/large
-background load3 curl -s --limit-rate 40k -o "$temp/x3" http://127.0.0.1:12201/large
+for rate in 3m 700k 120k; do background "load$rate" curl -s -o "$temp/x$rate" http://127.0.0.1:18081/$rate; done
+background load2 curl -s -o "$temp/x2" http://127.0.0.1:12202/1500k
+background load3 curl -s -o "$temp/x3" http://127.0.0.1:12201/40k
 
 sleep 5 # so that there is something to see
 picture status '$ sockmuxctl status' 80 30 "sockmuxctl -s $temp/hub.sock status" 'router2'
