@@ -11,6 +11,7 @@
 #include "core/base/letters.h"
 #include "core/io/clock.h"
 #include "core/io/log.h"
+#include "core/io/notify.h"
 #include "core/io/resident.h"
 #include "core/io/rt.h"
 #include "core/io/socket.h"
@@ -166,7 +167,7 @@ uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, timers()) + Sessions::arena_bytes(mux_, links_count_) +
          Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + FtpLegs::arena_bytes(proxies_count()) +
          DataPorts::arena_bytes(data_ports_count()) + bind_arena_bytes() + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
-         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * kWholePath + 2 * sizeof(Dialer*)) + sizeof(Rules) + sizeof(Control) + sizeof(Probes) + sizeof(Proxies) + sizeof(FtpLegs) + sizeof(DataPorts) + sizeof(Execs) + sizeof(Children) +
+         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * kWholePath + 2 * sizeof(Dialer*)) + sizeof(Rules) + sizeof(Control) + sizeof(Probes) + sizeof(Service) + sizeof(Predecessor) + sizeof(Proxies) + sizeof(FtpLegs) + sizeof(DataPorts) + sizeof(Execs) + sizeof(Children) +
          (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
          trials() * (Ways::arena_bytes(mux_) + sizeof(WayIn) + 2 * sizeof(Dialer*)) + sizeof(Ways) + secure_arena_bytes(config_, secure_links_count()) + Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) +
          Helper::arena_bytes(static_cast<uint32_t>(config_.links.count + config_.servers.count), programs() + exec_programs()) + 65536;
@@ -248,8 +249,8 @@ int Daemon::prepare() {
   if (code == 0) code = open_control();
   if (code == 0) code = detach();
   if (code != 0) end_lines();
-  if (code != 0 && !(predecessor_.rules() && predecessor_.gave_control())) remove_control();
-  if (code != 0 && pidfile_.valid() && !(predecessor_.rules() && predecessor_.gave_pidfile())) drop_pidfile(pidfile_.get(), pidfile_path_.data());
+  if (code != 0 && !(waits() && predecessor_->gave_control())) remove_control();
+  if (code != 0 && pidfile_.valid() && !(waits() && predecessor_->gave_pidfile())) drop_pidfile(pidfile_.get(), pidfile_path_.data());
   return code;
 }
 
@@ -417,7 +418,11 @@ int Daemon::run() {
   started_ = reactor_.now();
   begin_links();
   LogLine(LogLevel::info, "started").kv("version", SMX_VERSION).kv("poller", Poller::name()).kv("ports", listeners_ + udp_listeners_).kv("links", acceptors_).kv("sandbox", sandbox_);
-  if constexpr (kHasNotify) service_.start(reactor_.now());
+  if (kHasNotify && has_notify()) {
+    service_ = tables_.create<Service>(reactor_, sessions_);
+    SMX_CHECK(service_ != nullptr);
+    service_->start(reactor_.now());
+  }
   allocations_ = allocations();
   reactor_.stay_small();
   reactor_.run();
@@ -477,7 +482,7 @@ void Daemon::on_stdio_ended(Time now) {
 
 void Daemon::begin_shutdown(const char* why, Time now) {
   LogLine(LogLevel::info, "ending").kv("reason", why).kv("channels", sessions_.channels());
-  if constexpr (kHasNotify) service_.end(why);
+  if (service_ != nullptr) service_->end(why);
   ending_ = Ending::draining;
   exit_->shut();
   if (far_ports_ != nullptr) far_ports_->shut();

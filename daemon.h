@@ -110,6 +110,9 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   bool init_binds();
   // daemon_upgrade.cc
   int receive_sockets();
+  // Do we come to take another daemon's place, and is it in its place yet?
+  bool follows() const { return predecessor_ != nullptr; }
+  bool waits() const { return predecessor_ != nullptr && !predecessor_->has_handed_over(); }
   int check_left();
   Fd find_handed(const Resolved& list, bool udp);
   void store_port(int fd, bool udp);
@@ -171,8 +174,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   uint32_t probes_started_ = 0;  // ports that are asked for, or were
   const char* control_path_ = nullptr;  // what is ours to remove
   Timer end_{*this};
-  Service service_{reactor_, sessions_};
-  Predecessor predecessor_{reactor_, *this};
+  Part<kHasNotify, Service> service_;           // if there is a manager
+  Part<kHasUpgrade, Predecessor> predecessor_;  // if there is one
   HandedSockets handed_;
   char** words_ = nullptr;
   Text<1024> folder_;  // where it was started

@@ -37,7 +37,8 @@ int Daemon::open_control() {
   if (!config_.control || (!asked && (!is_root() || stdio_ != nullptr))) return 0;
   const char* path = asked ? config_.control_file.data() : usual_control_path();
   int error = 0;
-  Fd fd = predecessor_.take_control(path);
+  Fd fd;
+  if (follows()) fd = predecessor_->take_control(path);
   if (!fd.valid()) fd = listen_unix(path, kQueue, &error);
   Text<300> text(path);
   if (error == 0) {

@@ -141,7 +141,7 @@ int Daemon::detach() {
   if (!config_.umask_text.empty()) set_umask(config_.umask_text.data());
   if (!config_.pidfile.empty()) {
     pidfile_path_ = whole_path(config_.pidfile);
-    pidfile_ = predecessor_.take_pidfile(pidfile_path_.data());
+    if (follows()) pidfile_ = predecessor_->take_pidfile(pidfile_path_.data());
     if (!pidfile_.valid()) pidfile_ = open_pidfile(pidfile_path_.data(), &error);
     if (error == EWOULDBLOCK) {
       say("PIDFILE=", Text<400>(config_.pidfile).add(": belongs to a daemon that runs").text());
@@ -172,7 +172,7 @@ int Daemon::detach() {
   if (error != 0) return fail("signals", "", kExitSystem);
   if (config_.sandbox != Config::Sandbox::no) (void)forbid_new_privileges();  // Linux before 3.5 has none
   Text<300> why;
-  if (predecessor_.exists() && !predecessor_.knock(why)) {
+  if (follows() && !predecessor_->knock(why)) {
     say("SOCKMUX_TAKE: ", why.text());
     return kExitUnavailable;
   }
@@ -199,7 +199,7 @@ int Daemon::detach() {
     if (error == 0) error = reactor_.forked();
     if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
   }
-  if (pidfile_.valid() && !predecessor_.gave_pidfile()) write_pid(pidfile_.get());
+  if (pidfile_.valid() && !(follows() && predecessor_->gave_pidfile())) write_pid(pidfile_.get());
   for (size_t i = 0; kHasTty && i < lines_; ++i) line_[i]->forked();
   if (secure_ != nullptr) secure_->protect();
   code = start_helpers(false);

@@ -10,7 +10,6 @@ constexpr Duration kPause = seconds(1);  // links that come and go are not worth
 }
 
 void Service::start(Time now) {
-  if (!has_notify()) return;
   sessions_.add_opener(*this);
   sessions_.add_watcher(*this);
   notify_ready();
@@ -19,7 +18,6 @@ void Service::start(Time now) {
 }
 
 void Service::end(const char* why) {
-  if (!has_notify()) return;
   notify_stopping();
   Text<100> text("ending: ");
   notify_status(text.add(why).text());

@@ -1,6 +1,6 @@
 // What a service manager hears of the daemon while it runs: that it is ready, that it lives, and a line of how it is.
 //
-// Owner: Daemon. Invariant: without $NOTIFY_SOCKET there is no timer, and without WATCHDOG_USEC none that wakes an idle daemon.
+// Owner: Daemon. Invariant: without $NOTIFY_SOCKET there is no Service, and without WATCHDOG_USEC none that wakes an idle daemon.
 // Read next: core/io/notify.h, daemon_upgrade.cc.
 #ifndef SOCKMUX_DAEMON_SERVICE_H
 #define SOCKMUX_DAEMON_SERVICE_H

@@ -42,11 +42,9 @@ std::string_view next_word(std::string_view* rest) {
 
 // ---- the new one
 
-bool Predecessor::fetch(HandedSockets& sockets, TextBase& why) {
-  path_ = take_variable("SOCKMUX_TAKE");
-  const char* drain = take_variable("SOCKMUX_DRAIN");
-  if (path_ == nullptr) return true;
-  if (drain != nullptr) drain_ = drain;
+bool Predecessor::fetch(const char* path, const char* drain, HandedSockets& sockets, TextBase& why) {
+  path_ = path;
+  drain_ = drain;
   if (!knock(why)) return false;
   constexpr std::string_view kAsk = "1 take\n";
   if (write_fd(door_.get(), kAsk.data(), kAsk.size()).error != 0) return why.add("the daemon there does not listen"), false;
@@ -162,8 +160,13 @@ int Daemon::receive_sockets() {
     }
   }
   if constexpr (kHasUpgrade) {
+    const char* path = take_variable("SOCKMUX_TAKE");
+    const char* drain = take_variable("SOCKMUX_DRAIN");
+    if (path == nullptr) return 0;
+    predecessor_ = tables_.create<Predecessor>(reactor_, static_cast<PredecessorOwner&>(*this));
+    SMX_CHECK(predecessor_ != nullptr);
     Text<400> why;
-    if (predecessor_.fetch(handed_, why)) return 0;
+    if (predecessor_->fetch(path, drain == nullptr ? "" : drain, handed_, why)) return 0;
     say("SOCKMUX_TAKE: ", why.text());
     return kExitUnavailable;
   }
@@ -183,7 +186,7 @@ int Daemon::check_left() {
       if (kHasNotify) forget_stored(name);
       continue;
     }
-    if (predecessor_.exists()) continue;
+    if (follows()) continue;
     Text<400> text("LISTEN_FDS: the socket ");
     if (!name.empty()) text.add('\'').add_printable(name).add("', ");
     say("", text.add(what.text()).add(", is neither one of -P nor of PORT").text());
@@ -212,13 +215,13 @@ void Daemon::store_port(int fd, bool udp) {
 
 // From here on nothing can fail that we know of. 0 or an exit code.
 int Daemon::take_place() {
-  if (!predecessor_.rules()) return 0;
+  if (!waits()) return 0;
   Text<400> why;
-  if (!predecessor_.hand_over(why)) {
+  if (!predecessor_->hand_over(why)) {
     LogLine(LogLevel::error, "upgrade-failed").kv("reason", why.text());
     return kExitUnavailable;
   }
-  if (predecessor_.gave_pidfile()) {
+  if (predecessor_->gave_pidfile()) {
     rewind_pidfile(pidfile_.get());
     write_pid(pidfile_.get());
   }
@@ -226,7 +229,7 @@ int Daemon::take_place() {
 }
 
 void Daemon::begin_links() {
-  if (predecessor_.exists()) predecessor_.await_end(reactor_.now());
+  if (follows()) predecessor_->await_end(reactor_.now());
   else start_links();
 }
 
@@ -240,6 +243,7 @@ void Daemon::on_predecessor_gone(Time now) {
 
 // Sockets, and the end of this daemon, are for who could have started it.
 bool Daemon::may_replace(ControlReply& reply) const {
+  if constexpr (!kHasUpgrade) return reply.fail("this daemon was built without upgrade"), false;
   if (reply.uid() == 0 || reply.uid() == started_by_) return true;
   reply.fail("not permitted: only root, and who has started this daemon, may");
   return false;
@@ -273,7 +277,7 @@ bool Daemon::tell_take(void* self, std::string_view argument, uint32_t* next, Co
 // "60 control pidfile": how long to drain, in seconds, or "-"; what is the new one's to remove.
 bool Daemon::hand_over(void* self, std::string_view argument, uint32_t* next, ControlReply& reply) {
   Daemon& d = *static_cast<Daemon*>(self);
-  if (*next > 0) return false;  // the connection stays until we are gone
+  if (kHasUpgrade && *next > 0) return false;  // the connection stays until we are gone
   if (!d.may_replace(reply)) return true;
   const std::string_view drain = next_word(&argument);
   const Text<20> digits(drain);

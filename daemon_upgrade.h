@@ -25,15 +25,13 @@ class Predecessor final : private FdHandler {
  public:
   Predecessor(Reactor& reactor, PredecessorOwner& owner) : reactor_(reactor), owner_(owner) {}
 
-  // Is there one, and has it not handed over yet?
-  bool rules() const { return path_ != nullptr && !handed_over_; }
-  bool exists() const { return path_ != nullptr; }
-  // Reads SOCKMUX_TAKE and asks who listens there. False: there is one, and it gives nothing; `why` says so.
-  bool fetch(HandedSockets& sockets, TextBase& why);
+  bool has_handed_over() const { return handed_over_; }
+  // Asks who listens at `path` (of SOCKMUX_TAKE; `drain`: of SOCKMUX_DRAIN, or empty). False: it gives nothing; `why` says so.
+  bool fetch(const char* path, const char* drain, HandedSockets& sockets, TextBase& why);
   // What it had at these paths; invalid: nothing.
   Fd take_control(const char* path);
   Fd take_pidfile(const char* path);
-  // Are they ours by it? Then they are not to be removed as long as it rules().
+  // Are they ours by it? Then they are not to be removed as long as it has not handed over.
   bool gave_control() const { return gave_control_; }
   bool gave_pidfile() const { return gave_pidfile_; }
   // While we may: the last step needs a connection made by who has started us.
