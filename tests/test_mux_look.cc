@@ -108,7 +108,7 @@ TEST_CASE("of a channel: bytes each way, when it was opened and moved last, and 
   Text<60> client;
   append_address(client, a.mux.client_of(*c));
   CHECK(client.text() == "192.168.1.20:50134");
-  const ChannelFacts* f = a.mux.facts_of(*c);
+  const ChannelFacts* f = c->facts();
   CHECK(f->rx_bytes == 0);
   a.now = a.now + seconds(10);
   a.mux.accept(a.opened, a.now);

@@ -10,6 +10,7 @@
 
 #include "core/base/blocks.h"
 #include "core/base/clock.h"
+#include "core/base/features.h"
 #include "core/base/near_list.h"
 #include "core/base/timer.h"
 #include "core/mux/packet.h"
@@ -35,7 +36,7 @@ enum class Tx : uint8_t { waiting, data, end_due, done };
 // From the peer: data; its end has come and stands behind what is queued; the owner was told so.
 enum class Rx : uint8_t { data, end, done };
 
-// What is counted of a channel for who looks (sockmuxctl(8)). Apart from the channel, so that what nobody uses costs nothing.
+// What is counted of a channel for who looks (sockmuxctl(8)).
 struct ChannelFacts {
   uint64_t rx_bytes = 0, tx_bytes = 0;  // payload, from and to the link
   uint32_t opened = 0, moved = 0;       // when, and when payload went last: tick()
@@ -43,6 +44,23 @@ struct ChannelFacts {
   // 65 ms each: after 8 years it begins again.
   static uint32_t tick(Time t) { return static_cast<uint32_t>(t.us >> 16); }
   static Duration since(uint32_t then, Time now) { return {static_cast<int64_t>(tick(now) - then) << 16}; }
+};
+
+// Where they are: in the channel, on the page that is touched anyway; nowhere in a build that nobody can ask.
+template <bool kBuilt>
+class FactsPart {
+ public:
+  ChannelFacts* facts() { return &facts_; }
+  const ChannelFacts* facts() const { return &facts_; }
+
+ private:
+  ChannelFacts facts_;
+};
+template <>
+class FactsPart<false> {
+ public:
+  ChannelFacts* facts() { return nullptr; }
+  const ChannelFacts* facts() const { return nullptr; }
 };
 
 // Packets that gather() owes this channel, one bit each.
@@ -57,7 +75,7 @@ enum Due : uint8_t {
 };
 
 // Small, since there may be 60,000 of them that have nothing to do.
-struct Channel : BareTimer {
+struct Channel : BareTimer, FactsPart<kHasControl> {
   Channel() { reset_flags(); }
 
   NearNode sched;     // in the scheduler while it has something to send; in the free list while free

@@ -33,7 +33,7 @@ uint64_t Mux::arena_bytes(const MuxConfig& c) {
   const uint64_t slots = (c.opens < 255u ? 255u : c.opens) + uint64_t{c.accepts} + kOrphans;
   const uint64_t blocks = c.memory_bytes / kBlock;
   const uint64_t map = c.accepts < 256u ? 256u : c.accepts;
-  return slots * (sizeof(Channel) + (kHasControl ? sizeof(ChannelFacts) + sizeof(Address) : 0) + sizeof(BareTimer*)) + map * sizeof(uint16_t) + blocks * (kBlock + sizeof(uint32_t)) +
+  return slots * (sizeof(Channel) + (kHasControl ? sizeof(Address) : 0) + sizeof(BareTimer*)) + map * sizeof(uint16_t) + blocks * (kBlock + sizeof(uint32_t)) +
          largest_tx_ring(c) + c.rx_ring + kMaxPayload + 2 * kMaxDatagram + SendWindow::kStamps * sizeof(SendWindow::Stamp) + (c.lines ? sizeof(LineLink) : 0) + 1024;
 }
 
@@ -62,9 +62,8 @@ bool Mux::init(const MuxConfig& config, Arena& arena) {
   uint8_t* data = arena.raw<uint8_t>(size_t{blocks} * kBlock);
   uint32_t* next = arena.raw<uint32_t>(blocks);
   if constexpr (kHasControl) {
-    facts_ = arena.raw<ChannelFacts>(opens_ + theirs_slots_);
     clients_ = arena.raw<Address>(opens_ + theirs_slots_);
-    if (facts_ == nullptr || clients_ == nullptr) return false;
+    if (clients_ == nullptr) return false;
   }
   scratch_ = arena.raw<uint8_t>(kMaxPayload);
   tx_datagram_ = arena.raw<uint8_t>(kMaxDatagram);

@@ -375,8 +375,6 @@ class Mux final {
   ChannelId id_of_slot(uint32_t slot) const { return {slot, slots_[slot].generation}; }
   // Is it a channel still?
   bool has(ChannelId id) const { return id.slot < slots() && is_made(id.slot) && find(id) != nullptr; }
-  // nullptr: a build without sockmuxctl's socket counts nothing.
-  const ChannelFacts* facts_of(const Channel& c) const { return facts_ == nullptr ? nullptr : &facts_[index_of(c)]; }
   // The client of a channel of the peer's, as it says.
   Address client_of(const Channel& c) const { return clients_ == nullptr || c.mine ? Address() : clients_[index_of(c)]; }
   // TCP: bytes that may be sent at once.
@@ -417,14 +415,14 @@ class Mux final {
   ChannelId id_of(const Channel& c) const { return {index_of(c), c.generation}; }
   Channel* take_slot(bool mine, Time now);
   bool is_made(uint32_t slot) const { return slot < opens_ ? slot < fresh_mine_ : slot < fresh_theirs_; }
-  void count_rx(const Channel& c, size_t n, Time now) { count(c, n, 0, now); }
-  void count_tx(const Channel& c, size_t n, Time now) { count(c, 0, n, now); }
-  void count(const Channel& c, size_t rx, size_t tx, Time now) {
-    if (facts_ == nullptr || rx + tx == 0) return;
-    ChannelFacts& f = facts_[index_of(c)];
-    f.rx_bytes += rx;
-    f.tx_bytes += tx;
-    f.moved = ChannelFacts::tick(now);
+  static void count_rx(Channel& c, size_t n, Time now) { count(c, n, 0, now); }
+  static void count_tx(Channel& c, size_t n, Time now) { count(c, 0, n, now); }
+  static void count(Channel& c, size_t rx, size_t tx, Time now) {
+    ChannelFacts* f = c.facts();
+    if (f == nullptr || rx + tx == 0) return;
+    f->rx_bytes += rx;
+    f->tx_bytes += tx;
+    f->moved = ChannelFacts::tick(now);
   }
   void set_client(const Channel& c, const Address& client) {
     if (clients_ != nullptr) clients_[index_of(c)] = client;
@@ -553,8 +551,7 @@ class Mux final {
 
   // tables
   Channel* slots_ = nullptr;      // [0, opens_): ours; [opens_, slots()): opened by the peer. 0.3: all in [2, 255)
-  Part<kHasControl, ChannelFacts> facts_;  // of each slot
-  Part<kHasControl, Address> clients_;     // the same, for channels of the peer's
+  Part<kHasControl, Address> clients_;  // of each slot, for channels of the peer's
   uint16_t* theirs_ = nullptr;    // peer's number -> slot - opens_ + 1, or 0. 0.3: peer's id -> slot + 1
   BareTimer** timers_memory_ = nullptr;
   TimerHeap timers_;

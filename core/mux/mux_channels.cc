@@ -37,10 +37,9 @@ Channel* Mux::take_slot(bool mine, Time now) {
   if (c == nullptr) return nullptr;
   c->sched.leave();
   ++live_;
-  if (facts_ != nullptr) {
-    ChannelFacts& facts = facts_[index_of(*c)];
-    facts = ChannelFacts();
-    facts.opened = facts.moved = ChannelFacts::tick(now);
+  if (ChannelFacts* facts = c->facts()) {
+    *facts = ChannelFacts();
+    facts->opened = facts->moved = ChannelFacts::tick(now);
   }
   return c;
 }
