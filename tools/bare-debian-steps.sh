@@ -48,7 +48,8 @@ fetch() {
 # running NAME: is there a daemon?
 running() { on "$1" sh -c 'cat /proc/[0-9]*/comm 2>/dev/null' | grep sockmuxd; }
 not() { ! "$@"; }
-has_word() { on hostX sockmuxctl -h 2>&1 | grep -q "^ *$1\b"; }
+# has_word COMMAND: does the table of commands of these sources name it?
+has_word() { grep -q "^ *{\"$1\"," tools/sockmuxctl.cc; }
 
 # serve NAME: its server runs; $server_NAME is its number.
 serve() {
