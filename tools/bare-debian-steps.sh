@@ -198,11 +198,18 @@ else
   echo 'not in this version: sockmuxctl doctor'
 fi
 
-echo '== an upgrade, and the end'
-upgrade_goes_on() {
-  old=$(cat "$temp/hostX/run/sockmux.pid") && installs hostX && [ "$(cat "$temp/hostX/run/sockmux.pid")" != "$old" ] && fetch hostX hostY
+echo '== upgrades, and the end'
+# another_after COMMAND...: then another daemon runs, which the init script knows, and pages come
+another_after() {
+  old=$(cat "$temp/hostX/run/sockmux.pid")
+  "$@" && [ "$(cat "$temp/hostX/run/sockmux.pid")" != "$old" ] && on hostX service sockmux status && fetch hostX hostY
 }
-check 'an upgrade starts it again, and pages come' upgrade_goes_on
+if has_word upgrade; then
+  check 'sockmuxctl upgrade: another daemon takes its place, and pages come' another_after on hostX sockmuxctl upgrade
+else
+  echo 'not in this version: sockmuxctl upgrade'
+fi
+check 'an upgrade of the package starts it again, and pages come' another_after installs hostX
 nothing_left() { snapshot "$1" | diff "$temp/$1.before" -; }
 keeps_what_is_the_users() { [ -s "$temp/$1/etc/sockmux.conf" ] && [ -s "$temp/$1/etc/sockmux/key" ]; }
 for host in hostX hostY; do
