@@ -360,6 +360,7 @@ E2E_SECURE_SRCS_sodium = \
 E2E_SRCS = \
 	tests/e2e/bad_peers.cc \
 	tests/e2e/control.cc \
+	tests/e2e/ctl_odd.cc \
 	tests/e2e/ctl_status.cc \
 	tests/e2e/ctl_top.cc \
 	tests/e2e/daemon.cc \

@@ -17,7 +17,6 @@ namespace smx::ctl {
 
 namespace {
 
-constexpr int kPatienceSeconds = 15;             // others may be asking: control.h
 constexpr size_t kMostAnswer = size_t{64} << 20;  // 60,000 channels each way of a hub take 16 MiB
 
 bool take_end(std::string_view* text, std::string_view end) {
@@ -60,7 +59,7 @@ bool Answer::grow() {
 int Answer::exchange(std::string_view command, const char* path) {
   size_ = 0;
   int error = 0;
-  const Fd fd = connect_unix(path, kPatienceSeconds, &error);
+  const Fd fd = connect_unix(path, patience_s_, &error);
   if (!fd.valid()) return cannot_reach(error);
   // Who may make files there could answer in the daemon's place. root asks everybody's daemons.
   uint32_t uid = 0;
@@ -82,8 +81,12 @@ int Answer::exchange(std::string_view command, const char* path) {
   return cannot_reach(error);
 }
 
-// 0 or the exit code.
+// 0 or the exit code. What is shown of it goes to a terminal, so it is made printable here, once for all.
 int Answer::unwrap() {
+  constexpr std::string_view kCut = "the answer was cut: the daemon has ended, or you have read too slowly";
+  if (size_ == 0) return fail(kProtocol, {kCut});
+  for (size_t i = 0; i < size_; ++i)
+    if ((data_[i] < 0x20 && data_[i] != '\n' && data_[i] != '\t') || data_[i] > 0x7e) data_[i] = '?';
   std::string_view rest(data_, size_);
   const std::string_view first = next_part(&rest, '\n');
   constexpr std::string_view kError = "1 error ";
@@ -97,7 +100,7 @@ int Answer::unwrap() {
     if (lines_ == "end\n") lines_ = {};
     return 0;
   }
-  return fail(kProtocol, {"the answer was cut: the daemon has ended, or you have read too slowly"});
+  return fail(kProtocol, {kCut});
 }
 
 int Answer::try_ask(std::string_view command, const char* path) {

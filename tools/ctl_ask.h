@@ -27,6 +27,8 @@ class Answer {
   // The same, but nobody was told: why() says it.
   [[nodiscard]] int try_ask(std::string_view command, const char* path);
   void complain(const char* path) const;
+  // Who can ask again waits less long, so that the user does not wait with it.
+  void set_patience(int seconds) { patience_s_ = seconds; }
   // The lines between "1 ok" and "end".
   std::string_view lines() const { return lines_; }
   std::string_view why() const { return why_.text(); }
@@ -40,6 +42,7 @@ class Answer {
 
   char* data_ = nullptr;
   size_t size_ = 0, room_ = 0;
+  int patience_s_ = 15;  // others may be asking: control.h
   std::string_view lines_;
   Text<512> why_;
 };

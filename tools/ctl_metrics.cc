@@ -58,6 +58,8 @@ constexpr Metric kOfPort[] = {
     {"port_refused_total", "counter", "refused", "Those that were not."},
 };
 
+using Labels = std::initializer_list<std::string_view>;
+
 class Page {
  public:
   void head(const Metric& m) { head(m.name, m.type, m.help); }
@@ -110,14 +112,38 @@ std::string_view value_of(std::string_view column, std::string_view field, TextB
   return to.add_u(n / 1000000).add('.').add_padded(n % 1000000, 6).text();
 }
 
+// Rows that say the same of themselves make one series: of a port that is to be any free one there may be several, which have
+// no number yet. The sum over those from this row on; empty: this row belongs to an earlier one.
+std::string_view sum_of_same(std::string_view lines, size_t row, const Rows& mine, std::string_view column, Labels labels, std::string_view value,
+                             TextBase& to) {
+  if (!ends_with(mine.get("address"), ":0")) return value;
+  const auto is_same = [&](const Rows& r) {
+    for (const std::string_view l : labels)
+      if (r.get(l) != mine.get(l)) return false;
+    return true;
+  };
+  uint64_t sum = 0;
+  Rows r(lines);
+  for (size_t i = 0; r.next(); ++i) {
+    if (!is_same(r)) continue;
+    if (i < row) return {};
+    uint64_t n = 0;
+    Text<24> number;
+    if (number_of(value_of(column, r.get(column), number), &n)) sum += n;
+  }
+  to.clear();
+  return to.add_u(sum).text();
+}
+
 template <size_t kCount>
-void add_rows(Page& page, const Metric (&list)[kCount], std::string_view lines, std::initializer_list<std::string_view> labels) {
+void add_rows(Page& page, const Metric (&list)[kCount], std::string_view lines, Labels labels) {
   for (const Metric& m : list) {
     bool first = true;
     Rows r(lines);
-    while (r.next()) {
+    for (size_t row = 0; r.next(); ++row) {
       Text<24> number;
-      const std::string_view value = value_of(m.column, r.get(m.column), number);
+      std::string_view value = value_of(m.column, r.get(m.column), number);
+      if (!value.empty()) value = sum_of_same(lines, row, r, m.column, labels, value, number);
       if (value.empty()) continue;
       if (first) page.head(m);
       first = false;

@@ -67,7 +67,7 @@ std::string_view Values::get(std::string_view name) const {
   std::string_view rest = lines_;
   while (!rest.empty()) {
     std::string_view line = next_part(&rest, '\n');
-    if (next_part(&line, '\t') == name) return line;
+    if (next_part(&line, '\t') == name) return next_part(&line, '\t');
   }
   return {};
 }

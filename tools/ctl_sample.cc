@@ -115,9 +115,10 @@ int Sample::take(What what, const char* path) {
 // gone, or come, in between is passed over; what has come began with nothing.
 void Sample::set_rates(const Sample& before) {
   const int64_t us = taken_us_ - before.taken_us_;
-  if (before.what_ != what_ || before.taken_us_ == 0 || status().get("pid") != before.status().get("pid")) return;
+  if (before.taken_us_ == 0 || status().get("pid") != before.status().get("pid")) return;
   rx_rate_ = rate_of(status().number("rx_bytes"), before.status().number("rx_bytes"), us);
   tx_rate_ = rate_of(status().number("tx_bytes"), before.status().number("tx_bytes"), us);
+  if (before.what_ != what_) return;
   Rows old(before.rows_.lines());
   const std::string_view id = what_ == What::channels ? "id" : "session";
   bool more = old.next();

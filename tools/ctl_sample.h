@@ -34,9 +34,10 @@ class Sample {
   Sample(const Sample&) = delete;
   Sample& operator=(const Sample&) = delete;
   ~Sample() { free(items_); }
+  void set_patience(int seconds) { status_.set_patience(seconds), rows_.set_patience(seconds); }
   // Asks the daemon. Not 0: an exit code, and why() says what it is.
   [[nodiscard]] int take(What what, const char* path);
-  // What has passed since `before`, a look at the same things.
+  // What has passed since `before`. Rates of rows need a look at the same things, those of all links do not.
   void set_rates(const Sample& before);
   // Rows of which `filter` is a part, in this order, or the reverse.
   void arrange(Order order, bool reverse, std::string_view filter);

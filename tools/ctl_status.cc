@@ -153,16 +153,16 @@ void show_links(Screen& to, const Asked& a) {
     while (r.next()) show_link(to, r);
     return;
   }
-  to.line("  NAME             ADDRESS                  STATE      SINCE  CHANNELS   RX   TX");
+  to.line("  NAME             ADDRESS                STATE      SINCE  CHANNELS RX    TX");
   for (size_t i = 0; i < kMostLinks && r.next(); ++i) {
     Text<300> line("  ");
     add_cut(line, r.get("name"), 16);
-    add_cut(to_column(line, 19), r.get("address"), 24);
-    to_column(line, 44).add(r.get("state"));
-    add_cell(to_column(line, 55), "since_s", r.get("since_s"));
-    to_column(line, 62).add(r.get("channels"));
-    add_bytes(to_column(line, 71), r.number("rx_bytes"));
-    add_bytes(to_column(line, 76), r.number("tx_bytes"));
+    add_cut(to_column(line, 19), r.get("address"), 22);
+    to_column(line, 42).add(r.get("state"));
+    add_cell(to_column(line, 53), "since_s", r.get("since_s"));
+    to_column(line, 60).add(r.get("channels"));
+    add_bytes(to_column(line, 69), r.number("rx_bytes"));
+    add_bytes(to_column(line, 75), r.number("tx_bytes"));
     to.line(line.text(), color_of(r.get("state")), 18);
   }
   if (count > kMostLinks) to.line(Text<80>("  ... and ").add_u(count - kMostLinks).add(" more: sockmuxctl peers").text());

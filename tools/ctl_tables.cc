@@ -56,7 +56,9 @@ class Table {
     for (int i = 0; i < rows.columns(); ++i) {
       if (!shown_[i]) continue;
       const size_t end = line.size() + width_[i] + 2;
-      add(line, i);
+      Text<kCell> cell;  // cut as in widen(): all of them have room in the line
+      add(cell, i);
+      line.add(cell.text());
       while (i != last_ && line.size() < end) line.add(' ');
     }
     return ctl::print(line.add('\n').text());

@@ -35,8 +35,9 @@ void catch_signal(int number, void (*handler)(int)) {
   (void)sigaction(number, &action, nullptr);
 }
 
-// The other screen, no cursor, no wrap at the right edge.
-constexpr std::string_view kBegin = "\033[?1049h\033[?25l\033[?7l\033[2J";
+constexpr std::string_view kOtherScreen = "\033[?1049h";
+// No cursor, no wrap at the right edge.
+constexpr std::string_view kBegin = "\033[?25l\033[?7l\033[2J";
 constexpr std::string_view kEnd = "\033[?7h\033[?25h\033[?1049l";
 constexpr int kEscapePause = 50;  // ms: what follows ESC within that belongs to it
 
@@ -59,6 +60,13 @@ int Terminal::open() {
 }
 
 void Terminal::begin() {
+  (void)put(STDOUT_FILENO, kOtherScreen);
+  take_over();
+  open_ = true;
+}
+
+// A shell that has stopped us (SIGSTOP) has set the terminal as it likes it, and written onto our screen.
+void Terminal::take_over() {
   termios raw = before_;
   raw.c_lflag &= static_cast<tcflag_t>(~(ICANON | ECHO));
   raw.c_cc[VMIN] = 1;
@@ -66,7 +74,6 @@ void Terminal::begin() {
   (void)tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
   (void)put(STDOUT_FILENO, kBegin);
   measure();
-  open_ = true;
 }
 
 void Terminal::leave() {
@@ -143,7 +150,7 @@ Key Terminal::take_signals() {
     switch (byte[i]) {
       case SIGWINCH: measure(); break;
       case SIGTSTP: stop_for_a_while(); break;
-      case SIGCONT: whole_ = true; break;
+      case SIGCONT: take_over(); break;
       default:
         signal_ = byte[i];
         return Key::ended;

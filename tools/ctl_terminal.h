@@ -41,6 +41,7 @@ class Terminal {
 
  private:
   void begin();
+  void take_over();
   void leave();
   void measure();
   void stop_for_a_while();

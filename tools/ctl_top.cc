@@ -22,6 +22,7 @@ namespace smx::ctl {
 namespace {
 
 constexpr int kInterval = 2000;  // ms
+constexpr int kPatience = 2;     // s: keys wait as long for a daemon that is stuck
 constexpr int kHistory = 40;     // rates of all links: looks
 constexpr size_t kMostPrinted = 50;
 constexpr int kHeadLines = 4;
@@ -97,7 +98,7 @@ class Columns {
 struct Widths {
   explicit Widths(size_t columns, What what) {
     idle = columns >= 100;
-    const size_t fixed = what == What::peers ? 63 : idle ? 53 : 47;
+    const size_t fixed = what == What::peers ? 64 : idle ? 53 : 47;
     const size_t rest = columns > fixed + 16 ? columns - fixed : 16;
     bar = rest / 4 > 24 ? 24 : rest / 4;
     who = rest - bar - 1 > 60 ? 60 : rest - bar - 1;
@@ -115,7 +116,7 @@ void add_title(TextBase& to, What what, const Widths& w) {
     c.right("AGE", 6);
     if (w.idle) c.right("IDLE", 5);
   } else {
-    c.left("PEER", 16);
+    c.left("PEER", 14);
     c.left("ADDRESS", w.who);
     c.left("STATE", 10);
     c.right("SINCE", 6);
@@ -140,7 +141,7 @@ void add_item(TextBase& to, const Item& i, What what, const Widths& w) {
     c.seconds(i.age_s, 6);
     if (w.idle) c.seconds(i.idle_s, 5);
   } else {
-    c.left(i.name, 16);
+    c.left(i.name, 14);
     c.left(i.client, w.who);
     c.left(i.state, 10);
     c.seconds(i.age_s, 6);
@@ -219,7 +220,9 @@ int print_tables(const Words& words, int interval) {
 
 class Top {
  public:
-  Top(const char* path, int interval) : path_(path), interval_(interval), blocks_(has_blocks()), paint_(STDOUT_FILENO) {}
+  Top(const char* path, int interval) : path_(path), interval_(interval), blocks_(has_blocks()), paint_(STDOUT_FILENO) {
+    for (Sample& s : sample_) s.set_patience(kPatience);
+  }
 
   // The exit code, once q is pressed; or a signal has come, which the caller lets happen.
   int run(Terminal& t) {
@@ -227,7 +230,7 @@ class Top {
       const int64_t now = read_clock().us / 1000;
       if (!paused_ && now >= next_) {
         look();
-        next_ = now + interval_;
+        next_ = (failed_ == 0 ? now : read_clock().us / 1000) + interval_;
       }
       draw(t);
       const int64_t wait = next_ - read_clock().us / 1000;
@@ -250,7 +253,6 @@ class Top {
     for (int i = 0; i + 1 < kHistory; ++i) rx_[i] = rx_[i + 1], tx_[i] = tx_[i + 1];
     rx_[kHistory - 1] = now().rx_rate();
     tx_[kHistory - 1] = now().tx_rate();
-    
   }
 
   // False: q.
@@ -372,7 +374,7 @@ class Top {
 
   void draw_rates(Terminal& t, size_t columns) {
     Text<Terminal::kLine> line;
-    const int room = static_cast<int>(columns > 40 ? columns - 24 : 16) / 2;
+    const int room = static_cast<int>(columns > 41 ? columns - 25 : 16) / 2;
     const int looks = room < kHistory ? room : kHistory;
     for (const bool rx : {true, false}) {
       Text<24> rate;
