@@ -25,7 +25,7 @@ const char* state_of(const Channel& c) {
   switch (c.life) {
     case Life::free: break;
     case Life::opening: return "opening";
-    case Life::open: return c.tx == Tx::done || c.rx == Rx::done ? "half-closed" : "open";
+    case Life::open: return !c.bind && (c.tx == Tx::done || c.rx == Rx::done) ? "half-closed" : "open";
     case Life::closing:
     case Life::ended:
     case Life::orphan: return "closing";
@@ -37,6 +37,8 @@ void append_id(TextBase& to, const Session& s, ChannelId id) {
   to.add_u(s.number()).add('.').add_u(id.slot).add('.').add_u(id.generation);
 }
 
+Address client_of(Session& s, const Channel& c, const OpenInfo& info) { return c.mine ? info.client : s.mux().client_of(c); }
+
 // Who is at which end: clients here are of channels that we have opened, servers of those of the peer's.
 void add_ends(Row& row, Session& s, const Channel& c, ChannelId id) {
   OpenInfo info;
@@ -47,7 +49,11 @@ void add_ends(Row& row, Session& s, const Channel& c, ChannelId id) {
   } else if (c.mine) {
     row.add(info.client).add(info.local).add(kNobody);
   } else {
-    row.add(s.mux().client_of(c)).add(info.local);
+    const Address client = client_of(s, c, info);
+    row.add(client);
+    // A proxy has no socket of its own for the client: it says who that is.
+    if (info.local == client) row.add(kNobody);
+    else row.add(info.local);
     if (server.port == 0 && same_ip(server, kProgramAddress)) row.add("program");
     else row.add(server);
   }
@@ -142,7 +148,9 @@ bool Daemon::do_kick(void* self, std::string_view argument, uint32_t* next, Cont
   OpenInfo info;
   Address server;
   (void)s->look(id, &info, &server);
-  row.add(uint64_t{number}).add(s->peer_label()).add(info.client).add(word);
+  uint32_t slot = id.slot, looks = 1;
+  const Channel* c = s->mux().next_channel(&slot, &looks);
+  row.add(uint64_t{number}).add(s->peer_label()).add(c == nullptr ? Address() : client_of(*s, *c, info)).add(word);
   if (!s->end_channel(id, CloseCode::shutdown)) {
     reply.fail(Text<200>("channel '").add_printable(word).add("' is ending already").text());
     return true;

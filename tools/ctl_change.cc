@@ -80,7 +80,8 @@ int kick(const Words& words) {
   if (code != 0) return code;
   Rows r(answer.lines());
   while (code == 0 && r.next()) {
-    if (channel) code = print(Text<300>("ended: channel ").add(r.get("id")).add(" of ").add(r.get("address")).add('\n').text());
+    const std::string_view who = r.get("address");
+    if (channel) code = print(Text<300>("ended: channel ").add(r.get("id")).add(who == "-" ? "" : " of ").add(who == "-" ? "" : who).add('\n').text());
     else code = tell_peer(r);
   }
   return code;

@@ -121,6 +121,19 @@ TEST_CASE("remote port: clients of the hub's port reach the branch's servers, wi
   CHECK(closed(port));
 }
 
+TEST_CASE("remote port: sockmuxctl shows it as open on both sides") {
+  TempFolder folder;
+  Hub hub("PORT=0", {"SOXCONF=control:" + folder / "a"});
+  const auto b = hub.branch({"RPORT=127.0.0.1:0", "DEST=127.0.0.1:9", "SOXCONF=control:" + folder / "c"});
+  REQUIRE((*b)->wait_log(" bind-open ", 5));
+  for (const char* side : {"a", "c"}) {
+    CAPTURE(side);
+    const std::string json = ctl({"channels", "--json", "-s", folder / side}).out;
+    CHECK_MESSAGE(json.find(*side == 'a' ? "\"kind\": \"bind\"" : "\"kind\": \"rport\"") != std::string::npos, json);
+    CHECK_MESSAGE(json.find("\"state\": \"open\"") != std::string::npos, json);
+  }
+}
+
 TEST_CASE("remote port: datagrams of all sizes, and flows of many clients") {
   Hub hub("PORT=0/udp");
   UdpServer udp(same);
