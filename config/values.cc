@@ -196,12 +196,12 @@ void Parser::keep_number(const Word& w, const char* parameter, std::string_view 
 }
 
 void Parser::soxconf_item(const Word& w, std::string_view name, std::string_view value) {
+  if (outer_ != nullptr && name != "send-proxy") return fail(w, "SOXCONF=% is for the whole daemon; inside of -in(...) there is SOXCONF=send-proxy only", name);
   if (name == "packsize") return packet_size(w, value);
   const bool lacks = (!kHasV03 && name == "proto" && value == "0.3") || (!kHasLossy && name == "line" && value == "lossy");
   if (lacks) return (void)left_out(w, kHasV03 || name == "line" ? "lossy" : "v03");
   if (!kHasSandbox && name == "sandbox" && !is_no(value)) return (void)left_out(w, "sandbox");
   if (!kHasSendProxy && name == "send-proxy" && !is_no(value)) return (void)left_out(w, "sendproxy");
-  if (outer_ != nullptr && name != "send-proxy") return fail(w, "SOXCONF=% is for the whole daemon; inside of -in(...) there is SOXCONF=send-proxy only", name);
   if (!kHasControl && name == "control" && !is_no(value) && value != "-") return (void)left_out(w, "control");
   const bool yes = is_yes(value), no = is_no(value);
   bool good = true;

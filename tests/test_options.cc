@@ -738,6 +738,7 @@ TEST_CASE("-t says in words what would be done") {
   CHECK(has_line(explained(told.config), "connects the peer's udp clients to udprelay://a:3"));
   CHECK(has(error({"SERVER=http,-in(SOXCONF=send-proxy:v2)"}), "goes with servers that get bytes unchanged"));
   CHECK(has(error({"SERVER=tcprelay://a:1,-in(SOXCONF=proto:1)"}), "for the whole daemon"));
+  CHECK(has(error({"SERVER=tcprelay://a:1,-in(SOXCONF=packsize:1000)"}), "for the whole daemon"));
   CHECK(has(error({"SOXCONF=send-proxy:v3"}), "expected v1, v2 or no"));
   Run open;
   open.parse({"SERVER=sockmux://h", "PORT=9023,127.0.0.1:9024", "RELIABLE=*"});
