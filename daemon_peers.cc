@@ -12,6 +12,8 @@ namespace {
 
 // Where an answer has come to: a session, or, above that, a line of the peers file.
 constexpr uint32_t kOfFile = 0x80000000;
+// Looks at sessions before others get their turn: 16,384 peers in as many sessions are 10^8 of them.
+constexpr uint32_t kLooks = 16384;
 constexpr int kColumnsOfFigures = 15;  // behind the state
 
 // "tcp" of "tcp 192.0.2.1:9000", "tty" of "tty:/dev/ttyS0".
@@ -99,12 +101,13 @@ bool Daemon::tell_peers(void* self, std::string_view argument, uint32_t* next, C
 bool Daemon::tell_absent(uint32_t* next, ControlReply& reply) {
   if (secure_ == nullptr || acceptors_ == 0) return true;
   const PeerList& list = secure_->peers().list();
-  for (; *next - kOfFile < list.count(); ++*next) {
-    if (!reply.has_room()) return false;
+  for (uint32_t looks = 0; *next - kOfFile < list.count(); ++*next) {
+    if (!reply.has_room() || looks >= kLooks) return false;
     const Peer& p = list.peers[*next - kOfFile];
     bool here = false;
     uint32_t at = 0;
     while (const Session* s = here ? nullptr : sessions_.next_of(&p.key, &at)) here = is_somebodys(*s);
+    looks += at + 1;
     if (here) continue;
     Text<46> key;
     append_key(key, p.key);
