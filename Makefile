@@ -41,7 +41,7 @@ TINY =
 # What it shall not have: names of core/base/features.h, as in WITHOUT="ftp http". FLAVOUR=small: TCP and UDP ports over one TCP link
 FLAVOUR =
 WITHOUT = $(WITHOUT_$(FLAVOUR))
-WITHOUT_small = bind control delegate exec explain failover fifo files ftp help hints http lossy names notify probe program sandbox \
+WITHOUT_small = bind control delegate exec explain failover fifo files ftp help hints http lossy names notify probe program reload sandbox \
 	sendproxy socks stdio syslog telnet tty upgrade users v03
 # sodium: with what transport/secure holds, over libsodium 1.0.14 or newer; a static one by SODIUM_LIBS=path/libsodium.a
 SECURE ?= no
@@ -208,6 +208,9 @@ CONFIG_SRCS = \
 	config/peers/table.cc \
 	config/ports.cc \
 	config/protolist.cc \
+	config/reload/compare.cc \
+	config/reload/places.cc \
+	config/reload/reader.cc \
 	config/report.cc \
 	config/scan.cc \
 	config/serial.cc \
@@ -279,6 +282,7 @@ TEST_SRCS = \
 	tests/test_base_queues.cc \
 	tests/test_bind.cc \
 	tests/test_captures.cc \
+	tests/test_compare.cc \
 	tests/test_connect.cc \
 	tests/test_control.cc \
 	tests/test_datagram.cc \

@@ -39,43 +39,67 @@ Subject as_subject(const Target& target) {
   return s;
 }
 
+// `protocol` empty: unknown.
 bool rule_matches(const AccessRule& rule, std::string_view protocol, const Subject& who, const Subject& target,
                   const NameLookup& lookup, Doubt doubt) {
-  return matches(*rule.protocol_list, protocol, target.accepted_port) &&
+  const bool unknown = protocol.empty() && rule.protocols != "*";
+  return (unknown ? doubt == Doubt::allow : matches(*rule.protocol_list, protocol, target.accepted_port)) &&
          matches_or_all(rule.servers, target, lookup, doubt) && matches_or_all(rule.clients, who, lookup, doubt);
 }
 
+// Of lists that let in; for those that keep out it is the other one.
+enum class For : uint8_t { news, open };  // what is to be let in, or is in already
+constexpr Doubt doubt_in(For what) { return what == For::open ? Doubt::allow : Doubt::deny; }
+constexpr Doubt doubt_out(For what) { return what == For::open ? Doubt::deny : Doubt::allow; }
+
 // `every`: rules for all protocols and servers count here, too (inside of -in).
 bool rules_allow(const Config& config, bool every, std::string_view protocol, const Subject& who, const Subject& target,
-                 const NameLookup& lookup) {
-  if (!matches_or_all(config.reachable, target, lookup, Doubt::deny)) return false;
+                 const NameLookup& lookup, For what) {
+  if (!matches_or_all(config.reachable, target, lookup, doubt_in(what))) return false;
   bool is_needed = false;
   bool is_permitted = false;
   for (const AccessRule& rule : config.permit) {
     is_needed = is_needed || every || rule.at_exit;
-    is_permitted = is_permitted || rule_matches(rule, protocol, who, target, lookup, Doubt::deny);
+    is_permitted = is_permitted || rule_matches(rule, protocol, who, target, lookup, doubt_in(what));
   }
   if (is_needed && !is_permitted) return false;
   for (const AccessRule& rule : config.reject) {
     if (!every && !rule.at_exit) continue;
-    if (rule_matches(rule, protocol, who, target, lookup, Doubt::allow)) return false;
+    if (rule_matches(rule, protocol, who, target, lookup, doubt_out(what))) return false;
   }
   return true;
+}
+
+bool client_may(const Config& config, const Subject& who, const NameLookup& lookup, For what) {
+  for (const AccessRule& rule : config.reject) {
+    if (!rule.at_exit && matches_or_all(rule.clients, who, lookup, doubt_out(what))) return false;
+  }
+  bool is_permitted = config.permit.empty();
+  for (const AccessRule& rule : config.permit) {
+    is_permitted = is_permitted || matches_or_all(rule.clients, who, lookup, doubt_in(what));
+  }
+  if (!is_permitted) return false;
+  if (config.reliable != nullptr) return matches(*config.reliable, who, lookup, doubt_in(what));
+  return !config.permit.empty() || is_in_localnet(who, lookup);
+}
+
+bool connect_may(const Config& config, const ServerSpec& server, std::string_view protocol, const Subject& who, const Target& target,
+                 const NameLookup& lookup, For what) {
+  const Subject to = as_subject(target);
+  if (!rules_allow(config, false, protocol, who, to, lookup, what)) return false;
+  if (server.options == nullptr) return true;
+  const Config& own = *server.options;
+  if (own.reliable != nullptr && !matches(*own.reliable, who, lookup, doubt_in(what))) return false;
+  return rules_allow(own, true, protocol, who, to, lookup, what);
 }
 
 }  // namespace
 
 bool allowed_client(const Config& config, const Subject& who, const NameLookup& lookup) {
-  for (const AccessRule& rule : config.reject) {
-    if (!rule.at_exit && matches_or_all(rule.clients, who, lookup, Doubt::allow)) return false;
-  }
-  bool is_permitted = config.permit.empty();
-  for (const AccessRule& rule : config.permit) {
-    is_permitted = is_permitted || matches_or_all(rule.clients, who, lookup, Doubt::deny);
-  }
-  if (!is_permitted) return false;
-  if (config.reliable != nullptr) return matches(*config.reliable, who, lookup);
-  return !config.permit.empty() || is_in_localnet(who, lookup);
+  return client_may(config, who, lookup, For::news);
+}
+bool still_allowed_client(const Config& config, const Subject& who, const NameLookup& lookup) {
+  return client_may(config, who, lookup, For::open);
 }
 
 const ServerSpec* choose(const Config& config, const Subject& who, const NameLookup& lookup) {
@@ -88,13 +112,12 @@ const ServerSpec* choose(const Config& config, const Subject& who, const NameLoo
 
 bool allowed_connect(const Config& config, const ServerSpec& server, const Subject& who, const Target& target,
                      const NameLookup& lookup) {
-  const Subject to = as_subject(target);
-  const std::string_view protocol = target.protocol.empty() ? server.label : target.protocol;
-  if (!rules_allow(config, false, protocol, who, to, lookup)) return false;
-  if (server.options == nullptr) return true;
-  const Config& own = *server.options;
-  if (own.reliable != nullptr && !matches(*own.reliable, who, lookup)) return false;
-  return rules_allow(own, true, protocol, who, to, lookup);
+  return connect_may(config, server, target.protocol.empty() ? server.label : target.protocol, who, target, lookup, For::news);
+}
+
+bool still_allowed_connect(const Config& config, const ServerSpec& server, const Target& target, const NameLookup& lookup) {
+  const bool knows = !target.protocol.empty() || (server.run && server.label != "exec");
+  return connect_may(config, server, knows ? target.protocol : server.label, Subject{}, target, lookup, For::open);
 }
 
 bool remittable(const Config& config, const ServerSpec& server, std::string_view protocol, uint16_t port,

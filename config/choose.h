@@ -40,6 +40,11 @@ struct Target {
 bool allowed_connect(const Config& config, const ServerSpec& server, const Subject& who, const Target& target,
                      const NameLookup& lookup);
 
+// The same of a client or a channel that was let in before the lists changed: what can't be decided, as a name that is not
+// resolved yet, or a client that nobody remembers, lets it stay. `target.protocol` empty: unknown, if a proxy serves it.
+bool still_allowed_client(const Config& config, const Subject& who, const NameLookup& lookup);
+bool still_allowed_connect(const Config& config, const ServerSpec& server, const Target& target, const NameLookup& lookup);
+
 // May a proxy relay `protocol` to `port`? REMITTABLE of its words, else of the command line, else `otherwise`: the
 // proxy's own default.
 bool remittable(const Config& config, const ServerSpec& server, std::string_view protocol, uint16_t port,

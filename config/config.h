@@ -58,6 +58,7 @@ struct Network {
 struct Setting {
   std::string_view name;
   std::string_view value;
+  Origin origin;  // of several that are one value: of the first
 };
 
 // One name of HOSTS=, which goes before any resolver; case does not count.

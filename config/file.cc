@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/check.h"
+#include "core/base/features.h"
 
 namespace smx {
 
@@ -53,21 +55,28 @@ FileText read_all(int fd, Arena& arena) {
 
 FileText DiskFiles::read(std::string_view path, Arena& arena) {
   FileText result;
-  const std::string_view name = arena.copy(path);
+  Text<2048> whole;
+  if (kHasReload && folder_.size() > 0 && path.substr(0, 1) != "/") whole.add(folder_.text()).add('/');
+  whole.add(path);
+  result.status = FileText::Status::unreadable;
+  if (whole.cut()) return result;
+  const std::string_view name = arena.copy(whole.text());
   if (name.data() == nullptr) {
     result.status = FileText::Status::no_memory;
     return result;
   }
   int fd = -1;
   do {
-    fd = open(name.data(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    fd = open(name.data(), O_RDONLY | O_CLOEXEC | O_NOCTTY | (kHasReload && plain_only_ ? O_NONBLOCK : 0));
   } while (fd < 0 && errno == EINTR);
   if (fd < 0) {
     const bool is_missing = errno == ENOENT || errno == ENOTDIR;
     result.status = is_missing ? FileText::Status::missing : FileText::Status::unreadable;
     return result;
   }
-  result = read_all(fd, arena);
+  struct stat s;
+  const bool plain = !kHasReload || !plain_only_ || (fstat(fd, &s) == 0 && (S_ISREG(s.st_mode) || S_ISDIR(s.st_mode)));
+  if (plain) result = read_all(fd, arena);
   close(fd);
   return result;
 }

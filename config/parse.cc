@@ -290,7 +290,7 @@ void Parser::keep_value(const Word& w, const char* name, std::string_view value,
 }
 
 void Parser::keep_more(const Word& w, const char* name, std::string_view value) {
-  add(settings_, Setting{name, value}, w, "settings");
+  add(settings_, Setting{name, value, w.origin}, w, "settings");
 }
 
 std::string_view Parser::keep_joined(const Word& w, const char* name, std::string_view value) {

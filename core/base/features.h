@@ -22,7 +22,7 @@ namespace smx {
 constexpr std::string_view kWithout = SMX_WITHOUT;
 
 constexpr std::string_view kFeatures[] = {"bind",  "control", "delegate", "exec",  "explain", "failover", "fifo",  "files",
-                                          "ftp",   "help",    "hints",    "http",  "lossy",   "names",    "notify",  "probe",   "program", "sandbox",
+                                          "ftp",   "help",    "hints",    "http",  "lossy",   "names",    "notify",  "probe",   "program", "reload", "sandbox",
                                           "sendproxy", "socks", "stdio",   "syslog",   "telnet", "tty",    "udp",      "upgrade", "users", "v03"};
 
 // Is `name` one of the words of `list`?
@@ -63,6 +63,7 @@ constexpr bool kHasNames = built_with("names");        // hosts by name: else by
 constexpr bool kHasNotify = built_with("notify");      // service managers: $NOTIFY_SOCKET, LISTEN_FDS
 constexpr bool kHasProbe = built_with("probe");        // sockmuxctl doctor asks the peer whether its servers answer
 constexpr bool kHasProgram = built_with("program");    // proc@
+constexpr bool kHasReload = built_with("reload") && built_with("files");  // of the files of +=, while the daemon runs
 constexpr bool kHasSandbox = built_with("sandbox");    // what the daemon gives up once it is started
 constexpr bool kHasSendProxy = built_with("sendproxy");  // SOXCONF=send-proxy
 constexpr bool kHasSocks = built_with("socks");        // SERVER=socks,-in
