@@ -230,6 +230,8 @@ MAIN_SRCS = \
 	daemon_ports.cc \
 	daemon_probe.cc \
 	daemon_process.cc \
+	daemon_reload.cc \
+	daemon_reload_tell.cc \
 	daemon_service.cc \
 	daemon_status.cc \
 	daemon_udp.cc \
@@ -250,6 +252,7 @@ CTL_SRCS = \
 	tools/ctl_doctor_ports.cc \
 	tools/ctl_json.cc \
 	tools/ctl_metrics.cc \
+	tools/ctl_reload.cc \
 	tools/ctl_rows.cc \
 	tools/ctl_sample.cc \
 	tools/ctl_status.cc \
@@ -359,6 +362,7 @@ E2E_SECURE_SRCS_sodium = \
 	tests/e2e/secure.cc \
 	tests/e2e/secure_bad.cc \
 	tests/e2e/secure_line.cc \
+	tests/e2e/secure_reload.cc \
 	tests/e2e/secure_site.cc
 
 E2E_SRCS = \
@@ -398,6 +402,7 @@ E2E_SRCS = \
 	tests/e2e/proxy_socks.cc \
 	tests/e2e/proxy_socks_udp.cc \
 	tests/e2e/proxy_telnet.cc \
+	tests/e2e/reload.cc \
 	tests/e2e/resume.cc \
 	tests/e2e/secure_start.cc \
 	tests/e2e/selection.cc \

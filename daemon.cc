@@ -166,9 +166,9 @@ uint32_t Daemon::running() const {
 uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, timers()) + Sessions::arena_bytes(mux_, links_count_) +
          Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + FtpLegs::arena_bytes(proxies_count()) +
-         DataPorts::arena_bytes(data_ports_count()) + bind_arena_bytes() + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(config_.names.count) +
-         config_.listens.count * (sizeof(Listener) + 64) + config_.links.count * (sizeof(TcpAcceptor) + kDialerBytes + 2 * kWholePath + 2 * sizeof(Dialer*)) + sizeof(Rules) + sizeof(Control) + sizeof(Probes) + sizeof(Service) + sizeof(Predecessor) + sizeof(Proxies) + sizeof(FtpLegs) + sizeof(DataPorts) + sizeof(Execs) + sizeof(Children) +
-         (config_.links.count + config_.listens.count) * sizeof(Resolved) + udp_arena_bytes() +
+         DataPorts::arena_bytes(data_ports_count()) + bind_arena_bytes() + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(start_.names) + ServerPlaces::arena_bytes(start_.places) +
+         start_.ports * (sizeof(Listener) + sizeof(TcpAcceptor) + 2 * sizeof(OpenPort) + 128) + config_.links.count * (kDialerBytes + 2 * kWholePath + 3 * sizeof(Dialer*)) + sizeof(Rules) + sizeof(Control) + sizeof(Probes) + sizeof(Service) + sizeof(Predecessor) + sizeof(Proxies) + sizeof(FtpLegs) + sizeof(DataPorts) + sizeof(Execs) + sizeof(Children) +
+         start_.ports * sizeof(Resolved) + udp_arena_bytes() +
          trials() * (Ways::arena_bytes(mux_) + sizeof(WayIn) + 2 * sizeof(Dialer*)) + sizeof(Ways) + secure_arena_bytes(config_, secure_links_count()) + Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) +
          Helper::arena_bytes(static_cast<uint32_t>(config_.links.count + config_.servers.count), programs() + exec_programs()) + 65536;
 }
@@ -198,8 +198,9 @@ int Daemon::prepare() {
   int code = make_secure_side(config_, mux_, reactor_, sessions_, tables_, &secure_);
   if (code != 0) return code;
   count_links();
+  count_room();
   if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
-  const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + config_.listens.count + data_ports_count() + bound_ports_count() +
+  const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + start_.ports + data_ports_count() + bound_ports_count() +
                           config_.links.count + 2 * (programs() + exec_programs()) + (has_secure_link(config_) ? config_.max_half_open : 0) + Control::kFds + kSpareFds;
   max_fds_ = raise_fd_limit(wanted > 1000000 ? 1000000u : static_cast<uint32_t>(wanted));
   if (arena_bytes() > SIZE_MAX / 2) {
@@ -231,11 +232,11 @@ int Daemon::prepare() {
     }
     source_ = list.address[0];
   }
-  rules_ = tables_.create<Rules>(config_, source_, names_, reactor_);
+  rules_ = tables_.create<Rules>(config_, places_, source_, names_, reactor_);
   streams_.set_router(*rules_);
   exit_ = tables_.create<ExitDoor>(streams_, *rules_);
   if (!streams_.init(max_fds_, tables_) || !make_relays() || !tcp_links_.init(tcp_links_count(), tables_) ||
-      !init_helper() || !names_.init(config_.names.first, config_.names.count, tables_) || !init_udp() ||
+      !init_helper() || !names_.init(config_.names.first, config_.names.count, start_.names, tables_) || !places_.init(config_, start_.places, tables_) || !prepare_reload() || !init_udp() ||
       !sessions_.init(mux_, links_count_, *exit_, tables_) || (secure_ != nullptr && !secure_->init(secure_links_count())) || !init_binds()) {
     say("", "cannot set the tables aside: a bug in the sum of their sizes");
     return kExitSystem;
@@ -284,27 +285,43 @@ int Daemon::open_port(const HostPort& at, const Resolved& list, const Origin& or
     append_address(text, bound);
     say("", text.text());
   }
-  if (udp) {
-    error = open_udp_port(static_cast<Fd&&>(fd), port->peer);
-  } else if (port == nullptr) {
-    LinkTaker& taker = link->secure ? secure_->door() : sessions_;
-    TcpAcceptor* a = tables_.create<TcpAcceptor>(reactor_, tcp_links_, taker, *rules_);
-    error = a->start(static_cast<Fd&&>(fd));
-    acceptor_[acceptors_++] = a;
-  } else {
-    Listener* l = tables_.create<Listener>(reactor_, streams_, sessions_, *rules_);
-    l->set_peer(port->peer);
-    error = l->start(static_cast<Fd&&>(fd));
-    listener_[listeners_++] = l;
-  }
+  ListenSpec spec;
+  if (port != nullptr) spec = *port;
+  else spec.at = link->at;
+  error = start_port(static_cast<Fd&&>(fd), bound, spec, port == nullptr);
   if (error == 0) return 0;
   say("", where.add(strerror(error)).text());
   return kExitSystem;
 }
 
+// 0 or errno.
+int Daemon::start_port(Fd socket, const Address& at, const ListenSpec& port, bool for_links) {
+  OpenPort p;
+  int error = 0;
+  if (for_links) {
+    LinkTaker& taker = config_.links[0].secure ? secure_->door() : sessions_;
+    if (acceptors_ == made_acceptors_) acceptor_[made_acceptors_++] = tables_.create<TcpAcceptor>(reactor_, tcp_links_, taker, *rules_);
+    p.links = acceptor_[acceptors_++];
+    error = p.links->start(static_cast<Fd&&>(socket));
+  } else if (port.transport == Transport::udp) {
+    error = open_udp_port(static_cast<Fd&&>(socket), port.peer, &p.udp);
+  } else {
+    if (listeners_ == made_listeners_) listener_[made_listeners_++] = tables_.create<Listener>(reactor_, streams_, sessions_, *rules_);
+    p.tcp = listener_[listeners_++];
+    p.tcp->set_peer(port.peer);
+    error = p.tcp->start(static_cast<Fd&&>(socket));
+  }
+  if (!kHasReload) return error;
+  SMX_CHECK(ports_ < start_.ports);
+  p.spec = port;
+  p.at = at;
+  port_[ports_++] = p;
+  return error;
+}
+
 int Daemon::open_ports() {
-  acceptor_ = tables_.raw<TcpAcceptor*>(config_.links.count + 1);
-  listener_ = tables_.raw<Listener*>(config_.listens.count + 1);
+  acceptor_ = tables_.raw<TcpAcceptor*>(start_.ports + 1);
+  listener_ = tables_.raw<Listener*>(start_.ports + 1);
   // All names first: looking them up turns the loop, and nobody must come in before everything stands.
   Resolved* found = tables_.make<Resolved>(config_.links.count + config_.listens.count);
   SMX_CHECK(found != nullptr);
@@ -337,6 +354,7 @@ int Daemon::make_dialers() {
   foreground_ = config_.foreground;
   dialer_ = tables_.raw<Dialer*>(config_.links.count + 1);
   line_dialer_ = tables_.raw<Dialer*>(config_.links.count + 1);
+  tcp_dialer_ = tables_.raw<TcpDialer*>(config_.links.count + 1);
   line_ = tables_.raw<TtyLine*>(config_.links.count + 1);
   for (const LinkSpec& l : config_.links) {
     if (l.kind == LinkSpec::Kind::accept_tcp) continue;
@@ -403,8 +421,8 @@ int Daemon::make_dialer(const LinkSpec& l, Dialer** out) {
       return stdio_->take(why) ? 0 : fail("", why.text(), kExitNoInput);
     }
     default:
-      (void)made(tables_.create<TcpDialer>(reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_,
-                 or_never(config_.connect_timeout)));
+      tcp_dialer_[dialers_ - 1] = made(tables_.create<TcpDialer>(reactor_, resolver_, tcp_links_, l.at.host, l.at.port, source_,
+                                       or_never(config_.connect_timeout)));
       return 0;
   }
   return kExitConfig;  // of a kind that this build lacks: config/ has refused it
@@ -440,20 +458,7 @@ int Daemon::run() {
 
 void Daemon::on_signal(int signal, Time now) {
   switch (signal) {
-    case SIGHUP:
-      LogLine(LogLevel::info, "retry-now").kv("reason", "SIGHUP");
-      rules_->read_networks();
-      resolver_.forget();
-      if constexpr (kHasNames) names_.refresh(now);
-      if (secure_ != nullptr && secure_->reload(now)) {
-        for (uint32_t i = 0; i < ways_in_; ++i) way_in_[i]->on_new_peers(now);
-        exit_->ask_again();
-        secure_->forget_old();
-      }
-      sessions_.retry_now(now);
-      if (far_ports_ != nullptr) far_ports_->retry_now(now);
-      for (uint32_t i = 0; i < ways_in_; ++i) way_in_[i]->retry_now(now);
-      break;
+    case SIGHUP: reload("SIGHUP", now); break;
     case SIGUSR1: write_statistics(); break;
     case SIGCHLD:
       helper_.reap(now);

@@ -8,7 +8,11 @@
 #ifndef SOCKMUX_DAEMON_H
 #define SOCKMUX_DAEMON_H
 
+#include "config/reload/compare.h"
 #include "config/config.h"
+#include "config/file.h"
+#include "config/reload/places.h"
+#include "config/reload/reader.h"
 #include "config/report.h"
 #include "core/base/features.h"
 #include "core/control/control.h"
@@ -55,20 +59,34 @@ void say(const char* kind, std::string_view text);
 
 class Daemon final : private SignalHandler, private TimerHandler, private StdioOwner, private HelperOwner, private PredecessorOwner {
  public:
-  explicit Daemon(const Config& config) : config_(config) {}
+  // `reader` has read the configuration, by `files`. What is wrong with it later goes to `report`.
+  Daemon(ConfigReader& reader, DiskFiles& files, Report& report) : config_(reader.config()), reader_(reader), files_(files), report_(report) {}
   // How the program was called, for who starts the next one (sockmuxctl upgrade); the words live on.
   void set_words(char** argv);
   int prepare();
   int run();
 
  private:
+  // A port of PORT or -P.
+  struct OpenPort {
+    ListenSpec spec;  // of the configuration in force; of -P: where it is
+    Address at;
+    Listener* tcp = nullptr;
+    UdpListener* udp = nullptr;
+    TcpAcceptor* links = nullptr;
+    bool keep = false;   // reload: it is in the next configuration, too
+    bool other = false;  // and is for another peer there, so that its clients have to go; of a new one: it is of -P
+    bool paused = false; // closed for a new one at the same place
+    int fd = -1;         // of a new one, that listens
+  };
+
   int open_ports();
   int open_port(const HostPort& at, const Resolved& list, const Origin& origin, const LinkSpec* link, const ListenSpec* port);
+  int start_port(Fd socket, const Address& at, const ListenSpec& port, bool for_links);
   void end_lines();
   // daemon_process.cc
   bool init_helper();
   bool make_relays();  // daemon.cc
-  bool asks_names() const;
   int detach();
   static constexpr size_t kWholePath = 2048;
   int find_owner(Identity* who, bool* drops);
@@ -99,14 +117,16 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   // daemon_udp.cc
   uint64_t udp_arena_bytes() const;
   bool init_udp();
-  int open_udp_port(Fd socket, std::string_view peer);
+  bool make_udp_tables();
+  size_t most_udp_ports() const;
+  int open_udp_port(Fd socket, std::string_view peer, UdpListener** out);
   void stop_udp();
   void write_udp_statistics();
   // daemon_binds.cc
   uint32_t bound_ports_count() const;
   uint32_t bound_udp_ports_count() const;
   uint64_t bind_arena_bytes() const;
-  uint32_t own_ports_count() const { return static_cast<uint32_t>(config_.links.count + config_.listens.count); }
+  uint32_t own_ports_count() const { return static_cast<uint32_t>(start_.ports); }
   bool init_binds();
   // daemon_upgrade.cc
   int receive_sockets();
@@ -124,6 +144,28 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   static bool tell_take(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
   static bool hand_over(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
   static void end_hand_over(void* self, uint32_t next);
+  // daemon_reload.cc
+  bool reloads() const { return kHasReload && reader_.names_files(); }
+  void count_room();
+  bool prepare_reload();
+  void reload(const char* reason, Time now);
+  void reload_config(Time now);
+  void explain_unreadable();
+  bool follow(Time now);
+  void move_links(const Config& next, Time now);
+  bool open_new_ports(const Config& next);
+  bool open_new_port(const Config& next, OpenPort& port, bool last);
+  Fd listen_for(const Address& at, bool udp, bool room, int* error) const;
+  void pause(OpenPort& port);
+  void resume(OpenPort& port);
+  void unstore(const OpenPort& port);
+  void drop_new_ports();
+  void close_old_ports();
+  uint32_t end_what_is_over(bool access);
+  void log_reload() const;
+  uint32_t reload_lines() const;
+  void reload_line(uint32_t i, ControlReply& reply) const;
+  static bool tell_reload(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
   // daemon_control.cc
   int open_control();
   void remove_control();
@@ -156,10 +198,24 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   // Channels that proxies talk on at once; none are set aside where there are no proxies.
   uint32_t proxies_count() const;
   // Ports for data connections of FTP: peers may ask for them where clients come in.
-  uint32_t data_ports_count() const { return !kHasFtp || (config_.listens.empty() && bound_ports_count() == 0) ? 0 : DataPorts::kMost; }
+  uint32_t data_ports_count() const { return !kHasFtp || (config_.listens.empty() && bound_ports_count() == 0 && !reloads()) ? 0 : DataPorts::kMost; }
   uint32_t tcp_links_count() const { return 2 * links_count_ + 1 + static_cast<uint32_t>(config_.links.count) + (has_secure_link(config_) ? config_.max_half_open : 0); }
 
+  struct Reloaded {
+    enum class Outcome : uint8_t { nothing, unchanged, changed, failed } outcome = Outcome::nothing;
+    uint32_t ports_added = 0, ports_removed = 0, servers_added = 0, servers_removed = 0, links_moved = 0, channels_ended = 0;
+  };
+
   const Config& config_;
+  ConfigReader& reader_;
+  DiskFiles& files_;
+  Report& report_;
+  StartRoom start_;
+  Reloaded reloaded_;
+  ServerPlaces places_;
+  OpenPort* port_ = nullptr;
+  OpenPort* new_port_ = nullptr;
+  size_t ports_ = 0, new_ports_ = 0;
   MuxConfig mux_;
   uint32_t links_count_ = 1;
   uint32_t max_fds_ = 0;
@@ -193,6 +249,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   // Of the links that are made, and of the lines at which peers call
   Dialer** dialer_ = nullptr;
   Dialer** line_dialer_ = nullptr;
+  TcpDialer** tcp_dialer_ = nullptr;  // beside dialer_, of those that are of TCP; what is below a secure one
   Part<kHasFailover, Ways> ways_;  // if there are several of the first kind
   WayIn** way_in_ = nullptr;
   uint32_t dialers_ = 0, ways_in_ = 0;
@@ -203,6 +260,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   TcpAcceptor** acceptor_ = nullptr;
   TtyLine** line_ = nullptr;
   size_t listeners_ = 0, acceptors_ = 0, lines_ = 0;
+  size_t made_listeners_ = 0, made_acceptors_ = 0, made_udp_listeners_ = 0;  // those behind the first ones are closed, and used again
   // UDP; the tables are there only if a PORT or a server is of that kind
   Part<kHasUdp, ClientFlows> client_flows_;
   Part<kHasUdp, ServerFlows> server_flows_;

@@ -27,6 +27,7 @@ int Daemon::open_control() {
       {"ports", tell_ports},
       {"probe", tell_probe, end_probe},
       {"process", tell_process},
+      {"reload", tell_reload},
       {"servers", tell_servers},
       {"status", tell_status},
       {"take", tell_take},

@@ -47,24 +47,10 @@ bool Daemon::init_helper() {
   return true;
 }
 
-// May a name have to be looked up?
-bool Daemon::asks_names() const {
-  if constexpr (!kHasNames) return false;
-  Address a;
-  const auto is_known = [&](std::string_view host) { return parse_ip(host, &a) || !find_host(config_, host).empty(); };
-  if (!config_.names.empty()) return true;
-  for (const LinkSpec& l : config_.links)
-    if (l.kind == LinkSpec::Kind::connect_tcp && !is_known(l.at.host)) return true;
-  for (const ServerSpec& s : config_.servers) {
-    if (s.run ? s.label != "exec" : !s.has_address || !is_known(s.to.host)) return true;
-  }
-  return false;
-}
-
 // `outside`: before the daemon goes under CHROOT, whose helper for names keeps the files of the system. 0 or an exit code.
 int Daemon::start_helpers(bool outside) {
   if constexpr (!kHasNames && !kHasPrograms) return (void)outside, 0;
-  if (outside || (config_.chroot_dir.empty() && asks_names())) {
+  if (outside || (config_.chroot_dir.empty() && start_.resolves)) {
     Helper& names = outside ? resolver_.own_helper() : helper_;
     if (!outside) resolver_.use(helper_);
     if (!names.start()) return kExitSystem;
@@ -94,6 +80,7 @@ void Daemon::enter_sandbox() {
     needs.fifos = needs.fifos || l.kind == LinkSpec::Kind::fifo;
     needs.devices = needs.devices || l.kind == LinkSpec::Kind::device;
   }
+  needs.reads = needs.reads || reloads();
   needs.syslog = !config_.syslog.empty() || (!foreground_ && !config_.log_stderr && !config_.logfile_given);
   needs.removes = pidfile_.valid() || control_path_ != nullptr;
   needs.passes = kHasUpgrade && control_ != nullptr;
@@ -179,7 +166,7 @@ int Daemon::detach() {
   if (!config_.chroot_dir.empty()) {
     if (drops) resolver_.own_helper().set_identity(who.uid, who.gid);
     if (secure_ != nullptr) secure_->hide(true);
-    if (asks_names()) code = start_helpers(true);
+    if (start_.resolves) code = start_helpers(true);
     if (secure_ != nullptr) secure_->hide(false);
     if (code != 0) return code;
     control_path_ = nullptr;  // it names something else in there

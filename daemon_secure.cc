@@ -92,7 +92,7 @@ class Secured final : public SecureSide {
     source.decode = decode_key;
     return peers_.load(source, &report_) && check_peers(config_, peers_.list(), path, false, &report_);
   }
-  const Report& report() const { return report_; }
+  const Report& report() const override { return report_; }
 
   Dialer* around(Dialer& below, const LinkSpec& link, bool lossy) override {
     if (lossy) {

@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "config/peers/links.h"
 #include "config/peers/table.h"
+#include "config/report.h"
 #include "core/base/arena.h"
 #include "core/io/reactor.h"
 #include "core/session/sessions.h"
@@ -29,6 +30,8 @@ class SecureSide {
   // forget_old(). False: the file has an error, and nothing changes.
   virtual bool reload(Time now) = 0;
   virtual void forget_old() = 0;
+  // What was wrong with the peers file when it was last read.
+  virtual const Report& report() const = 0;
   // In the process that runs the loop, once: keeps keys out of swap and dumps, and out of all children from then on.
   virtual void protect() = 0;
   // Before that: children that are made meanwhile have no keys.

@@ -35,45 +35,53 @@ void add_drops(LogLine& line, const UdpCounts& counts) {
 }  // namespace
 
 uint64_t Daemon::udp_arena_bytes() const {
-  const size_t ports = udp_ports(config_);
+  const size_t ports = most_udp_ports();
   uint64_t n = ports * (UdpListener::arena_bytes() + sizeof(UdpListener*)) + 256;
   if (ports + bound_udp_ports_count() > 0) n += sizeof(ClientFlows) + ClientFlows::arena_bytes(config_.max_udp_flows);
-  if (has_udp_server(config_)) n += sizeof(ServerFlows) + ServerFlows::arena_bytes(config_.max_udp_flows);
-  if (has_socks(config_)) n += sizeof(SocksFlows) + SocksFlows::arena_bytes(kSocksFlows);
+  if (has_udp_server(config_) || reloads()) n += sizeof(ServerFlows) + ServerFlows::arena_bytes(config_.max_udp_flows);
+  if (has_socks(config_) || (kHasSocks && reloads() && proxies_count() > 0)) n += sizeof(SocksFlows) + SocksFlows::arena_bytes(kSocksFlows);
   return n;
 }
 
+// A reload may bring more.
+size_t Daemon::most_udp_ports() const { return !kHasUdp ? 0 : reloads() ? start_.ports : udp_ports(config_); }
+
 bool Daemon::init_udp() {
   if constexpr (!kHasUdp) return true;
-  const size_t ports = udp_ports(config_);
-  udp_listener_ = tables_.raw<UdpListener*>(ports + 1);
-  if (udp_listener_ == nullptr) return false;
+  udp_listener_ = tables_.raw<UdpListener*>(most_udp_ports() + 1);
+  return udp_listener_ != nullptr && make_udp_tables();
+}
+
+// Those that the configuration needs and that are not there yet.
+bool Daemon::make_udp_tables() {
+  if constexpr (!kHasUdp) return true;
   const Duration silence = or_never(config_.udp_timeout);
-  if (ports + bound_udp_ports_count() > 0) {
+  if (client_flows_ == nullptr && udp_ports(config_) + bound_udp_ports_count() > 0) {
     client_flows_ = tables_.create<ClientFlows>(reactor_, sessions_, *rules_);
     if (client_flows_ == nullptr || !client_flows_->init(config_.max_udp_flows, silence, tables_)) return false;
   }
-  if (has_socks(config_)) {
+  if (socks_flows_ == nullptr && has_socks(config_) && proxies_count() > 0) {
     socks_flows_ = tables_.create<SocksFlows>(reactor_, resolver_, *rules_);
     if (socks_flows_ == nullptr || !socks_flows_->init(kSocksFlows, silence, tables_)) return false;
     exit_->set_socks_udp(*socks_flows_);
     proxies_->set_socks_udp(*socks_flows_);
   }
-  if (!has_udp_server(config_)) return true;
+  if (server_flows_ != nullptr || !has_udp_server(config_)) return true;
   server_flows_ = tables_.create<ServerFlows>(reactor_, resolver_, *rules_);
   if (server_flows_ == nullptr) return false;
   exit_->set_udp(*server_flows_);
   return server_flows_->init(config_.max_udp_flows, silence, tables_);
 }
 
-int Daemon::open_udp_port(Fd socket, std::string_view peer) {
+int Daemon::open_udp_port(Fd socket, std::string_view peer, UdpListener** out) {
   if constexpr (!kHasUdp) return 0;
-  UdpListener* l = tables_.create<UdpListener>(*client_flows_);
+  const bool again = udp_listeners_ < made_udp_listeners_;
+  if (!again) udp_listener_[made_udp_listeners_++] = tables_.create<UdpListener>(*client_flows_);
+  UdpListener* l = udp_listener_[udp_listeners_++];
   SMX_CHECK(l != nullptr);
   l->set_peer(peer);
-  const int error = l->start(static_cast<Fd&&>(socket), tables_);
-  udp_listener_[udp_listeners_++] = l;
-  return error;
+  *out = l;
+  return again ? l->start_again(static_cast<Fd&&>(socket)) : l->start(static_cast<Fd&&>(socket), tables_);
 }
 
 // TERM: datagrams have no end that could be awaited.

@@ -7,6 +7,8 @@
 
 #include "config/choose.h"
 #include "config/peers/table.h"
+#include "config/reload/places.h"
+#include "core/base/check.h"
 #include "core/base/letters.h"
 #include "core/io/log.h"
 #include "core/io/names.h"
@@ -24,10 +26,16 @@ inline Duration or_never(Duration d) { return d.us == 0 ? seconds(int64_t{10} * 
 
 class Rules final : public LinkGate, public ClientGate, public FlowGate, public Router, public NameLookup {
  public:
-  Rules(const Config& config, const Address& source, Names& names, Reactor& reactor)
-      : config_(config), source_(source), names_(names), reactor_(reactor) {
+  // `places`: how channels know the servers of the configuration.
+  Rules(const Config& config, const ServerPlaces& places, const Address& source, Names& names, Reactor& reactor)
+      : config_(config), places_(places), source_(source), names_(names), reactor_(reactor) {
     read_networks();
   }
+
+  // Why still_allowed() is asked: the peers file was read again; the configuration was, and only servers that are gone count, or
+  // its lists, too.
+  enum class Asked : uint8_t { peers, servers, lists };
+  void set_asked(Asked why) { asked_ = why; }
 
   // From now on a peer with a key may do what its line allows, and nothing if it has none. Without this, as a clear one.
   void set_peers(const Peers& peers) { peers_ = &peers; }
@@ -69,10 +77,12 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
       LogLine(LogLevel::warning, "words-missing").kv("server", server->label).kv("file", server->missing_file);
       return false;
     }
-    target->rule = server;
+    const ServerPlace* place = places_.find(server);
+    SMX_CHECK(place != nullptr);
+    target->rule = place;
     target->udp = server->transport == Transport::udp;
-    target->label = server->label;
-    target->host = server->to.host;
+    target->label = place->label.text();
+    target->host = place->host.text();
     target->port = server->to.port;
     const Config& limits = server->options != nullptr ? *server->options : config_;
     target->has_address = server->has_address;
@@ -82,7 +92,7 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
     target->io_limit = or_never(limits.io_timeout);
     target->source = source_;
     if (kHasSendProxy && (!server->run || server->label == "tcprelay")) target->send_proxy = static_cast<uint8_t>(limits.send_proxy);
-    if (server->run && server->label == "exec") choose_program(*server->options, target);
+    if (server->run && server->label == "exec") choose_program(*server->options, *place, target);
     Address own;
     if (server->options != nullptr && parse_ip(server->options->source.host, &own)) {
       target->source = own;
@@ -92,7 +102,8 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
   }
 
   bool address_allowed(const void* rule, const OpenInfo& info, Dialect dialect, const PeerKey* peer, const Address& to) override {
-    const ServerSpec* server = static_cast<const ServerSpec*>(rule);
+    const ServerSpec* server = spec_of(rule);
+    if (server == nullptr) return false;
     Target asked;
     asked.host = server->to.host;
     asked.port = server->to.port;
@@ -105,7 +116,8 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
   }
 
   bool remittable(const void* rule, std::string_view protocol, uint16_t port, bool otherwise) override {
-    return smx::remittable(config_, *static_cast<const ServerSpec*>(rule), protocol, port, otherwise);
+    const ServerSpec* server = spec_of(rule);
+    return server != nullptr && smx::remittable(config_, *server, protocol, port, otherwise);
   }
 
   bool asked_allowed(const void* rule, const OpenInfo& info, Dialect dialect, const PeerKey* peer, std::string_view protocol,
@@ -115,18 +127,43 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
     asked.port = to.port;
     asked.address = to;
     asked.protocol = protocol;
-    return peer_may_reach(peer, host, to, info.udp ? Transport::udp : Transport::tcp) &&
-           allowed_connect(config_, *static_cast<const ServerSpec*>(rule), subject(info, dialect), asked, *this);
+    const ServerSpec* server = spec_of(rule);
+    return server != nullptr && peer_may_reach(peer, host, to, info.udp ? Transport::udp : Transport::tcp) &&
+           allowed_connect(config_, *server, subject(info, dialect), asked, *this);
   }
 
-  bool still_allowed(const void* rule, const PeerKey* peer, std::string_view host, const Address& to) override {
+  bool still_allowed(const void* rule, const PeerKey* peer, std::string_view protocol, std::string_view host, const Address& to) override {
+    const ServerSpec* server = spec_of(rule);
+    if (server == nullptr) return false;
+    if (kHasReload && asked_ == Asked::servers) return true;
+    if (kHasReload && asked_ == Asked::lists) {
+      Target asked;
+      asked.host = host.empty() ? server->to.host : host;
+      asked.port = to.port;
+      asked.address = to;
+      asked.transport = server->transport;
+      asked.protocol = protocol;
+      return still_allowed_connect(config_, *server, asked, *this);
+    }
     if (peer == nullptr || peers_ == nullptr) return true;
     const Peer* now = peers_->find(*peer);
     const Peer* old = peers_->old().find(*peer);
     // Who has the words of before has the channels of before, also those that a name has let through.
     if (now != nullptr && old != nullptr && now->rights.dest_text == old->rights.dest_text) return true;
-    const ServerSpec* server = static_cast<const ServerSpec*>(rule);
     return peer_may_reach(peer, host.empty() ? server->to.host : host, to, server->transport);
+  }
+
+  bool is_gone(const void* rule) const override { return kHasReload && rule != nullptr && spec_of(rule) == nullptr; }
+  std::string_view host_of(const void* rule) const override { return static_cast<const ServerPlace*>(rule)->host.text(); }
+
+  // Of a client that is in.
+  bool client_may_stay(const Address& client, const Address& local, Transport kind) const {
+    Subject who;
+    who.client = client;
+    who.accepted_port = local.port;
+    who.kind_known = true;
+    who.kind = kind;
+    return still_allowed_client(config_, who, *this);
   }
 
   bool bind_allowed(const PeerKey* peer, const Address& at, bool udp) override {
@@ -135,7 +172,9 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
   }
 
   bool known_host(const void* rule, std::string_view host, Address* out) override {
-    const View<Address> list = find_host(config_, *static_cast<const ServerSpec*>(rule), host);
+    const ServerSpec* server = spec_of(rule);
+    if (server == nullptr) return false;
+    const View<Address> list = find_host(config_, *server, host);
     if (!list.empty()) *out = list[0];
     return !list.empty();
   }
@@ -166,9 +205,11 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
   };
   static constexpr size_t kHosts = 512;
 
-  static void choose_program(const Config& words, RelayTarget* target) {
+  static const ServerSpec* spec_of(const void* rule) { return static_cast<const ServerPlace*>(rule)->spec; }
+
+  static void choose_program(const Config& words, const ServerPlace& place, RelayTarget* target) {
     target->pipes = words.xcom.empty();
-    target->command = target->pipes ? words.xfil : words.xcom;
+    target->command = {place.command, place.command_size};
     target->max_programs = words.max_programs;
     target->max_per_client = words.max_per_client;
   }
@@ -215,10 +256,12 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
   }
 
   const Config& config_;
+  const ServerPlaces& places_;
   const Address source_;
   Names& names_;
   Reactor& reactor_;
   const Peers* peers_ = nullptr;
+  Asked asked_ = Asked::peers;
   Network network_[kMaxNetworks];
   size_t networks_ = 0;
   Time networks_read_;

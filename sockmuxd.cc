@@ -8,7 +8,7 @@
 
 #include "config/explain.h"
 #include "config/file.h"
-#include "config/parse.h"
+#include "config/reload/reader.h"
 #include "core/base/features.h"
 #include "core/io/process.h"
 #include "core/io/resident.h"
@@ -42,7 +42,7 @@ constexpr const char kHelp[] =
     "  REMITTABLE=  (else local networks)   HOSTLIST=name:hosts   HOSTS=name/address\n"
     "More:     TIMEOUT=word:period  MAXIMA=word:number  SOXCONF=word:value  SRCIF=\n"
     "  OWNER=user[/group]  CHROOT=  UMASK=  PIDFILE=  LOGFILE=  SYSLOG=   the process\n"
-    "Signals:  HUP retry now, TERM end, USR1 statistics\n"
+    "Signals:  HUP reload and retry now, TERM end, USR1 statistics\n"
     "Manuals:  sockmuxd(8), sockmux.conf(5), sockmux(7)\n";
 
 constexpr const char* kVersion = kWithout.empty() ? "sockmuxd " SMX_VERSION : "sockmuxd " SMX_VERSION ", without " SMX_WITHOUT;
@@ -94,11 +94,11 @@ int run(int argc, char** argv) {
   hide_inherited_fds();
   void* memory = reserve_memory(kConfigMemory);
   if (memory == nullptr) return kExitSystem;
-  static Arena arena(memory, kConfigMemory);
-  static Config config;
   static Report report;
   static DiskFiles files;
-  const bool good = parse_command_line(argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0), files, arena, &config, &report);
+  static Config config;
+  static ConfigReader reader(argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0), files, config);
+  const bool good = reader.read(memory, kConfigMemory, &report);
   if (good && config.help) return fputs(kHasHelp ? kHelp : "sockmuxd(8), sockmux.conf(5), sockmux(7)\n", stdout) < 0 ? kExitSystem : 0;
   if (good && config.version) return puts(kVersion) < 0 ? kExitSystem : 0;
   print(report);
@@ -110,7 +110,7 @@ int run(int argc, char** argv) {
   }
   if (!complete) return kExitUnavailable;
   if (config.check_only) return 0;
-  static Daemon daemon(config);
+  static Daemon daemon(reader, files, report);
   daemon.set_words(argv);
   const int code = daemon.prepare();
   return code != 0 ? code : daemon.run();

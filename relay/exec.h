@@ -93,7 +93,7 @@ class Execs {
   // Answers the channel: accept() or refuse().
   void open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
   Children& children() { return children_; }
-  void ask_again();  // exit.cc
+  uint32_t ask_again(const char* why);  // exit.cc
 
  private:
   friend class Exec;

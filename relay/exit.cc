@@ -5,6 +5,7 @@
 #include "core/io/socket.h"
 #include "relay/exec.h"
 #include "relay/proxy.h"
+#include "relay/udp_listener.h"
 
 namespace smx {
 
@@ -45,78 +46,161 @@ bool ExitDoor::on_bind(Session& session, ChannelId id, const OpenInfo& info, Tim
   return true;
 }
 
-// ---- HUP: peers may have other rights now
+// ---- HUP: peers may have other rights now, and servers may be gone
 //
-// What is being connected is asked about when it stands (Dial and ProxyStream, on_connected()), and SOCKS UDP for each
-// datagram. Data connections of FTP are asked about in the words of their control connection, which may have ended before.
+// What is being connected is asked about when it stands (Dial and ProxyStream, on_connected()), but for what goes to a server
+// that is gone; and SOCKS UDP for each datagram. Data connections of FTP are asked about in the words of their control
+// connection, which may have ended before.
 
-void ExitDoor::ask_again() {
-  streams_.ask_again();
-  if (streams_.proxies() != nullptr) streams_.proxies()->ask_again();
-  if (streams_.execs() != nullptr) streams_.execs()->ask_again();
-  if (udp_ != nullptr) udp_->ask_again();
+uint32_t ExitDoor::ask_again(const char* why) {
+  uint32_t ended = streams_.ask_again(why);
+  if (streams_.proxies() != nullptr) ended += streams_.proxies()->ask_again(why);
+  if (streams_.execs() != nullptr) ended += streams_.execs()->ask_again(why);
+  if (udp_ != nullptr) ended += udp_->ask_again(why);
+  if (kHasReload && socks_udp_ != nullptr) ended += socks_udp_->ask_again();
   if (bound_ports_ != nullptr) bound_ports_->ask_again();
+  return ended;
 }
 
 namespace {
 
-void log_end(const Session& session, const Address& server) {
-  LogLine(LogLevel::warning, "channel-refused")
-      .kv("session", session.number())
-      .kv("server", server)
-      .kv("reason", "DEST= in the peers file has changed");
+void log_end(const Session& session, const Address& server, const char* why) {
+  LogLine line(LogLevel::warning, "channel-refused");
+  line.kv("session", session.number());
+  if (server.family != 0) line.kv("server", server);
+  line.kv("reason", why);
 }
+
+// For the peer.
+CloseCode code_of(bool gone) { return gone ? CloseCode::shutdown : CloseCode::forbidden; }
 
 }  // namespace
 
-void Streams::ask_again() {
+uint32_t Streams::ask_again(const char* why) {
+  uint32_t ended = 0;
   for (uint32_t i = 0; i < fresh_; ++i) {
     Stream& s = streams_[i];
+    if (s.rule_ == nullptr || s.session_ == nullptr || (s.state_ != Stream::State::open && s.state_ != Stream::State::connecting)) continue;
+    const bool gone = kHasReload && router_->is_gone(s.rule_);
     const bool of_ftp = s.port_ != 0;  // with a rule
-    const bool asked = s.state_ == Stream::State::open || (of_ftp && s.state_ == Stream::State::connecting);
-    if (!asked || s.rule_ == nullptr || s.session_ == nullptr) continue;
+    const bool asked = s.state_ == Stream::State::open || of_ftp;
     Address to = s.peer_;
     if (of_ftp) to.port = s.port_;
-    if (router_->still_allowed(s.rule_, s.session_->peer_key(), {}, to)) continue;
-    log_end(*s.session_, s.peer_);
-    s.session_->abort(s.id_, CloseCode::forbidden);
-    s.abort(CloseCode::forbidden);
+    if (!gone && (!asked || router_->still_allowed(s.rule_, s.session_->peer_key(), {}, {}, to))) continue;
+    log_end(*s.session_, s.peer_, why);
+    s.session_->abort(s.id_, code_of(gone));
+    s.abort(code_of(gone));
+    ++ended;
   }
+  return ended;
 }
 
-void Proxies::ask_again() {
+uint32_t Proxies::ask_again(const char* why) {
+  uint32_t ended = 0;
   for (uint32_t i = 0; i < fresh_; ++i) {
     ProxyStream& p = proxies_[i];
-    if (p.session_ == nullptr || !p.desk_.server_open) continue;
-    if (router_->still_allowed(p.target_.rule, p.session_->peer_key(), p.desk_.wish.host, p.desk_.server)) continue;
-    log_end(*p.session_, p.desk_.server);
-    p.session_->abort(p.id_, CloseCode::forbidden);
+    if (p.session_ == nullptr) continue;
+    const bool gone = kHasReload && router_->is_gone(p.target_.rule);
+    if (!gone && (!p.desk_.server_open || router_->still_allowed(p.target_.rule, p.session_->peer_key(), p.desk_.wish.protocol, p.desk_.wish.host, p.desk_.server))) continue;
+    log_end(*p.session_, p.desk_.server, why);
+    p.session_->abort(p.id_, code_of(gone));
     p.session_ = nullptr;
     p.die();
+    ++ended;
   }
+  return ended;
 }
 
-void Execs::ask_again() {
+uint32_t Execs::ask_again(const char* why) {
+  uint32_t ended = 0;
   for (uint32_t i = 0; i < count_; ++i) {
     Exec& e = execs_[i];
     if (e.state_ != Exec::State::open || e.session_ == nullptr) continue;
-    if (router_->still_allowed(e.rule_, e.session_->peer_key(), {}, kProgramAddress)) continue;
-    log_end(*e.session_, kProgramAddress);
-    e.session_->abort(e.id_, CloseCode::forbidden);
-    e.abort(CloseCode::forbidden);
+    if (router_->still_allowed(e.rule_, e.session_->peer_key(), {}, {}, kProgramAddress)) continue;
+    const CloseCode code = code_of(router_->is_gone(e.rule_));
+    log_end(*e.session_, kProgramAddress, why);
+    e.session_->abort(e.id_, code);
+    e.abort(code);
+    ++ended;
   }
+  return ended;
 }
 
-void ServerFlows::ask_again() {
+uint32_t ServerFlows::ask_again(const char* why) {
+  uint32_t ended = 0;
   ServerFlow* next = nullptr;
   for (ServerFlow* f = by_age_.front(); f != nullptr; f = next) {
     next = by_age_.after(f);
-    if (f->state_ != ServerFlow::State::open || f->session_ == nullptr) continue;
+    if (f->state_ == ServerFlow::State::free || f->session_ == nullptr) continue;
+    const bool gone = kHasReload && router_.is_gone(f->rule_);
+    if (f->state_ == ServerFlow::State::looking) {
+      if (gone) refuse(*f, code_of(gone), why), ++ended;
+      continue;
+    }
     const Address to = peer_address(f->fd_.get());
-    if (router_.still_allowed(f->rule_, f->session_->peer_key(), {}, to)) continue;
-    log_end(*f->session_, to);
-    finish(*f, CloseCode::forbidden);
+    if (!gone && router_.still_allowed(f->rule_, f->session_->peer_key(), {}, {}, to)) continue;
+    log_end(*f->session_, to, why);
+    finish(*f, code_of(gone));
+    ++ended;
   }
+  if (kHasReload) remember_hosts();
+  return ended;
+}
+
+// What a name means is remembered by the words of who has asked first, and these may be gone; others have the same ones.
+void ServerFlows::remember_hosts() {
+  for (Server& s : servers_) {
+    if (s.users > 0) continue;
+    if (s.waiting()) resolver_.cancel(s);
+    s.host = {};
+    s.port = 0;
+    s.known = false;
+  }
+  for (ServerFlow* f = by_age_.front(); f != nullptr; f = by_age_.after(f)) servers_[f->server_].host = router_.host_of(f->rule_);
+}
+
+// Their control connections have ended.
+uint32_t SocksFlows::ask_again() {
+  uint32_t ended = 0;
+  SocksFlow* next = nullptr;
+  for (SocksFlow* f = by_age_.front(); f != nullptr; f = next) {
+    next = by_age_.after(f);
+    if (!router_.is_gone(f->target_.rule)) continue;
+    finish(*f, code_of(true));
+    ++ended;
+  }
+  return ended;
+}
+
+// ---- reload: our own clients
+
+uint32_t Streams::judge_clients(ClientJudge& judge) {
+  uint32_t ended = 0;
+  for (uint32_t i = 0; i < fresh_; ++i) {
+    Stream& s = streams_[i];
+    if (s.session_ == nullptr || !s.is_client()) continue;
+    const CloseCode code = judge.why_end(s.peer_, local_address(s.fd_.get()), false, s.bind_ != kNone);
+    if (code == CloseCode::done) continue;
+    s.session_->abort(s.id_, code);
+    s.abort(code);
+    ++ended;
+  }
+  return ended;
+}
+
+uint32_t ClientFlows::judge_clients(ClientJudge& judge) {
+  uint32_t ended = 0;
+  ClientFlow* next = nullptr;
+  for (ClientFlow* f = by_age_.front(); f != nullptr; f = next) {
+    next = by_age_.after(f);
+    if (f->state_ != ClientFlow::State::open) continue;
+    const CloseCode code = judge.why_end(f->client_, f->local_, true, f->listener_->bind_ != kNone);
+    if (code == CloseCode::done) continue;
+    LogLine(LogLevel::info, "client-refused").kv("client", f->client_).kv("at", f->local_).kv("reason", name(code));
+    finish(*f, code);
+    ++ended;
+  }
+  return ended;
 }
 
 }  // namespace smx

@@ -41,8 +41,9 @@ class ExitDoor final : public Exit {
   bool on_bind(Session& session, ChannelId id, const OpenInfo& info, Time now) override;
   // For ports that peers may ask for; without it that is refused.
   void set_bound_ports(PortGiver& ports) { bound_ports_ = &ports; }
-  // The peers file was read again: what is open and not allowed any more ends.
-  void ask_again();
+  // The peers file, or the configuration, was read again: what is open and not allowed any more ends, and so does what goes to
+  // a server that is gone. How many channels; `why` is a literal.
+  uint32_t ask_again(const char* why);
   // For what peers ask on behalf of our clients; without it that is refused.
   void set_data_ports(DataPorts& ports) { ports_ = &ports; }
 

@@ -46,6 +46,7 @@ Session* Listener::pick(Time now) {
 
 void Listener::stop() {
   if (!fd_.valid()) return;
+  counts_ = PortCounts{};  // it may be another port after that
   task_node.leave();
   reactor_.timers().stop(timer_);
   reactor_.unwatch(fd_.get());

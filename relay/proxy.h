@@ -128,7 +128,7 @@ class Proxies {
   // are idle (kept HTTP connections) end, the longest idle first.
   bool open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info, ProxyStream::Make make);
   uint32_t used() const { return used_; }
-  void ask_again();  // exit.cc
+  uint32_t ask_again(const char* why);  // exit.cc
 
  private:
   friend class ProxyStream;

@@ -61,13 +61,29 @@ class Router {
                              std::string_view host, const Address& to) = 0;
   // HOSTS among the proxy's words or the daemon's: an address of that name. False: the resolver knows.
   virtual bool known_host(const void* rule, std::string_view host, Address* out) = 0;
-  // The same of a channel that is open, after the peers file was read again; `host` as it was asked for, empty: the target's.
-  virtual bool still_allowed(const void* rule, const PeerKey* peer, std::string_view host, const Address& to) = 0;
+  // The same of a channel that is open, after the peers file or the configuration was read again; `host` as it was asked for,
+  // empty: the target's; `protocol` that of a proxy's client, empty: the target's, or unknown.
+  virtual bool still_allowed(const void* rule, const PeerKey* peer, std::string_view protocol, std::string_view host, const Address& to) = 0;
+  // The target is not in the configuration any more: whatever goes there ends, and what its RelayTarget points to is not valid
+  // after that.
+  virtual bool is_gone(const void* rule) const = 0;
+  // RelayTarget::host of it, if it is not gone.
+  virtual std::string_view host_of(const void* rule) const = 0;
   // May the peer have a port for everybody there (BIND without field 86)? PORT= of its line in the peers file.
   virtual bool bind_allowed(const PeerKey* peer, const Address& at, bool udp) = 0;
 
  protected:
   ~Router() = default;
+};
+
+// May a client of ours that is in, and the port at which it came, stay? Asked when the configuration was read again.
+class ClientJudge {
+ public:
+  // `bind`: of a port that the peer has asked for. CloseCode::done: it stays.
+  virtual CloseCode why_end(const Address& client, const Address& local, bool udp, bool bind) = 0;
+
+ protected:
+  ~ClientJudge() = default;
 };
 
 struct Relay {

@@ -88,6 +88,8 @@ class SocksFlows final : private TimerHandler {
   void dissociate(const Session& session, const Address& client, const Address& accepted);
   // Takes the channel of a flow, if there is an association for it.
   bool open(Session& session, ChannelId id, const OpenInfo& info);
+  uint32_t ask_again();  // exit.cc
+  void set_silence(Duration silence) { silence_ = silence; }
 
  private:
   friend class SocksFlow;

@@ -161,7 +161,8 @@ class Streams final : private TimerHandler, private Mortal {
   // For relays that talk: proxy.h.
   void set_proxies(Proxies& proxies) { proxies_ = &proxies; }
   const Part<kHasProxies, Proxies>& proxies() const { return proxies_; }
-  void ask_again();  // exit.cc
+  uint32_t ask_again(const char* why);  // exit.cc
+  uint32_t judge_clients(ClientJudge& judge);
   bool full() const { return fresh_ == count_ && free_.empty(); }
   Reactor& reactor() { return reactor_; }
 

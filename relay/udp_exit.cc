@@ -164,7 +164,7 @@ ServerFlows::Server* ServerFlows::server(const RelayTarget& target, Time now) {
     if (s.users == 0 && (oldest == nullptr || s.used < oldest->used)) oldest = &s;
   }
   if (oldest == nullptr) return nullptr;
-  oldest->host = target.host;  // of the configuration: it stays
+  oldest->host = target.host;  // of the configuration: it stays, see remember_hosts()
   oldest->port = target.port;
   oldest->list = Resolved{};
   oldest->known = oldest->told = false;

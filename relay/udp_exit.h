@@ -83,7 +83,8 @@ class ServerFlows final : private TimerHandler {
   // Takes the channel: answers accept() or refuse(), now or later. False: no room; the caller refuses.
   bool open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
 
-  void ask_again();  // exit.cc
+  uint32_t ask_again(const char* why);  // exit.cc
+  void set_silence(Duration silence) { silence_ = silence; }
 
   uint32_t count() const { return used_; }
   const UdpCounts& counts() const { return counts_; }
@@ -117,6 +118,7 @@ class ServerFlows final : private TimerHandler {
   void refuse(ServerFlow& f, CloseCode code, std::string_view why);
   void forget(ServerFlow& f);                  // its channel is gone
   void watch();
+  void remember_hosts();  // exit.cc
 
   Reactor& reactor_;
   Resolver& resolver_;

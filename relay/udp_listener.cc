@@ -231,6 +231,7 @@ int UdpListener::start(Fd socket, uint8_t* memory) {
 
 void UdpListener::stop() {
   if (!fd_.valid()) return;
+  counts_ = PortCounts{};  // it may be another port after that
   let_go();
   task_node.leave();
   flows_.batch_.flush();

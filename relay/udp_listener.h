@@ -18,6 +18,7 @@
 #include "core/io/socket.h"
 #include "core/io/udp_batch.h"
 #include "core/session/sessions.h"
+#include "relay/relay.h"
 #include "relay/udp.h"
 
 namespace smx {
@@ -72,6 +73,8 @@ class ClientFlows final : private TimerHandler {
   void shut();
   // Ends those of one port.
   void end(const UdpListener& port, CloseCode code);
+  uint32_t judge_clients(ClientJudge& judge);  // exit.cc
+  void set_silence(Duration silence) { silence_ = silence; }
 
   uint32_t count() const { return used_; }
   const UdpCounts& counts() const { return counts_; }
@@ -115,6 +118,12 @@ class UdpListener final : private FdHandler, private TimerHandler, private Task 
   int start(Fd socket, Arena& arena);
   // The same with kMaxDatagram bytes that the caller has set aside. It may be started again after stop().
   int start(Fd socket, uint8_t* memory);
+  // The same with the memory of before.
+  int start_again(Fd socket) { return start(static_cast<Fd&&>(socket), memory_); }
+  // Others may be welcome now.
+  void forget_unwelcome() {
+    for (Unwelcome& u : unwelcome_) u = Unwelcome{};
+  }
   // Clients are for this peer alone (PORT=NAME@.../udp); the text outlives it.
   void set_peer(std::string_view name) { peer_ = name; }
   // Clients are for this session alone, and come as those of its peer's BIND of this number; nullptr: what they send waits

@@ -20,6 +20,7 @@ struct Hub {
     options.parse_more(words);
     INFO(options.error());
     REQUIRE(options.good);
+    REQUIRE(places.init(options.config, options.config.servers.count, options.arena));
     disk.write(file);
     REQUIRE(disk.load());
     rules.set_peers(disk.peers);
@@ -57,7 +58,8 @@ struct Hub {
   smx::Reactor reactor;
   smx::Resolver resolver{reactor};
   smx::Names names{reactor, resolver};
-  smx::Rules rules{options.config, smx::Address{}, names, reactor};
+  smx::ServerPlaces places;
+  smx::Rules rules{options.config, places, smx::Address{}, names, reactor};
 };
 
 const char* const kTwo = "one KEY1 DEST=10.0.0.0/8:80,intranet:22 PORT=8023,53/udp\ntwo KEY2\n";

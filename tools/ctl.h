@@ -42,7 +42,7 @@ struct Words {
 int genkey(const char* file);
 int pubkey(const char* file);
 int genpsk();
-// ctl_tables.cc, ctl_status.cc, ctl_change.cc, ctl_metrics.cc, ctl_top.cc: of a daemon that runs.
+// ctl_tables.cc, ctl_status.cc, ctl_change.cc, ctl_metrics.cc, ctl_reload.cc, ctl_top.cc: of a daemon that runs.
 int peers(const Words& words);
 int channels(const Words& words);
 int version(const Words& words);
@@ -50,6 +50,7 @@ int status(const Words& words);
 int kick(const Words& words);
 int log_level(const Words& words);
 int metrics(const Words& words);
+int reload(const Words& words);
 int top(const Words& words);
 
 // ctl_upgrade.cc: the exit code; -1: the words are another command's.

@@ -64,6 +64,7 @@ constexpr std::string_view kHelp =
     "  kick PEER, kick channel ID   ends a link, which may come back; a channel\n"
     "  log [LEVEL]     how much goes to the log: silent, terse, usual, debug\n"
     "  metrics         figures for Prometheus\n"
+    "  reload          reads its +=files again, and lives by them\n"
     "  version         its version\n"
     "  upgrade [--drain N] [PROGRAM]   a new sockmuxd takes its place\n"
     "  doctor [WORDS]  why a tunnel does not work; WORDS: those of sockmuxd\n"
@@ -93,6 +94,7 @@ constexpr Command kCommands[] = {
     {"kick", 1, 2, true, false, kick},
     {"log", 0, 1, true, false, log_level},
     {"metrics", 0, 0, true, false, metrics},
+    {"reload", 0, 0, true, false, reload},
     {"version", 0, 0, true, false, version},
     {"upgrade", 0, 1, true, false, [](const Words&) { return kUsage; }},  // ctl_upgrade.cc has had it before, with its own options
     {"doctor", 0, Words::kMost, false, false, [](const Words&) { return 0; }},  // run_doctor()

@@ -19,12 +19,10 @@ class SecureDialer final : public Dialer, private DialOwner, private ShakeOwner,
   // `peer`: its name in the book; empty: the only one there. It outlives this.
   SecureDialer(Reactor& reactor, Dialer& below, SecureLinks& links, const OwnKeys& own, const PeerBook& book, std::string_view peer, Role role,
                Carrier carrier)
-      : reactor_(reactor), below_(below), links_(links), own_(own), book_(book), peer_(peer), role_(role), carrier_(carrier), shake_(reactor, own, book) {
-    target_.add(below.target());
-  }
+      : reactor_(reactor), below_(below), links_(links), own_(own), book_(book), peer_(peer), role_(role), carrier_(carrier), shake_(reactor, own, book) {}
   void dial(DialOwner& owner, Time now) override;
   void cancel() override;
-  std::string_view target() const override { return target_.text(); }
+  std::string_view target() const override { return below_.target(); }
 
  private:
   void on_dialed(Link& link, Time now) override;
@@ -44,7 +42,6 @@ class SecureDialer final : public Dialer, private DialOwner, private ShakeOwner,
   Carrier carrier_;
   DialOwner* owner_ = nullptr;
   Shake shake_;
-  Text<300> target_;
 };
 
 }  // namespace smx::secure

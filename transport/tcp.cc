@@ -24,6 +24,7 @@ int TcpAcceptor::start(Fd listening) {
 
 void TcpAcceptor::stop() {
   if (!fd_.valid()) return;
+  counts_ = PortCounts{};  // it may be another port after that
   reactor_.timers().stop(timer_);
   task_node.leave();
   reactor_.unwatch(fd_.get());
@@ -74,6 +75,14 @@ void TcpAcceptor::on_task(Time now) {
 TcpDialer::TcpDialer(Reactor& reactor, Resolver& resolver, TcpLinks& links, std::string_view host, uint16_t port,
                      const Address& source, Duration limit)
     : links_(links), connect_(reactor, resolver), host_(host), port_(port), source_(source), limit_(limit) {
+  target_.add("tcp ").add_printable(host).add(':').add_u(port);
+}
+
+void TcpDialer::set_target(std::string_view host, uint16_t port) {
+  other_host_.clear();
+  host_ = other_host_.add(host).text();
+  port_ = port;
+  target_.clear();
   target_.add("tcp ").add_printable(host).add(':').add_u(port);
 }
 

@@ -57,6 +57,8 @@ class TcpDialer final : public Dialer, private ConnectOwner {
             Duration limit);
   void dial(DialOwner& owner, Time now) override;
   void cancel() override { connect_.cancel(); }
+  // From the next attempt on it is this one; one that is made goes on. At most 255 bytes of `host`, which need not outlive it.
+  void set_target(std::string_view host, uint16_t port);
   std::string_view target() const override { return target_.text(); }
 
  private:
@@ -71,6 +73,7 @@ class TcpDialer final : public Dialer, private ConnectOwner {
   Duration limit_;
   DialOwner* owner_ = nullptr;
   Text<300> target_;
+  Text<256> other_host_;  // of set_target()
 };
 
 }  // namespace smx

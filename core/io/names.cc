@@ -1,19 +1,38 @@
 // Read next: names.h.
 #include "core/io/names.h"
 
+#include "core/base/check.h"
 #include "core/io/log.h"
 
 namespace smx {
 
-bool Names::init(const std::string_view* names, size_t count, Arena& arena) {
-  name_ = arena.make<Name>(count);
-  if (count > 0 && name_ == nullptr) return false;
-  count_ = count;
-  for (size_t i = 0; i < count; ++i) {
-    name_[i].text = names[i];
-    name_[i].table = this;
-  }
+bool Names::init(const std::string_view* names, size_t count, size_t most, Arena& arena) {
+  name_ = arena.raw<Name>(most);
+  most_ = most;
+  if (most > 0 && name_ == nullptr) return false;
+  renew(names, count);
   return true;
+}
+
+void Names::renew(const std::string_view* names, size_t count) {
+  for (size_t i = 0; i < count_; ++i) {
+    Name& n = name_[i];
+    size_t k = 0;
+    while (k < count && n.text != names[k]) ++k;
+    if (k == count && n.waiting()) resolver_.cancel(n);
+    n.text = k == count ? std::string_view() : names[k];
+  }
+  for (size_t k = 0; k < count; ++k) {
+    size_t i = 0;
+    while (i < count_ && name_[i].text != names[k]) ++i;
+    if (i < count_) continue;
+    for (i = 0; i < count_ && !name_[i].text.empty();) ++i;
+    SMX_CHECK(i < most_);
+    if (i == count_) ++count_;
+    Name& n = *new (&name_[i]) Name();
+    n.text = names[k];
+    n.table = this;
+  }
 }
 
 void Names::refresh(Time now) {
@@ -27,6 +46,7 @@ void Names::on_timer(Timer& timer, Time now) {
   Time next = now + kAgain;
   for (size_t i = 0; i < count_; ++i) {
     Name& n = name_[i];
+    if (n.text.empty()) continue;
     if (n.waiting()) {
       ++out;
       continue;

@@ -15,7 +15,11 @@ class Names final : private TimerHandler {
   Names(Reactor& reactor, Resolver& resolver) : reactor_(reactor), resolver_(resolver), timer_(*this) {}
   static uint64_t arena_bytes(size_t count) { return count * sizeof(Name) + 64; }
   // `names` must stay valid. False: the arena is too small.
-  [[nodiscard]] bool init(const std::string_view* names, size_t count, Arena& arena);
+  [[nodiscard]] bool init(const std::string_view* names, size_t count, Arena& arena) { return init(names, count, count, arena); }
+  // With room for `most`.
+  [[nodiscard]] bool init(const std::string_view* names, size_t count, size_t most, Arena& arena);
+  // In place of those of before; what is known of a name that is among both stays. At most as many as init() has room for.
+  void renew(const std::string_view* names, size_t count);
   // Begins to resolve. After HUP: all of them again.
   void refresh(Time now);
 
@@ -30,7 +34,7 @@ class Names final : private TimerHandler {
 
   struct Name final : ResolveQuery {
     void on_resolved(const Resolved& answer, Time now) override;
-    std::string_view text;
+    std::string_view text;  // empty: none
     Names* table = nullptr;
     Resolved last;
     Time good_until;  // the addresses count until then
@@ -43,7 +47,7 @@ class Names final : private TimerHandler {
   Resolver& resolver_;
   Timer timer_;
   Name* name_ = nullptr;
-  size_t count_ = 0;
+  size_t count_ = 0, most_ = 0;
 };
 
 }  // namespace smx

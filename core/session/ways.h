@@ -41,6 +41,9 @@ class Ways final : public LinkSource, private TrialOwner, private TimerHandler {
   // The next less preferred way. False: the arena is too small.
   [[nodiscard]] bool add(Dialer& dialer, Duration longest_pause, const MuxConfig& config, Arena& arena);
 
+  // Which one the session's link is over; -1: it has none of them.
+  int current() const { return current_; }
+
   // LinkSource
   void on_link_wanted(Time now) override;
   void on_link_up(Time now) override;

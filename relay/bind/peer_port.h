@@ -71,6 +71,11 @@ class BoundPorts final : public PortGiver, public Opener {
   [[nodiscard]] bool init(uint32_t count, uint32_t udp, uint32_t own, int backlog, ClientFlows* flows, Arena& arena);
   // Where the daemon itself listens.
   void add_own(const Address& at, bool udp) { own_[own_count_++] = {at, udp}; }
+  // Not any more.
+  void drop_own(const Address& at, bool udp) {
+    for (uint32_t i = 0; i < own_count_; ++i)
+      if (own_[i].at == at && own_[i].udp == udp) own_[i--] = own_[--own_count_];
+  }
 
   // Places of ports, some of them free.
   uint32_t count() const { return fresh_; }

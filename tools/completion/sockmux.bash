@@ -77,7 +77,7 @@ _sockmuxd() {
   esac
 }
 
-_sockmux_commands='channels doctor genkey genpsk kick log metrics peers pubkey status top upgrade version'
+_sockmux_commands='channels doctor genkey genpsk kick log metrics peers pubkey reload status top upgrade version'
 _sockmux_ctl_options='-s --socket -j --json -n --count -i --interval -h --help -V --version'
 _sockmux_levels='silent terse usual debug'
 

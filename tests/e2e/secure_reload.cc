@@ -1,0 +1,86 @@
+// Reload of a daemon with secure links: its peers file is read again beside its options, and ports lead to other peers.
+// Read next: reload.cc, peers_file.cc.
+#include <doctest/doctest.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "tests/e2e/secure_site.h"
+
+using namespace e2e;
+
+namespace {
+
+bool echoed(Conn& c, const std::string& word) {
+  const size_t had = c.text().size();
+  c.send(word);
+  return wait_for([&] { return c.over() || c.text().size() >= had + word.size(); }, 5) && c.text().substr(had) == word;
+}
+
+}  // namespace
+
+TEST_CASE("reload: the peers file is read again with the options, and each says what is wrong with it") {
+  const TempFolder folder;
+  REQUIRE(chmod(folder.path().c_str(), 0755) == 0);
+  Site hub, one, two;
+  const std::string peers = "one " + one.shown() + "\ntwo " + two.shown() + "\n";
+  hub.write_peers(peers);
+  one.knows("hub", hub);
+  two.knows("hub", hub);
+  const auto write = [&](const Words& words) {
+    std::string all;
+    for (const std::string& w : words) all += w + "\n";
+    write_file(folder / "new", all);
+    REQUIRE(chmod((folder / "new").c_str(), 0644) == 0);
+    REQUIRE(rename((folder / "new").c_str(), (folder / "conf").c_str()) == 0);
+  };
+  const auto reload = [&] { return ctl({"reload", "-s", folder / "socket"}); };
+  const Words words{"SERVER=sockmuxs", "-P127.0.0.1:0"};
+  const uint16_t port = quiet_port();
+  const auto with = [&](const Words& more) {
+    Words all = words;
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  write(with({"PORT=one@" + local(port)}));
+  Daemon d(hub.words({"+=" + folder / "conf", "SOXCONF=control:" + folder / "socket"}));
+  Server of_one(echoes), of_two(echoes);
+  const std::string link = "SERVER=sockmuxs://" + local(d.link_port());
+  Daemon a(one.words({link, "DEST=" + local(of_one.port())})), b(two.words({link, "DEST=" + local(of_two.port())}));
+  REQUIRE(wait_for([&] { return d->count(" link-up ") == 2; }, 10));
+  Conn c(port);
+  CHECK(echoed(c, "to one"));
+  CHECK(of_one.accepted() == 1);
+  // The same words
+  Said said = reload();
+  CHECK(said.status == 0);
+  CHECK(said.out == "reloaded; the options are the same as before\n");
+  CHECK(d->says(" peers-read "));
+  CHECK(echoed(c, "still"));
+  // The port leads to the other one: who is there would be at the wrong place.
+  write(with({"PORT=two@" + local(port)}));
+  said = reload();
+  CHECK_MESSAGE(said.status == 0, said.error);
+  CHECK(said.out == "reloaded; ports: 0 opened, 0 closed; servers: 0 more, 0 less; channels: 1 ended\n");
+  CHECK(wait_for([&] { return c.over(); }, 5));
+  Conn next(port);
+  CHECK(echoed(next, "to two"));
+  CHECK(of_two.accepted() == 1);
+  CHECK(d->count(" link-up ") == 2);
+  // A mistake in the peers file, and then one in the options: what is right is lived by.
+  hub.write_peers(peers + "three\n");
+  write(with({"PORT=two@" + local(port), "TIMEOUT=con:3"}));
+  said = reload();
+  CHECK(said.status == 78);
+  CHECK(said.error.find("sockmuxctl: " + hub.peers_file() + ":3: ") == 0);
+  CHECK(said.error.find("; the peers file stays as it was\n") != std::string::npos);
+  CHECK(d->says(" reloaded ports_added=0"));
+  CHECK(echoed(next, "still"));
+  hub.write_peers("two " + two.shown() + "\n");
+  write(with({"PORT=two@" + local(port), "PROT=1"}));
+  said = reload();
+  CHECK(said.status == 78);
+  CHECK(said.error.find("conf:4: PROT=1: unknown parameter") != std::string::npos);
+  CHECK(said.error.find("sockmuxctl: the options stay as they were\n") != std::string::npos);
+  CHECK(d->wait_log("key removed", 5));
+  CHECK(echoed(next, "and on"));
+}
