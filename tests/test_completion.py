@@ -26,6 +26,7 @@ CASES = [
     ("sockmuxctl pee", "sockmuxctl peers"),
     ("sockmuxctl -s fil", "sockmuxctl -s file-a"),
     ("sockmuxctl genkey fil", "sockmuxctl genkey file-a"),
+    ("sockmuxctl doctor SERV", "sockmuxctl doctor SERVER="),
     ("sockmuxctl log deb", "sockmuxctl log debug"),
     ("sockmuxctl -n 5 stat", "sockmuxctl -n 5 status"),
     ("sockmuxctl kick chan", "sockmuxctl kick channel"),

@@ -41,7 +41,7 @@ void tell_unresolved(Patient& p, const HostPort& at, std::string_view what, Plac
     Text<200> servers;
     add_name_servers(servers);
     p.findings.fail(
-        far, "no DNS: nobody answers who '%' is, asked for by %, within % ms", {at.host, what, Number(ms)},
+        far, "no DNS: nobody answers who '%' is, asked for by % (% ms)", {at.host, what, Number(ms)},
         "Is this machine's network up? /etc/resolv.conf names the name servers: %. An address in place of the name, or "
         "HOSTS=%/ADDRESS, does without them.",
         {servers.size() == 0 ? "none" : servers.text(), at.host});

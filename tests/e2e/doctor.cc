@@ -4,6 +4,7 @@
 #include "tests/e2e/doctor.h"
 
 #include <doctest/doctest.h>
+#include <errno.h>
 #include <netdb.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -186,6 +187,39 @@ TEST_CASE("doctor: name unknown") {
                                 ? "name unknown: 'no-such-host.invalid', asked for by " + what + ", has no address: "
                                 : "no DNS: nobody answers who 'no-such-host.invalid' is, asked for by " + what;
   check_one_cause(ctl(doctor({what, kNoDaemon})), 2, cause);
+}
+
+TEST_CASE("doctor: a machine without a network: no DNS, no route") {
+  Process may({"unshare", "-n", "true"});
+  REQUIRE(may.wait_end(10));
+  if (may.status() != 0) return;  // not root, or no namespaces here
+  const auto cut_off = [](const std::string& at) {
+    ProcessSetup apart;
+    apart.separate = true;
+    Process p({"unshare", "-n", ctl_path(), "doctor", "SERVER=sockmux://" + at, kNoDaemon}, apart);
+    CHECK(p.wait_end(20));
+    return Said{p.status(), p.output(), p.log()};
+  };
+  check_one_cause(cut_off("hub.example.net:9"), 2,
+                  "no DNS: nobody answers who 'hub.example.net' is, asked for by SERVER=sockmux://hub.example.net:9 (");
+  check_one_cause(cut_off("192.0.2.1:9"), 2,
+                  "no route: this machine does not know the way to 192.0.2.1:9, asked for by SERVER=sockmux://192.0.2.1:9 (");
+}
+
+TEST_CASE("doctor: a name whose IPv6 address leads nowhere, beside one that works, and alone") {
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0"});
+  const std::string port = text(a.link_port());
+  const Said both = ctl(doctor({"SERVER=sockmux://hub:" + port, "HOSTS=hub/{::1,127.0.0.1}", kNoDaemon}));
+  INFO(both.out);
+  CHECK(both.status == 0);
+  CHECK(both.out.find("ok    name hub: ::1, 127.0.0.1 (0 ms)\n") != std::string::npos);
+  CHECK(both.out.find("WARN  IPv6 broken: [::1]:" + port + " cannot be reached, 127.0.0.1:" + port + " can: ") !=
+        std::string::npos);
+  Conn nowhere("2001:db8::1", 9);
+  (void)wait_for([&] { return nowhere.over(); }, 0.2);
+  if (nowhere.error() != ENETUNREACH) return;
+  check_one_cause(ctl(doctor({"SERVER=sockmux://hub:9", "HOSTS=hub/2001:db8::1", kNoDaemon})), 2,
+                  "no IPv6 here: 'hub', asked for by SERVER=sockmux://hub:9, has IPv6 addresses alone (");
 }
 
 TEST_CASE("doctor: peer too old: a DeleGate where SockMux 1 is asked for; where it is not, that it works with less") {
