@@ -42,7 +42,13 @@ bool fail(void*, std::string_view argument, uint32_t*, ControlReply& reply) {
   reply.fail("no '" + std::string(argument) + "' here");
   return true;
 }
-const ControlCommand kCommands[] = {{"count", count}, {"fail", fail}};
+// Looks at much and finds little: most of its calls add nothing.
+bool sparse(void* context, std::string_view, uint32_t* next, ControlReply& reply) {
+  ++*static_cast<int*>(context);
+  if (*next % 10 == 0) reply.line(line_of(*next));
+  return ++*next == 50;
+}
+const ControlCommand kCommands[] = {{"count", count}, {"fail", fail}, {"sparse", sparse}};
 
 struct Folder {
   Folder() {
@@ -64,7 +70,7 @@ struct Served : Folder, smxtest::Loop {
     int error = 0;
     Fd fd = listen_unix(socket.c_str(), 16, &error);
     REQUIRE(error == 0);
-    REQUIRE(control.start(static_cast<Fd&&>(fd), kCommands, 2, &calls) == 0);
+    REQUIRE(control.start(static_cast<Fd&&>(fd), kCommands, 3, &calls) == 0);
     control.set_user(geteuid());
   }
   int calls = 0;
@@ -115,6 +121,14 @@ TEST_CASE("control: an answer of any size comes whole, in order, to one that rea
   CHECK(s.until([&] { return ++turns % 2 == 0 && slow.read_some(7000); }));
   CHECK(slow.got == all_lines(kLines));
   CHECK(s.calls > 100);  // so it never was in memory as a whole
+}
+
+TEST_CASE("control: a command that has nothing to say for a while gets its turn again") {
+  Served s;
+  std::string all = "1 ok\n";
+  for (uint32_t i = 0; i < 50; i += 10) all += line_of(i) + "\n";
+  CHECK(answer(s, "1 sparse\n") == all + "end\n");
+  CHECK(s.calls == 50);
 }
 
 TEST_CASE("control: answers end well wherever the buffer ends") {

@@ -222,7 +222,8 @@ void Control::Client::write_some(Time now) {
       const bool all = command_->answer(control_->context_, argument_, &next_, reply_);
       if (all && !reply_.failed_) reply_.text_.add("end\n");
       if (all || reply_.failed_) command_ = nullptr;
-      if (reply_.text_.size() == 0) {  // of a command that goes on
+      if (reply_.text_.size() == 0) {
+        if (lasting_ == nullptr) break;  // it looks at much, and others have their turn first
         waits_ = true;
         control_->reactor_.want(fd_.get(), kRead);
         return;

@@ -58,7 +58,7 @@ class ControlReply {
 struct ControlCommand {
   const char* name;
   // Adds lines, beginning at the `*next`th of what it tells of, and counts *next on. True: that was all. False: there was no
-  // room for more; it is called again when there is.
+  // room for more, or it has looked at enough for one turn; it is called again when there is, and in the next turn.
   bool (*answer)(void* context, std::string_view argument, uint32_t* next, ControlReply& reply);
   // Not nullptr: the command goes on. When it has added nothing it is called again after wake(), and its client may read as
   // slowly as it likes. Is called once, with its `next`, when nobody listens any more, or all is said.
