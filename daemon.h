@@ -227,7 +227,11 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   Signals signals_;
   Part<kHasControl, Control> control_;
   Part<kHasProbe, Probes> probes_;
-  uint32_t probes_started_ = 0;  // ports that are asked for, or were
+  // What the answer of `probe` that is under way tells of, as it was when that began: rows must not shift.
+  struct ProbeRows {
+    uint32_t accepts = 0, sessions = 0, ports = 0, far_ports = 0;
+    uint32_t started = 0;  // ports whose servers are asked for, or were
+  } probe_rows_;
   const char* control_path_ = nullptr;  // what is ours to remove
   Timer end_{*this};
   Part<kHasNotify, Service> service_;           // if there is a manager

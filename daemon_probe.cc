@@ -1,6 +1,7 @@
 // The control command `probe`: what this daemon listens at, what becomes of its links, and whether the peer's servers answer.
 //
 // Read next: daemon_probe.h. Source: sockmuxctl(8), "doctor".
+#include "core/base/check.h"
 #include "daemon.h"
 #include "daemon_tell.h"
 
@@ -124,23 +125,25 @@ bool Daemon::tell_probe(void* self, std::string_view argument, uint32_t* next, C
   if (*next == 0) {
     if (!argument.empty()) return reply.fail("probe: no argument is expected"), true;
     if (!d.probes_->begin(now)) return reply.fail("probe: somebody else asks at this moment; try again"), true;
-    d.probes_started_ = 0;
+    d.probe_rows_ = {static_cast<uint32_t>(d.acceptors_), d.sessions_.count(),
+                     static_cast<uint32_t>(d.listeners_ + d.udp_listeners_),
+                     d.far_ports_ == nullptr ? 0 : static_cast<uint32_t>(d.far_ports_->count()), 0};
     reply.line("kind\tat\tpeer\tresult\ttime_us\tdialect\treason");
     reply.line(Row().add("daemon").add(uint64_t{own_process()}).add("").add(SMX_VERSION).text());
     *next = 1;
   }
-  const uint32_t acceptors = static_cast<uint32_t>(d.acceptors_), sessions = d.sessions_.count();
-  const uint32_t ports = static_cast<uint32_t>(d.listeners_ + d.udp_listeners_);
-  const uint32_t far_ports = d.far_ports_ == nullptr ? 0 : static_cast<uint32_t>(d.far_ports_->count());
-  for (; *next - 1 < acceptors + sessions + ports + far_ports; ++*next) {
+  const ProbeRows& rows = d.probe_rows_;
+  const bool reloaded = rows.accepts != d.acceptors_ || rows.ports != d.listeners_ + d.udp_listeners_;
+  if (reloaded) return true;  // the other rows would be of other ports
+  for (; *next - 1 < rows.accepts + rows.sessions + rows.ports + rows.far_ports; ++*next) {
     if (!reply.has_room()) return false;
     uint32_t i = *next - 1;
-    if (i < acceptors) {
+    if (i < rows.accepts) {
       reply.line(Row().add("accept").add(d.acceptor_[i]->local()).add("").add("listens").add(uint64_t{0}).text());
       continue;
     }
-    i -= acceptors;
-    if (i < sessions) {
+    i -= rows.accepts;
+    if (i < rows.sessions) {
       const Session& s = d.sessions_.at(i);
       if (s.dials())
         reply.line(Row()
@@ -157,14 +160,14 @@ bool Daemon::tell_probe(void* self, std::string_view argument, uint32_t* next, C
             Row().add("caller").add(s.peer()).add(s.peer_label()).add(state_of(s)).add(micros(now - s.since())).text());
       continue;
     }
-    i -= sessions;
-    if (i < ports) {
+    i -= rows.sessions;
+    if (i < rows.ports) {
       if (!d.probe_port(i, now, reply)) return false;
       continue;
     }
-    const BindLook far = d.far_ports_->look(i - ports);
+    const BindLook far = d.far_ports_->look(i - rows.ports);
     Text<160> why;
-    d.far_ports_->add_why(i - ports, why);
+    d.far_ports_->add_why(i - rows.ports, why);
     reply.line(
         Row().add("far").add(far.at).add(far.peer).add(far.state).add(uint64_t{0}).add("").add(why.text()).text());
   }
@@ -179,7 +182,7 @@ void Daemon::end_probe(void* self, uint32_t next) {
 
 // False: its peer has not answered yet.
 bool Daemon::probe_port(uint32_t i, Time now, ControlReply& reply) {
-  const uint32_t ports = static_cast<uint32_t>(listeners_ + udp_listeners_);
+  const uint32_t ports = probe_rows_.ports;
   const auto is_open = [this](uint32_t k) {
     return k < listeners_ ? listener_[k]->open() : udp_listener_[k - listeners_]->open();
   };
@@ -187,28 +190,28 @@ bool Daemon::probe_port(uint32_t i, Time now, ControlReply& reply) {
   const auto at = [this](uint32_t k) {
     return k < listeners_ ? listener_[k]->local() : udp_listener_[k - listeners_]->local();
   };
-  for (; probes_started_ < ports && probes_started_ < i + Probes::kAtOnce; ++probes_started_) {
-    Probe& p = probes_->of(probes_started_);
-    if (p.state() != Probe::State::free || !is_open(probes_started_)) break;
-    const uint32_t k = probes_started_;
+  for (; probe_rows_.started < ports && probe_rows_.started < i + Probes::kAtOnce; ++probe_rows_.started) {
+    Probe& p = probes_->of(probe_rows_.started);
+    if (p.state() != Probe::State::free || !is_open(probe_rows_.started)) break;
+    const uint32_t k = probe_rows_.started;
     Session* session =
         sessions_.pick(now, k < listeners_ ? listener_[k]->peer() : udp_listener_[k - listeners_]->peer());
     if (session == nullptr) break;  // told below, when it is this one's turn
     p.start(*session, at(k), is_udp(k), now);
   }
   const std::string_view kind = is_udp(i) ? "udp" : "tcp";
-  if (probes_started_ == i && !is_open(i)) {  // closed by a reload
-    ++probes_started_;
+  if (probe_rows_.started == i && !is_open(i)) {  // closed by a reload
+    ++probe_rows_.started;
     return true;
   }
-  if (probes_started_ == i) {
+  if (probe_rows_.started == i) {
     if (probes_->of(i).state() != Probe::State::free) return false;  // of one before, which ends
     const std::string_view wanted = i < listeners_ ? listener_[i]->peer() : udp_listener_[i - listeners_]->peer();
     bool any = false;
     for (uint32_t k = 0; k < sessions_.count(); ++k)
       any = any || (sessions_.at(k).up() && sessions_.at(k).leads_to(wanted));
     reply.line(Row().add(kind).add(at(i)).add(wanted).add(any ? "no channel" : "no link").add(uint64_t{0}).text());
-    ++probes_started_;
+    ++probe_rows_.started;
     return true;
   }
   Probe& p = probes_->of(i);
@@ -217,7 +220,9 @@ bool Daemon::probe_port(uint32_t i, Time now, ControlReply& reply) {
     case Probe::State::opening: return false;
     case Probe::State::closed: result = name(p.code()); break;
     case Probe::State::silent: result = "no answer"; break;
-    default: break;
+    case Probe::State::connected: break;
+    case Probe::State::free:
+    case Probe::State::ending: SMX_CHECK(false); break;  // it is told of once
   }
   reply.line(Row().add(kind).add(at(i)).add(p.peer()).add(result).add(micros(now - p.since())).text());
   p.stop(now);

@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <netdb.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "tests/e2e/line.h"
@@ -437,4 +439,38 @@ TEST_CASE("doctor: without words the daemon that runs tells its own; and who has
   nobody.user = 12345;
   check_broken(ctl({"doctor", "-s", path, "SERVER=sockmux", "-P127.0.0.1:0"}, nobody), 1,
                "no permission: the control socket " + path + ": ");
+}
+
+TEST_CASE("doctor: a peer that comes while the servers are asked shifts no row, and who asks meanwhile is sent away") {
+  TempFolder folder;
+  REQUIRE(chmod(folder.path().c_str(), 0755) == 0);
+  const std::string path = folder / "a";
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "PORT=127.0.0.1:0", "SOXCONF=control:" + path});
+  Peer1 first(a.link_port());
+  REQUIRE(a->wait_log(" link-up ", 5));
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  path.copy(at.sun_path, sizeof at.sun_path - 1);
+  REQUIRE(connect(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0);
+  Conn asker(fd);
+  asker.send("1 probe\n");
+  REQUIRE(wait_for([&] { return first.find(kConnect, 0, 0xffff) != nullptr && first.find(kConnect, 1, 0xffff) != nullptr; }, 5));
+  first.numbered(kConnected, 0xffff, 0, "");
+  REQUIRE(wait_for([&] { return count_of(asker.text(), "\tconnected\t") == 1; }, 5));
+  const Said busy = ctl(doctor({"SERVER=sockmux", "-P127.0.0.1:0", "SOXCONF=control:" + path}));
+  CHECK(busy.out.find("WARN  daemon not asked: at " + path + " it says: probe: somebody else asks at this moment; try again\n") !=
+        std::string::npos);
+  Peer1::Ask another;
+  another.attempt = 0x5566778800000001;
+  Peer1 second(a.link_port(), another);
+  REQUIRE(wait_for([&] { return a->count(" link-up ") == 2; }, 5));
+  first.numbered(kClose, 0xffff, 1, "\x02no");
+  REQUIRE(wait_for([&] { return asker.over(); }, 5));
+  INFO(asker.text());
+  CHECK(count_of(asker.text(), "\ntcp\t") == 2);
+  CHECK(count_of(asker.text(), "\tconnected\t") == 1);
+  CHECK(count_of(asker.text(), "\trefused\t") == 1);
+  CHECK(asker.text().substr(asker.text().size() - 5) == "\nend\n");
+  CHECK(wait_for([&] { return first.find(kFin, 0, 0xffff) != nullptr; }, 5));  // the first server is left in good order
 }
