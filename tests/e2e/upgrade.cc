@@ -85,6 +85,7 @@ TEST_CASE("upgrade: a new daemon takes the place of one in the background, no cl
   // What was open goes on at the old one, and may end in peace; then the new one makes its link.
   CHECK(open.alive());
   CHECK(Background::lives(old));
+  CHECK(count_of(d.log(), " link-up ") == 1);  // a second one would take the place of the first, where peers have names
   open.send(" two").shut();
   CHECK(wait_for([&] { return open.over(); }, 10));
   CHECK(open.text() == "one two");
