@@ -223,6 +223,51 @@ TEST_CASE("upgrade: only root and who has started the daemon get its sockets; a 
   CHECK_FALSE(d->says(" ending "));
 }
 
+TEST_CASE("upgrade: a daemon that ends gives nothing away, and neither does what is none") {
+  TempFolder temp;
+  Server echo(echoes);
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "SOXCONF=control:" + temp / "control"});
+  Daemon c({"SERVER=sockmux://" + local(a.link_port()), "DEST=" + local(echo.port())});
+  Conn open(a.port());
+  open.send("x");
+  REQUIRE(wait_for([&] { return open.text() == "x"; }, 10));
+  a->signal(SIGTERM);
+  REQUIRE(a->wait_log(" ending ", 5));
+  ProcessSetup setup;
+  setup.environment = {"SOCKMUX_TAKE=" + temp / "control"};
+  Daemon next({"SERVER=sockmux", "-P127.0.0.1:0"}, setup);
+  CHECK(next->wait_end(10));
+  CHECK(next->status() == 69);
+  CHECK(next->says("sockmuxd: SOCKMUX_TAKE: it says: take: this daemon ends\n"));
+  Process other({"socat", "UNIX-LISTEN:" + temp / "other" + ",fork", "SYSTEM:'echo hello'"});
+  REQUIRE(wait_for([&] { return exists(temp / "other"); }, 10));
+  setup.environment = {"SOCKMUX_TAKE=" + temp / "other"};
+  Daemon third({"SERVER=sockmux", "-P127.0.0.1:0"}, setup);
+  CHECK(third->wait_end(10));
+  CHECK(third->status() == 69);
+  CHECK(third->says("sockmuxd: SOCKMUX_TAKE: no sockmuxd answers there\n"));
+}
+
+TEST_CASE("upgrade: what the file says by then counts: a port that is new is opened, one that is gone is closed") {
+  TempFolder temp;
+  const uint16_t links = quiet_port(), port = static_cast<uint16_t>(links + 1);
+  const std::string words = "SERVER=sockmux\n-P" + local(links) + "\n";
+  write_file(temp / "conf", words + "PORT=" + local(port) + "\n");
+  Background d(temp, {"+=" + temp / "conf"});
+  const auto is_open = [](uint16_t number) {
+    Conn c(number);
+    wait_for([&] { return c.connected() || c.error() != 0; }, 5);
+    return c.connected();
+  };
+  CHECK(is_open(port));
+  const uint16_t more = quiet_port();
+  write_file(temp / "conf", words + "PORT=" + local(more) + "\n");
+  CHECK(ctl({"upgrade", "-s", d.control()}).status == 0);
+  CHECK(is_open(links));
+  CHECK(is_open(more));
+  CHECK(wait_for([&] { return !is_open(port); }, 10));
+}
+
 TEST_CASE("upgrade: more ports than go in one message") {
   TempFolder temp;
   const uint16_t first = quiet_port();
