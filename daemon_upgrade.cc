@@ -13,6 +13,7 @@
 #include "daemon_upgrade.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,6 +45,7 @@ std::string_view next_word(std::string_view* rest) {
 
 bool Predecessor::fetch(const char* path, const char* drain, HandedSockets& sockets, TextBase& why) {
   path_ = path;
+  ::signal(SIGPIPE, SIG_IGN);  // as the daemon has it later; one that is no daemon may close at once
   drain_ = drain;
   if (!knock(why)) return false;
   constexpr std::string_view kAsk = "1 take\n";

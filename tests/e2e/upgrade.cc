@@ -239,7 +239,7 @@ TEST_CASE("upgrade: a daemon that ends gives nothing away, and neither does what
   CHECK(next->wait_end(10));
   CHECK(next->status() == 69);
   CHECK(next->says("sockmuxd: SOCKMUX_TAKE: it says: take: this daemon ends\n"));
-  Process other({"socat", "UNIX-LISTEN:" + temp / "other" + ",fork", "SYSTEM:'echo hello'"});
+  Process other({"socat", "UNIX-LISTEN:" + temp / "other" + ",fork", "SYSTEM:'read x; echo hello'"});
   REQUIRE(wait_for([&] { return exists(temp / "other"); }, 10));
   setup.environment = {"SOCKMUX_TAKE=" + temp / "other"};
   Daemon third({"SERVER=sockmux", "-P127.0.0.1:0"}, setup);
