@@ -223,7 +223,7 @@ int failed(const char* what, int status, const char* pid) {
 
 // ---- under systemd
 
-// "0::/system.slice/sockmux.service\n": the last folder that is a unit's. Source: systemd's CGROUP_DELEGATION.
+// "0::/system.slice/sockmux.service\n": the last folder that is a unit's. Source: cgroups(7), "/proc files".
 bool find_unit(const char* pid, TextBase& unit) {
   Text<40> path("/proc/");
   const Fd fd(::open(path.add(pid).add("/cgroup").c_str(), O_RDONLY | O_CLOEXEC));
