@@ -88,13 +88,18 @@ const char* word_of(Config::Log log) {
 
 Daemon::Totals Daemon::totals() {
   Totals t;
+  t.programs = running();
+  t.descriptors_left = reactor_.fds_left();
+  t.memory_kib = resident_kib();
+  t.suppressed = log_suppressed();
+  t.channels = sessions_.channels();
+  if constexpr (!kHasControl) return t;  // nobody asks for the rest
   for (uint32_t i = 0; i < sessions_.count(); ++i) {
     const Session& s = sessions_.at(i);
     add(t.links, s.mux().stats());
     if (s.up()) ++t.up;
     else if (s.held()) ++t.held;
     else if (is_somebodys(s)) ++t.connecting;
-    t.channels += s.mux().channels();
   }
   if (client_flows_ != nullptr) {
     add(t.udp, client_flows_->counts());
@@ -104,10 +109,6 @@ Daemon::Totals Daemon::totals() {
     add(t.udp, server_flows_->counts());
     t.flows += server_flows_->count();
   }
-  t.programs = running();
-  t.descriptors_left = reactor_.fds_left();
-  t.memory_kib = resident_kib();
-  t.suppressed = log_suppressed();
   return t;
 }
 

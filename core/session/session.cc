@@ -105,9 +105,7 @@ void Session::on_dialed(Link& link, Time now) { attach(link, now); }
 
 void Session::on_dial_failed(std::string_view why, Time now) {
   ++failures_;
-  down_why_.clear();
-  down_why_.add(why);
-  down_at_ = now;
+  note_down(why, now);
   // The first failure of an outage is news; the rest is not.
   LogLine(failures_ == 1 ? LogLevel::warning : LogLevel::debug, "connect-failed")
       .kv("session", number_)
@@ -142,8 +140,16 @@ void Session::begin_link(Link& link, Time now) {
 
 // They were another peer's.
 void Session::forget_links() {
+  if constexpr (!kHasControl) return;
   links_ = 0;
   down_why_.clear();
+}
+
+void Session::note_down(std::string_view why, Time now) {
+  if constexpr (!kHasControl) return;
+  down_why_.clear();
+  down_why_.add(why);
+  down_at_ = now;
 }
 
 void Session::attach(Link& link, Time now) {
@@ -275,9 +281,7 @@ void Session::lose(Err e, std::string_view why, Time now) {
   line.kv("reason", reason.text());
   line.ms("seconds", now - link_since_).kv("rx", mux_.stats().rx_bytes).kv("tx", mux_.stats().tx_bytes);
   line.kv("channels", mux_.channels());
-  down_why_.clear();
-  down_why_.add(reason.text());
-  down_at_ = now;
+  note_down(reason.text(), now);
   Link* link = link_;
   link_ = nullptr;
   const bool over = state_ == State::closing;

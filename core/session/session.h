@@ -211,6 +211,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   bool give_all_back();
   void begin_link(Link& link, Time now);
   void forget_links();
+  void note_down(std::string_view why, Time now);
   uint64_t next_attempt() { return (process_random_ & 0xffffffff) << 32 | ++attempts_; }
   Endpoint* take(ChannelId id);
   Endpoint* endpoint_of(ChannelId id) const { return static_cast<Endpoint*>(mux_.owner_of(id.slot)); }
