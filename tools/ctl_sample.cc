@@ -154,7 +154,7 @@ void Sample::arrange(Order by, bool reverse, std::string_view filter) {
     ++shown_;
   }
   order = {by, reverse};
-  qsort(items_, shown_, sizeof(Item), compare_items);
+  if (shown_ > 1) qsort(items_, shown_, sizeof(Item), compare_items);
 }
 
 }  // namespace smx::ctl

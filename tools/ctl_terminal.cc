@@ -101,7 +101,7 @@ void Terminal::measure() {
 void Terminal::line(int row, std::string_view text) {
   if (row < 0 || row >= rows_) return;
   now_size_[row] = text.size() < kLine ? text.size() : kLine;
-  memcpy(now_[row], text.data(), now_size_[row]);
+  if (!text.empty()) memcpy(now_[row], text.data(), now_size_[row]);
 }
 
 void Terminal::show(int row) {

@@ -472,12 +472,15 @@ int top(const Words& words) {
   const int error = terminal.open();
   if (error != 0) {
     complain({"the terminal: ", strerror(error)});
+    free(memory);
     return kIo;
   }
   Top live(words.socket, interval);
   code = live.run(terminal);
   terminal.close();
-  if (terminal.signal() != 0) (void)raise(terminal.signal());
+  const int signal = terminal.signal();
+  free(memory);
+  if (signal != 0) (void)raise(signal);
   return code;
 }
 
