@@ -48,7 +48,28 @@ bool sparse(void* context, std::string_view, uint32_t* next, ControlReply& reply
   if (*next % 10 == 0) reply.line(line_of(*next));
   return ++*next == 50;
 }
-const ControlCommand kCommands[] = {{"count", count}, {"fail", fail}, {"sparse", sparse}};
+// A command that goes on: what is said meanwhile, and when nobody listens any more.
+struct Lasting {
+  std::string says;
+  int calls = 0, ended = 0;
+  uint32_t next = 0;
+} lasting;
+bool last(void*, std::string_view argument, uint32_t* next, ControlReply& reply) {
+  ++lasting.calls;
+  if (argument == "no") return reply.fail("not now"), true;
+  *next = 42;
+  while (!lasting.says.empty() && reply.has_room()) {
+    const size_t n = lasting.says.size() < 500 ? lasting.says.size() : 500;
+    reply.line(lasting.says.substr(0, n));
+    lasting.says.erase(0, n);
+  }
+  return argument == "once" || (reply.over() && lasting.says.empty());
+}
+void last_ended(void*, uint32_t next) {
+  ++lasting.ended;
+  lasting.next = next;
+}
+const ControlCommand kCommands[] = {{"count", count}, {"fail", fail}, {"sparse", sparse}, {"last", last, last_ended}};
 
 struct Folder {
   Folder() {
@@ -66,11 +87,12 @@ struct Folder {
 
 struct Served : Folder, smxtest::Loop {
   Served() : smxtest::Loop(0, seconds(60), millis(1)) {
+    lasting = Lasting{};
     ::signal(SIGPIPE, SIG_IGN);  // as main does
     int error = 0;
     Fd fd = listen_unix(socket.c_str(), 16, &error);
     REQUIRE(error == 0);
-    REQUIRE(control.start(static_cast<Fd&&>(fd), kCommands, 3, &calls) == 0);
+    REQUIRE(control.start(static_cast<Fd&&>(fd), kCommands, 4, &calls) == 0);
     control.set_user(geteuid());
   }
   int calls = 0;
@@ -199,8 +221,10 @@ TEST_CASE("control: a line may come in pieces; one that is never ended is told s
 
 TEST_CASE("control: who reads nothing for 5 s makes room for those who wait, and others are not held up by him") {
   Served s;
+  Asker waits(s);  // of a command that goes on, with nothing to say: that is no reason to go
+  waits.say("1 last\n");
   std::vector<std::unique_ptr<Asker>> stuck;
-  for (int i = 0; i < Control::kClients; ++i) {
+  for (int i = 0; i < Control::kClients - 1; ++i) {
     stuck.push_back(std::make_unique<Asker>(s));
     stuck.back()->say("1 count\n");
   }
@@ -212,6 +236,81 @@ TEST_CASE("control: who reads nothing for 5 s makes room for those who wait, and
     CHECK(a->got.size() < all_lines(kLines).size());
     CHECK(a->got == all_lines(kLines).substr(0, a->got.size()));
   }
+  CHECK(lasting.ended == 0);
+  lasting.says = "hello";
+  s.control.wake();
+  CHECK(s.until([&] { return waits.read_some(), waits.got == "1 ok\nhello\n"; }));
+}
+
+TEST_CASE("control: a command that goes on says what there is when it is woken, and sleeps in between") {
+  Served s;
+  Asker a(s);
+  a.say("1 last\n");
+  CHECK(s.until([&] { return a.read_some(), a.got == "1 ok\n"; }));
+  for (int i = 0; i < 20; ++i) s.reactor.turn(millis(1));
+  const int before = lasting.calls;
+  const uint64_t turns = s.reactor.turns();
+  s.reactor.turn(millis(50));
+  CHECK(lasting.calls == before);
+  CHECK(s.reactor.turns() == turns + 1);
+  CHECK(s.reactor.idle());  // it waits for nothing that is there
+  std::string expected = "1 ok\n";
+  for (int i = 0; i < 5; ++i) {
+    lasting.says = "say " + std::to_string(i);
+    expected += lasting.says + "\n";
+    s.control.wake();
+    CHECK(s.until([&] { return a.read_some(), a.got == expected; }));
+  }
+  // More than the socket takes, to one who reads nothing; then all of it comes.
+  lasting.says = std::string(2000000, 'x');
+  s.control.wake();
+  for (int i = 0; i < 50; ++i) s.reactor.turn(millis(1));
+  CHECK(!lasting.says.empty());
+  CHECK(s.until([&] { return a.read_some(), a.got.size() == expected.size() + 2004000; }));
+  CHECK(answer(s, "1 count 2\n") == all_lines(2));  // others are answered meanwhile
+  CHECK(lasting.ended == 0);
+}
+
+TEST_CASE("control: a command that goes on ends with its client, or when all is said, and is told once") {
+  Served s;
+  {
+    Asker a(s);
+    a.say("1 last\n");
+    CHECK(s.until([&] { return a.read_some(), a.got == "1 ok\n"; }));
+    REQUIRE(shutdown(a.fd.get(), SHUT_WR) == 0);
+    CHECK(s.until([&] { return a.read_some(); }));
+    CHECK(a.got == "1 ok\nend\n");
+    CHECK(lasting.ended == 1);
+    Asker gone(s);
+    gone.say("1 last\n");
+    CHECK(s.until([&] { return gone.read_some(), gone.got == "1 ok\n"; }));
+  }
+  CHECK(s.until([] { return lasting.ended == 2; }));
+  CHECK(lasting.next == 42);
+  {
+    Asker half(s);  // its end, while much is on its way
+    half.say("1 last\n");
+    lasting.says = std::string(2000000, 'x');
+    CHECK(s.until([&] { return half.read_some(100), !half.got.empty(); }));
+    REQUIRE(shutdown(half.fd.get(), SHUT_WR) == 0);
+    CHECK(s.until([&] { return half.read_some(); }));
+    CHECK(half.got.size() == 5 + 2004000 + 4);
+    CHECK(half.got.substr(half.got.size() - 6) == "x\nend\n");
+    CHECK(lasting.ended == 3);
+  }
+  lasting.says.clear();
+  CHECK(answer(s, "1 last once\n") == "1 ok\nend\n");
+  CHECK(lasting.ended == 4);
+  lasting.next = 7;
+  CHECK(answer(s, "1 last no\n") == "1 error not now\n");
+  CHECK(lasting.ended == 5);
+  CHECK(lasting.next == 0);
+  Asker talks(s);  // what it still says is nothing to us
+  talks.say("1 last\nmore\nand more\n");
+  CHECK(s.until([&] { return talks.read_some(), talks.got == "1 ok\n"; }));
+  for (int i = 0; i < 10; ++i) s.reactor.turn(millis(1));
+  CHECK_FALSE(talks.read_some());
+  CHECK(lasting.ended == 5);
 }
 
 TEST_CASE("control: the socket is ours alone from the first moment; only a dead one is replaced") {

@@ -115,7 +115,7 @@ void Control::Client::start(Control& control, Fd fd, uint32_t uid, Time now) {
   command_ = lasting_ = nullptr;
   answering_ = waits_ = false;
   reply_.text_.clear();
-  reply_.failed_ = false;
+  reply_.failed_ = reply_.over_ = false;
   reply_.fds_ = 0;
   reply_.uid_ = uid;
   control.reactor_.timers().start(timer_, now + kPatience);
@@ -134,7 +134,7 @@ void Control::Client::close() {
 void Control::Client::wake() {
   if (!waits_ || free()) return;
   waits_ = false;
-  control_->reactor_.want(fd_.get(), kRead | kWrite);
+  control_->reactor_.want(fd_.get(), reply_.over_ ? kWrite : kRead | kWrite);
 }
 
 void Control::Client::on_timer(Timer& timer, Time now) {
@@ -146,16 +146,20 @@ void Control::Client::on_timer(Timer& timer, Time now) {
 
 void Control::Client::on_ready(int fd, uint8_t ready, Time now) {
   (void)fd, (void)ready;
-  if (lasting_ != nullptr) read_end();
+  if (lasting_ != nullptr && !reply_.over_) read_end(now);
   else if (!answering_) read_some(now);
   if (fd_.valid() && answering_ && !waits_) write_some(now);
 }
 
 // Who has asked for a command that goes on says no more; its end is the end of it.
-void Control::Client::read_end() {
+void Control::Client::read_end(Time now) {
   char more[kAsk];
   const IoResult r = read_fd(fd_.get(), more, sizeof more);
-  if (!r.again && (r.error != 0 || r.size == 0)) close();
+  if (r.again || r.size > 0) return;
+  if (r.error != 0) return close();
+  reply_.over_ = true;
+  waits_ = false;
+  control_->reactor_.timers().start(timer_, now + kPatience);
 }
 
 void Control::Client::read_some(Time now) {
@@ -224,6 +228,7 @@ void Control::Client::write_some(Time now) {
       if (all || reply_.failed_) command_ = nullptr;
       if (reply_.text_.size() == 0) {
         if (lasting_ == nullptr) break;  // it looks at much, and others have their turn first
+        if (reply_.over_) return close();
         waits_ = true;
         control_->reactor_.want(fd_.get(), kRead);
         return;
@@ -233,9 +238,9 @@ void Control::Client::write_some(Time now) {
     if (r.error != 0) return close();
     if (r.again) break;
     written_ += r.size;
-    if (lasting_ == nullptr) control_->reactor_.timers().start(timer_, now + kPatience);
+    if (lasting_ == nullptr || reply_.over_) control_->reactor_.timers().start(timer_, now + kPatience);
   }
-  control_->reactor_.want(fd_.get(), lasting_ != nullptr ? kRead | kWrite : kWrite);
+  control_->reactor_.want(fd_.get(), lasting_ != nullptr && !reply_.over_ ? kRead | kWrite : kWrite);
 }
 
 }  // namespace smx

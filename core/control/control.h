@@ -6,7 +6,8 @@
 //            end                       without it the answer was cut
 //
 //   client:  asking --line whole--> answering --all written--> closed;  either --5 s without progress--> closed
-//   of a command that goes on:  answering --nothing to say--> waiting --wake()--> answering;  both --client's end--> closed
+//   of a command that goes on:  answering --nothing to say--> waiting --wake()--> answering;  both --client's end of file-->
+//                               answering, as any other, with what there is, but no more
 //
 // Owner: Daemon. Invariants: only root and the daemon's own user are answered; nothing here blocks, takes memory, or is as
 // large as an answer: a command makes its answer piece by piece, as the socket takes it. While kClients are there, more of
@@ -35,6 +36,8 @@ class ControlReply {
   bool has_room() const { return kBuffer - text_.size() > kLine + kEnd; }
   // has_room() must hold. A longer one is cut.
   void line(std::string_view text) { text_.add(text.substr(0, kLine)).add('\n'); }
+  // A command that goes on is to come to its end: true as soon as there is nothing left to say.
+  bool over() const { return over_; }
   // In place of an answer; in the command's first call only.
   void fail(std::string_view why);
 
@@ -50,6 +53,7 @@ class ControlReply {
   static constexpr size_t kEnd = 8;  // "end" behind it, and line ends
   Text<kBuffer> text_;
   bool failed_ = false;
+  bool over_ = false;
   int fd_[kFds];
   int fds_ = 0;
   uint32_t uid_ = 0;
@@ -96,7 +100,7 @@ class Control final : private FdHandler, private TimerHandler {
     void on_ready(int fd, uint8_t ready, Time now) override;
     void on_timer(Timer& timer, Time now) override;
     void read_some(Time now);
-    void read_end();
+    void read_end(Time now);
     void ask(std::string_view line);
     void refuse(std::string_view why);
     void write_some(Time now);
