@@ -41,7 +41,7 @@ TINY =
 # What it shall not have: names of core/base/features.h, as in WITHOUT="ftp http". FLAVOUR=small: TCP and UDP ports over one TCP link
 FLAVOUR =
 WITHOUT = $(WITHOUT_$(FLAVOUR))
-WITHOUT_small = bind control delegate exec explain failover fifo files ftp help hints http lossy names notify probe program reload sandbox \
+WITHOUT_small = bind control delegate dump exec explain failover fifo files ftp help hints http lossy names notify probe program reload sandbox \
 	sendproxy socks stdio syslog telnet tty upgrade users v03
 # sodium: with what transport/secure holds, over libsodium 1.0.14 or newer; a static one by SODIUM_LIBS=path/libsodium.a
 SECURE ?= no
@@ -93,6 +93,7 @@ MUX_SRCS = \
 	core/mux/mux_v1.cc \
 	core/mux/packet.cc \
 	core/mux/scheduler.cc \
+	core/mux/tap.cc \
 	core/mux/window.cc
 
 # rt.cc belongs to the programs that are installed alone: what the C++ library would bring, without the library
@@ -320,6 +321,7 @@ TEST_SRCS = \
 	tests/test_sandbox.cc \
 	tests/test_scheduler.cc \
 	tests/test_sockaddr.cc \
+	tests/test_tap.cc \
 	tests/test_tty.cc \
 	tests/test_udp_batch.cc \
 	tests/test_urgent.cc \

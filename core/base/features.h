@@ -21,7 +21,7 @@ namespace smx {
 // As given; words and blanks.
 constexpr std::string_view kWithout = SMX_WITHOUT;
 
-constexpr std::string_view kFeatures[] = {"bind",  "control", "delegate", "exec",  "explain", "failover", "fifo",  "files",
+constexpr std::string_view kFeatures[] = {"bind",  "control", "delegate", "dump",  "exec",  "explain", "failover", "fifo",  "files",
                                           "ftp",   "help",    "hints",    "http",  "lossy",   "names",    "notify",  "probe",   "program", "reload", "sandbox",
                                           "sendproxy", "socks", "stdio",   "syslog",   "telnet", "tty",    "udp",      "upgrade", "users", "v03"};
 
@@ -49,6 +49,7 @@ static_assert(are_features(kWithout), "WITHOUT= has a word twice, or one that is
 constexpr bool kHasBind = built_with("bind");          // RPORT=, BIND=, and ports of ours for peers
 constexpr bool kHasControl = built_with("control");    // the socket of sockmuxctl
 constexpr bool kHasDelegate = built_with("delegate");  // knows DeleGate's parameters that have no meaning here
+constexpr bool kHasDump = built_with("dump") && kHasControl;  // sockmuxctl dump
 constexpr bool kHasExec = built_with("exec");          // SERVER=exec,-in
 constexpr bool kHasExplain = built_with("explain");    // -t tells what it understands
 constexpr bool kHasFailover = built_with("failover");  // several links that are made; a line beside links that are accepted

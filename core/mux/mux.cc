@@ -164,6 +164,11 @@ void Mux::link_up(const LinkStart& start, Time now) {
   state_ = State::hello;
   hello_due_ = !start.said;
   hello_out_ = start.said;
+  if (tap_ != nullptr && start.said) {
+    uint8_t raw[kFirstPacket];
+    const Bytes text{raw + kHeader, first_packet(config_, start, raw) - kHeader};
+    tell(true, decode_header(raw), &text, 1);
+  }
   last_rx_ = waits_since_ = now;
   if (start.lossy) begin_line(now);
   begin_handshake(now);
@@ -299,6 +304,7 @@ Err Mux::received(size_t n, Time now) {
 // One packet, whose header is header_, of the dialect of the moment.
 Err Mux::take_packet(Bytes payload, bool known, Run& run, Time now) {
   ++stats_.rx_packets;
+  if (tap_ != nullptr) tell_received(payload, run);
   if (state_ == State::hello) {
     if (header_.version == kUnnumbered) return on_bye(payload);
     return header_.type == static_cast<uint8_t>(Type::hello) ? on_hello(payload, now) : Err::bad_state;
@@ -335,7 +341,10 @@ Err Mux::parse(Time now) {
     const bool v1 = (dialect_ == Dialect::v1 && state_ != State::hello) || bye;
     e = check_header(header_, v1 ? Dialect::v1 : Dialect::v03, &known);
     if (e == Err::none && start_.lossy && header_.version != kNumbered) e = Err::bad_version;
-    if (e != Err::none) break;
+    if (e != Err::none) {
+      if (tap_ != nullptr) tell(false, header_, nullptr, 0);
+      break;
+    }
     const size_t total = kHeader + header_.length;
     if (rx_.used() < total) break;
     last_rx_ = now;

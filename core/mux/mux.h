@@ -45,6 +45,7 @@
 #include "core/mux/line_sealer.h"
 #include "core/mux/packet.h"
 #include "core/mux/scheduler.h"
+#include "core/mux/tap.h"
 #include "core/mux/window.h"
 
 namespace smx {
@@ -393,6 +394,11 @@ class Mux final {
   bool has_spare_memory() const { return tx_.touched() > kLightBytes || rx_spare() > kLightBytes || pool_.touched() > kFewBlocks; }
   int all_spare_memory(MutBytes out[kSpares]);
   uint32_t orphans() const { return orphans_count_; }
+  // Who watches this mux's packets, as those of `session`; nullptr: nobody.
+  void set_tap(MuxTap* tap, uint32_t session) {
+    tap_ = tap;
+    tap_session_ = session;
+  }
   // For tests: the sums that must hold after each step. CHECKs.
   void verify() const;
   // For tests: it waits for its turn to send.
@@ -460,9 +466,13 @@ class Mux final {
   size_t pull(Channel& c, size_t limit, Time now, Pulled::State* state);
   Header send_header(const Channel& c, Type type, size_t length) const;
   void put_packet(const Header& h, const uint8_t* payload);
+  void append_packet(const Header& h);
   uint64_t packet_end(uint64_t begin) const;
   void find_frame_end();
-  void put_ctl(uint8_t version, Type type, uint16_t none, const uint8_t* payload, size_t n);
+  void put_ctl(uint8_t version, Type type, uint16_t none, const uint8_t* payload, size_t n) {
+    put_ctl({version, static_cast<uint8_t>(type), none, none, static_cast<uint16_t>(n)}, payload);
+  }
+  void put_ctl(const Header& h, const uint8_t* payload);
   void fill_ctl(Time now);
   bool commit(Channel& c, uint32_t blocks);
   void reserve_base(uint32_t blocks);
@@ -487,6 +497,11 @@ class Mux final {
   static uint32_t nonce_of(const MuxConfig& config, const LinkStart& start);
   static void make_hello(const MuxConfig& config, const LinkStart& start, uint32_t nonce, TextBase& out);
   bool is_own(Bytes hello) const;
+
+  // tap.cc; tap_ is there
+  void tell(bool sent, const Header& h, const Bytes* piece, int pieces) const;
+  void tell_sent(const Header& h, uint64_t payload) const;
+  void tell_received(Bytes payload, const Run& run) const;
 
   // mux_datagram.cc
   size_t largest_datagram() const;
@@ -548,6 +563,8 @@ class Mux final {
   MuxEvents& events_;
   MuxConfig config_;
   MuxStats stats_;
+  Part<kHasDump, MuxTap> tap_;
+  uint32_t tap_session_ = 0;
 
   // tables
   Channel* slots_ = nullptr;      // [0, opens_): ours; [opens_, slots()): opened by the peer. 0.3: all in [2, 255)

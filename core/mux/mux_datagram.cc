@@ -68,11 +68,7 @@ bool Mux::pull_datagram(Channel& c, size_t space, Time now) {
     return true;
   }
   const size_t n = p.size < first ? p.size : first;
-  uint8_t raw[kHeader];
-  encode_header(send_header(c, !v1 ? Type::send : p.size > first ? Type::part : Type::dgram, n), raw);
-  tx_.copy_in(tx_.tail(), raw, kHeader);
-  tx_.append(kHeader + n);
-  ++stats_.tx_packets;
+  append_packet(send_header(c, !v1 ? Type::send : p.size > first ? Type::part : Type::dgram, n));
   ++stats_.tx_datagrams;
   if (p.size > first) {
     tx_pieces_size_ = static_cast<uint32_t>(p.size - first);

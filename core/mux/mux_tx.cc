@@ -190,11 +190,7 @@ size_t Mux::pull(Channel& c, size_t space, Time now, Pulled::State* state) {
   size_t rest = p.size;
   for (int i = 0; rest > 0; ++i) {
     const size_t n = rest < frame[i] ? rest : frame[i];
-    uint8_t raw[kHeader];
-    encode_header(send_header(c, p.urgent ? Type::sendoob : Type::send, n), raw);
-    tx_.copy_in(tx_.tail(), raw, kHeader);
-    tx_.append(kHeader + n);
-    ++stats_.tx_packets;
+    append_packet(send_header(c, p.urgent ? Type::sendoob : Type::send, n));
     rest -= n;
   }
   const uint32_t sent_now = static_cast<uint32_t>(p.size);
@@ -216,20 +212,28 @@ Header Mux::send_header(const Channel& c, Type type, size_t length) const {
 }
 
 void Mux::put_packet(const Header& h, const uint8_t* payload) {
+  tx_.copy_in(tx_.tail() + kHeader, payload, h.length);
+  append_packet(h);
+}
+
+// Its payload stands in its place, behind that of the header.
+void Mux::append_packet(const Header& h) {
   uint8_t raw[kHeader];
   encode_header(h, raw);
   tx_.copy_in(tx_.tail(), raw, kHeader);
-  tx_.copy_in(tx_.tail() + kHeader, payload, h.length);
   tx_.append(kHeader + h.length);
   ++stats_.tx_packets;
+  if (tap_ != nullptr) tell_sent(h, tx_.tail() - h.length);
 }
 
-void Mux::put_ctl(uint8_t version, Type type, uint16_t none, const uint8_t* payload, size_t n) {
-  SMX_CHECK(kHeader + n <= sizeof ctl_ - ctl_size_);
-  encode_header({version, static_cast<uint8_t>(type), none, none, static_cast<uint16_t>(n)}, ctl_ + ctl_size_);
-  if (n > 0) memcpy(ctl_ + ctl_size_ + kHeader, payload, n);
-  ctl_size_ += kHeader + n;
+void Mux::put_ctl(const Header& h, const uint8_t* payload) {
+  SMX_CHECK(kHeader + h.length <= sizeof ctl_ - ctl_size_);
+  encode_header(h, ctl_ + ctl_size_);
+  if (h.length > 0) memcpy(ctl_ + ctl_size_ + kHeader, payload, h.length);
+  ctl_size_ += kHeader + h.length;
   ++stats_.tx_packets;
+  const Bytes piece{payload, h.length};
+  if (tap_ != nullptr) tell(true, h, &piece, 1);
 }
 
 // Unnumbered packets, made when the last ones are written; they go out at the next packet end.
@@ -287,11 +291,7 @@ void Mux::fill_ctl(Time now) {
   ack_due_ = false;
   if (echook_due_) {
     echook_due_ = false;
-    SMX_CHECK(kHeader + echook_size_ <= sizeof ctl_ - ctl_size_);
-    const size_t at = ctl_size_;
-    put_ctl(version, Type::echook, none, echook_, echook_size_);
-    store16(ctl_ + at + 2, echook_said_);
-    store16(ctl_ + at + 4, echook_raid_);
+    put_ctl({version, static_cast<uint8_t>(Type::echook), echook_said_, echook_raid_, echook_size_}, echook_);
   }
   if (echo_due_ && state_ == State::up) {
     echo_due_ = false;

@@ -340,12 +340,8 @@ void Mux::emit_v03(Channel& c, Time now) {
       }
     }
     h.length = static_cast<uint16_t>(text + p.size);
-    uint8_t raw[kHeader];
-    encode_header(h, raw);
-    tx_.copy_in(tx_.tail(), raw, kHeader);
     tx_.copy_in(tx_.tail() + kHeader, payload, text);
-    tx_.append(kHeader + h.length);
-    ++stats_.tx_packets;
+    append_packet(h);
     count_tx(c, p.size, now);
     if (p.state == Pulled::State::end) end_of_local(c, now);
     if (type == Type::connected) send_or_ask(c);

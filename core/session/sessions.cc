@@ -57,6 +57,12 @@ void Sessions::make_next() {
   const bool made = s->init(config_, arena_);
   SMX_CHECK(made);  // arena_bytes() has counted it
   session_[count_++] = s;
+  s->mux().set_tap(tap_, s->number());
+}
+
+void Sessions::set_tap(MuxTap* tap) {
+  tap_ = tap;
+  for (uint32_t i = 0; i < count_; ++i) session_[i]->mux().set_tap(tap, session_[i]->number());
 }
 
 Session& Sessions::at(uint32_t i) {

@@ -44,6 +44,8 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
   // The same for a link that has proven itself: the session that its peer asks for takes it, if there is one.
   bool take(Trial& trial, Time now);
   void add_watcher(LinkWatcher& watcher);
+  // Who watches the packets of all sessions, under their numbers; nullptr: nobody.
+  void set_tap(MuxTap* tap);
   // Channels a second that a peer may open at most that has called and proven its key, and kAll times as many all of them
   // together; 0: no limit.
   void set_opens(uint32_t a_second) { opens_a_second_ = a_second; }
@@ -110,6 +112,7 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
   Opener* opener_[kOpeners] = {};
   int openers_ = 0;
   Turns turns_[8];
+  Part<kHasDump, MuxTap> tap_;
   LinkWatcher* watcher_[kWatchers] = {};
   int watchers_ = 0;
 };
