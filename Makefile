@@ -226,6 +226,7 @@ MAIN_SRCS = \
 	daemon_binds.cc \
 	daemon_channels.cc \
 	daemon_control.cc \
+	daemon_dump.cc \
 	daemon_links.cc \
 	daemon_peers.cc \
 	daemon_ports.cc \
@@ -251,6 +252,11 @@ CTL_SRCS = \
 	tools/ctl_doctor_link.cc \
 	tools/ctl_doctor_net.cc \
 	tools/ctl_doctor_ports.cc \
+	tools/ctl_dump.cc \
+	tools/ctl_dump_read.cc \
+	tools/ctl_dump_text.cc \
+	tools/ctl_dump_watch.cc \
+	tools/ctl_dump_write.cc \
 	tools/ctl_json.cc \
 	tools/ctl_metrics.cc \
 	tools/ctl_reload.cc \
@@ -358,6 +364,7 @@ SPLICE_SRCS = tools/bench/splicebench.cc
 E2E_SECURE_SRCS_sodium = \
 	tests/e2e/ctl_secure.cc \
 	tests/e2e/doctor_secure.cc \
+	tests/e2e/dump_secure.cc \
 	tests/e2e/flood.cc \
 	tests/e2e/hub.cc \
 	tests/e2e/peers_file.cc \
@@ -378,6 +385,7 @@ E2E_SRCS = \
 	tests/e2e/datagrams.cc \
 	tests/e2e/dialect03.cc \
 	tests/e2e/doctor.cc \
+	tests/e2e/dump.cc \
 	tests/e2e/examples.cc \
 	tests/e2e/exec.cc \
 	tests/e2e/failover.cc \

@@ -167,7 +167,7 @@ uint64_t Daemon::arena_bytes() const {
   return Reactor::arena_bytes(max_fds_, timers()) + Sessions::arena_bytes(mux_, links_count_) +
          Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + FtpLegs::arena_bytes(proxies_count()) +
          DataPorts::arena_bytes(data_ports_count()) + bind_arena_bytes() + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(start_.names) + ServerPlaces::arena_bytes(start_.places) +
-         start_.ports * (sizeof(Listener) + sizeof(TcpAcceptor) + 2 * sizeof(OpenPort) + 128) + config_.links.count * (kDialerBytes + 2 * kWholePath + 3 * sizeof(Dialer*)) + sizeof(Rules) + sizeof(Control) + sizeof(Probes) + sizeof(Service) + sizeof(Predecessor) + sizeof(Proxies) + sizeof(FtpLegs) + sizeof(DataPorts) + sizeof(Execs) + sizeof(Children) +
+         start_.ports * (sizeof(Listener) + sizeof(TcpAcceptor) + 2 * sizeof(OpenPort) + 128) + config_.links.count * (kDialerBytes + 2 * kWholePath + 3 * sizeof(Dialer*)) + sizeof(Rules) + sizeof(Control) + (kHasDump ? sizeof(Dumps) + Dumps::arena_bytes() : 0) + sizeof(Probes) + sizeof(Service) + sizeof(Predecessor) + sizeof(Proxies) + sizeof(FtpLegs) + sizeof(DataPorts) + sizeof(Execs) + sizeof(Children) +
          start_.ports * sizeof(Resolved) + udp_arena_bytes() +
          trials() * (Ways::arena_bytes(mux_) + sizeof(WayIn) + 2 * sizeof(Dialer*)) + sizeof(Ways) + secure_arena_bytes(config_, secure_links_count()) + Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) +
          Helper::arena_bytes(static_cast<uint32_t>(config_.links.count + config_.servers.count), programs() + exec_programs()) + 65536;

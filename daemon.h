@@ -36,6 +36,7 @@
 #include "relay/proxy.h"
 #include "relay/udp_exit.h"
 #include "relay/udp_listener.h"
+#include "daemon_dump.h"
 #include "daemon_probe.h"
 #include "daemon_secure.h"
 #include "daemon_service.h"
@@ -183,6 +184,10 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   static bool tell_probe(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);  // daemon_probe.cc
   static void end_probe(void* self, uint32_t next);
   bool probe_port(uint32_t i, Time now, ControlReply& reply);
+  // daemon_dump.cc
+  void make_dumps();
+  static bool tell_dump(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
+  static void end_dump(void* self, uint32_t next);
   static bool tell_version(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
   static bool tell_log(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
   bool tell_port(uint32_t i, ControlReply& reply);
@@ -232,6 +237,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
     uint32_t accepts = 0, sessions = 0, ports = 0, far_ports = 0;
     uint32_t started = 0;  // ports whose servers are asked for, or were
   } probe_rows_;
+  Part<kHasDump, Dumps> dumps_;
   const char* control_path_ = nullptr;  // what is ours to remove
   Timer end_{*this};
   Part<kHasNotify, Service> service_;           // if there is a manager

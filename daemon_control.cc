@@ -20,6 +20,7 @@ constexpr int kQueue = 16;
 int Daemon::open_control() {
   static constexpr ControlCommand kCommands[] = {
       {"channels", tell_channels},
+      {"dump", tell_dump, end_dump},
       {"hand-over", hand_over, end_hand_over},
       {"kick", do_kick},
       {"log", tell_log},
@@ -46,6 +47,7 @@ int Daemon::open_control() {
     control_path_ = path;
     control_ = tables_.create<Control>(reactor_);
     probes_ = tables_.create<Probes>(reactor_, *control_);
+    make_dumps();
     error = control_->start(static_cast<Fd&&>(fd), kCommands, sizeof kCommands / sizeof kCommands[0], this);
   }
   if (error == 0) return 0;

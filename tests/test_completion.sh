@@ -35,6 +35,9 @@ table kCommands tools/sockmuxctl.cc >"$temp/code"
 same commands commands commands
 grep -o 'w == "-[A-Za-z-]*"' tools/sockmuxctl.cc | quoted | grep -v -x -e - -e -- >"$temp/code"
 same 'options of sockmuxctl' ctl_options ctl_options
+{ grep -o -e 'w == "-[A-Za-z-]*"' -e 'is_option(w, "--[a-z]*"' tools/ctl_dump.cc | quoted | grep -v -x -e - -e -- && echo --payload=; } |
+  sort -u >"$temp/code"
+same 'options of sockmuxctl dump' dump_options dump_options
 # Of these the lists have values, too.
 sed -n 's/.* kSoxconf\[\] = "\(.*\)";/\1/p' config/values.cc | tr ',' '\n' | sort -u >"$temp/code"
 list soxconf >"$temp/bash"

@@ -52,6 +52,8 @@ int log_level(const Words& words);
 int metrics(const Words& words);
 int reload(const Words& words);
 int top(const Words& words);
+// ctl_dump.cc: all words of the command line, since it has options of its own.
+int dump(int argc, char** argv);
 
 // ctl_upgrade.cc: the exit code; -1: the words are another command's.
 int upgrade(int argc, char** argv);

@@ -55,20 +55,25 @@ bool Answer::grow() {
   return true;
 }
 
+int Answer::reach(const char* path, Fd* out) {
+  int error = 0;
+  *out = connect_unix(path, patience_s_, &error);
+  if (!out->valid()) return cannot_reach(error);
+  // Who may make files there could answer in the daemon's place. root asks everybody's daemons.
+  uint32_t uid = 0;
+  if (peer_uid(out->get(), &uid) && (uid == 0 || uid == own_user() || is_root())) return 0;
+  return fail(kPermission, {"not permitted: uid ", Text<24>().add_u(uid).text(), " listens there, who is neither root nor you"});
+}
+
 // All that the daemon says, up to its end. 0 or the exit code.
 int Answer::exchange(std::string_view command, const char* path) {
   size_ = 0;
-  int error = 0;
-  const Fd fd = connect_unix(path, patience_s_, &error);
-  if (!fd.valid()) return cannot_reach(error);
-  // Who may make files there could answer in the daemon's place. root asks everybody's daemons.
-  uint32_t uid = 0;
-  if (!peer_uid(fd.get(), &uid) || (uid != 0 && uid != own_user() && !is_root())) {
-    return fail(kPermission, {"not permitted: uid ", Text<24>().add_u(uid).text(), " listens there, who is neither root nor you"});
-  }
+  Fd fd;
+  const int code = reach(path, &fd);
+  if (code != 0) return code;
   Text<400> line("1 ");
   line.add(command).add('\n');
-  error = put(fd.get(), line.text());
+  int error = put(fd.get(), line.text());
   if (error == EPIPE || error == ECONNRESET) error = 0;  // it has said why
   while (error == 0) {
     if (size_ == room_ && !grow()) return fail(kProtocol, {"the answer is too long"});

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "core/base/text.h"
+#include "core/io/fd.h"
 
 namespace smx::ctl {
 
@@ -29,6 +30,8 @@ class Answer {
   void complain(const char* path) const;
   // Who can ask again waits less long, so that the user does not wait with it.
   void set_patience(int seconds) { patience_s_ = seconds; }
+  // A connection to the daemon at `path`, who may be believed: 0, or the exit code, and why() says it.
+  [[nodiscard]] int reach(const char* path, Fd* out);
   // The lines between "1 ok" and "end".
   std::string_view lines() const { return lines_; }
   std::string_view why() const { return why_.text(); }

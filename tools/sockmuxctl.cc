@@ -65,6 +65,7 @@ constexpr std::string_view kHelp =
     "  log [LEVEL]     how much goes to the log: silent, terse, usual, debug\n"
     "  metrics         figures for Prometheus\n"
     "  reload          reads its +=files again, and lives by them\n"
+    "  dump            the packets of its links, here or for Wireshark: dump -h\n"
     "  version         its version\n"
     "  upgrade [--drain N] [PROGRAM]   a new sockmuxd takes its place\n"
     "  doctor [WORDS]  why a tunnel does not work; WORDS: those of sockmuxd\n"
@@ -73,8 +74,7 @@ constexpr std::string_view kHelp =
     "  -j, --json               status, peers, channels: for programs\n"
     "  -n N, --count N          top: so many tables, without a terminal\n"
     "  -i S, --interval S       top: seconds between two looks\n"
-    "  -h, --help, -V, --version\n"
-    "Manual: sockmuxctl(8)\n";
+    "  -h, --help, -V, --version   the manual: sockmuxctl(8)\n";
 
 struct Command {
   std::string_view name;
@@ -95,6 +95,7 @@ constexpr Command kCommands[] = {
     {"log", 0, 1, true, false, log_level},
     {"metrics", 0, 0, true, false, metrics},
     {"reload", 0, 0, true, false, reload},
+    {"dump", 0, 0, true, false, [](const Words& w) { return misused({w.word[0], ": its options stand behind it"}); }},
     {"version", 0, 0, true, false, version},
     {"upgrade", 0, 1, true, false, [](const Words&) { return kUsage; }},  // ctl_upgrade.cc has had it before, with its own options
     {"doctor", 0, Words::kMost, false, false, [](const Words&) { return 0; }},  // run_doctor()
@@ -189,6 +190,11 @@ int run(int argc, char** argv) {
   if (upgraded >= 0) return upgraded;
   const int sick = run_doctor(argc, argv);
   if (sick >= 0) return sick;
+  for (int i = 1; i < argc; ++i)
+    if (*argv[i] != '-' && std::string_view(argv[i - 1]) != "-s" && std::string_view(argv[i - 1]) != "--socket") {
+      if (std::string_view(argv[i]) == "dump") return dump(argc, argv);  // has options of its own
+      break;
+    }
   Words words;
   const int code = read_words(argc, argv, &words);
   if (code != 0) return code;

@@ -67,6 +67,12 @@ uint64_t u(int v) { return static_cast<uint64_t>(v); }
 
 }  // namespace
 
+int64_t read_wall_clock() {
+  timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return static_cast<int64_t>(t.tv_sec) * 1000000 + t.tv_nsec / 1000;
+}
+
 void write_stamp(char out[23]) {
   const Parts p = wall_clock();
   Text<22> t;

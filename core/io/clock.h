@@ -17,6 +17,9 @@ void prepare_clock();
 // CLOCK_MONOTONIC in microseconds.
 Time read_clock();
 
+// Microseconds since 1970, UTC, as the machine knows the time of day.
+int64_t read_wall_clock();
+
 // "YYYYMMDD-HHMMSS.uuuuuu", UTC, of now; 22 characters and NUL. For HELLO.
 void write_stamp(char out[23]);
 

@@ -77,8 +77,9 @@ _sockmuxd() {
   esac
 }
 
-_sockmux_commands='channels doctor genkey genpsk kick log metrics peers pubkey reload status top upgrade version'
+_sockmux_commands='channels doctor dump genkey genpsk kick log metrics peers pubkey reload status top upgrade version'
 _sockmux_ctl_options='-s --socket -j --json -n --count -i --interval -h --help -V --version'
+_sockmux_dump_options='-w -r -c --for --payload --payload= -s --socket -h --help'
 _sockmux_levels='silent terse usual debug'
 
 _sockmux_peers() { sockmuxctl peers 2>/dev/null | awk 'NR > 1 && $1 != "-" { print $1 }'; }
@@ -97,11 +98,15 @@ _sockmuxctl() {
   case $before:$command:$_sockmux_word in
   -s:* | --socket:*) _sockmux_files 0 ;;
   -n:* | --count:* | -i:* | --interval:*) COMPREPLY=() ;;
+  -[wr]:dump:*) _sockmux_files 0 ;;
+  -c:dump:* | --for:dump:*) COMPREPLY=() ;;
+  *:dump:-*) _sockmux_offer "$_sockmux_dump_options" ;;
   *:*:-*) _sockmux_offer "$_sockmux_ctl_options" ;;
   *::*) _sockmux_offer "$_sockmux_commands" ;;
   *:genkey:* | *:pubkey:*) _sockmux_files 0 ;;
   *:doctor:*) _sockmuxd ;;
   *:log:*) _sockmux_offer "$_sockmux_levels" ;;
+  *:dump:*) _sockmux_offer "$(_sockmux_peers)" ;;
   *:kick:*) _sockmux_offer "channel $(_sockmux_peers)" ;;
   esac
 }
