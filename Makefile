@@ -577,6 +577,11 @@ check-foreign:
 	@$(FOREIGN) sh tools/static.sh $(ARCH) sodium sockmuxd sockmuxctl
 	@SOCKMUXD=$(SECURE_BUILD)/sockmuxd sh tests/test_foreign.sh $(ARCH) $(FOREIGN_BUILD_$(ARCH))
 
+# What Wireshark sees of packets, through tools/sockmux.lua
+check-dump: daemon ctl
+	@sh tools/need.sh tshark socat
+	@SOCKMUXD=$(BUILD)/sockmuxd sh tests/test_dump.sh
+
 # The simulation alone, over SEEDS seeds
 sim:
 	@sh tools/need.sh c++ doctest
@@ -672,6 +677,7 @@ help:
 	@echo 'make e2e             the tests with real processes only'
 	@echo 'make check-secure    the tests of SECURE=sodium alone (make SECURE=sodium check: with all others)'
 	@echo 'make check-kqueue    tests of POLLER=kqueue, over an emulation; E2E_FILTER=--source-file=*tty.cc'
+	@echo 'make check-dump      what Wireshark sees of packets, through tools/sockmux.lua'
 	@echo 'make check-foreign   a secure link to a MIPS under qemu-user; ARCH=mipsel|mips'
 	@echo 'make check-reproducible   two builds in two folders are the same bytes'
 	@echo 'make cross           builds for ten machines, and tests under qemu-user; MACHINES="mips arm64" for some'
@@ -712,4 +718,4 @@ help:
 	@echo '  INITDIR= UNITDIR= SYSUSERSDIR= EXAMPLEDIR= BASHDIR= ZSHDIR=   where packages want the rest'
 	@echo '  SEEDS=2000         for sim'
 
-.PHONY: all daemon ctl check check-programs test-needs check-secure check-kqueue check-foreign check-reproducible cross e2e sim demo pictures bench bench-many bench-splice bench-hub install deb install-list install-built install-strip uninstall static size dist clean help
+.PHONY: all daemon ctl check check-programs test-needs check-secure check-kqueue check-foreign check-dump check-reproducible cross e2e sim demo pictures bench bench-many bench-splice bench-hub install deb install-list install-built install-strip uninstall static size dist clean help

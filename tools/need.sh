@@ -45,6 +45,7 @@ sshd openssh-server openssh-server - -
 vsftpd vsftpd vsftpd vsftpd-ssl vsftpd
 lftp lftp lftp lftp lftp
 socat socat socat socat socat
+tshark tshark tshark tshark tshark
 dig bind9-dnsutils bind-tools bind-tools isc-bind
 dnsmasq dnsmasq-base dnsmasq dnsmasq dnsmasq
 openssl openssl openssl - -
