@@ -189,6 +189,7 @@ void Daemon::move_links(const Config& next, Time now) {
     const LinkSpec &old = config_.links[old_first + i], &l = next.links[next_first + i];
     if (is_way_in(config_, old)) continue;
     const uint32_t way = made++;
+    if (tcp_dialer_[way] != nullptr) tcp_dialer_[way]->set_limit(or_never(next.connect_timeout));
     if (l.kind != LinkSpec::Kind::connect_tcp || same_port(old, l)) continue;
     tcp_dialer_[way]->set_target(l.at.host, l.at.port);
     Session& session = sessions_.at(0);

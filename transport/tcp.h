@@ -59,6 +59,8 @@ class TcpDialer final : public Dialer, private ConnectOwner {
   void cancel() override { connect_.cancel(); }
   // From the next attempt on it is this one; one that is made goes on. At most 255 bytes of `host`, which need not outlive it.
   void set_target(std::string_view host, uint16_t port);
+  // So is this.
+  void set_limit(Duration limit) { limit_ = limit; }
   std::string_view target() const override { return target_.text(); }
 
  private:

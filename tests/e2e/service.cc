@@ -243,3 +243,41 @@ TEST_CASE("service: ports are stored with a manager that keeps them, and come ba
   third.await_start();
   CHECK(manager.hears("FDSTOREREMOVE=1\nFDNAME=" + name));
 }
+
+TEST_CASE("service: a reload is told, from its begin to its end, and so are the ports that it opens and closes") {
+  TempFolder temp;
+  run({"chmod", "755", temp.path()}, 5);
+  Manager manager(temp / "notify");
+  const uint16_t old_port = quiet_port(), new_port = quiet_port();
+  REQUIRE(old_port != new_port);
+  const auto write = [&](const std::string& words) {
+    write_file(temp / "new", "SERVER=sockmux\n-P127.0.0.1:0\n" + words);
+    run({"chmod", "644", temp / "new"}, 5);
+    run({"mv", temp / "new", temp / "conf"}, 5);
+  };
+  write("PORT=" + local(old_port) + "\n");
+  Daemon d({"+=" + temp / "conf"}, with({"NOTIFY_SOCKET=" + temp / "notify", "FDSTORE=9"}));
+  d.await_start();
+  REQUIRE(manager.hears("READY=1"));
+  const auto says = [&](const std::string& what, uint16_t port) {
+    return wait_for([&] {
+      for (const std::string& t : manager.told)
+        if (t.find(what) == 0 && t.find("127.0.0.1-" + text(port)) != std::string::npos) return true;
+      return false;
+    }, 5);
+  };
+  CHECK(says("FDSTORE=1", old_port));
+  write("PORT=" + local(new_port) + "\n");
+  d->signal(SIGHUP);
+  CHECK(manager.hears("RELOADING=1\nMONOTONIC_USEC="));
+  CHECK(wait_for([&] { return manager.count("READY=1") == 2; }, 5));
+  CHECK(manager.told.back().find("READY=1") != std::string::npos);
+  CHECK(says("FDSTORE=1", new_port));
+  CHECK(says("FDSTOREREMOVE=1", old_port));
+  CHECK(manager.count("FDSTOREREMOVE=1") == 1);
+  write("PROT=1\n");
+  d->signal(SIGHUP);
+  CHECK(wait_for([&] { return manager.count("READY=1") == 3; }, 5));
+  CHECK(manager.count("RELOADING=1") == 2);
+  CHECK(d->says(" reload-failed "));
+}
