@@ -331,6 +331,34 @@ TEST_CASE("reload: proxies and programs live on; a program is known by its comma
   CHECK(echoed(last, "7"));
 }
 
+TEST_CASE("reload: datagrams through SOCKS go on with their proxy, and end with it") {
+  UdpServer udp(same);
+  const uint16_t port = quiet_port();
+  const Filed hub({"SERVER=sockmux", "-P127.0.0.1:0", port_at(port), port_at(port) + "/udp"});
+  const std::string link = "SERVER=sockmux://" + local(hub.daemon->link_port());
+  const Filed branch({link, "SERVER=socks,-in"});
+  REQUIRE(hub.process().wait_log(" link-up ", 10));
+  const std::string header = std::string("\0\0\0\1\177\0\0\1", 8) + static_cast<char>(udp.port() >> 8) + static_cast<char>(udp.port());
+  const auto associates = [](Conn& c) {
+    c.send(std::string("\5\1\0\5\3\0\1\0\0\0\0\0\0", 13));
+    return wait_for([&] { return c.over() || c.text().size() >= 12; }, 5) && c.text().size() == 12;
+  };
+  Conn control(port);
+  REQUIRE(associates(control));
+  Udp client(port);
+  CHECK(client.ask(header + "1") == header + "1");
+  branch.becomes({link, "SERVER=socks,-in(TIMEOUT=con:3)", "DEST=127.0.0.1:1:-P1"});
+  CHECK(client.ask(header + "2") == header + "2");
+  CHECK(control.alive());
+  branch.becomes({link, "DEST=127.0.0.1:1:-P1"});
+  CHECK(ends(control));
+  CHECK(client.ask(header + "3", 0.3) == "(nothing)");
+  branch.becomes({link, "SERVER=socks,-in"});
+  Conn again(port);
+  REQUIRE(associates(again));
+  CHECK(wait_for([&] { return client.ask(header + "4", 0.5) == header + "4"; }, 10));
+}
+
 TEST_CASE("reload: 200 in a row, with and without changes, cost neither memory nor descriptors") {
   Server server(echoes);
   const uint16_t other = quiet_port();
