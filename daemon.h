@@ -129,6 +129,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   uint64_t bind_arena_bytes() const;
   uint32_t own_ports_count() const { return static_cast<uint32_t>(start_.ports); }
   bool init_binds();
+  void renew_far_ports();
   // daemon_upgrade.cc
   int receive_sockets();
   // Do we come to take another daemon's place, and is it in its place yet?

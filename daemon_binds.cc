@@ -3,7 +3,20 @@
 #include "core/base/check.h"
 #include "daemon.h"
 
+#include <initializer_list>
+
 namespace smx {
+
+namespace {
+
+Address far_address(const ListenSpec& port) {
+  Address at{4, {}, 0};
+  if (!port.at.host.empty()) SMX_CHECK(parse_ip(port.at.host, &at));
+  at.port = port.at.port;
+  return at;
+}
+
+}  // namespace
 
 // Only a peer with a key has PORT= in the peers file, and HUP may bring that.
 uint32_t Daemon::bound_ports_count() const {
@@ -19,7 +32,7 @@ uint32_t Daemon::bound_udp_ports_count() const {
 }
 
 uint64_t Daemon::bind_arena_bytes() const {
-  uint64_t n = config_.remote_listens.empty() ? 0 : sizeof(FarPorts) + FarPorts::arena_bytes(config_.remote_listens.count) + 64;
+  uint64_t n = start_.far_ports == 0 ? 0 : sizeof(FarPorts) + FarPorts::arena_bytes(start_.far_ports) + 64;
   if (bound_ports_count() > 0) n += sizeof(BoundPorts) + 64 + BoundPorts::arena_bytes(bound_ports_count(), bound_udp_ports_count(), own_ports_count());
   return n;
 }
@@ -32,17 +45,25 @@ bool Daemon::init_binds() {
     if (bound_ports_ == nullptr || !bound_ports_->init(bound_ports_count(), bound_udp_ports_count(), own_ports_count(), backlog, client_flows_, tables_)) return false;
     exit_->set_bound_ports(*bound_ports_);
   }
-  if (config_.remote_listens.empty()) return true;
+  if (start_.far_ports == 0) return true;
   // Links that are made are of the first session: start_links().
   far_ports_ = tables_.create<FarPorts>(reactor_, sessions_.at(0), static_cast<Exit&>(*exit_));
-  if (far_ports_ == nullptr || !far_ports_->init(config_.remote_listens.count, tables_)) return false;
-  for (const ListenSpec& l : config_.remote_listens) {
-    Address at{4, {}, 0};
-    if (!l.at.host.empty()) SMX_CHECK(parse_ip(l.at.host, &at));
-    at.port = l.at.port;
-    far_ports_->add(at, l.transport == Transport::udp);
-  }
+  if (far_ports_ == nullptr || !far_ports_->init(start_.far_ports, tables_)) return false;
+  for (const ListenSpec& l : config_.remote_listens) far_ports_->add(far_address(l), l.transport == Transport::udp);
   return true;
+}
+
+// Reload: those of before that are asked for still keep what they have.
+void Daemon::renew_far_ports() {
+  if (!kHasBind || far_ports_ == nullptr) return;
+  for (const bool news : {false, true}) {
+    far_ports_->begin_renewal();
+    for (const ListenSpec& l : config_.remote_listens) {
+      const bool udp = l.transport == Transport::udp;
+      if (!far_ports_->keep(far_address(l), udp) && news) far_ports_->add(far_address(l), udp);
+    }
+    if (!news) far_ports_->drop_others();
+  }
 }
 
 }  // namespace smx

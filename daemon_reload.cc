@@ -30,7 +30,7 @@ namespace smx {
 namespace {
 
 constexpr size_t kHalf = 8u << 20;      // as main() gives for the first
-constexpr size_t kMorePorts = 16, kMoreServers = 16, kMoreNames = 16;
+constexpr size_t kMorePorts = 16, kMoreServers = 16, kMoreNames = 16, kMoreFarPorts = 8;
 constexpr uint32_t kLeastFds = 16;      // that new ports leave to clients
 constexpr const char* kWhy = "the configuration has changed";
 
@@ -66,6 +66,7 @@ void Daemon::count_room() {
   start_.ports = config_.links.count + config_.listens.count;
   start_.places = config_.servers.count;
   start_.names = config_.names.count;
+  start_.far_ports = config_.remote_listens.count;
   std::string_view name;
   Origin where;
   start_.resolves = asks_names(config_, &name, &where);
@@ -73,6 +74,9 @@ void Daemon::count_room() {
   start_.ports = 2 * start_.ports + kMorePorts;
   start_.places = 2 * start_.places + kMoreServers;
   start_.names = 2 * start_.names + kMoreNames;
+  bool asks = false;  // a peer who could give us ports
+  for (const LinkSpec& l : config_.links) asks = asks || (l.secure && !is_way_in(config_, l));
+  if (kHasBind && asks) start_.far_ports = 2 * start_.far_ports + kMoreFarPorts;
 }
 
 bool Daemon::prepare_reload() {
@@ -175,6 +179,7 @@ bool Daemon::follow(Time now) {
     ++reloaded_.ports_added;
   }
   new_ports_ = 0;
+  renew_far_ports();  // retry_now() asks for them
   return true;
 }
 

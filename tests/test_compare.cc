@@ -34,6 +34,7 @@ std::string refusal(const Strings& now, const Strings& next) {
   room.ports = a.config.links.count + a.config.listens.count + 2;
   room.places = a.config.servers.count + 2;
   room.names = a.config.names.count + 1;
+  room.far_ports = a.config.remote_listens.count + 2;
   std::string_view name;
   smx::Origin where;
   room.resolves = smx::asks_names(a.config, &name, &where);
@@ -130,7 +131,8 @@ TEST_CASE("compare: links and what hangs on them") {
   CHECK(refusal(kHub, {"SERVER=sockmux", "-P9001,9002"}) == "");
   const Strings secure = {"SERVER=sockmuxs://192.0.2.1:9000"};
   CHECK(has(refusal(secure, secure + Strings{"HOSTS=a/192.0.2.1"}), "HOSTS cannot change"));
-  CHECK(has(refusal(secure, secure + Strings{"RPORT=80"}), "RPORT=80: RPORT cannot"));
+  CHECK(refusal(secure, secure + Strings{"RPORT=80,81"}) == "");
+  CHECK(has(refusal(secure, secure + Strings{"RPORT=80-82"}), "RPORT=80-82: there was room for 2 ports of RPORT"));
 }
 
 TEST_CASE("compare: what was not set aside or started at the start") {

@@ -149,7 +149,9 @@ class Follow {
     for (const LinkSpec& l : now_.links) secure = secure || l.secure;
     // The peers file in force knows them.
     if (secure && !same_hosts(now_.hosts, next_.hosts)) report_.error(kExitConfig, Origin{}, "HOSTS cannot change while there are secure links, whose peers file uses it: restart the daemon");
-    if (!same_all<ListenSpec>(now_.remote_listens, next_.remote_listens, same_listen)) no("RPORT", next_.remote_listens.empty() ? Origin{} : next_.remote_listens[0].origin);
+    if (next_.remote_listens.count <= room_.far_ports) return;
+    Text<24> most;
+    report_.error(kExitConfig, next_.remote_listens[0].origin, "there was room for % ports of RPORT at the start: restart the daemon", {most.add_u(room_.far_ports).text()});
   }
   static size_t acceptors(const Config& c) {
     size_t n = 0;

@@ -39,6 +39,7 @@ struct StartRoom {
   size_t ports = 0;          // of PORT and -P
   size_t places = 0;         // of SERVER and DEST
   size_t names = 0;          // in lists of hosts
+  size_t far_ports = 0;      // of RPORT
   bool resolves = false;     // names can be looked up
 };
 

@@ -48,7 +48,49 @@ bool FarPorts::init(size_t count, Arena& arena) {
   return ports_ != nullptr;
 }
 
-void FarPorts::add(const Address& at, bool udp) { new (&ports_[count_++]) FarPort(*this, at, udp); }
+void FarPorts::add(const Address& at, bool udp) {
+  size_t i = 0;
+  while (i < count_ && ports_[i].used_) ++i;
+  if (i == count_) ++count_;
+  new (&ports_[i]) FarPort(*this, at, udp);
+  ports_[i].kept_ = true;
+}
+
+void FarPorts::begin_renewal() {
+  for (size_t i = 0; i < count_; ++i) ports_[i].kept_ = false;
+}
+
+bool FarPorts::keep(const Address& at, bool udp) {
+  for (size_t i = 0; i < count_; ++i) {
+    FarPort& p = ports_[i];
+    if (!p.used_ || p.kept_ || p.udp_ != udp || !(p.at_ == at)) continue;
+    return p.kept_ = true;
+  }
+  return false;
+}
+
+void FarPorts::drop_others() {
+  for (size_t i = 0; i < count_; ++i) {
+    FarPort& p = ports_[i];
+    if (!p.used_ || p.kept_) continue;
+    if (p.state_ == FarPort::State::asked || p.state_ == FarPort::State::open) session_.abort(p.id_, CloseCode::done);
+    p.state_ = FarPort::State::idle;
+    p.used_ = false;
+  }
+  watch();
+}
+
+size_t FarPorts::count() const {
+  size_t n = 0;
+  for (size_t i = 0; i < count_; ++i) n += ports_[i].used_ ? 1u : 0u;
+  return n;
+}
+
+FarPort& FarPorts::nth(size_t i) const {
+  size_t k = 0;
+  while (!ports_[k].used_ || i-- > 0) ++k;
+  return ports_[k];
+}
 
 void FarPorts::on_room(Time now) {
   (void)now;
@@ -65,7 +107,7 @@ void FarPorts::on_room(Time now) {
   }
   for (size_t i = 0; i < count_; ++i) {
     FarPort& p = ports_[i];
-    if (p.state_ != FarPort::State::idle) continue;
+    if (!p.used_ || p.state_ != FarPort::State::idle) continue;
     if (!session_.can_bind()) return;
     p.state_ = FarPort::State::asked;
     p.id_ = session_.open_bind(p);
@@ -107,13 +149,14 @@ void FarPorts::shut() {
 
 BindLook FarPorts::look(size_t i) const {
   static const char* const kState[] = {"waiting", "asked", "open", "refused"};
-  const FarPort& p = ports_[i];
+  const FarPort& p = nth(i);
   const bool open = p.state_ == FarPort::State::open;
   return {open ? p.bound_ : p.at_, p.udp_, kState[static_cast<int>(p.state_)], session_.peer_label(), p.counts_};
 }
 
 void FarPorts::add_why(size_t i, TextBase& to) const {
-  if (ports_[i].state_ == FarPort::State::refused) add_reason(to, ports_[i].why_, ports_[i].at_, ports_[i].udp_);
+  const FarPort& p = nth(i);
+  if (p.state_ == FarPort::State::refused) add_reason(to, p.why_, p.at_, p.udp_);
 }
 
 // ---- one of them

@@ -55,6 +55,8 @@ class FarPort final : public Endpoint {
   Address bound_;       // open: where the peer listens
   PortCounts counts_;
   uint8_t limits_ = 0;  // how often in a row it was one too many
+  bool used_ = true;    // else: a place for another one
+  bool kept_ = false;   // renewal
 };
 
 class FarPorts final : public Opener, private TimerHandler {
@@ -65,8 +67,12 @@ class FarPorts final : public Opener, private TimerHandler {
   FarPorts(Reactor& reactor, Session& session, Exit& exit) : reactor_(reactor), session_(session), exit_(exit), timer_(*this) {}
   static uint64_t arena_bytes(size_t count) { return count * sizeof(FarPort) + 64; }
   [[nodiscard]] bool init(size_t count, Arena& arena);
-  // At most `count` times. Port 0: any.
+  // At most `count` at once. Port 0: any.
   void add(const Address& at, bool udp);
+  // Reload: keep() says whether there is one already, once for each that there is; drop_others() gives the rest back.
+  bool keep(const Address& at, bool udp);
+  void drop_others();
+  void begin_renewal();
 
   // The session is up, or a channel is free again.
   void on_room(Time now) override;
@@ -74,7 +80,7 @@ class FarPorts final : public Opener, private TimerHandler {
   void retry_now(Time now);
   // TERM: gives all of them back.
   void shut();
-  size_t count() const { return count_; }
+  size_t count() const;
   // i < count()
   BindLook look(size_t i) const;
   // Why it is refused, if it is.
@@ -84,6 +90,7 @@ class FarPorts final : public Opener, private TimerHandler {
   friend class FarPort;
   void on_timer(Timer& timer, Time now) override;
   void watch();
+  FarPort& nth(size_t i) const;
 
   Reactor& reactor_;
   Session& session_;

@@ -1,6 +1,7 @@
 // Reload of a daemon with secure links: its peers file is read again beside its options, and ports lead to other peers.
 // Read next: reload.cc, peers_file.cc.
 #include <doctest/doctest.h>
+#include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -83,4 +84,49 @@ TEST_CASE("reload: the peers file is read again with the options, and each says 
   CHECK(said.error.find("sockmuxctl: the options stay as they were\n") != std::string::npos);
   CHECK(d->wait_log("key removed", 5));
   CHECK(echoed(next, "and on"));
+}
+
+TEST_CASE("reload: ports that the peer is asked for come and go, the first ones too, and clients of those that stay do not notice") {
+  const TempFolder folder;
+  REQUIRE(chmod(folder.path().c_str(), 0755) == 0);
+  Site hub, one;
+  hub.write_peers("one " + one.shown() + " PORT=1024-65535\n");
+  one.knows("hub", hub);
+  Server server(echoes);
+  Daemon d(hub.words({"SERVER=sockmuxs", "-P127.0.0.1:0"}));
+  const uint16_t kept = quiet_port(), other = quiet_port();
+  REQUIRE(kept != other);
+  const std::string words = "SERVER=sockmuxs://" + local(d.link_port()) + "\nDEST=" + local(server.port()) + "\n";
+  const auto becomes = [&](const std::string& more) {
+    write_file(folder / "new", words + more);
+    REQUIRE(chmod((folder / "new").c_str(), 0644) == 0);
+    REQUIRE(rename((folder / "new").c_str(), (folder / "conf").c_str()) == 0);
+  };
+  becomes("");
+  Daemon branch(one.words({"+=" + folder / "conf", "SOXCONF=control:" + folder / "socket"}));
+  branch.await_start();
+  REQUIRE(branch->wait_log(" link-up ", 10));
+  const auto reload = [&] {
+    const Said said = ctl({"reload", "-s", folder / "socket"});
+    CHECK_MESSAGE(said.status == 0, said.error);
+  };
+  becomes("RPORT=" + local(kept) + "\n");
+  reload();
+  REQUIRE(serves(kept, 10));
+  Conn c(kept);
+  CHECK(echoed(c, "before"));
+  for (int i = 0; i < 3; ++i) {
+    becomes("RPORT=" + local(other) + "," + local(kept) + "\n");
+    reload();
+    CHECK(serves(other, 10));
+    CHECK(echoed(c, "still"));
+    becomes("RPORT=" + local(kept) + "\n");
+    reload();
+    CHECK(wait_for([&] {
+      Conn none(other);
+      return wait_for([&] { return none.over(); }, 5) && none.error() == ECONNREFUSED;
+    }, 5));
+    CHECK(echoed(c, "and on"));
+  }
+  CHECK(branch->count(" bind-open ") == 4);
 }
