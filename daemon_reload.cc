@@ -174,6 +174,7 @@ bool Daemon::follow(Time now) {
     if (bound_ports_ != nullptr) bound_ports_->add_own(p.at, p.spec.transport == Transport::udp);
     // open_new_ports() has left room for it in all tables.
     store_port(p.fd, p.spec.transport == Transport::udp);
+    LogLine(LogLevel::info, "port-open").kv("at", p.at).kv("for", p.other ? "links" : p.spec.transport == Transport::udp ? "datagrams" : "clients");
     const int error = start_port(Fd(p.fd), p.at, p.spec, p.other);
     if (error != 0) report_.error(kExitSystem, p.spec.origin, "the port is not served: %", {strerror(error)});  // the poller takes no more
     ++reloaded_.ports_added;
@@ -315,6 +316,7 @@ void Daemon::close_old_ports() {
     if (!p.keep) {
       if (bound_ports_ != nullptr) bound_ports_->drop_own(p.at, p.udp != nullptr);
       unstore(p);
+      LogLine(LogLevel::info, "port-closed").kv("at", p.at);
       if (p.tcp != nullptr) p.tcp->stop(), retire(listener_, &listeners_, p.tcp);
       if (p.links != nullptr) p.links->stop(), retire(acceptor_, &acceptors_, p.links);
       if (kHasUdp && p.udp != nullptr) {

@@ -100,6 +100,8 @@ TEST_CASE("reload: ports come and go, servers change, and a channel of what did 
   CHECK(echoed(lives, "between"));
   CHECK(hub.process().says(" reloaded ports_added=1 ports_removed=1 servers_added=0 servers_removed=0 links_moved=0 channels_ended=1\n"));
   CHECK(hub.process().says("reason=shutdown"));
+  CHECK(hub.process().says(" port-closed at=" + local(old_port) + "\n"));
+  CHECK(hub.process().says(" port-open at=" + local(new_port) + " for=clients\n"));
   branch.becomes({link, dest(first.port(), kept), dest(third.port(), new_port)});
   CHECK(branch.process().says(" reloaded ports_added=0 ports_removed=0 servers_added=1 servers_removed=1 links_moved=0 channels_ended=0\n"));
   Conn comes(new_port);
