@@ -312,6 +312,7 @@ TEST_SRCS = \
 	tests/test_mux_session.cc \
 	tests/test_mux_trial.cc \
 	tests/test_notify.cc \
+	tests/test_names.cc \
 	tests/test_options.cc \
 	tests/test_packet.cc \
 	tests/test_packet_table.cc \

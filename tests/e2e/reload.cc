@@ -279,6 +279,16 @@ TEST_CASE("reload: what is wrong is said with file and line, by sockmuxctl and i
     next.close();
     is_refused(hub_words({"MAXIMA=conpch:9", "PORT=" + any}), at + "5: PORT=" + any + ": cannot listen at " + any + ": Address already in use");
   }
+  {
+    // The old one is closed for one that then cannot be opened: it comes back.
+    Server busy(echoes, "127.0.0.2", kept);
+    const std::string any = "0.0.0.0:" + text(kept);
+    hub.write({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=" + any});
+    const Said said = hub.reload();
+    CHECK(said.status == 78);
+    CHECK(said.error.find("cannot listen at " + any + ": Address already in use\n") != std::string::npos);
+    CHECK(serves(kept, 5));
+  }
   // HUP says so in the log.
   hub.write(with("PROT=1"));
   const size_t from = hub.process().log().size();
