@@ -43,9 +43,9 @@ void add_figures(Row& row, const Session& s, Time now) {
   row.add(s.down_why());
 }
 
-// "branch1", "198.51.100.7:41022", "3": its name, address or session.
-bool is_called(const Session& s, std::string_view who) {
-  if (!who.empty() && s.peer_label() == who) return true;
+// "branch1", "198.51.100.7:41022", "3": its name; or, where nobody has that name, its address or session.
+bool is_called(const Session& s, std::string_view who, bool by_name) {
+  if (by_name || who.empty()) return !who.empty() && s.peer_label() == who;
   Text<200> place;
   append_place(place, s);
   if (place.text() == who) return true;
@@ -122,11 +122,12 @@ bool Daemon::tell_absent(uint32_t* next, ControlReply& reply) {
 // Ends the links of all sessions that are called so; what was held ends.
 bool Daemon::kick_peers(std::string_view who, uint32_t* next, ControlReply& reply) {
   const Time now = reactor_.now();
-  bool any = *next > 0;
+  bool any = *next > 0, by_name = false;
+  for (uint32_t i = 0; i < sessions_.count() && !by_name; ++i) by_name = !who.empty() && is_somebodys(sessions_.at(i)) && sessions_.at(i).peer_label() == who;
   for (; *next < sessions_.count(); ++*next) {
     if (!reply.has_room()) return false;
     Session& s = sessions_.at(*next);
-    if (!is_somebodys(s) || !is_called(s, who)) continue;
+    if (!is_somebodys(s) || !is_called(s, who, by_name)) continue;
     Row row;
     Text<200> place;
     append_place(place, s);

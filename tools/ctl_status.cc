@@ -17,6 +17,8 @@ constexpr size_t kFewLinks = 3;   // told of in three lines each; more in one
 constexpr size_t kMostLinks = 12;
 constexpr size_t kMostPorts = 16;
 constexpr size_t kMostServers = 8;
+constexpr size_t kFirst = 12;        // column of addresses
+constexpr size_t kMostAddress = 37;
 constexpr uint64_t kFewDescriptors = 32;
 
 struct Asked {
@@ -118,7 +120,7 @@ void show_link(Screen& to, const Rows& r) {
   if (r.get("dialect") != "-") line.add(", dialect ").add(r.get("dialect"));
   to.line(line.add(", session ").add(r.get("session")).text());
   line.clear();
-  line.add("    ").add(r.get("channels")).add(" channels, rx ");
+  line.add("    ").add(r.get("channels")).add(r.number("channels") == 1 ? " channel, rx " : " channels, rx ");
   add_bytes(line, r.number("rx_bytes"));
   line.add(", tx ");
   add_bytes(line, r.number("tx_bytes"));
@@ -168,41 +170,65 @@ void show_links(Screen& to, const Asked& a) {
   if (count > kMostLinks) to.line(Text<80>("  ... and ").add_u(count - kMostLinks).add(" more: sockmuxctl peers").text());
 }
 
+// How wide the addresses of a table are.
+size_t widest_address(std::string_view lines) {
+  size_t most = 12;
+  Rows r(lines);
+  while (r.next()) {
+    const size_t size = r.get("address").size() + (r.get("transport") == "udp" ? 4 : 0);
+    most = size > most ? size : most;
+  }
+  return most > kMostAddress ? kMostAddress : most;
+}
+
 void show_ports(Screen& to, const Asked& a) {
+  const size_t state = kFirst + widest_address(a.ports.lines()) + 2, accepted = state + 9, refused = accepted + 10, who = refused + 9;
   Rows r(a.ports.lines());
   for (size_t i = 0; r.next(); ++i) {
-    if (i == 0) to.line("PORTS     ADDRESS                               STATE    ACCEPTED  REFUSED  FOR", Color::strong, 5);
+    Text<300> line("PORTS");
+    if (i == 0) {
+      to_column(to_column(line, kFirst).add("ADDRESS"), state).add("STATE");
+      to_column(to_column(to_column(line, accepted).add("ACCEPTED"), refused).add("REFUSED"), who).add("FOR");
+      to.line(line.text(), Color::strong, 5);
+    }
     if (i == kMostPorts) {
       to.line("  ... and more: sockmuxctl status --json");
       break;
     }
-    Text<300> line("  "), at(r.get("address"));
-    line.add(r.get("kind"));
+    line.clear();
+    Text<300> at(r.get("address"));
+    line.add("  ").add(r.get("kind"));
     if (r.get("transport") == "udp") at.add("/udp");
-    add_cut(to_column(line, 10), at.text(), 37);
-    to_column(line, 48).add(r.get("state"));
-    to_column(line, 57).add(r.get("accepted"));
-    to_column(line, 67).add(r.get("refused"));
-    if (r.get("peer") != "-") to_column(line, 76).add(r.get("peer"));
+    add_cut(to_column(line, kFirst), at.text(), kMostAddress);
+    to_column(line, state).add(r.get("state"));
+    to_column(line, accepted).add(r.get("accepted"));
+    to_column(line, refused).add(r.get("refused"));
+    if (r.get("peer") != "-") to_column(line, who).add(r.get("peer"));
     const bool open = r.get("open_to_world") == "yes";
-    to.line(line.text(), open ? Color::doubtful : Color::none, 47);
+    to.line(line.text(), open ? Color::doubtful : Color::none, state - 1);
   }
 }
 
 void show_servers(Screen& to, const Asked& a) {
+  const size_t clients = kFirst + widest_address(a.servers.lines()) + 2;
   Rows r(a.servers.lines());
   for (size_t i = 0; r.next(); ++i) {
-    if (i == 0) to.line("SERVERS   ADDRESS                               FOR CLIENTS", Color::strong, 7);
+    Text<300> line("SERVERS"), at;
+    if (i == 0) {
+      to_column(to_column(line, kFirst).add("ADDRESS"), clients).add("FOR CLIENTS");
+      to.line(line.text(), Color::strong, 7);
+    }
     if (i == kMostServers) {
       to.line("  ... and more: sockmuxctl status --json");
       break;
     }
-    Text<300> line("  "), at;
-    add_cut(line, r.get("protocol"), 9);
-    at.add(r.get("address") == "-" ? "(served here)" : r.get("address"));
+    line.clear();
+    line.add("  ");
+    add_cut(line, r.get("protocol"), kFirst - 3);
+    at.add(r.get("address") == "-" ? "(none)" : r.get("address"));
     if (r.get("transport") == "udp" && r.get("address") != "-") at.add("/udp");
-    add_cut(to_column(line, 10), at.text(), 37);
-    to.line(to_column(line, 48).add(r.get("clients") == "-" ? "all" : r.get("clients")).text());
+    add_cut(to_column(line, kFirst), at.text(), kMostAddress);
+    to.line(to_column(line, clients).add(r.get("clients") == "-" ? "all" : r.get("clients")).text());
   }
 }
 

@@ -26,6 +26,7 @@ constexpr int kPatience = 2;     // s: keys wait as long for a daemon that is st
 constexpr int kHistory = 40;     // rates of all links: looks
 constexpr size_t kMostPrinted = 50;
 constexpr int kHeadLines = 4;
+constexpr size_t kId = 11;  // of a channel: what `kick channel` wants
 
 // ---- pieces of a line
 
@@ -73,7 +74,7 @@ class Columns {
   void left(std::string_view text, size_t width) {
     if (text.size() > width) to_.add_printable(text.substr(0, width - 1)).add('+');
     else to_.add_printable(text);
-    for (size_t n = text.size(); n <= width; ++n) to_.add(' ');
+    for (size_t n = text.size() < width ? text.size() : width; n <= width; ++n) to_.add(' ');
   }
   void right(std::string_view text, size_t width) {
     for (size_t n = text.size(); n < width; ++n) to_.add(' ');
@@ -98,7 +99,7 @@ class Columns {
 struct Widths {
   explicit Widths(size_t columns, What what) {
     idle = columns >= 100;
-    const size_t fixed = what == What::peers ? 64 : idle ? 53 : 47;
+    const size_t fixed = what == What::peers ? 64 : idle ? 55 : 49;
     const size_t rest = columns > fixed + 16 ? columns - fixed : 16;
     bar = rest / 4 > 24 ? 24 : rest / 4;
     who = rest - bar - 1 > 60 ? 60 : rest - bar - 1;
@@ -110,7 +111,7 @@ struct Widths {
 void add_title(TextBase& to, What what, const Widths& w) {
   Columns c(to);
   if (what == What::channels) {
-    c.left("CHANNEL", 9);
+    c.left("CHANNEL", kId);
     c.left("PEER", 11);
     c.left("CLIENT > PORT, SERVER", w.who);
     c.right("AGE", 6);
@@ -131,7 +132,7 @@ void add_title(TextBase& to, What what, const Widths& w) {
 void add_item(TextBase& to, const Item& i, What what, const Widths& w) {
   Columns c(to);
   if (what == What::channels) {
-    c.left(i.id, 9);
+    c.left(i.id, kId);
     c.left(i.name, 11);
     Text<200> who;
     if (i.kind == "client") who.add(i.client).add('>').add(i.local.substr(i.local.rfind(':') + 1));

@@ -47,8 +47,8 @@ TEST_CASE("sockmuxctl: peers by name: up, and down; ports of theirs; kick by nam
   CHECK(metrics.find("\nsockmux_peer_up{session=\"\",name=\"other\"} 0\n") != std::string::npos);
   // The port that the branch has asked for, at both ends.
   REQUIRE(branch->wait_log(" bind-open ", 5));
-  CHECK(wait_for([&] { return told(path, {"status"}).find("BIND    " + local(far)) != std::string::npos; }, 5));
-  CHECK(told(folder / "b", {"status"}).find("RPORT   " + local(far)) != std::string::npos);
+  CHECK(wait_for([&] { return told(path, {"status"}).find("BIND      " + local(far)) != std::string::npos; }, 5));
+  CHECK(told(folder / "b", {"status"}).find("RPORT     " + local(far)) != std::string::npos);
   // Who calls no other is not told of one.
   CHECK(count_of(told(folder / "b", {"peers"}), "\n") == 2);
   // By its name; by one that has no link.

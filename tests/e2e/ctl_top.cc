@@ -46,7 +46,7 @@ TEST_CASE("top: channels and peers, sorted, filtered, paused, at any size; q lea
   Sitting t(live.path);
   REQUIRE(t.shows("1 channels by rate"));
   CHECK_FALSE(t.echoes());
-  CHECK(t.shows("CHANNEL   PEER"));
+  CHECK(t.shows("CHANNEL     PEER"));
   CHECK(t.shows(">" + text(live.p->a->port())));
   CHECK(t.press("b", "by bytes"));
   CHECK(t.press("n", "by name"));
@@ -128,7 +128,7 @@ TEST_CASE("top: without a terminal it prints tables; without a daemon it says so
   const Said said = ctl({"top", "--count=2", "--interval=0.2", "-s", live.path});
   CHECK(said.status == 0);
   CHECK(said.error == "");
-  CHECK(count_of(said.out, "CHANNEL   PEER") == 2);
+  CHECK(count_of(said.out, "CHANNEL     PEER") == 2);
   CHECK(count_of(said.out, ">" + text(live.p->a->port())) == 2);
   CHECK(said.out.find('\033') == std::string::npos);
   CHECK(said.out.find(" \n") == std::string::npos);
@@ -139,5 +139,5 @@ TEST_CASE("top: without a terminal it prints tables; without a daemon it says so
   Terminal dumb({ctl_path(), "top", "-i", "0.1", "-s", live.path}, {"TERM=dumb"});
   CHECK(wait_for([&] { return dumb.over(); }, 5));
   CHECK(dumb.screen().find('\033') == std::string::npos);
-  CHECK(dumb.screen().find("CHANNEL   PEER") != std::string::npos);
+  CHECK(dumb.screen().find("CHANNEL     PEER") != std::string::npos);
 }
