@@ -110,8 +110,11 @@ Fd Predecessor::take_pidfile(const char* path) {
 bool Predecessor::knock(TextBase& why) {
   int error = 0;
   door_ = connect_unix(path_, kPatienceSeconds, &error);
-  if (door_.valid()) return true;
-  why.add(strerror(error));
+  if (!door_.valid()) return why.add(strerror(error)), false;
+  uint32_t uid = 0;
+  if (is_listener_trusted(door_.get(), &uid)) return true;
+  why.add("uid ").add_u(uid).add(" listens there, who is neither root nor us");
+  door_.reset();
   return false;
 }
 

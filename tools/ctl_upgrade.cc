@@ -3,7 +3,8 @@
 //   a daemon in the background: started again by us, as it was started; it asks the old one for its ports (daemon_upgrade.cc)
 //   under systemd:              the configuration is checked, and systemd starts it again, and keeps the ports meanwhile
 //
-// Invariant: whatever the new one does not like is found before the old one hears of it. Read next: daemon_upgrade.cc.
+// Invariants: whatever the new one does not like is found before the old one hears of it; words are run of a daemon of root or of our own
+// user alone. Read next: daemon_upgrade.cc.
 // Source: sockmuxd(8), "Upgrade".
 #include <errno.h>
 #include <fcntl.h>
@@ -56,11 +57,13 @@ struct Running {
 
 // ---- asking
 
-// All that the daemon at `path` says to "process", with a NUL behind it. 0 or errno.
-int fetch(const char* path, char** out, size_t* size) {
+// All that the daemon at `path` says to "process", with a NUL behind it. 0 or errno; EXDEV: it is of `*stranger`, whose words are not
+// to be run.
+int fetch(const char* path, char** out, size_t* size, uint32_t* stranger) {
   int error = 0;
   const Fd fd = connect_unix(path, kPatienceSeconds, &error);
   if (!fd.valid()) return error;
+  if (!is_listener_trusted(fd.get(), stranger)) return EXDEV;
   error = put(fd.get(), "1 process\n");
   size_t room = 0;
   while (error == 0) {
@@ -142,7 +145,13 @@ bool understand(char* text, Running* out) {
 // 0 or the exit code, and the user was told.
 int ask_process(const char* path, Running* out) {
   size_t size = 0;
-  const int error = fetch(path, &out->memory, &size);
+  uint32_t stranger = 0;
+  const int error = fetch(path, &out->memory, &size, &stranger);
+  if (error == EXDEV) {
+    Text<20> uid;
+    complain({path, ": uid ", uid.add_u(stranger).text(), " listens here, who is neither root nor you: run this as that user"});
+    return kPermission;
+  }
   if (error == ENOENT || error == ECONNREFUSED) {
     complain({path, ": no daemon answers here; --socket FILE asks elsewhere"});
     return kUnavailable;
@@ -201,7 +210,8 @@ int await_follower(const char* path, const char* old) {
   for (int i = 0; i < kTries; ++i) {
     char* text = nullptr;
     size_t size = 0;
-    const int error = fetch(path, &text, &size);
+    uint32_t stranger = 0;
+    const int error = fetch(path, &text, &size, &stranger);
     Running now;
     now.memory = text;
     if (error == 0 && text != nullptr && understand(text, &now) && strcmp(now.pid, old) != 0) {

@@ -10,6 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/io/process.h"
+
 namespace smx {
 
 namespace {
@@ -122,6 +124,11 @@ bool peer_uid(int fd, uint32_t* uid) {
   *uid = u;
   return true;
 #endif
+}
+
+bool is_listener_trusted(int fd, uint32_t* uid) {
+  *uid = UINT32_MAX;
+  return peer_uid(fd, uid) && (*uid == 0 || *uid == own_user());
 }
 
 }  // namespace smx

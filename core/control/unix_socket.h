@@ -28,6 +28,9 @@ bool is_bound_to(int fd, const char* path);
 
 // Who is at the other end, as of its connect(). False: the system does not tell.
 [[nodiscard]] bool peer_uid(int fd, uint32_t* uid);
+// At the other end of connect_unix(): is it root, or our own user? Words and descriptors of anybody else are not to be used: who may
+// write the folder may put a socket there. `*uid` says who it is; false, and UINT32_MAX: that is not known.
+bool is_listener_trusted(int fd, uint32_t* uid);
 
 }  // namespace smx
 

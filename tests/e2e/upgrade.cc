@@ -268,6 +268,29 @@ TEST_CASE("upgrade: what the file says by then counts: a port that is new is ope
   CHECK(wait_for([&] { return !is_open(port); }, 10));
 }
 
+TEST_CASE("upgrade: root starts no program that a socket of another user names, and takes no ports of it") {
+  if (geteuid() != 0) return;
+  TempFolder temp;
+  run({"chmod", "777", temp.path()}, 5);
+  const std::string answer = "1 ok\\npid\\t1\\nbackground\\tyes\\nfolder\\t/\\nword\\ttouch\\nword\\t" + temp / "made" + "\\nend\\n";
+  write_file(temp / "answer", "#!/bin/sh\nread -r line\nprintf '" + answer + "'\n");
+  run({"chmod", "755", temp / "answer"}, 5);
+  ProcessSetup other;
+  other.user = 12345;
+  Process liar({"socat", "UNIX-LISTEN:" + temp / "control" + ",mode=666,fork", "EXEC:" + temp / "answer"}, other);
+  REQUIRE(wait_for([&] { return exists(temp / "control"); }, 10));
+  const Said said = ctl({"upgrade", "-s", temp / "control"});
+  CHECK(said.error == "sockmuxctl: " + temp / "control" + ": uid 12345 listens here, who is neither root nor you: run this as that user\n");
+  CHECK(said.status == 77);
+  CHECK_FALSE(exists(temp / "made"));
+  ProcessSetup setup;
+  setup.environment = {"SOCKMUX_TAKE=" + temp / "control"};
+  Daemon next({"SERVER=sockmux", "-P127.0.0.1:0"}, setup);
+  CHECK(next->wait_end(5));
+  CHECK(next->status() == 69);
+  CHECK(next->says("sockmuxd: SOCKMUX_TAKE: uid 12345 listens there, who is neither root nor us\n"));
+}
+
 TEST_CASE("upgrade: more ports than go in one message") {
   TempFolder temp;
   const uint16_t first = quiet_port();
