@@ -5,6 +5,7 @@
 #include <string>
 
 #include "tools/ctl_doctor_judge.h"
+#include "tools/ctl_wrap.h"
 
 using namespace smx;
 using namespace smx::ctl;
@@ -94,4 +95,20 @@ TEST_CASE("doctor: the text of a greeting is what can be shown of it") {
   CHECK(greeting_text(as_bytes(packet(kUnnumbered, static_cast<uint8_t>(Type::bye), "\x83no room"))) == "no room");
   CHECK(greeting_text(as_bytes(std::string_view("SSH-2.0-x\r\nrest"))) == "SSH-2.0-x");
   CHECK(greeting_text(as_bytes(std::string_view(""))) == "");
+}
+
+TEST_CASE("doctor: lines are broken at words, what follows stands under the first, and a word that is too long stays whole") {
+  const auto wrapped = [](const char* head, const std::string& words, size_t indent, size_t width) {
+    Text<400> out(head);
+    add_wrapped(out, words, indent, width);
+    return std::string(out.text());
+  };
+  CHECK(wrapped("ok    ", "one two three", 6, 0) == "ok    one two three");
+  CHECK(wrapped("ok    ", "one two three", 6, 19) == "ok    one two three");
+  CHECK(wrapped("ok    ", "one two three", 6, 18) == "ok    one two\n      three");
+  CHECK(wrapped("ok    ", "one two three", 6, 12) == "ok    one\n      two\n      three");
+  CHECK(wrapped("  ", "/a/very/long/path and more", 2, 10) == "  /a/very/long/path\n  and more");
+  CHECK(wrapped("  ", "an /a/very/long/path", 2, 10) == "  an\n  /a/very/long/path");
+  CHECK(wrapped("  ", "", 2, 10) == "  ");
+  CHECK(wrapped("", "two  spaces", 0, 6) == "two\nspaces");
 }

@@ -1,6 +1,8 @@
 // `sockmuxctl doctor`: the words, the order of the checks, the verdict. Read next: ctl_doctor.h.
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "config/file.h"
@@ -10,6 +12,7 @@
 #include "core/io/resident.h"
 #include "tools/ctl.h"
 #include "tools/ctl_doctor.h"
+#include "tools/ctl_wrap.h"
 
 namespace smx::ctl {
 
@@ -57,7 +60,7 @@ bool check_config(Findings& f, const char* const* words, size_t count, NotedFile
 
 int conclude(const Findings& f, bool runs) {
   const Verdict& v = f.verdict();
-  Text<1000> line("verdict: ");
+  Text<1000> line;
   if (v.fails() == 0 && !runs)
     line.add("nothing is broken that can be seen without a daemon that runs: start it, and ask again");
   else if (v.fails() == 0 && v.warnings() == 0)
@@ -66,7 +69,7 @@ int conclude(const Findings& f, bool runs) {
     line.fill("nothing is broken; %", {Number(v.warnings(), "warning", "warnings")});
   else
     line.add("broken, because of ").add(v.cause());
-  const int code = print(line.add('\n').text());
+  const int code = f.conclude(line.text());
   return code != 0 ? code : v.exit_code();
 }
 
@@ -91,14 +94,42 @@ void examine(Patient& p, View<std::string_view> files) {
 
 }  // namespace
 
+Findings::Findings() {
+  constexpr size_t kNarrow = 40;  // less than that is left to the terminal
+  winsize size{};
+  if (isatty(STDOUT_FILENO) == 0) return;
+  width_ = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kWide;
+  if (width_ < kNarrow) width_ = kNarrow;
+}
+
 void Findings::say(Grade grade, Place place, const char* words, Views views, const char* advice, Views more) {
-  Text<1500> line(grade == Grade::ok ? "ok    " : grade == Grade::warn ? "WARN  " : "FAIL  ");
-  const size_t head = line.size();
-  line.fill(words, views);
-  verdict_.add(grade, place, skip(line.text(), head));
-  line.add('\n');
-  if (*advice != 0) line.add("      ").fill(advice, more).add('\n');
-  if (!broken_ && print(line.text()) != 0) broken_ = true;
+  struct Look {
+    const char* name;
+    Color color;
+    const char* behind;
+  };
+  constexpr Look kLooks[] = {{"ok", Color::good, "    "}, {"WARN", Color::doubtful, "  "}, {"FAIL", Color::bad, "  "}};
+  constexpr size_t kIndent = 6;
+  const Look& look = kLooks[static_cast<int>(grade)];
+  Text<1500> text;
+  verdict_.add(grade, place, text.fill(words, views).text());
+  Text<3500> out;  // spaces of lines are in it
+  paint_.begin(out, look.color);
+  paint_.end(out.add(look.name), look.color);
+  add_wrapped(out.add(look.behind), text.text(), kIndent, width_);
+  out.add('\n');
+  text.clear();
+  if (*advice != 0) add_wrapped(out.add("      "), text.fill(advice, more).text(), kIndent, width_), out.add('\n');
+  if (!broken_ && print(out.text()) != 0) broken_ = true;
+}
+
+int Findings::conclude(std::string_view words) const {
+  constexpr std::string_view kVerdict = "verdict: ";
+  Text<2500> out;
+  paint_.begin(out, Color::strong);
+  paint_.end(out.add(kVerdict), Color::strong);
+  add_wrapped(out, words, kVerdict.size(), width_);
+  return print(out.add('\n').text());
 }
 
 int doctor(int count, const char* const* words, const char* socket) {

@@ -14,6 +14,7 @@
 #include "core/io/reactor.h"
 #include "core/io/resolver.h"
 #include "tools/ctl_doctor_judge.h"
+#include "tools/ctl_paint.h"
 
 namespace smx::ctl {
 
@@ -28,9 +29,11 @@ class Number {
   Text<60> text_;
 };
 
-// What is said to the user; each '%' of `words` is one of the views.
+// What is said to the user; each '%' of `words` is one of the views. At a terminal within its width, and with colours; elsewhere a
+// line for each thing said, for grep(1).
 class Findings {
  public:
+  Findings();
   void ok(const char* words, Views views = {}) { say(Grade::ok, Place::here, words, views, "", {}); }
   void warn(const char* words, Views views, const char* advice, Views more = {}) {
     say(Grade::warn, Place::here, words, views, advice, more);
@@ -40,12 +43,16 @@ class Findings {
     say(Grade::fail, place, words, views, advice, more);
   }
   const Verdict& verdict() const { return verdict_; }
+  // The last line. 0, or the exit code of what could not be written.
+  [[nodiscard]] int conclude(std::string_view words) const;
   // Standard output takes nothing any more.
   bool broken() const { return broken_; }
 
  private:
   void say(Grade grade, Place place, const char* words, Views views, const char* advice, Views more);
   Verdict verdict_;
+  Paint paint_{STDOUT_FILENO};
+  size_t width_ = 0;  // of the terminal; 0: it is none
   bool broken_ = false;
 };
 

@@ -14,6 +14,7 @@
 
 #include "tests/e2e/line.h"
 #include "tests/e2e/peer.h"
+#include "tests/e2e/terminal.h"
 
 using namespace e2e;
 
@@ -473,4 +474,59 @@ TEST_CASE("doctor: a peer that comes while the servers are asked shifts no row, 
   CHECK(count_of(asker.text(), "\trefused\t") == 1);
   CHECK(asker.text().substr(asker.text().size() - 5) == "\nend\n");
   CHECK(wait_for([&] { return first.find(kFin, 0, 0xffff) != nullptr; }, 5));  // the first server is left in good order
+}
+
+TEST_CASE("doctor: a daemon without a control socket has its ports itself: no program is blamed that should be ended") {
+  if (!exists("/proc/self/cmdline")) return;
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "SOXCONF=control:no"});
+  a.await_start();
+  const std::string port = local(a.link_port());
+  const Said said = ctl(doctor({"SERVER=sockmux", "-P" + port, "SOXCONF=control:no"}));
+  INFO(said.out);
+  CHECK(said.status == 0);
+  CHECK(said.out.find("WARN  port in use: " + port + " (-P" + port + ") belongs to 'sockmuxd', process " +
+                      text(static_cast<uint64_t>(a->pid())) + "\n") != std::string::npos);
+  CHECK(said.out.find("verdict: nothing is broken") != std::string::npos);
+  // One that could be asked at a socket of its own is another one.
+  check_one_cause(ctl(doctor({"SERVER=sockmux", "-P" + port, kNoDaemon})), 1, "port taken: " + port);
+}
+
+TEST_CASE("doctor: at a terminal lines end at words within its width, and grades have colours, which NO_COLOR takes away") {
+  const DeadPort dead;
+  const std::string words = " doctor SERVER=sockmux://" + local(dead.port()) + " " + kNoDaemon;
+  const std::string ask = "exec " + ctl_path() + words;
+  // What it shows, without the CR that a terminal puts before each LF.
+  const auto seen = [&](const std::string& first, const std::string& color) {
+    Terminal t({"/bin/sh", "-c", first + "; " + ask}, {"TERM=xterm", color});
+    CHECK(wait_for([&] { return t.over(); }, 20));
+    std::string text;
+    for (const char c : t.screen())
+      if (c != '\r') text += c;
+    return text;
+  };
+  const auto longest = [](const std::string& text) {
+    size_t most = 0;
+    for (size_t at = 0, end; (end = text.find('\n', at)) != std::string::npos; at = end + 1) most = std::max(most, end - at);
+    return most;
+  };
+  const std::string plain = seen("stty cols 60", "NO_COLOR=1");
+  INFO(plain);
+  CHECK(longest(plain) <= 60);
+  CHECK(longest(plain) > 50);
+  CHECK(plain.find("\nFAIL  wrong port or peer down: nothing listens at") != std::string::npos);
+  CHECK(plain.find("\n      ") != std::string::npos);
+  CHECK(plain.find("\nverdict: broken, because of wrong port or peer down:") != std::string::npos);
+  CHECK(plain.find("\n         ") != std::string::npos);
+  CHECK(plain.find('\033') == std::string::npos);
+  // A terminal that does not know its width has 80 columns.
+  const std::string usual = seen("stty cols 0", "NO_COLOR=1");
+  CHECK(longest(usual) <= 80);
+  CHECK(longest(usual) > 60);
+  const std::string colored = seen("stty cols 60", "NO_COLOR=");
+  CHECK(colored.find("\033[31mFAIL\033[m  wrong port") != std::string::npos);
+  CHECK(colored.find("\033[32mok\033[m    ") != std::string::npos);
+  // Into a pipe each thing said is a line, whatever its length.
+  const Said piped = ctl_shell("TERM=xterm; export TERM; $ctl" + words);
+  CHECK(longest(piped.out) > 80);
+  CHECK(piped.out.find('\033') == std::string::npos);
 }
