@@ -131,6 +131,24 @@ sysv_tunnel() {
   sysv without "$hub" stop
 }
 
+# A PIDFILE= of the configuration, in whatever form the file may have it: the daemon is found, and stopped.
+write_own() { { cat "$good" && echo "$1"; } >"$temp/own.conf"; }
+sysv_pidfile() {
+  echo "PIDFILE=$temp/own.pid" >"$temp/part.conf"
+  for line in "PIDFILE=$temp/own.pid" "PIDFILE=\"$temp/own.pid\" # ours" "'PIDFILE=$temp/own.pid'" "+=$temp/part.conf"; do
+    write_own "$line"
+    sysv without "$temp/own.conf" start && sysv without "$temp/own.conf" status && says 'is running, pid' || return
+    first=$(cat "$temp"/own.pid "$temp"/sysv.pid 2>/dev/null)
+    sysv without "$temp/own.conf" stop && until_true 5 gone "$first" || return
+  done
+}
+# Where the system's own pidfile is the one that counts
+other_pidfile() {
+  write_own "PIDFILE=$temp/own.pid"
+  $1 "$temp/own.conf" start && $1 "$temp/own.conf" status || return
+  [ ! -e "$temp/own.pid" ] && $1 "$temp/own.conf" stop && ! $1 "$temp/own.conf" status
+}
+
 # --- FreeBSD: rc.subr(8)
 cat >"$temp/rc.subr" <<'END'
 load_rc_config() { sockmux_enable=YES sockmux_config=$CONFIG sockmux_pidfile=$TEMP/freebsd.pid sockmux_program=$DAEMON; }
@@ -427,9 +445,12 @@ if [ "$(id -u)" = 0 ]; then
   check 'SysV, without start-stop-daemon' sysv_life without
   check 'SysV: killed, missing, somebody else' sysv_odd
   check 'SysV: reload with a live tunnel' sysv_tunnel
+  check 'SysV: a PIDFILE= of the configuration' sysv_pidfile
   check 'FreeBSD rc.subr' freebsd_life
+  check 'FreeBSD rc.subr: a PIDFILE= of the configuration' other_pidfile freebsd
   check 'OpenBSD rc.d' openbsd_life
   check 'OpenRC' openrc_life
+  check 'OpenRC: a PIDFILE= of the configuration' other_pidfile openrc
 fi
 for shell in $shells; do check "OpenWrt: UCI to words, under $shell" openwrt_words "$shell"; done
 for unit in init/systemd/sockmux.service init/systemd/sockmux@.service; do
