@@ -58,10 +58,13 @@ bool check_config(Findings& f, const char* const* words, size_t count, NotedFile
   return good;
 }
 
-int conclude(const Findings& f, bool runs) {
+// `asked`: the daemon could be, whether it runs or not.
+int conclude(const Findings& f, bool asked, bool runs) {
   const Verdict& v = f.verdict();
   Text<1000> line;
-  if (v.fails() == 0 && !runs)
+  if (v.fails() == 0 && !asked)
+    line.add("nothing is broken that can be seen without asking the daemon, which SOXCONF=control:no forbids");
+  else if (v.fails() == 0 && !runs)
     line.add("nothing is broken that can be seen without a daemon that runs: start it, and ask again");
   else if (v.fails() == 0 && v.warnings() == 0)
     line.add("all is well");
@@ -156,13 +159,13 @@ int doctor(int count, const char* const* words, const char* socket) {
       return kUsage;
     }
   }
-  if (!check_config(*findings, words, n, *files, arena, config, report)) return conclude(*findings, false);
+  if (!check_config(*findings, words, n, *files, arena, config, report)) return conclude(*findings, true, false);
   Finder* const finder = arena.create<Finder>(*config);
   if (finder == nullptr || !finder->init(arena)) return kSystem;
   Patient p{*config, *findings, arena, *finder, nullptr, running, socket};
   examine(p, files->paths());
   finder->~Finder();
-  return findings->broken() ? kIo : conclude(*findings, p.running.answers);
+  return findings->broken() ? kIo : conclude(*findings, p.running.asked, p.running.answers);
 }
 
 }  // namespace smx::ctl

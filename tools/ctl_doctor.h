@@ -116,6 +116,11 @@ struct Patient {
   const char* socket;  // --socket; nullptr: as the options say
 };
 
+// SOXCONF=control:no: a daemon that runs cannot be asked, and what it has may be taken for another program's.
+inline bool is_mute(const Patient& p) { return p.socket == nullptr && !p.config.control; }
+constexpr const char* kMaybeOurs =
+    "All is well if that is the daemon of this configuration, which SOXCONF=control:no lets nobody ask.";
+
 // ctl_doctor_daemon.cc
 // Asks the daemon at this socket; `arena` gets what it says.
 void ask_daemon(Findings& f, Arena& arena, const char* path, Running* out);

@@ -89,7 +89,7 @@ bool next_row(std::string_view* rest, RunningRow* out) {
 
 void ask_daemon(Patient& p) {
   if (p.running.asked) return;
-  if (p.socket == nullptr && !p.config.control)
+  if (is_mute(p))
     return p.findings.warn("daemon not asked: SOXCONF=control:no leaves it without a control socket", {},
                            "Without that word it can tell how its links are, and whether the far servers answer.");
   ask_daemon(p.findings, p.arena,

@@ -119,6 +119,7 @@ void check_pidfile(Patient& p) {
     const std::string_view all(text, n < 0 ? 0 : static_cast<size_t>(n));
     const std::string_view pid = first(all, place_of(all, '\n'));
     if (p.running.answers) return p.findings.ok("PIDFILE=%: of the daemon that runs, process %", {path, pid});
+    if (is_mute(p)) return p.findings.ok("PIDFILE=%: of a daemon that runs, process %", {path, pid});
     return p.findings.fail(
         Place::here, "already running: PIDFILE=% belongs to process %, which does not answer at the control socket",
         {path, pid}, "'kill %' ends it. Two daemons of one configuration cannot run at once.", {pid});

@@ -165,9 +165,8 @@ void check_port(Patient& p, const HostPort& at, bool udp, std::string_view kind,
   if (error == EADDRINUSE) {
     Text<120> holder;
     add_holder(holder, at.port, udp);
-    if (p.socket == nullptr && !p.config.control && begins(holder.text(), "'sockmuxd',"))
-      return f.warn("port in use: % (%) belongs to %", {a, word, holder.text()},
-                    "All is well if that is the daemon of this configuration, which SOXCONF=control:no lets nobody ask.");
+    if (is_mute(p) && begins(holder.text(), "'sockmuxd',"))
+      return f.warn("port in use: % (%) belongs to %", {a, word, holder.text()}, kMaybeOurs);
     return f.fail(Place::here, "port taken: % (%) belongs to %", {a, word, holder.text()},
                   "End that program, or choose another port. ('ss -lntup' or 'sockstat -l' lists who has which.)");
   }
