@@ -79,6 +79,7 @@ class Finder final : private ResolveQuery {
 struct Running {
   bool asked = false;
   bool answers = false;
+  bool trusted = false;    // it is of root, or our own user: what it names may be looked into
   std::string_view lines;  // kind, at, peer, result, time_us, dialect, reason; tabs in between
 };
 struct RunningRow {

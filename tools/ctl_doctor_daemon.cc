@@ -105,7 +105,8 @@ void ask_daemon(Findings& f, Arena& arena, const char* path, Running* out) {
   const Fd fd = connect_unix(path, kPatienceSeconds, &error);
   if (!fd.valid()) return tell_unasked(f, path, error);
   uint32_t uid = 0;
-  if (!peer_uid(fd.get(), &uid) || (uid != 0 && uid != own_user() && !is_root())) {
+  out->trusted = is_listener_trusted(fd.get(), &uid);
+  if (!out->trusted && !is_root()) {
     return f.warn("daemon not asked: uid % listens at %, who is neither root nor you", {Number(uid), path},
                   "Run this as root.");
   }
@@ -141,7 +142,9 @@ size_t words_of(const Running& running, Arena& arena, const char* const** words)
   constexpr size_t kMostText = 128 * 1024, kMostWords = 4096;
   std::string_view rows = running.lines;
   RunningRow row;
-  if (!next_row(&rows, &row) || row.kind != "daemon") return 0;
+  if (!running.trusted || !next_row(&rows, &row) || row.kind != "daemon") return 0;
+  for (const char c : row.at)
+    if (!is_digit(c)) return 0;
   Text<64> folder("/proc/");
   folder.add(row.at);
   Text<80> path(folder.text());

@@ -542,3 +542,25 @@ TEST_CASE("doctor: at a terminal lines end at words within its width, and grades
   CHECK(longest(piped.out) > 80);
   CHECK(piped.out.find('\033') == std::string::npos);
 }
+
+TEST_CASE("doctor: root looks into no file that a socket of another user names") {
+  if (geteuid() != 0 || exists("/etc/sockmux.conf")) return;
+  TempFolder folder;
+  REQUIRE(chmod(folder.path().c_str(), 0777) == 0);
+  write_file(folder / "cmdline", std::string("sockmuxd\0+=/etc/hostname\0", 25));
+  REQUIRE(symlink("/", (folder / "cwd").c_str()) == 0);
+  // A number that leads out of /proc
+  write_file(folder / "answer", "#!/bin/sh\nread -r line\nprintf '1 ok\\nkind\\ndaemon\\t.." + folder.path() + "\\t-\\t0.3.0\\nend\\n'\n");
+  REQUIRE(chmod((folder / "answer").c_str(), 0755) == 0);
+  for (const unsigned user : {12345u, 0u}) {
+    ProcessSetup other;
+    other.user = user;
+    const std::string path = folder / "control" + text(user);
+    Process liar({"socat", "UNIX-LISTEN:" + path + ",mode=666,fork", "EXEC:" + folder / "answer"}, other);
+    REQUIRE(wait_for([&] { return exists(path); }, 10));
+    const Said said = ctl({"doctor", "-s", path});
+    CAPTURE(said.out);
+    CHECK(said.status == 64);
+    CHECK(said.out.find("hostname") == std::string::npos);
+  }
+}
