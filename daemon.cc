@@ -511,6 +511,8 @@ void Daemon::on_timer(Timer& timer, Time now) {
   }
   const bool programs = running() > 0;  // they were told to end
   if ((sessions_.any_link() || programs) && now < drain_until_) return reactor_.timers().start(end_, now + kLook);
+  // Who comes after us makes links once we are gone, and they must not meet those of the one before us.
+  if (kHasUpgrade && passed_on_ && follows() && !predecessor_->is_gone()) return;
   reactor_.stop();
 }
 

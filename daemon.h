@@ -290,6 +290,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   int exit_code_ = 0;
   const char* sandbox_ = "none";  // which kind, for the log
   enum class Ending : uint8_t { no, draining, goodbye } ending_ = Ending::no;
+  bool passed_on_ = false;  // to one who takes our place; he waits for our end
 
   class Room final : public Opener {
    public:

@@ -138,7 +138,10 @@ bool Predecessor::hand_over(TextBase& why) {
 }
 
 void Predecessor::await_end(Time now) {
-  if (prepare_fd(door_.get()) != 0 || reactor_.watch(door_.get(), *this) != 0) return owner_.on_predecessor_gone(now);
+  if (prepare_fd(door_.get()) != 0 || reactor_.watch(door_.get(), *this) != 0) {
+    door_.reset();
+    return owner_.on_predecessor_gone(now);
+  }
   reactor_.want(door_.get(), kRead);
 }
 
@@ -239,9 +242,9 @@ void Daemon::begin_links() {
 }
 
 void Daemon::on_predecessor_gone(Time now) {
-  (void)now;
+  if (ending_ != Ending::no) return reactor_.timers().start(end_, now);
   LogLine(LogLevel::info, "upgraded");
-  if (ending_ == Ending::no) start_links();
+  start_links();
 }
 
 // ---- the old one
@@ -301,6 +304,7 @@ bool Daemon::hand_over(void* self, std::string_view argument, uint32_t* next, Co
     }
   }
   ++*next;
+  d.passed_on_ = true;
   const Time now = d.reactor_.now();
   d.begin_shutdown("upgrade", now);
   if (drain_s > 0) d.drain_until_ = now + seconds(static_cast<int64_t>(drain_s));

@@ -40,6 +40,7 @@ class Predecessor final : private FdHandler {
   bool hand_over(TextBase& why);
   // The owner is told when it has ended.
   void await_end(Time now);
+  bool is_gone() const { return !door_.valid(); }
 
  private:
   void on_ready(int fd, uint8_t ready, Time now) override;

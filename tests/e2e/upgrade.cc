@@ -268,6 +268,31 @@ TEST_CASE("upgrade: what the file says by then counts: a port that is new is ope
   CHECK(wait_for([&] { return !is_open(port); }, 10));
 }
 
+TEST_CASE("upgrade: a second one, while the first daemon still drains: no link beside its own") {
+  TempFolder temp;
+  Server echo(echoes);
+  Daemon hub({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(echo.port())});
+  const uint16_t port = quiet_port();
+  Background d(temp, {"SERVER=sockmux://" + local(hub.link_port()), "PORT=" + local(port)});
+  REQUIRE(d.says(" link-up "));
+  Conn open(port);
+  open.send("one");
+  REQUIRE(wait_for([&] { return open.text() == "one"; }, 10));
+  const std::string first = "sockmuxd[" + text(static_cast<uint64_t>(d.pid())) + "] ";
+  REQUIRE(ctl({"upgrade", "-s", d.control(), "--drain", "60"}).status == 0);
+  REQUIRE(ctl({"upgrade", "-s", d.control()}).status == 0);
+  const std::string third = "sockmuxd[" + text(static_cast<uint64_t>(d.pid())) + "] ";
+  REQUIRE(d.says(third + "started"));
+  open.send(" two").shut();
+  CHECK(wait_for([&] { return open.over(); }, 10));
+  CHECK(open.text() == "one two");
+  REQUIRE(d.says(third + "upgraded"));
+  CHECK(d.says(third + "link-up"));
+  const std::string log = d.log();
+  CHECK(log.find(first + "ended") < log.find(third + "upgraded"));
+  CHECK(serves(port, 10));
+}
+
 TEST_CASE("upgrade: root starts no program that a socket of another user names, and takes no ports of it") {
   if (geteuid() != 0) return;
   TempFolder temp;
