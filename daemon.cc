@@ -499,6 +499,12 @@ void Daemon::begin_shutdown(const char* why, Time now) {
   drain_until_ = now + kDrain;
 }
 
+// It ends already: with no more patience than a signal would have left from now on.
+void Daemon::hurry(Time now) {
+  if (now + kDrain < drain_until_) drain_until_ = now + kDrain;
+  reactor_.timers().start(end_, now);
+}
+
 void Daemon::on_timer(Timer& timer, Time now) {
   (void)timer;
   // Ending: channels may finish; then the links say goodbye.

@@ -114,6 +114,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   void on_timer(Timer& timer, Time now) override;
   void on_stdio_ended(Time now) override;
   void begin_shutdown(const char* why, Time now);
+  void hurry(Time now);
   void write_statistics();
   // daemon_udp.cc
   uint64_t udp_arena_bytes() const;

@@ -311,7 +311,13 @@ bool Daemon::hand_over(void* self, std::string_view argument, uint32_t* next, Co
   return false;
 }
 
-void Daemon::end_hand_over(void* self, uint32_t next) { (void)self, (void)next; }
+// Who has taken our place is gone, most likely by a stop that is meant for all of us; of long drains its manager knows nothing.
+void Daemon::end_hand_over(void* self, uint32_t next) {
+  if (next == 0) return;  // one who was sent away
+  Daemon& d = *static_cast<Daemon*>(self);
+  d.passed_on_ = false;
+  d.hurry(d.reactor_.now());
+}
 
 void Daemon::set_words(char** argv) {
   words_ = argv;

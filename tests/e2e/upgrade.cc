@@ -293,6 +293,25 @@ TEST_CASE("upgrade: a second one, while the first daemon still drains: no link b
   CHECK(serves(port, 10));
 }
 
+TEST_CASE("upgrade: a stop of the new daemon does not leave the old ones for as long as they may drain") {
+  TempFolder temp;
+  Server echo(echoes);
+  Daemon hub({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(echo.port())});
+  const uint16_t port = quiet_port();
+  Background d(temp, {"SERVER=sockmux://" + local(hub.link_port()), "PORT=" + local(port)});
+  REQUIRE(d.says(" link-up "));
+  Conn open(port);
+  open.send("one");
+  REQUIRE(wait_for([&] { return open.text() == "one"; }, 10));
+  const pid_t first = d.pid();
+  REQUIRE(ctl({"upgrade", "-s", d.control(), "--drain", "3600"}).status == 0);
+  const pid_t second = d.pid();
+  REQUIRE(ctl({"upgrade", "-s", d.control(), "--drain", "3600"}).status == 0);
+  CHECK(Background::lives(second));
+  ::kill(d.pid(), SIGTERM);
+  CHECK(wait_for([&] { return !Background::lives(first) && !Background::lives(second); }, 15));
+}
+
 TEST_CASE("upgrade: root starts no program that a socket of another user names, and takes no ports of it") {
   if (geteuid() != 0) return;
   TempFolder temp;
