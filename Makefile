@@ -244,32 +244,32 @@ SECURE_MAIN_no = daemon_clear.cc
 SECURE_MAIN_sodium = daemon_secure.cc
 
 CTL_SRCS = \
-	tools/ctl_ask.cc \
-	tools/ctl_change.cc \
-	tools/ctl_doctor.cc \
-	tools/ctl_doctor_daemon.cc \
-	tools/ctl_doctor_host.cc \
-	tools/ctl_doctor_link.cc \
-	tools/ctl_doctor_net.cc \
-	tools/ctl_doctor_ports.cc \
-	tools/ctl_dump.cc \
-	tools/ctl_dump_read.cc \
-	tools/ctl_dump_text.cc \
-	tools/ctl_dump_watch.cc \
-	tools/ctl_dump_write.cc \
-	tools/ctl_json.cc \
-	tools/ctl_metrics.cc \
-	tools/ctl_reload.cc \
-	tools/ctl_rows.cc \
-	tools/ctl_sample.cc \
-	tools/ctl_status.cc \
-	tools/ctl_tables.cc \
-	tools/ctl_terminal.cc \
-	tools/ctl_top.cc \
-	tools/ctl_upgrade.cc \
-	tools/sockmuxctl.cc
-CTL_SRCS_no = tools/ctl_doctor_clear.cc tools/ctl_keys_none.cc
-CTL_SRCS_sodium = tools/ctl_doctor_secure.cc tools/ctl_keys.cc
+	tools/ctl/ask.cc \
+	tools/ctl/change.cc \
+	tools/ctl/doctor.cc \
+	tools/ctl/doctor_daemon.cc \
+	tools/ctl/doctor_host.cc \
+	tools/ctl/doctor_link.cc \
+	tools/ctl/doctor_net.cc \
+	tools/ctl/doctor_ports.cc \
+	tools/ctl/dump.cc \
+	tools/ctl/dump_read.cc \
+	tools/ctl/dump_text.cc \
+	tools/ctl/dump_watch.cc \
+	tools/ctl/dump_write.cc \
+	tools/ctl/json.cc \
+	tools/ctl/metrics.cc \
+	tools/ctl/reload.cc \
+	tools/ctl/rows.cc \
+	tools/ctl/sample.cc \
+	tools/ctl/status.cc \
+	tools/ctl/tables.cc \
+	tools/ctl/terminal.cc \
+	tools/ctl/top.cc \
+	tools/ctl/upgrade.cc \
+	tools/ctl/sockmuxctl.cc
+CTL_SRCS_no = tools/ctl/doctor_clear.cc tools/ctl/keys_none.cc
+CTL_SRCS_sodium = tools/ctl/doctor_secure.cc tools/ctl/keys.cc
 
 TEST_SRCS = \
 	tests/main.cc \

@@ -1,6 +1,6 @@
 // What sockmuxctl(8) may ask of a running daemon: one function a command, and a line in kCommands. The socket of it.
 //
-// Read next: daemon_status.cc, daemon_peers.cc, daemon_channels.cc, daemon_ports.cc (answers), core/control/control.h (the socket), tools/sockmuxctl.cc. Source: sockmuxctl(8), "The socket".
+// Read next: daemon_status.cc, daemon_peers.cc, daemon_channels.cc, daemon_ports.cc (answers), core/control/control.h (the socket), tools/ctl/sockmuxctl.cc. Source: sockmuxctl(8), "The socket".
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>

@@ -3,7 +3,7 @@
 //   on_packet (a mux) -> ring of each dump that wants it -> lines, as fast as its client reads them
 //
 // Owner: Daemon. Invariants: while nobody watches no mux knows of this, and no ring is touched; what may not be seen is not put
-// into a ring. Read next: core/mux/tap.h, tools/ctl_dump.cc (who reads it). Source: sockmuxctl(8), "The socket".
+// into a ring. Read next: core/mux/tap.h, tools/ctl/dump.cc (who reads it). Source: sockmuxctl(8), "The socket".
 #ifndef SOCKMUX_DAEMON_DUMP_H
 #define SOCKMUX_DAEMON_DUMP_H
 

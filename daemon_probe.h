@@ -5,7 +5,7 @@
 //                        +--kPatience: silent -----------------------------------------stop()---------> free
 //
 // Owner: Daemon. Invariants: one asker at a time; what nobody asks for any more ends by itself; no memory is taken.
-// Read next: daemon_probe.cc, tools/ctl_doctor.cc (who asks). Source: sockmuxctl(8), "doctor".
+// Read next: daemon_probe.cc, tools/ctl/doctor.cc (who asks). Source: sockmuxctl(8), "doctor".
 #ifndef SOCKMUX_DAEMON_PROBE_H
 #define SOCKMUX_DAEMON_PROBE_H
 

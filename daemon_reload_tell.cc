@@ -1,4 +1,4 @@
-// What is said of a reload: in the log, and to sockmuxctl. Read next: daemon_reload.cc, tools/ctl_reload.cc.
+// What is said of a reload: in the log, and to sockmuxctl. Read next: daemon_reload.cc, tools/ctl/reload.cc.
 #include "core/io/log.h"
 #include "daemon.h"
 

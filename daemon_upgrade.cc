@@ -8,7 +8,7 @@
 //   accepts clients and links           <-          1 ok
 //   makes links                         <-          the end of the connection: it is gone
 //
-// Invariant: before hand-over nothing of the old one has changed. Read next: daemon_upgrade.h, tools/ctl_upgrade.cc.
+// Invariant: before hand-over nothing of the old one has changed. Read next: daemon_upgrade.h, tools/ctl/upgrade.cc.
 // Source: sockmuxd(8), "Upgrade"; sockmuxctl(8), "The socket".
 #include "daemon_upgrade.h"
 

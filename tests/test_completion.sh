@@ -31,11 +31,11 @@ table kTimeouts config/values.cc >"$temp/code"
 same TIMEOUT timeout timeouts
 table kMaxima config/values.cc >"$temp/code"
 same MAXIMA maxima maxima
-table kCommands tools/sockmuxctl.cc >"$temp/code"
+table kCommands tools/ctl/sockmuxctl.cc >"$temp/code"
 same commands commands commands
-grep -o 'w == "-[A-Za-z-]*"' tools/sockmuxctl.cc | quoted | grep -v -x -e - -e -- >"$temp/code"
+grep -o 'w == "-[A-Za-z-]*"' tools/ctl/sockmuxctl.cc | quoted | grep -v -x -e - -e -- >"$temp/code"
 same 'options of sockmuxctl' ctl_options ctl_options
-{ grep -o -e 'w == "-[A-Za-z-]*"' -e 'is_option(w, "--[a-z]*"' tools/ctl_dump.cc | quoted | grep -v -x -e - -e -- && echo --payload=; } |
+{ grep -o -e 'w == "-[A-Za-z-]*"' -e 'is_option(w, "--[a-z]*"' tools/ctl/dump.cc | quoted | grep -v -x -e - -e -- && echo --payload=; } |
   sort -u >"$temp/code"
 same 'options of sockmuxctl dump' dump_options dump_options
 # Of these the lists have values, too.

@@ -123,18 +123,18 @@ wrong 'FLAVOUR=small WITHOUT=help' 'FLAVOUR=small and WITHOUT=: expected one of 
 wrong 'SANITIZE=1 STATIC=1' 'SANITIZE=1 and STATIC=1: expected one of them'
 
 # --- sockmuxctl: commands, options, exit codes
-sed -n '/kCommands\[\] = {/,/^};/s/^ *{"\([a-z]*\)".*/\1/p' tools/sockmuxctl.cc >"$temp/a"
+sed -n '/kCommands\[\] = {/,/^};/s/^ *{"\([a-z]*\)".*/\1/p' tools/ctl/sockmuxctl.cc >"$temp/a"
 cp "$temp/a" "$temp/commands"
 sed -n 's/^\.It Cm \([a-z]*\).*/\1/p' man/sockmuxctl.8 >"$temp/b"
 same 'commands: code, sockmuxctl(8)'
 sed -n 's/^  \([a-z]\{1,\}\) .*/\1/p' "$temp/ctl-help" >"$temp/b"
 same 'commands: code, sockmuxctl -h'
-grep -o 'w == "-[A-Za-z-]*"' tools/sockmuxctl.cc | grep -o -e '-[A-Za-z-]*' | grep -v -x -e - -e -- >"$temp/a"
+grep -o 'w == "-[A-Za-z-]*"' tools/ctl/sockmuxctl.cc | grep -o -e '-[A-Za-z-]*' | grep -v -x -e - -e -- >"$temp/a"
 sed -n 's/^\.It Fl \([a-zA-Z]\).*Fl Fl \([a-z]*\).*/-\1 --\2/p' man/sockmuxctl.8 | tr ' ' '\n' >"$temp/b"
 same 'options: code, sockmuxctl(8)'
 grep '^  -' "$temp/ctl-help" | grep -o -e '-[A-Za-z-]*' | grep -v -x -e - >"$temp/b"
 same 'options: code, sockmuxctl -h'
-sed -n '/^constexpr int k/,/;/p' tools/ctl.h | grep -o '[0-9][0-9]' >"$temp/a"
+sed -n '/^constexpr int k/,/;/p' tools/ctl/ctl.h | grep -o '[0-9][0-9]' >"$temp/a"
 echo 66 >>"$temp/a" # of transport/secure/key_file.cc, as 77 and 78
 sed -n '/^\.Sh EXIT/,/^\.Sh SEE/s/^\.It \([0-9]*\)$/\1/p' man/sockmuxctl.8 >"$temp/b"
 same 'exit codes: code, sockmuxctl(8)'
@@ -147,7 +147,7 @@ sed -n '/^What may be asked is$/,/^A$/s/^\.Li //p' man/sockmuxctl.8 | tr ' ' '\n
 same 'questions: daemon, sockmuxctl(8)'
 
 # --- the doctor's causes
-cat tools/ctl_doctor*.cc | tr '\n' ' ' | grep -o 'fail( *[A-Za-z:]*, *"[^:%]*:' | sed 's/.*"\(.*\):/\1/' | tr ' ' _ >"$temp/a"
+cat tools/ctl/doctor*.cc | tr '\n' ' ' | grep -o 'fail( *[A-Za-z:]*, *"[^:%]*:' | sed 's/.*"\(.*\):/\1/' | tr ' ' _ >"$temp/a"
 sed -n '/^\.Ss The doctor/,/^\.S[hs] [^T]/s/^\.It Sy \(.*\)/\1/p' man/sockmuxctl.8 | sed 's/ , /,/g' | tr ', ' '\n_' >"$temp/b"
 same 'causes: doctor, sockmuxctl(8)'
 

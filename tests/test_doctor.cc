@@ -1,11 +1,11 @@
-// What the doctor makes of what it has seen. Read next: tools/ctl_doctor_judge.h, tests/e2e/doctor.cc (with real processes).
+// What the doctor makes of what it has seen. Read next: tools/ctl/doctor_judge.h, tests/e2e/doctor.cc (with real processes).
 #include <doctest/doctest.h>
 #include <string.h>
 
 #include <string>
 
-#include "tools/ctl_doctor_judge.h"
-#include "tools/ctl_wrap.h"
+#include "tools/ctl/doctor_judge.h"
+#include "tools/ctl/wrap.h"
 
 using namespace smx;
 using namespace smx::ctl;

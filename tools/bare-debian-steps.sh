@@ -49,7 +49,7 @@ fetch() {
 running() { on "$1" sh -c 'cat /proc/[0-9]*/comm 2>/dev/null' | grep sockmuxd; }
 not() { ! "$@"; }
 # has_word COMMAND: does the table of commands of these sources name it?
-has_word() { grep -q "^ *{\"$1\"," tools/sockmuxctl.cc; }
+has_word() { grep -q "^ *{\"$1\"," tools/ctl/sockmuxctl.cc; }
 
 # serve NAME: its server runs; $server_NAME is its number.
 serve() {

@@ -12,7 +12,7 @@
 // Owner: Daemon. Invariants: only root and the daemon's own user are answered; nothing here blocks, takes memory, or is as
 // large as an answer: a command makes its answer piece by piece, as the socket takes it. While kClients are there, more of
 // them wait in the socket's queue.
-// Read next: unix_socket.h, daemon_control.cc (the commands), tools/sockmuxctl.cc. Source: sockmuxctl(8), "The socket".
+// Read next: unix_socket.h, daemon_control.cc (the commands), tools/ctl/sockmuxctl.cc. Source: sockmuxctl(8), "The socket".
 #ifndef SOCKMUX_CORE_CONTROL_CONTROL_H
 #define SOCKMUX_CORE_CONTROL_CONTROL_H
 

@@ -1,4 +1,4 @@
-// sockmuxctl and answers that no daemon of today gives: hostile ones, cut ones, none at all. Read next: control.cc, tools/ctl_ask.cc.
+// sockmuxctl and answers that no daemon of today gives: hostile ones, cut ones, none at all. Read next: control.cc, tools/ctl/ask.cc.
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <string.h>

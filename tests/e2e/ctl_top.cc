@@ -1,4 +1,4 @@
-// sockmuxctl top at a terminal, as a person sits at it; and without one. Read next: terminal.h, tools/ctl_top.cc.
+// sockmuxctl top at a terminal, as a person sits at it; and without one. Read next: terminal.h, tools/ctl/top.cc.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 

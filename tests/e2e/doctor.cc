@@ -1,6 +1,6 @@
 // sockmuxctl doctor at tunnels that work and at broken ones: each cause by its name, in the line that a person reads.
 //
-// Read next: tools/ctl_doctor.cc, doctor_secure.cc (keys). Source: sockmuxctl(8), "doctor".
+// Read next: tools/ctl/doctor.cc, doctor_secure.cc (keys). Source: sockmuxctl(8), "doctor".
 #include "tests/e2e/doctor.h"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// A daemon that takes another's place: sockmuxctl upgrade, and both sides of it. Read next: daemon_upgrade.cc, tools/ctl_upgrade.cc;
+// A daemon that takes another's place: sockmuxctl upgrade, and both sides of it. Read next: daemon_upgrade.cc, tools/ctl/upgrade.cc;
 // service.cc.
 #include <doctest/doctest.h>
 #include <netinet/in.h>
