@@ -60,14 +60,10 @@ things() {
     echo "file 644 $page $MANDIR/man${page##*.}/${page#man/}"
   done
   echo "text 644 packaging/sockmux.conf $EXAMPLEDIR/sockmux.conf"
-  # These came later than the table; what is not there is left out.
-  if [ -f tools/completion/sockmux.bash ]; then
-    echo "file 644 tools/completion/sockmux.bash $BASHDIR/sockmuxctl"
-    echo "link - sockmuxctl $BASHDIR/sockmuxd"
-  fi
-  if [ -f tools/completion/_sockmux ]; then
-    echo "file 644 tools/completion/_sockmux $ZSHDIR/_sockmux"
-  fi
+  echo "file 644 tools/sockmux.lua $EXAMPLEDIR/sockmux.lua"
+  echo "file 644 tools/completion/sockmux.bash $BASHDIR/sockmuxctl"
+  echo "link - sockmuxctl $BASHDIR/sockmuxd"
+  echo "file 644 tools/completion/_sockmux $ZSHDIR/_sockmux"
   case $INIT in
   systemd)
     for unit in init/systemd/*.service init/systemd/*.socket; do

@@ -237,7 +237,7 @@ TEST_CASE("peers file: UDP ASSOCIATE of one peer neither serves nor ends what be
   // One has many clients, and gets 16 of them; the other is served as before.
   std::vector<std::unique_ptr<Conn>> many;
   for (int i = 0; i < 17; ++i) {
-    many.push_back(std::make_unique<Conn>("127.0.0.1", free, "127.0.1." + text(1 + i)));
+    many.push_back(std::make_unique<Conn>("127.0.0.1", free, "127.0.1." + text(static_cast<uint64_t>(1 + i))));
     many.back()->send(associate);
     REQUIRE(wait_for([&] { return many.back()->over() || many.back()->text().size() >= 12; }, 5));
   }
