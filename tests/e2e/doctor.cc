@@ -480,9 +480,6 @@ TEST_CASE("doctor: a peer that comes while the servers are asked shifts no row, 
   CHECK(wait_for([&] { return first.find(kFin, 0, 0xffff) != nullptr; }, 5));  // the first server is left in good order
 }
 
-TEST_CASE("doctor: a daemon without a control socket has its ports itself: no program is blamed that should be ended") {
-}
-
 TEST_CASE("doctor: what a daemon without a control socket has is no reason to end it") {
   if (!exists("/proc/self/cmdline")) return;
   TempFolder folder;
