@@ -62,6 +62,21 @@ TEST_CASE("notify: a sign of life is due twice in the time of the watchdog, and 
   CHECK(manager.heard() == "WATCHDOG=1");
 }
 
+TEST_CASE("notify: a watchdog of no time at all, or of more than there is, neither keeps the daemon busy nor overflows") {
+  const struct {
+    std::string usec;
+    Duration every;
+  } kOdd[] = {{"1", millis(1)}, {"2", millis(1)}, {"2000", millis(1)}, {"2200", micros(1100)},
+              {"9223372036854775807", seconds(86400)}, {"18446744073709551615", seconds(86400)}, {"99999999999999999999999", seconds(86400)}};
+  for (const auto& o : kOdd) {
+    CAPTURE(o.usec);
+    Manager manager;
+    setenv("WATCHDOG_USEC", o.usec.c_str(), 1);
+    CHECK(open_notify() == 0);
+    CHECK(watchdog_interval().us == o.every.us);
+  }
+}
+
 TEST_CASE("notify: a manager that takes nothing stops nobody") {
   Manager manager;
   CHECK(open_notify() == 0);

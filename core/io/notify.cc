@@ -19,6 +19,7 @@ namespace {
 
 int notify_fd = -1;  // open as long as the process
 Duration interval;
+constexpr uint64_t kSoonest = 1000, kLatest = uint64_t{86400} * 1000000;  // of it, in us, whatever the environment says
 bool stores = false;
 
 // With `passed` not -1 the descriptor goes with it.
@@ -55,7 +56,7 @@ int open_notify() {
   stores = storing;
   // Nobody's in particular, or ours: sd_watchdog_enabled(3)
   const bool ours = pid == nullptr || (number_in(pid, &whose) && whose == static_cast<uint64_t>(getpid()));
-  if (ours && number_in(usec, &every) && every > 0) interval.us = static_cast<int64_t>(every / 2);
+  if (ours && number_in(usec, &every) && every > 0) interval.us = static_cast<int64_t>(every / 2 < kSoonest ? kSoonest : every / 2 > kLatest ? kLatest : every / 2);
   return 0;
 }
 
