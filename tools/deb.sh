@@ -7,6 +7,10 @@ set -eu
 out=$1
 cd "$(dirname "$0")/.."
 case $out in
+'' | /)
+  echo 'usage: deb.sh FOLDER, which is made anew' >&2
+  exit 64
+  ;;
 /*) ;;
 *) out=$PWD/$out ;;
 esac
