@@ -36,9 +36,24 @@ enum class Tx : uint8_t { waiting, data, end_due, done };
 // From the peer: data; its end has come and stands behind what is queued; the owner was told so.
 enum class Rx : uint8_t { data, end, done };
 
+// A number of 64 bits that needs no place divisible by 8, so that it leaves no gap in a channel.
+class Count {
+ public:
+  operator uint64_t() const { return uint64_t{high_} << 32 | low_; }
+  Count& operator+=(uint64_t n) {
+    const uint64_t sum = *this + n;
+    low_ = static_cast<uint32_t>(sum);
+    high_ = static_cast<uint32_t>(sum >> 32);
+    return *this;
+  }
+
+ private:
+  uint32_t low_ = 0, high_ = 0;
+};
+
 // What is counted of a channel for who looks (sockmuxctl(8)).
 struct ChannelFacts {
-  uint64_t rx_bytes = 0, tx_bytes = 0;  // payload, from and to the link
+  Count rx_bytes, tx_bytes;             // payload, from and to the link
   uint32_t opened = 0, moved = 0;       // when, and when payload went last: tick()
 
   // 65 ms each: after 8 years it begins again.
