@@ -226,8 +226,8 @@ TEST_CASE("flood: bad handshakes from a hundred addresses leave the links that a
     const auto first = begin_flood(1000);
     REQUIRE(wait_for([&] { return first->done(); }, 60));
   }
-  const int64_t memory = w.hub.resident_kib();
   const Speed before = speed_of(for_seconds(2));
+  const int64_t memory = w.hub.resident_kib();
   const auto flooder = begin_flood(flood_size());
   const Speed under = speed_of([&] { return flooder->done(); });
   const int64_t memory_under = w.hub.resident_kib();
@@ -242,7 +242,8 @@ TEST_CASE("flood: bad handshakes from a hundred addresses leave the links that a
   CHECK_FALSE(client.wrong());
   CHECK(client.alive());
   if (!daemon_sanitized()) CHECK(left >= (getenv("FLOOD") != nullptr ? 0.9 : 0.75));
-  if (!daemon_sanitized()) CHECK(memory_under - memory <= 512);
+  // The ring of the bulk beside it comes and goes, up to 1 MiB; what a handshake kept would stay.
+  if (!daemon_sanitized()) CHECK(wait_for([&] { return w.hub.resident_kib() - memory <= 512; }, 10));
   CHECK(w.hub->count("link-refused") < 200);  // the rest is counted
   CHECK((*w.branch)->count(" link-up ") == 1);
 }
