@@ -415,6 +415,7 @@ E2E_SRCS = \
 	tests/e2e/proxy_socks_udp.cc \
 	tests/e2e/proxy_telnet.cc \
 	tests/e2e/reload.cc \
+	tests/e2e/reload_odd.cc \
 	tests/e2e/resume.cc \
 	tests/e2e/secure_start.cc \
 	tests/e2e/selection.cc \

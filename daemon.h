@@ -160,7 +160,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   bool open_new_port(const Config& next, OpenPort& port, bool last);
   Fd listen_for(const Address& at, bool udp, bool room, int* error) const;
   void pause(OpenPort& port);
-  void resume(OpenPort& port);
+  void reopen_ports();
+  static bool is_open(const OpenPort& port);
   void unstore(const OpenPort& port);
   void drop_new_ports();
   void close_old_ports();

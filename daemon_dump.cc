@@ -203,7 +203,12 @@ void Daemon::make_dumps() {
 }
 
 bool Daemon::tell_dump(void* self, std::string_view argument, uint32_t* next, ControlReply& reply) {
-  if constexpr (kHasDump) return static_cast<Daemon*>(self)->dumps_->answer(argument, next, reply);
+  if constexpr (kHasDump) {
+    // Of a secure link too it is what stands inside: not for everybody who shares the daemon's user.
+    Daemon& d = *static_cast<Daemon*>(self);
+    if (place_of(argument, "payload=") != kNowhere && !d.may_replace(reply)) return true;
+    return d.dumps_->answer(argument, next, reply);
+  }
   reply.fail("this daemon was built without dump (make WITHOUT=)");
   return true;
 }

@@ -51,6 +51,20 @@ ListenSpec spec_of_link(const LinkSpec& link) {
   return spec;
 }
 
+// Has HOSTS another address for the host of a port than that at which it stands?
+bool moved(const Config& next, std::string_view host, const Address& at) {
+  const View<Address> known = find_host(next, host);
+  for (const Address& a : known)
+    if (same_ip(a, at)) return false;
+  return !known.empty();
+}
+
+bool same_addresses(const View<Address>& a, const View<Address>& b) {
+  bool same = a.count == b.count;
+  for (size_t i = 0; same && i < a.count; ++i) same = same_ip(a[i], b[i]);
+  return same;
+}
+
 bool is_at(const Address& port, const Address& local) {
   static constexpr Address kAny{};
   return port.port == local.port && port.family == local.family && (same_ip(port, local) || memcmp(port.ip, kAny.ip, sizeof port.ip) == 0);
@@ -144,6 +158,7 @@ void Daemon::explain_unreadable() {
 bool Daemon::follow(Time now) {
   const Config& next = reader_.next();
   reloaded_.outcome = Reloaded::Outcome::unchanged;
+  reopen_ports();
   if (same_config(config_, next)) return true;
   if (!open_new_ports(next)) {
     drop_new_ports();
@@ -155,6 +170,7 @@ bool Daemon::follow(Time now) {
   move_links(next, now);
   places_.match(next);
   reader_.adopt();
+  probe_rows_.accepts = UINT32_MAX;  // an answer of `probe` that is under way ends: its rows would be of other ports
   names_.renew(config_.names.first, config_.names.count);
   close_old_ports();
   reloaded_.channels_ended = end_what_is_over(access);
@@ -196,7 +212,7 @@ void Daemon::move_links(const Config& next, Time now) {
     if (is_way_in(config_, old)) continue;
     const uint32_t way = made++;
     if (tcp_dialer_[way] != nullptr) tcp_dialer_[way]->set_limit(or_never(next.connect_timeout));
-    if (l.kind != LinkSpec::Kind::connect_tcp || same_port(old, l)) continue;
+    if (l.kind != LinkSpec::Kind::connect_tcp || (same_port(old, l) && same_addresses(find_host(config_, l.at.host), find_host(next, l.at.host)))) continue;
     tcp_dialer_[way]->set_target(l.at.host, l.at.port);
     Session& session = sessions_.at(0);
     const bool used = ways_ != nullptr ? ways_->current() == static_cast<int>(way) : session.has_link();
@@ -215,7 +231,7 @@ bool Daemon::open_new_ports(const Config& next) {
   const auto look_at = [&](const ListenSpec& spec, bool for_links) {
     for (size_t i = 0; i < ports_; ++i) {
       OpenPort& p = port_[i];
-      if (p.keep || (p.links != nullptr) != for_links || !same_port(p.spec, spec)) continue;
+      if (p.keep || (p.links != nullptr) != for_links || !same_port(p.spec, spec) || moved(next, spec.at.host, p.at)) continue;
       p.keep = true;
       p.other = p.spec.peer != spec.peer;
       return;
@@ -232,8 +248,8 @@ bool Daemon::open_new_ports(const Config& next) {
   for (size_t i = 0; i < new_ports_; ++i) good = open_new_port(next, new_port_[i], false) && good;
   for (size_t i = 0; good && i < new_ports_; ++i) good = new_port_[i].fd >= 0 || open_new_port(next, new_port_[i], true);
   if (good) return true;
-  for (size_t i = 0; i < ports_; ++i)
-    if (port_[i].paused) resume(port_[i]);
+  drop_new_ports();  // they may stand where the old ones were
+  reopen_ports();
   return false;
 }
 
@@ -279,14 +295,31 @@ void Daemon::pause(OpenPort& p) {
   if (kHasUdp && p.udp != nullptr) p.udp->stop();
 }
 
-void Daemon::resume(OpenPort& p) {
-  int error = 0;
-  Fd fd = listen_for(p.at, p.udp != nullptr, true, &error);
-  if (fd.valid() && p.tcp != nullptr) error = p.tcp->start(static_cast<Fd&&>(fd));
-  else if (fd.valid() && p.links != nullptr) error = p.links->start(static_cast<Fd&&>(fd));
-  else if (kHasUdp && fd.valid()) error = p.udp->start_again(static_cast<Fd&&>(fd));
-  // Somebody has taken it in this moment.
-  if (error != 0) report_.error(kExitUnavailable, p.spec.origin, "cannot be opened again: %", {strerror(error)});
+// Ports that stand in the configuration and are closed: they were paused, or could not be opened again after that.
+void Daemon::reopen_ports() {
+  for (size_t i = 0; i < ports_; ++i) {
+    OpenPort& p = port_[i];
+    if (is_open(p)) continue;
+    int error = 0;
+    Fd fd = listen_for(p.at, p.udp != nullptr, true, &error);
+    const int socket = fd.get();
+    if (fd.valid() && p.tcp != nullptr) error = p.tcp->start(static_cast<Fd&&>(fd));
+    else if (fd.valid() && p.links != nullptr) error = p.links->start(static_cast<Fd&&>(fd));
+    else if (kHasUdp && fd.valid()) error = p.udp->start_again(static_cast<Fd&&>(fd));
+    // Somebody has taken it in that moment. It is tried again with the next reload.
+    if (error != 0) {
+      report_.warn(p.spec.origin, "is closed, and cannot be opened again: %", {strerror(error)});
+      continue;
+    }
+    p.paused = false;
+    store_port(socket, p.udp != nullptr);
+  }
+}
+
+bool Daemon::is_open(const OpenPort& p) {
+  if (p.tcp != nullptr) return p.tcp->open();
+  if (p.links != nullptr) return p.links->open();
+  return !kHasUdp || p.udp->open();
 }
 
 // The manager may have it for the next daemon.

@@ -9,6 +9,7 @@
 #include "config/peers/table.h"
 #include "config/reload/places.h"
 #include "core/base/check.h"
+#include "core/base/features.h"
 #include "core/base/letters.h"
 #include "core/io/log.h"
 #include "core/io/names.h"
@@ -239,18 +240,19 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
 
   // MAXIMA=conpch: streams of one client host. A full table lets nobody new in.
   bool count(const Address& client) {
-    if (config_.max_per_client == 0) return true;
+    const uint32_t most = config_.max_per_client;  // 0: no limit; counted all the same, since a reload may bring one
+    if (!kHasReload && most == 0) return true;
     Host* place = nullptr;
     for (Host& h : hosts_) {
       if (h.streams == 0) {
         if (place == nullptr) place = &h;
       } else if (same_ip(h.address, client)) {
-        if (h.streams >= config_.max_per_client) return false;
+        if (most != 0 && h.streams >= most) return false;
         ++h.streams;
         return true;
       }
     }
-    if (place == nullptr) return false;
+    if (place == nullptr) return most == 0;
     *place = {client, 1};
     return true;
   }

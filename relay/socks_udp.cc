@@ -313,6 +313,13 @@ void SocksFlows::forget(SocksFlow& f) {
   --used_;
 }
 
+void SocksFlows::set_silence(Duration silence) {
+  silence_ = silence;
+  reactor_.timers().stop(timer_);
+  const SocksFlow* oldest = by_age_.front();
+  if (oldest != nullptr) reactor_.timers().start(timer_, oldest->last_ + silence_);
+}
+
 void SocksFlows::on_timer(Timer& timer, Time now) {
   (void)timer;
   while (SocksFlow* f = by_age_.front()) {

@@ -89,7 +89,7 @@ class SocksFlows final : private TimerHandler {
   // Takes the channel of a flow, if there is an association for it.
   bool open(Session& session, ChannelId id, const OpenInfo& info);
   uint32_t ask_again();  // exit.cc
-  void set_silence(Duration silence) { silence_ = silence; }
+  void set_silence(Duration silence);
 
  private:
   friend class SocksFlow;

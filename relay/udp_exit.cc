@@ -345,6 +345,12 @@ void ServerFlows::watch() {
   if (oldest != nullptr) reactor_.timers().start(timer_, oldest->last_ + silence_);
 }
 
+void ServerFlows::set_silence(Duration silence) {
+  silence_ = silence;
+  reactor_.timers().stop(timer_);
+  watch();
+}
+
 void ServerFlows::on_timer(Timer& timer, Time now) {
   (void)timer;
   constexpr int kEndsATurn = 256;

@@ -84,7 +84,7 @@ class ServerFlows final : private TimerHandler {
   bool open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
 
   uint32_t ask_again(const char* why);  // exit.cc
-  void set_silence(Duration silence) { silence_ = silence; }
+  void set_silence(Duration silence);
 
   uint32_t count() const { return used_; }
   const UdpCounts& counts() const { return counts_; }

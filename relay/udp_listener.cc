@@ -187,6 +187,12 @@ void ClientFlows::watch() {
   reactor_.timers().start(timer_, oldest->last_ + silence_);
 }
 
+void ClientFlows::set_silence(Duration silence) {
+  silence_ = silence;
+  reactor_.timers().stop(timer_);
+  watch();
+}
+
 void ClientFlows::on_timer(Timer& timer, Time now) {
   (void)timer;
   constexpr int kEndsATurn = 256;

@@ -74,7 +74,7 @@ class ClientFlows final : private TimerHandler {
   // Ends those of one port.
   void end(const UdpListener& port, CloseCode code);
   uint32_t judge_clients(ClientJudge& judge);  // exit.cc
-  void set_silence(Duration silence) { silence_ = silence; }
+  void set_silence(Duration silence);
 
   uint32_t count() const { return used_; }
   const UdpCounts& counts() const { return counts_; }

@@ -165,16 +165,19 @@ class Follow {
       Text<24> most;
       report_.error(kExitConfig, Origin{}, "there was room for % ports at the start, of PORT and -P: restart the daemon", {most.add_u(room_.ports).text()});
     }
-    for (size_t i = 0; i < accept; ++i) {
-      bool known = false;
-      for (const LinkSpec& l : now_.links) known = known || (l.kind == LinkSpec::Kind::accept_tcp && same_port(l, next_.links[i]));
-      if (!known) port(next_.links[i].at, next_.links[i].origin);
-    }
-    for (const ListenSpec& l : next_.listens) {
-      bool known = false;
-      for (const ListenSpec& old : now_.listens) known = known || same_port(old, l);
-      if (!known) port(l.at, l.origin);
-    }
+    // The same port twice is one any free port after another (PORT=0,0): of those there are as many as there were.
+    const View<LinkSpec> now_accepts{now_.links.first, acceptors(now_)}, next_accepts{next_.links.first, accept};
+    for (size_t i = 0; i < accept; ++i)
+      if (is_new(now_accepts, next_accepts, i)) port(next_.links[i].at, next_.links[i].origin);
+    for (size_t i = 0; i < next_.listens.count; ++i)
+      if (is_new(now_.listens, next_.listens, i)) port(next_.listens[i].at, next_.listens[i].origin);
+  }
+  template <typename Spec>
+  static bool is_new(const View<Spec>& now, const View<Spec>& next, size_t i) {
+    size_t there = 0, wanted = 0;
+    for (const Spec& old : now) there += same_port(old, next[i]) ? 1u : 0u;
+    for (size_t k = 0; k <= i; ++k) wanted += same_port(next[k], next[i]) ? 1u : 0u;
+    return wanted > there;
   }
   // The loop waits for nobody, and a port that opens later than the others would be no whole configuration.
   void port(const HostPort& at, const Origin& where) {

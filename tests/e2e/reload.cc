@@ -11,51 +11,12 @@
 
 #include "tests/e2e/ctl.h"
 #include "tests/e2e/datagrams.h"
+#include "tests/e2e/filed.h"
 #include "tests/e2e/sockets.h"
 
 using namespace e2e;
 
 namespace {
-
-std::string lines(const Words& words) {
-  std::string all;
-  for (const std::string& w : words) all += w + "\n";
-  return all;
-}
-
-// A daemon with a file of words, which others can read: it is nobody once it runs.
-class Filed {
- public:
-  Filed(const Words& words, const Words& more = {}) {
-    REQUIRE(chmod(folder.path().c_str(), 0755) == 0);
-    write(words);
-    Words all{"+=" + file(), "SOXCONF=control:" + socket()};
-    all.insert(all.end(), more.begin(), more.end());
-    daemon = std::make_unique<Daemon>(all);
-    daemon->await_start();
-  }
-  std::string file() const { return folder / "conf"; }
-  std::string socket() const { return folder / "socket"; }
-  void write(const Words& words) const {
-    // Whole at any moment, as editors do it: the daemon may be reading.
-    const std::string fresh = file() + ".new";
-    write_file(fresh, lines(words));
-    REQUIRE(chmod(fresh.c_str(), 0644) == 0);
-    REQUIRE(rename(fresh.c_str(), file().c_str()) == 0);
-  }
-  Said reload() const { return ctl({"reload", "-s", socket()}); }
-  // These words from now on, and all is well.
-  void becomes(const Words& words) const {
-    write(words);
-    const Said said = reload();
-    CHECK_MESSAGE(said.status == 0, said.error);
-    CHECK(said.out.substr(0, 10) == "reloaded; ");
-  }
-  Process& process() const { return daemon->process(); }
-
-  TempFolder folder;
-  std::unique_ptr<Daemon> daemon;
-};
 
 // A client whose bytes come back.
 bool echoed(Conn& c, const std::string& word) {
