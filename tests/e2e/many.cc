@@ -219,7 +219,7 @@ TEST_CASE("60,000 channels on one link, all alive at once, and then none") {
   CHECK(Daemon::value(p.c->statistics(), "channels") == static_cast<int64_t>(channels));
   // What a burst has touched goes back within a second or so. poll(2) and kqueue(2) take 16 bytes
   // for a descriptor, and the latter's emulation (tests/kqueue) has the kernel's part beside it.
-  const int64_t most = (*p.a)->says("poller=epoll") ? 580 : (*p.a)->says("poller=poll") ? 628 : 828;
+  const int64_t most = (*p.a)->says("poller=epoll") ? 600 : (*p.a)->says("poller=poll") ? 648 : 848;
   int64_t a_bytes = 0, c_bytes = 0;
   const bool small = wait_for([&] {
     a_bytes = (p.a->resident_kib() - a_before) * 1024, c_bytes = (p.c->resident_kib() - c_before) * 1024;
