@@ -100,6 +100,9 @@ link() {
     ;;
   clear) server=sockmux hub_conf=control:no connector_conf=control:no ;;
   esac
+  # The shell in the background may empty them too late: port() would read those of the time before.
+  : >"$temp/hub.log"
+  : >"$temp/connector.log"
   (run "$hub" sockmuxd -f -P127.0.0.1:0 "SERVER=$server" "DEST=127.0.0.1:$echo_port" "SOXCONF=$hub_conf") >"$temp/hub.log" 2>&1 &
   hub_pid=$!
   pids="$pids $hub_pid"
