@@ -293,7 +293,7 @@ void SocksFlows::touch(SocksFlow& f) {
   f.last_ = reactor_.now();
   f.age_.leave();
   by_age_.push_back(&f);
-  if (!timer_.running()) reactor_.timers().start(timer_, f.last_ + silence_);
+  if (!timer_.running()) watch();
 }
 
 void SocksFlows::finish(SocksFlow& f, CloseCode code) {
@@ -316,6 +316,10 @@ void SocksFlows::forget(SocksFlow& f) {
 void SocksFlows::set_silence(Duration silence) {
   silence_ = silence;
   reactor_.timers().stop(timer_);
+  watch();
+}
+
+void SocksFlows::watch() {
   const SocksFlow* oldest = by_age_.front();
   if (oldest != nullptr) reactor_.timers().start(timer_, oldest->last_ + silence_);
 }
@@ -323,7 +327,7 @@ void SocksFlows::set_silence(Duration silence) {
 void SocksFlows::on_timer(Timer& timer, Time now) {
   (void)timer;
   while (SocksFlow* f = by_age_.front()) {
-    if (now < f->last_ + silence_) return reactor_.timers().start(timer_, f->last_ + silence_);
+    if (now < f->last_ + silence_) return watch();
     finish(*f, CloseCode::idle);
   }
 }

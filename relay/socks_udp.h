@@ -102,6 +102,7 @@ class SocksFlows final : private TimerHandler {
   void on_timer(Timer& timer, Time now) override;
   Association* find(const Session& session, const Address& client, const Address& accepted);
   void touch(SocksFlow& f);
+  void watch();
   void finish(SocksFlow& f, CloseCode code);
   void forget(SocksFlow& f);
 
