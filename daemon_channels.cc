@@ -96,12 +96,8 @@ bool parse_id(std::string_view text, uint32_t* session, ChannelId* id) {
 
 }  // namespace
 
-bool Daemon::tell_channels(void* self, std::string_view argument, uint32_t* next, ControlReply& reply) {
+bool Daemon::tell_channels(void* self, std::string_view, uint32_t* next, ControlReply& reply) {
   Daemon& d = *static_cast<Daemon*>(self);
-  if (!argument.empty()) {
-    reply.fail("channels: no argument is expected");
-    return true;
-  }
   if (*next == 0)
     reply.line("id\tsession\tpeer\tkind\ttransport\tstate\tclient\tlocal\tserver\tage_s\tidle_s\trx_bytes\ttx_bytes\tqueued_bytes\tcredit_bytes");
   const Time now = d.reactor_.now();

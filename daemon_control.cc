@@ -20,10 +20,10 @@ constexpr int kQueue = 16;
 int Daemon::open_control() {
   static constexpr ControlCommand kCommands[] = {
       {"channels", tell_channels},
-      {"dump", tell_dump, end_dump},
-      {"hand-over", hand_over, end_hand_over},
-      {"kick", do_kick},
-      {"log", tell_log},
+      {"dump", tell_dump, end_dump, true},
+      {"hand-over", hand_over, end_hand_over, true},
+      {"kick", do_kick, nullptr, true},
+      {"log", tell_log, nullptr, true},
       {"peers", tell_peers},
       {"ports", tell_ports},
       {"probe", tell_probe, end_probe},

@@ -70,12 +70,8 @@ void append_place(TextBase& to, const Session& s) {
   for (const char c : target) to.add(c == ' ' ? ':' : c);
 }
 
-bool Daemon::tell_peers(void* self, std::string_view argument, uint32_t* next, ControlReply& reply) {
+bool Daemon::tell_peers(void* self, std::string_view, uint32_t* next, ControlReply& reply) {
   Daemon& d = *static_cast<Daemon*>(self);
-  if (!argument.empty()) {
-    reply.fail("peers: no argument is expected");
-    return true;
-  }
   if (*next == 0)
     reply.line("name\tkey\taddress\tstate\tsince_s\tchannels\trx_bytes\ttx_bytes\trtt_us\tsession\ttransport\tsecure\tdialect\t"
                "unsent_bytes\tunacked_bytes\twaiting_bytes\treconnects\tdown_s\tdown_reason");

@@ -53,12 +53,8 @@ bool Daemon::tell_port(uint32_t i, ControlReply& reply) {
   return true;
 }
 
-bool Daemon::tell_ports(void* self, std::string_view argument, uint32_t* next, ControlReply& reply) {
+bool Daemon::tell_ports(void* self, std::string_view, uint32_t* next, ControlReply& reply) {
   Daemon& d = *static_cast<Daemon*>(self);
-  if (!argument.empty()) {
-    reply.fail("ports: no argument is expected");
-    return true;
-  }
   if (*next == 0) reply.line("kind\ttransport\taddress\tpeer\tstate\topen_to_world\taccepted\trefused");
   while (reply.has_room()) {
     if (!d.tell_port(*next, reply)) return true;
@@ -67,12 +63,8 @@ bool Daemon::tell_ports(void* self, std::string_view argument, uint32_t* next, C
   return false;
 }
 
-bool Daemon::tell_servers(void* self, std::string_view argument, uint32_t* next, ControlReply& reply) {
+bool Daemon::tell_servers(void* self, std::string_view, uint32_t* next, ControlReply& reply) {
   Daemon& d = *static_cast<Daemon*>(self);
-  if (!argument.empty()) {
-    reply.fail("servers: no argument is expected");
-    return true;
-  }
   if (*next == 0) reply.line("protocol\ttransport\taddress\tclients");
   for (; *next < d.config_.servers.count; ++*next) {
     if (!reply.has_room()) return false;

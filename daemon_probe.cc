@@ -118,12 +118,11 @@ uint64_t micros(Duration d) { return d.us < 0 ? 0 : static_cast<uint64_t>(d.us);
 }  // namespace
 
 // Rows, in this order: who we are; where links are accepted; links; ports, whose rows come as the peer answers; ports at the peer.
-bool Daemon::tell_probe(void* self, std::string_view argument, uint32_t* next, ControlReply& reply) {
+bool Daemon::tell_probe(void* self, std::string_view, uint32_t* next, ControlReply& reply) {
   if constexpr (!kHasProbe) return reply.fail("probe: this sockmuxd was built without probe (make WITHOUT=)"), true;
   Daemon& d = *static_cast<Daemon*>(self);
   const Time now = d.reactor_.now();
   if (*next == 0) {
-    if (!argument.empty()) return reply.fail("probe: no argument is expected"), true;
     if (!d.probes_->begin(now)) return reply.fail("probe: somebody else asks at this moment; try again"), true;
     d.probe_rows_ = {static_cast<uint32_t>(d.acceptors_), d.sessions_.count(),
                      static_cast<uint32_t>(d.listeners_ + d.udp_listeners_),

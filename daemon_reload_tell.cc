@@ -54,9 +54,8 @@ void Daemon::reload_line(uint32_t i, ControlReply& reply) const {
   reply.line(line.text());
 }
 
-bool Daemon::tell_reload(void* self, std::string_view argument, uint32_t* next, ControlReply& reply) {
+bool Daemon::tell_reload(void* self, std::string_view, uint32_t* next, ControlReply& reply) {
   Daemon& d = *static_cast<Daemon*>(self);
-  if (!argument.empty()) return reply.fail("reload: no argument is expected"), true;
   if (d.ending_ != Ending::no) return reply.fail("reload: the daemon ends"), true;
   if (*next == 0) d.reload("sockmuxctl reload", d.reactor_.now());
   for (; *next < d.reload_lines(); ++*next) {

@@ -112,12 +112,8 @@ Daemon::Totals Daemon::totals() {
   return t;
 }
 
-bool Daemon::tell_status(void* self, std::string_view argument, uint32_t* next, ControlReply& reply) {
+bool Daemon::tell_status(void* self, std::string_view, uint32_t* next, ControlReply& reply) {
   Daemon& d = *static_cast<Daemon*>(self);
-  if (!argument.empty()) {
-    reply.fail("status: no argument is expected");
-    return true;
-  }
   const Totals t = d.totals();
   const MuxStats& m = t.links;
   NameValues f(next, reply);
@@ -161,10 +157,8 @@ bool Daemon::tell_status(void* self, std::string_view argument, uint32_t* next, 
   return f.whole();
 }
 
-bool Daemon::tell_version(void* self, std::string_view argument, uint32_t* next, ControlReply& reply) {
-  (void)self, (void)next;
-  if (!argument.empty()) reply.fail("version: no argument is expected");
-  else reply.line("sockmuxd " SMX_VERSION);
+bool Daemon::tell_version(void*, std::string_view, uint32_t*, ControlReply& reply) {
+  reply.line("sockmuxd " SMX_VERSION);
   return true;
 }
 

@@ -257,11 +257,11 @@ bool Daemon::may_replace(ControlReply& reply) const {
   return false;
 }
 
-bool Daemon::tell_take(void* self, std::string_view argument, uint32_t* next, ControlReply& reply) {
+bool Daemon::tell_take(void* self, std::string_view, uint32_t* next, ControlReply& reply) {
   Daemon& d = *static_cast<Daemon*>(self);
   if (!d.may_replace(reply)) return true;
-  if (!argument.empty() || d.ending_ != Ending::no || d.stdio_ != nullptr) {
-    reply.fail(!argument.empty() ? "take: no argument is expected" : d.stdio_ != nullptr ? "take: its link is standard input" : "take: this daemon ends");
+  if (d.ending_ != Ending::no || d.stdio_ != nullptr) {
+    reply.fail(d.stdio_ != nullptr ? "take: its link is standard input" : "take: this daemon ends");
     return true;
   }
   const size_t ports = d.acceptors_ + d.listeners_ + d.udp_listeners_;
@@ -351,10 +351,9 @@ bool add_pieces(const char* name, std::string_view text, uint32_t* line, uint32_
 }  // namespace
 
 // How it was started, for who starts the next one.
-bool Daemon::tell_process(void* self, std::string_view argument, uint32_t* next, ControlReply& reply) {
+bool Daemon::tell_process(void* self, std::string_view, uint32_t* next, ControlReply& reply) {
   Daemon& d = *static_cast<Daemon*>(self);
   if (!d.may_replace(reply)) return true;
-  if (!argument.empty()) return reply.fail("process: no argument is expected"), true;
   uint32_t line = 0;
   Text<20> pid;
   pid.add_u(static_cast<uint64_t>(getpid()));

@@ -69,7 +69,7 @@ void last_ended(void*, uint32_t next) {
   ++lasting.ended;
   lasting.next = next;
 }
-const ControlCommand kCommands[] = {{"count", count}, {"fail", fail}, {"sparse", sparse}, {"last", last, last_ended}};
+const ControlCommand kCommands[] = {{"count", count, nullptr, true}, {"fail", fail, nullptr, true}, {"sparse", sparse}, {"last", last, last_ended, true}};
 
 struct Folder {
   Folder() {

@@ -191,6 +191,7 @@ void Control::Client::ask(std::string_view line) {
     Text<kAsk + 40> why("unknown command '");
     return refuse(why.add(name).add('\'').text());
   }
+  if (!command_->takes_argument && !argument_.empty()) return refuse(Text<kAsk + 40>(name).add(": no argument is expected").text());
   answering_ = true;
   if (command_->ended != nullptr) {
     lasting_ = command_;

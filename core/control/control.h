@@ -67,6 +67,8 @@ struct ControlCommand {
   // Not nullptr: the command goes on. When it has added nothing it is called again after wake(), and its client may read as
   // slowly as it likes. Is called once, with its `next`, when nobody listens any more, or all is said.
   void (*ended)(void* context, uint32_t next) = nullptr;
+  // False: a word behind it is refused, and its `argument` is always empty.
+  bool takes_argument = false;
 };
 
 class Control final : private FdHandler, private TimerHandler {
