@@ -36,21 +36,21 @@ void write_line(LogLevel level, std::string_view text) {
   if (setup.to_syslog) {
     ::syslog(kPriority[static_cast<int>(level)], "%.*s", static_cast<int>(text.size()), text.data());
   }
-  if (!setup.to_stderr && setup.file < 0) return;
+  // One write(2) a line; a log that cannot be written must not stop the daemon.
+  const bool for_journal = setup.to_stderr && setup.journal, for_people = setup.to_stderr && !setup.journal;
+  if (for_journal) {
+    Text<kLogText + 20> bare("<");
+    bare.add_u(static_cast<uint64_t>(kPriority[static_cast<int>(level)])).add('>').add(text).add('\n');
+    (void)write_fd(STDERR_FILENO, bare.c_str(), bare.size());
+  }
+  if (!for_people && setup.file < 0) return;
   char stamp[21];
   write_log_stamp(stamp);
   static const char* const kWord[] = {"error ", "warning ", "", "debug "};
   Text<kLogText + 80> line;
   line.add(stamp).add(' ').add(setup.name).add('[').add_u(static_cast<uint64_t>(getpid())).add("] ");
   line.add(kWord[static_cast<int>(level)]).add(text).add('\n');
-  // One write(2) a line; a log that cannot be written must not stop the daemon.
-  if (setup.to_stderr && setup.journal) {
-    Text<kLogText + 20> bare("<");
-    bare.add_u(static_cast<uint64_t>(kPriority[static_cast<int>(level)])).add('>').add(text).add('\n');
-    (void)write_fd(STDERR_FILENO, bare.c_str(), bare.size());
-  } else if (setup.to_stderr) {
-    (void)write_fd(STDERR_FILENO, line.c_str(), line.size());
-  }
+  if (for_people) (void)write_fd(STDERR_FILENO, line.c_str(), line.size());
   if (setup.file >= 0) (void)write_fd(setup.file, line.c_str(), line.size());
 }
 
