@@ -54,15 +54,22 @@ class Background {
   Words words_;
 };
 
+// One in the background that calls a hub, and is linked: clients of its port reach the echo there.
+struct Calling {
+  Calling() { REQUIRE(d.says(" link-up ")); }
+  TempFolder temp;
+  Server echo{echoes};
+  Daemon hub{{"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(echo.port())}};
+  const uint16_t port = quiet_port();
+  Background d{temp, {"SERVER=sockmux://" + local(hub.link_port()), "PORT=" + local(port)}};
+};
+
 }  // namespace
 
 TEST_CASE("upgrade: a new daemon takes the place of one in the background, no client is refused, and what is open may end") {
-  TempFolder temp;
-  Server echo(echoes);
-  Daemon hub({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(echo.port())});
-  const uint16_t port = quiet_port();
-  Background d(temp, {"SERVER=sockmux://" + local(hub.link_port()), "PORT=" + local(port)});
-  REQUIRE(d.says(" link-up "));
+  Calling calling;
+  Background& d = calling.d;
+  const uint16_t port = calling.port;
   REQUIRE(serves(port, 10));
   const pid_t old = d.pid();
   Conn open(port);
@@ -98,7 +105,7 @@ TEST_CASE("upgrade: a new daemon takes the place of one in the background, no cl
   // PIDFILE and the socket are the new one's, which takes them away.
   CHECK(ctl({"version", "-s", d.control()}).status == 0);
   ::kill(young, SIGTERM);
-  CHECK(wait_for([&] { return !exists(temp / "pid") && !exists(d.control()); }, 10));
+  CHECK(wait_for([&] { return !exists(calling.temp / "pid") && !exists(d.control()); }, 10));
 }
 
 TEST_CASE("upgrade: a hub's peers and the datagrams of its clients find the new one") {
@@ -269,12 +276,9 @@ TEST_CASE("upgrade: what the file says by then counts: a port that is new is ope
 }
 
 TEST_CASE("upgrade: a second one, while the first daemon still drains: no link beside its own") {
-  TempFolder temp;
-  Server echo(echoes);
-  Daemon hub({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(echo.port())});
-  const uint16_t port = quiet_port();
-  Background d(temp, {"SERVER=sockmux://" + local(hub.link_port()), "PORT=" + local(port)});
-  REQUIRE(d.says(" link-up "));
+  Calling calling;
+  Background& d = calling.d;
+  const uint16_t port = calling.port;
   Conn open(port);
   open.send("one");
   REQUIRE(wait_for([&] { return open.text() == "one"; }, 10));
@@ -294,12 +298,9 @@ TEST_CASE("upgrade: a second one, while the first daemon still drains: no link b
 }
 
 TEST_CASE("upgrade: a stop of the new daemon does not leave the old ones for as long as they may drain") {
-  TempFolder temp;
-  Server echo(echoes);
-  Daemon hub({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(echo.port())});
-  const uint16_t port = quiet_port();
-  Background d(temp, {"SERVER=sockmux://" + local(hub.link_port()), "PORT=" + local(port)});
-  REQUIRE(d.says(" link-up "));
+  Calling calling;
+  Background& d = calling.d;
+  const uint16_t port = calling.port;
   Conn open(port);
   open.send("one");
   REQUIRE(wait_for([&] { return open.text() == "one"; }, 10));
