@@ -24,13 +24,7 @@ if [ -z "${INSIDE_UNSHARE-}" ]; then
   exec unshare --mount --pid --fork --kill-child --mount-proc sh "$0" "$@"
 fi
 
-# shellcheck disable=SC2016  # apt's variables, not the shell's
-mirror=$(apt-get indextargets --format '$(CODENAME) $(SUITE) $(REPO_URI)' 'Created-By: Packages' 'Component: main' |
-  awk -v suite="$suite" '$1 == suite || $2 == suite { print $3; exit }')
-if [ -z "$mirror" ]; then
-  echo "bare-debian-package.sh: no source of $suite in this machine's apt configuration" >&2
-  exit 69
-fi
+mirror=$(sh tools/debian-mirror.sh "$suite") || exit 69
 
 temp=$(mktemp -d)
 holders=

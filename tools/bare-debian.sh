@@ -14,13 +14,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 sh tools/need.sh debootstrap git || exit 69
 
-# shellcheck disable=SC2016  # apt's variables, not the shell's
-mirror=$(apt-get indextargets --format '$(CODENAME) $(SUITE) $(REPO_URI)' 'Created-By: Packages' 'Component: main' |
-  awk -v suite="$suite" '$1 == suite || $2 == suite { print $3; exit }')
-if [ -z "$mirror" ]; then
-  echo "bare-debian.sh: no source of $suite in this machine's apt configuration" >&2
-  exit 69
-fi
+mirror=$(sh tools/debian-mirror.sh "$suite") || exit 69
 
 temp=$(mktemp -d)
 trap 'rm -rf --one-file-system "$temp"' EXIT
