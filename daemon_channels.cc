@@ -3,6 +3,7 @@
 // A channel is named SESSION.SLOT.GENERATION, which no other one ever is while the daemon runs. Invariant: while channels
 // come and go, each that is there all the time is told of once. An answer looks at kLooks places at most before others get
 // their turn. Read next: daemon_tell.h, core/mux/mux.h (next_channel()).
+#include "config/scan.h"
 #include "daemon.h"
 #include "daemon_tell.h"
 
@@ -79,13 +80,8 @@ bool parse_id(std::string_view text, uint32_t* session, ChannelId* id) {
   uint32_t number[3] = {};
   for (int i = 0; i < 3; ++i) {
     const size_t end = i < 2 ? place_of(text, '.') : text.size();
-    if (end == kNowhere || end == 0) return false;
     uint64_t n = 0;
-    for (const char c : first(text, end)) {
-      if (c < '0' || c > '9' || n > UINT32_MAX / 10) return false;
-      n = n * 10 + static_cast<uint64_t>(c - '0');
-    }
-    if (n > UINT32_MAX) return false;
+    if (end == kNowhere || !parse_number(first(text, end), UINT32_MAX, &n)) return false;
     number[i] = static_cast<uint32_t>(n);
     if (i < 2) text = skip(text, end + 1);
   }

@@ -2,6 +2,7 @@
 #include "daemon_dump.h"
 
 #include "config/peers/table.h"
+#include "config/scan.h"
 #include "core/base/letters.h"
 #include "core/io/clock.h"
 #include "core/io/log.h"
@@ -12,19 +13,9 @@ namespace smx {
 
 namespace {
 
+constexpr uint64_t kMostSession = 999999999;
 constexpr size_t kBytesALine = 200;  // of a packet; twice as many letters
 static_assert(2 * kBytesALine + 100 <= ControlReply::kLine, "a line holds them, and what stands before");
-
-bool number_of(std::string_view text, uint32_t most, uint32_t* out) {
-  uint32_t n = 0;
-  if (text.empty() || text.size() > 9) return false;
-  for (const char c : text) {
-    if (!is_digit(c)) return false;
-    n = n * 10 + static_cast<uint32_t>(c - '0');
-  }
-  *out = n;
-  return n <= most;
-}
 
 void add_hex(TextBase& to, const uint8_t* bytes, size_t n) {
   for (size_t i = 0; i < n; ++i) to.add_hex(bytes[i], 2);
@@ -71,12 +62,12 @@ bool Dumps::start(std::string_view argument, Dump& d, ControlReply& reply) {
     const size_t end = place_of(argument, ' ');
     const std::string_view w = argument.substr(0, end);
     argument = end == kNowhere ? std::string_view() : skip(argument, end + 1);
-    uint32_t n = 0;
-    if (first(w, kPayload.size()) == kPayload && number_of(skip(w, kPayload.size()), kMaxPayload, &n)) {
-      d.payload = n;
-    } else if (first(w, kSession.size()) == kSession && number_of(skip(w, kSession.size()), UINT32_MAX, &n)) {
+    uint64_t n = 0;
+    if (first(w, kPayload.size()) == kPayload && parse_number(skip(w, kPayload.size()), kMaxPayload, &n)) {
+      d.payload = static_cast<uint32_t>(n);
+    } else if (first(w, kSession.size()) == kSession && parse_number(skip(w, kSession.size()), kMostSession, &n)) {
       if (n == 0 || n > sessions_.count()) return reply.fail(Text<80>("there is no session ").add_u(n).text()), false;
-      d.session = n;
+      d.session = static_cast<uint32_t>(n);
     } else if (first(w, kPeer.size()) == kPeer) {
       const std::string_view name = skip(w, kPeer.size());
       if (name.empty() || peers_ == nullptr || peers_->find(name) == nullptr) {

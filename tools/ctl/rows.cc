@@ -10,19 +10,9 @@ std::string_view next_part(std::string_view* rest, char end) {
   return part;
 }
 
-bool ends_with(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
-
 bool number_of(std::string_view text, uint64_t* out) {
-  uint64_t n = 0;
-  if (text.empty() || text.size() > 19) return false;
-  for (const char c : text) {
-    if (c < '0' || c > '9') return false;
-    n = n * 10 + static_cast<uint64_t>(c - '0');
-  }
-  *out = n;
-  return true;
+  constexpr uint64_t kMost = 9999999999999999999u;  // 19 digits
+  return parse_number(text, kMost, out);
 }
 
 void add_seconds(TextBase& to, uint64_t s) {

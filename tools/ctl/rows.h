@@ -9,6 +9,7 @@
 
 #include <string_view>
 
+#include "config/scan.h"
 #include "core/base/text.h"
 
 namespace smx::ctl {
@@ -17,7 +18,6 @@ namespace smx::ctl {
 std::string_view next_part(std::string_view* rest, char end);
 // Decimal digits alone.
 bool number_of(std::string_view text, uint64_t* out);
-bool ends_with(std::string_view text, std::string_view end);
 
 // "12s", "5m12s", "3h20m", "4d3h"
 void add_seconds(TextBase& to, uint64_t s);
