@@ -3,13 +3,14 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/parse.h"
 #include "config/report.h"
 #include "core/base/letters.h"
 #include "core/io/clock.h"
+#include "core/io/fd.h"
 #include "core/io/log.h"
 #include "core/io/notify.h"
 #include "core/io/resident.h"
@@ -24,13 +25,17 @@
 namespace smx {
 
 void say(const char* kind, std::string_view text) {
-  Text<1000> line("sockmuxd: ");  // longer than any that is said. Not printf, which the small program has no other need of
-  fputs(line.add(kind).add(text).add('\n').c_str(), stderr);
+  Text<1000> line("sockmuxd: ");  // longer than any that is said. Not stdio, which the program has no other need of
+  line.add(kind).add(text).add('\n');
+  (void)write_whole(STDERR_FILENO, line.c_str(), line.size());
 }
 
 namespace {
 
 constexpr uint32_t kSpareFds = 64;
+// Those of the loop, signals, helper and log, what listeners leave to others (relay.h), and a channel or two: with less it would start,
+// and serve nobody.
+constexpr uint32_t kFdsToServe = 32;
 constexpr uint32_t kLargestRing = 16u << 20;
 constexpr Duration kDrain = millis(3500);  // with the goodbye less than the 5 s that init systems give
 constexpr Duration kGoodbye = seconds(1);
@@ -163,14 +168,37 @@ uint32_t Daemon::running() const {
   return (children_ != nullptr ? children_->running() : 0) + (execs_ != nullptr ? execs_->children().running() : 0);
 }
 
+// What make_relays() takes, and Streams.
+uint64_t Daemon::relay_arena_bytes() const {
+  const uint32_t proxies = proxies_count();
+  return sizeof(Proxies) + sizeof(FtpLegs) + sizeof(DataPorts) + sizeof(Execs) + sizeof(Children) + sizeof(Rules) +
+         Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies) + FtpLegs::arena_bytes(proxies) + DataPorts::arena_bytes(data_ports_count()) +
+         Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs());
+}
+
+// What makes and takes links.
+uint64_t Daemon::link_arena_bytes() const {
+  const uint64_t a_link = kDialerBytes + 2 * kWholePath + 3 * sizeof(Dialer*);
+  const uint64_t a_trial = Ways::arena_bytes(mux_) + sizeof(WayIn) + 2 * sizeof(Dialer*);
+  return sizeof(Ways) + Sessions::arena_bytes(mux_, links_count_) + TcpLinks::arena_bytes(tcp_links_count()) + config_.links.count * a_link +
+         trials() * a_trial + secure_arena_bytes(config_, secure_links_count());
+}
+
+// Ports, servers and names, and room for those that a reload may bring.
+uint64_t Daemon::port_arena_bytes() const {
+  const uint64_t a_port = sizeof(Listener) + sizeof(TcpAcceptor) + 2 * sizeof(OpenPort) + sizeof(Resolved) + 128;
+  return start_.ports * a_port + Names::arena_bytes(start_.names) + ServerPlaces::arena_bytes(start_.places);
+}
+
+// Who talks to the people and programs around.
+uint64_t Daemon::control_arena_bytes() const {
+  return sizeof(Control) + sizeof(Probes) + sizeof(Service) + sizeof(Predecessor) + (kHasDump ? sizeof(Dumps) + Dumps::arena_bytes() : 0);
+}
+
 uint64_t Daemon::arena_bytes() const {
-  return Reactor::arena_bytes(max_fds_, timers()) + Sessions::arena_bytes(mux_, links_count_) +
-         Streams::arena_bytes(max_fds_) + Proxies::arena_bytes(proxies_count()) + FtpLegs::arena_bytes(proxies_count()) +
-         DataPorts::arena_bytes(data_ports_count()) + bind_arena_bytes() + TcpLinks::arena_bytes(tcp_links_count()) + Names::arena_bytes(start_.names) + ServerPlaces::arena_bytes(start_.places) +
-         start_.ports * (sizeof(Listener) + sizeof(TcpAcceptor) + 2 * sizeof(OpenPort) + 128) + config_.links.count * (kDialerBytes + 2 * kWholePath + 3 * sizeof(Dialer*)) + sizeof(Rules) + sizeof(Control) + (kHasDump ? sizeof(Dumps) + Dumps::arena_bytes() : 0) + sizeof(Probes) + sizeof(Service) + sizeof(Predecessor) + sizeof(Proxies) + sizeof(FtpLegs) + sizeof(DataPorts) + sizeof(Execs) + sizeof(Children) +
-         start_.ports * sizeof(Resolved) + udp_arena_bytes() +
-         trials() * (Ways::arena_bytes(mux_) + sizeof(WayIn) + 2 * sizeof(Dialer*)) + sizeof(Ways) + secure_arena_bytes(config_, secure_links_count()) + Children::arena_bytes(programs()) + Execs::arena_bytes(exec_programs()) +
-         Helper::arena_bytes(static_cast<uint32_t>(config_.links.count + config_.servers.count), programs() + exec_programs()) + 65536;
+  const auto helped = static_cast<uint32_t>(config_.links.count + config_.servers.count);
+  return Reactor::arena_bytes(max_fds_, timers()) + Helper::arena_bytes(helped, programs() + exec_programs()) + link_arena_bytes() + port_arena_bytes() +
+         relay_arena_bytes() + control_arena_bytes() + udp_arena_bytes() + bind_arena_bytes() + 65536;
 }
 
 // A link's program may run while the one before it comes to its end.
@@ -200,9 +228,17 @@ int Daemon::prepare() {
   count_links();
   count_room();
   if (!size_muxes(config_, links_count_, &mux_)) return kExitConfig;
-  const uint64_t wanted = uint64_t{links_count_} * (2u * config_.max_channels + 1) + start_.ports + data_ports_count() + bound_ports_count() +
+  const uint32_t foreign = count_open_fds();
+  const uint64_t wanted = foreign + uint64_t{links_count_} * (2u * config_.max_channels + 1) + start_.ports + data_ports_count() + bound_ports_count() +
                           config_.links.count + 2 * (programs() + exec_programs()) + (has_secure_link(config_) ? config_.max_half_open : 0) + Control::kFds + kSpareFds;
   max_fds_ = raise_fd_limit(wanted > 1000000 ? 1000000u : static_cast<uint32_t>(wanted));
+  if (max_fds_ < wanted && links_count_ > 1) reactor_.set_scarce();
+  const uint64_t least = foreign + start_.ports + config_.links.count + kFdsToServe;
+  if (max_fds_ < least) {
+    Text<100> text("descriptors: ");
+    say("", text.add_u(least).add(" are needed, ").add_u(max_fds_).add(" may be open (ulimit -n)").text());
+    return kExitSystem;
+  }
   if (arena_bytes() > SIZE_MAX / 2) {
     Text<200> text("MAXIMA: the tables need ");
     say("", text.add_u(arena_bytes()).add(" bytes, more than this machine can address").text());
@@ -217,6 +253,7 @@ int Daemon::prepare() {
   }
   new (&tables_) Arena(memory, size);
   const int error = reactor_.init(tables_, max_fds_, timers());
+  reactor_.set_foreign_fds(foreign);
   if (error != 0) {
     say("cannot start the event loop: ", strerror(error));
     return kExitSystem;
@@ -238,10 +275,11 @@ int Daemon::prepare() {
   if (!streams_.init(max_fds_, tables_) || !make_relays() || !tcp_links_.init(tcp_links_count(), tables_) ||
       !init_helper() || !names_.init(config_.names.first, config_.names.count, start_.names, tables_) || !places_.init(config_, start_.places, tables_) || !prepare_reload() || !init_udp() ||
       !sessions_.init(mux_, links_count_, *exit_, tables_) || (secure_ != nullptr && !secure_->init(secure_links_count())) || !init_binds()) {
-    say("", "cannot set the tables aside: a bug in the sum of their sizes");
+    say("", "the tables are larger than was computed: a bug");
     return kExitSystem;
   }
   sessions_.set_opens(config_.max_opens);
+  streams_.set_patience(client_patience());
   if (secure_ != nullptr) rules_->set_peers(secure_->peers());
   code = receive_sockets();
   if (code == 0) code = make_dialers();
@@ -452,6 +490,7 @@ int Daemon::run() {
   remove_control();
   if (stdio_ != nullptr) stdio_->restore();
   LogLine(LogLevel::info, "ended");
+  end_log();
   if (pidfile_.valid()) drop_pidfile(pidfile_.get(), pidfile_path_.data());
   return exit_code_;
 }

@@ -89,6 +89,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   bool init_helper();
   bool make_relays();  // daemon.cc
   int detach();
+  int put_pid();
   static constexpr size_t kWholePath = 2048;
   int find_owner(Identity* who, bool* drops);
   std::string_view whole_path(std::string_view path);
@@ -126,6 +127,8 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   void write_udp_statistics();
   // daemon_binds.cc
   uint32_t bound_ports_count() const;
+  // For a channel: six times as long as for a server.
+  Duration client_patience() const { return or_never(config_.connect_timeout) * 6; }
   uint32_t bound_udp_ports_count() const;
   uint64_t bind_arena_bytes() const;
   uint32_t own_ports_count() const { return static_cast<uint32_t>(start_.ports); }
@@ -201,6 +204,10 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   bool kick_peers(std::string_view who, uint32_t* next, ControlReply& reply);
   static bool tell_channels(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
   static bool do_kick(void* self, std::string_view argument, uint32_t* next, ControlReply& reply);
+  uint64_t relay_arena_bytes() const;
+  uint64_t link_arena_bytes() const;
+  uint64_t port_arena_bytes() const;
+  uint64_t control_arena_bytes() const;
   uint64_t arena_bytes() const;
   // As many again may be on their way out, and one is refused.
   // Channels that proxies talk on at once; none are set aside where there are no proxies.
@@ -212,7 +219,10 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   struct Reloaded {
     enum class Outcome : uint8_t { nothing, unchanged, changed, failed } outcome = Outcome::nothing;
     uint32_t ports_added = 0, ports_removed = 0, servers_added = 0, servers_removed = 0, links_moved = 0, channels_ended = 0;
+    uint32_t rports_added = 0, rports_removed = 0;
   };
+
+  bool rports_changed() const { return kHasBind && (reloaded_.rports_added > 0 || reloaded_.rports_removed > 0); }
 
   const Config& config_;
   ConfigReader& reader_;
@@ -300,6 +310,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
     void on_room(Time now) override {
       for (size_t i = 0; kHasUdp && i < d_.udp_listeners_; ++i) d_.udp_listener_[i]->on_room(now);
       for (size_t i = 0; i < d_.listeners_; ++i) d_.listener_[i]->on_room();
+      if (kHasFtp && d_.data_ports_ != nullptr) d_.data_ports_->on_room();
     }
 
    private:

@@ -60,9 +60,11 @@ void Daemon::renew_far_ports() {
     far_ports_->begin_renewal();
     for (const ListenSpec& l : config_.remote_listens) {
       const bool udp = l.transport == Transport::udp;
-      if (!far_ports_->keep(far_address(l), udp) && news) far_ports_->add(far_address(l), udp);
+      if (far_ports_->keep(far_address(l), udp) || !news) continue;
+      far_ports_->add(far_address(l), udp);
+      ++reloaded_.rports_added;
     }
-    if (!news) far_ports_->drop_others();
+    if (!news) reloaded_.rports_removed = far_ports_->drop_others();
   }
 }
 

@@ -86,6 +86,7 @@ bool Dumps::start(std::string_view argument, Dump& d, ControlReply& reply) {
 }
 
 bool Dumps::answer(std::string_view argument, uint32_t* next, ControlReply& reply) {
+  wall_ = read_wall_clock() - reactor_.now().us;  // each time: it may have been set, or the machine has slept
   if (*next == 0) {
     Dump* place = nullptr;
     for (Dump& d : dump_)
@@ -104,7 +105,6 @@ bool Dumps::answer(std::string_view argument, uint32_t* next, ControlReply& repl
     d.named = 0;
     d.packets = d.lost = 0;
     *next = static_cast<uint32_t>(place - dump_) + 1;
-    wall_ = read_wall_clock() - reactor_.now().us;
     sessions_.set_tap(this);
     LogLine(LogLevel::info, "dump-started").kv("peer", d.peer.text()).kv("session", d.session).kv("payload", d.payload);
     reply.line("begin");
@@ -162,7 +162,7 @@ bool Dumps::say(Dump& d, ControlReply& reply) {
   Text<ControlReply::kLine> line;
   if (d.bytes_said == 0) {
     // A link begins with HELLO.
-    const bool link = bytes[1] == static_cast<uint8_t>(Type::hello);
+    const bool link = bytes[1] == static_cast<uint8_t>(Type::hello);  // NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult): n >= kHeader
     if (d.named != r.session || (link && !d.link_said)) {
       d.named = r.session;
       d.link_said = true;

@@ -32,7 +32,7 @@ std::string_view dialect_of(const Session& s) {
 
 void add_figures(Row& row, const Session& s, Time now) {
   const Mux& m = s.mux();
-  row.add(m.stats().rx_bytes).add(m.stats().tx_bytes);
+  row.add(s.rx_bytes()).add(s.tx_bytes());
   if (s.up()) row.add(static_cast<uint64_t>(m.round_trip().us));
   else row.add(kNobody);
   row.add(uint64_t{s.number()}).add(transport_of(s)).add(s.has_link() || s.held() ? yes(s.peer_key() != nullptr) : "-").add(dialect_of(s));

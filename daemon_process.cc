@@ -116,6 +116,14 @@ int Daemon::find_owner(Identity* who, bool* drops) {
   return kExitPermission;
 }
 
+// 0 or an exit code.
+int Daemon::put_pid() {
+  const int error = write_pid(pidfile_.get());
+  if (error == 0) return 0;
+  LogLine(LogLevel::error, "pidfile-failed").kv("path", pidfile_path_).error(error);
+  return kExitCannotCreate;
+}
+
 // Files, identity, background: in this order, since each takes away what the one before needs.
 int Daemon::detach() {
   int error = 0;
@@ -186,10 +194,11 @@ int Daemon::detach() {
     if (error == 0) error = reactor_.forked();
     if (error != 0) return fail("cannot become a daemon", "", kExitSystem);
   }
-  if (pidfile_.valid() && !(follows() && predecessor_->gave_pidfile())) write_pid(pidfile_.get());
+  if (pidfile_.valid() && !(follows() && predecessor_->gave_pidfile())) code = put_pid();
   for (size_t i = 0; kHasTty && i < lines_; ++i) line_[i]->forked();
   if (secure_ != nullptr) secure_->protect();
-  code = start_helpers(false);
+  if (code == 0) code = start_helpers(false);
+  if (code == 0 && !foreground_ && (error = leave_error(null.get())) != 0) code = fail("cannot become a daemon", "", kExitSystem);
   if (code == 0) enter_sandbox();
   if (code == 0) code = take_place();
   // The status of the start says whether all went well.
@@ -201,6 +210,7 @@ void Daemon::start_log() {
   LogSetup log;
   log.to_stderr = foreground_ || config_.log_stderr;
   if constexpr (kHasSyslog) log.journal = log.to_stderr && stderr_is_journal();
+  if (kHasSyslog && foreground_) open_terminal();
   log.to_syslog = !log.to_stderr && !config_.logfile_given;
   if (kHasSyslog && !config_.syslog.empty()) {
     static constexpr struct {

@@ -113,7 +113,7 @@ bool Daemon::prepare_reload() {
 
 void Daemon::reload(const char* reason, Time now) {
   LogLine(LogLevel::info, "retry-now").kv("reason", reason);
-  const bool tells = kHasNotify && ending_ == Ending::no;
+  const bool tells = kHasNotify && service_ != nullptr && ending_ == Ending::no;
   if (tells) notify_reloading();
   rules_->read_networks();
   if (kHasReload && ending_ == Ending::no) reload_config(now);
@@ -127,7 +127,7 @@ void Daemon::reload(const char* reason, Time now) {
   sessions_.retry_now(now);
   if (far_ports_ != nullptr) far_ports_->retry_now(now);
   for (uint32_t i = 0; i < ways_in_; ++i) way_in_[i]->retry_now(now);
-  if (tells) notify_ready();
+  if (tells) service_->tell_ready(now);
 }
 
 void Daemon::reload_config(Time now) {
@@ -184,6 +184,7 @@ bool Daemon::follow(Time now) {
   if (socks_flows_ != nullptr) socks_flows_->set_silence(silence);
   resolver_.set_limit(or_never(config_.dns_timeout));
   sessions_.set_opens(config_.max_opens);
+  streams_.set_patience(client_patience());
   if (log) set_log_words(config_.log_level);
   for (size_t i = 0; i < new_ports_; ++i) {
     OpenPort& p = new_port_[i];
@@ -211,7 +212,8 @@ void Daemon::move_links(const Config& next, Time now) {
     const LinkSpec &old = config_.links[old_first + i], &l = next.links[next_first + i];
     if (is_way_in(config_, old)) continue;
     const uint32_t way = made++;
-    if (tcp_dialer_[way] != nullptr) tcp_dialer_[way]->set_limit(or_never(next.connect_timeout));
+    if (tcp_dialer_[way] == nullptr) continue;  // not over TCP
+    tcp_dialer_[way]->set_limit(or_never(next.connect_timeout));
     if (l.kind != LinkSpec::Kind::connect_tcp || (same_port(old, l) && same_addresses(find_host(config_, l.at.host), find_host(next, l.at.host)))) continue;
     tcp_dialer_[way]->set_target(l.at.host, l.at.port);
     Session& session = sessions_.at(0);
@@ -274,6 +276,11 @@ bool Daemon::open_new_port(const Config& next, OpenPort& p, bool last) {
                   {where.text(), strerror(error), error == EACCES ? "; a port below 1024 needs root, which the daemon is not any more: restart it" : ""});
     return false;
   }
+  // Clients of a name that means both would come to either.
+  if (bound_ports_ != nullptr && bound_ports_->has_near(local_address(fd.get()), udp)) {
+    report_.error(kExitUnavailable, p.spec.origin, "cannot listen at %: a peer has this port (RPORT)", {where.text()});
+    return false;
+  }
   p.at = local_address(fd.get());
   p.fd = fd.release();
   if (is_open_to_world(next, p.spec.at)) report_.warn(p.spec.origin, "open to the world: %", {where.text()});
@@ -327,8 +334,10 @@ void Daemon::unstore(const OpenPort& p) {
   if (!kHasNotify || !can_store() || p.paused) return;
   const int fd = p.tcp != nullptr ? p.tcp->fd() : p.links != nullptr ? p.links->fd() : p.udp->fd();
   Text<100> name;
+  if (fd < 0) return;
   HandedSockets::append_stored_name(name, fd);
-  if (fd >= 0) forget_stored(name.text());
+  forget_stored(name.text());
+  handed_.was_forgotten(local_address(fd), p.udp != nullptr);
 }
 
 void Daemon::drop_new_ports() {

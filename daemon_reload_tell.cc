@@ -16,6 +16,7 @@ void Daemon::log_reload() const {
   line.kv("ports_added", reloaded_.ports_added).kv("ports_removed", reloaded_.ports_removed);
   line.kv("servers_added", reloaded_.servers_added).kv("servers_removed", reloaded_.servers_removed);
   line.kv("links_moved", reloaded_.links_moved).kv("channels_ended", reloaded_.channels_ended);
+  if (rports_changed()) line.kv("rports_added", reloaded_.rports_added).kv("rports_removed", reloaded_.rports_removed);
 }
 
 // Errors and warnings of the configuration, those of the peers file, and the outcome.
@@ -46,6 +47,7 @@ void Daemon::reload_line(uint32_t i, ControlReply& reply) const {
     case Reloaded::Outcome::changed:
       line.add("ports: ").add_u(reloaded_.ports_added).add(" opened, ").add_u(reloaded_.ports_removed).add(" closed; servers: ");
       line.add_u(reloaded_.servers_added).add(" more, ").add_u(reloaded_.servers_removed).add(" less; ");
+      if (rports_changed()) line.add("RPORT: ").add_u(reloaded_.rports_added).add(" more, ").add_u(reloaded_.rports_removed).add(" less; ");
       if (reloaded_.links_moved > 0) line.add("links: ").add_u(reloaded_.links_moved).add(" moved; ");
       line.add("channels: ").add_u(reloaded_.channels_ended).add(" ended");
       break;

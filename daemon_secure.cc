@@ -100,7 +100,10 @@ class Secured final : public SecureSide {
       if (line != nullptr) line->next = lines_;
       return lines_ = line;
     }
-    return arena_.create<SecureDialer>(reactor_, below, links_, own_, static_cast<const PeerBook&>(book_), link.peer, role_of(link), carrier_of(link));
+    auto* dialer = arena_.create<SecureDialer>(reactor_, below, links_, own_, static_cast<const PeerBook&>(book_), link.peer, role_of(link), carrier_of(link));
+    // A program that hangs is ended, and started again; to the other end of a FIFO or a line somebody may come at any time.
+    if (dialer != nullptr && link.kind == LinkSpec::Kind::program) dialer->set_patience(config_.hello_timeout);
+    return dialer;
   }
   LinkTaker& door() override { return door_; }
   const Peers& peers() const override { return peers_; }
@@ -180,7 +183,7 @@ uint64_t secure_arena_bytes(const Config& config, uint32_t links) {
 }
 
 uint32_t secure_timers(const Config& config, uint32_t links) {
-  return !has_secure_link(config) ? 0 : links + config.max_half_open + 1 + static_cast<uint32_t>(config.links.count);
+  return !has_secure_link(config) ? 0 : links + config.max_half_open + 1 + 2 * static_cast<uint32_t>(config.links.count);
 }
 
 int make_secure_side(const Config& config, const MuxConfig& mux, Reactor& reactor, Sessions& sessions, Arena& arena, SecureSide** out) {

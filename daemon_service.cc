@@ -12,9 +12,14 @@ constexpr Duration kPause = seconds(1);  // links that come and go are not worth
 void Service::start(Time now) {
   sessions_.add_opener(*this);
   sessions_.add_watcher(*this);
-  notify_ready();
+  tell_ready(now);
   tell_status();
   if (watchdog_interval() > seconds(0)) on_timer(watchdog_, now);
+}
+
+void Service::tell_ready(Time now) {
+  ready_ = notify_ready();
+  if (!ready_) look_soon(now);
 }
 
 void Service::end(const char* why) {
@@ -30,6 +35,7 @@ void Service::on_timer(Timer& timer, Time now) {
     notify_alive();
     reactor_.timers().start(watchdog_, now + watchdog_interval());
   }
+  if (!ready_ && links_ != kEnding) tell_ready(now);
   tell_status();
 }
 

@@ -17,6 +17,8 @@ class Service final : private TimerHandler, private LinkWatcher, private Opener 
   Service(Reactor& reactor, Sessions& sessions) : reactor_(reactor), sessions_(sessions) {}
   // All is open.
   void start(Time now);
+  // Again after a reload; said again until the manager has it, which would else end us.
+  void tell_ready(Time now);
   void end(const char* why);
 
  private:
@@ -31,7 +33,7 @@ class Service final : private TimerHandler, private LinkWatcher, private Opener 
   Timer watchdog_{*this}, status_{*this};
   static constexpr uint32_t kEnding = UINT32_MAX;  // of links_: the status says that
   uint32_t links_ = 0, channels_ = 0;              // as told
-  bool told_ = false;
+  bool told_ = false, ready_ = false;
 };
 
 }  // namespace smx

@@ -45,11 +45,11 @@ std::string_view next_word(std::string_view* rest) {
 
 bool Predecessor::fetch(const char* path, const char* drain, HandedSockets& sockets, TextBase& why) {
   path_ = path;
-  ::signal(SIGPIPE, SIG_IGN);  // as the daemon has it later; one that is no daemon may close at once
+  (void)::signal(SIGPIPE, SIG_IGN);  // as the daemon has it later; one that is no daemon may close at once
   drain_ = drain;
   if (!knock(why)) return false;
   constexpr std::string_view kAsk = "1 take\n";
-  if (write_fd(door_.get(), kAsk.data(), kAsk.size()).error != 0) return why.add("the daemon there does not listen"), false;
+  if (write_whole(door_.get(), kAsk.data(), kAsk.size()) != 0) return why.add("the daemon there does not listen"), false;
   const bool good = receive(door_, sockets, why);
   door_.reset();
   return good;
@@ -126,10 +126,12 @@ bool Predecessor::hand_over(TextBase& why) {
   ask.add('\n');
   char answer[300];
   size_t size = 0;
-  IoResult r = write_fd(door_.get(), ask.c_str(), ask.size());
-  while (!r.again && r.error == 0 && size < kOk.size()) {
-    r = read_fd(door_.get(), answer + size, sizeof answer - size);
-    if (r.size == 0) break;
+  // Once it has been asked it lets go: whoever goes away without its answer leaves nobody.
+  int tries = write_whole(door_.get(), ask.c_str(), ask.size()) == 0 ? 3 : 0;
+  while (tries > 0 && size < kOk.size()) {
+    const IoResult r = read_fd(door_.get(), answer + size, sizeof answer - size);
+    if (r.size == 0 && !r.again && r.error == 0) break;
+    if (r.size == 0) --tries;
     size += r.size;
   }
   handed_over_ = std::string_view(answer, size) == kOk;
@@ -229,10 +231,7 @@ int Daemon::take_place() {
     LogLine(LogLevel::error, "upgrade-failed").kv("reason", why.text());
     return kExitUnavailable;
   }
-  if (predecessor_->gave_pidfile()) {
-    rewind_pidfile(pidfile_.get());
-    write_pid(pidfile_.get());
-  }
+  if (predecessor_->gave_pidfile()) (void)put_pid();  // the one before us has gone: too late to give up
   return 0;
 }
 
@@ -273,7 +272,7 @@ bool Daemon::tell_take(void* self, std::string_view, uint32_t* next, ControlRepl
     if (i < d.acceptors_) fd = d.acceptor_[i]->fd();
     else if ((i -= d.acceptors_) < d.listeners_) fd = d.listener_[i]->fd();
     else if ((i -= d.listeners_) < d.udp_listeners_) what = "udp", fd = d.udp_listener_[i]->fd();
-    else if ((i -= d.udp_listeners_) == 0) what = "control", fd = d.control_->fd();
+    else if (i == d.udp_listeners_) what = "control", fd = d.control_->fd();
     else what = "pidfile", fd = d.pidfile_.get();
     if (fd < 0) continue;  // it is closed
     reply.line(what);

@@ -112,7 +112,7 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
     asked.transport = server->transport;
     Address at = to;
     at.port = asked.port;
-    return peer_may_reach(peer, asked.host, at, asked.transport) &&
+    return peer_may_reach(peer, asked.host, 0, at, asked.transport) &&
            allowed_connect(config_, *server, subject(info, dialect), asked, *this);
   }
 
@@ -129,17 +129,18 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
     asked.address = to;
     asked.protocol = protocol;
     const ServerSpec* server = spec_of(rule);
-    return server != nullptr && peer_may_reach(peer, host, to, info.udp ? Transport::udp : Transport::tcp) &&
+    return server != nullptr && peer_may_reach(peer, host, 0, to, info.udp ? Transport::udp : Transport::tcp) &&
            allowed_connect(config_, *server, subject(info, dialect), asked, *this);
   }
 
-  bool still_allowed(const void* rule, const PeerKey* peer, std::string_view protocol, std::string_view host, const Address& to) override {
+  bool still_allowed(const void* rule, const PeerKey* peer, std::string_view protocol, std::string_view host, uint64_t host_key, const Address& to) override {
     const ServerSpec* server = spec_of(rule);
     if (server == nullptr) return false;
     if (kHasReload && asked_ == Asked::servers) return true;
     if (kHasReload && asked_ == Asked::lists) {
       Target asked;
       asked.host = host.empty() ? server->to.host : host;
+      asked.host_key = host_key;
       asked.port = to.port;
       asked.address = to;
       asked.transport = server->transport;
@@ -151,7 +152,7 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
     const Peer* old = peers_->old().find(*peer);
     // Who has the words of before has the channels of before, also those that a name has let through.
     if (now != nullptr && old != nullptr && now->rights.dest_text == old->rights.dest_text) return true;
-    return peer_may_reach(peer, host.empty() ? server->to.host : host, to, server->transport);
+    return peer_may_reach(peer, host.empty() ? server->to.host : host, host_key, to, server->transport);
   }
 
   bool is_gone(const void* rule) const override { return kHasReload && rule != nullptr && spec_of(rule) == nullptr; }
@@ -225,10 +226,10 @@ class Rules final : public LinkGate, public ClientGate, public FlowGate, public 
   }
 
   // DEST= of the peers file, which narrows what the options offer.
-  bool peer_may_reach(const PeerKey* peer, std::string_view host, const Address& to, Transport kind) const {
+  bool peer_may_reach(const PeerKey* peer, std::string_view host, uint64_t host_key, const Address& to, Transport kind) const {
     if (peer == nullptr || peers_ == nullptr) return true;
     const Peer* p = peers_->find(*peer);
-    return p != nullptr && may_reach(p->rights, host, to, kind, *this);
+    return p != nullptr && may_reach(p->rights, host, host_key, to, kind, *this);
   }
 
   bool allowed(const Subject& who) {

@@ -4,12 +4,14 @@
 //   words -> Config -> checks -> Daemon
 //
 // Read next: config/config.h, daemon.h.
-#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "config/explain.h"
 #include "config/file.h"
 #include "config/reload/reader.h"
 #include "core/base/features.h"
+#include "core/io/fd.h"
 #include "core/io/process.h"
 #include "core/io/resident.h"
 #include "daemon.h"
@@ -45,10 +47,11 @@ constexpr const char kHelp[] =
     "Signals:  HUP reload and retry now, TERM end, USR1 statistics\n"
     "Manuals:  sockmuxd(8), sockmux.conf(5), sockmux(7)\n";
 
-constexpr const char* kVersion = kWithout.empty() ? "sockmuxd " SMX_VERSION : "sockmuxd " SMX_VERSION ", without " SMX_WITHOUT;
+constexpr const char* kVersion = kWithout.empty() ? "sockmuxd " SMX_VERSION "\n" : "sockmuxd " SMX_VERSION ", without " SMX_WITHOUT "\n";
 
 // Words, lines of files and everything parsed; tables come on top of it.
-constexpr size_t kConfigMemory = 8u << 20;
+constexpr size_t kConfigMemory = 8u << 20;  // named in a message, too
+
 // ---- start
 
 void print(const Report& report) {
@@ -69,8 +72,8 @@ bool built(const Config& config) {
   bool good = true;
   const auto no = [&good](const Origin& where, std::string_view what) {
     Text<300> text;
-    if (!where.file.empty()) text.add(where.file).add(':').add_u(where.line).add(": ");
-    say("", text.add(where.word).add(": ").add(what).add(" are not in this version").text());
+    if (!where.file.empty()) text.add_printable(where.file).add(':').add_u(where.line).add(": ");
+    say("", text.add_printable(where.word).add(": ").add(what).add(" are not in this version").text());
     good = false;
   };
   Address source;
@@ -81,11 +84,18 @@ bool built(const Config& config) {
   return good;
 }
 
+// Whether standard output has taken it; what it has not is said.
+bool shown(std::string_view text) {
+  const int error = write_whole(STDOUT_FILENO, text.data(), text.size());
+  if (error != 0) say("standard output: ", strerror(error));
+  return error == 0;
+}
+
 class PrintLines final : public LineSink {
  public:
+  bool failed = false;
   void line(std::string_view text) override {
-    fwrite(text.data(), 1, text.size(), stdout);
-    fputc('\n', stdout);
+    failed = failed || !shown(Text<kExplainText + 1>(text).add('\n').text());
   }
 };
 
@@ -93,23 +103,25 @@ int run(int argc, char** argv) {
   fill_standard_fds();
   hide_inherited_fds();
   void* memory = reserve_memory(kConfigMemory);
-  if (memory == nullptr) return kExitSystem;
+  if (memory == nullptr) return say("", "no memory for the configuration: 8 MiB"), kExitSystem;
   static Report report;
   static DiskFiles files;
   static Config config;
   static ConfigReader reader(argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0), files, config);
   const bool good = reader.read(memory, kConfigMemory, &report);
-  if (good && config.help) return fputs(kHasHelp ? kHelp : "sockmuxd(8), sockmux.conf(5), sockmux(7)\n", stdout) < 0 ? kExitSystem : 0;
-  if (good && config.version) return puts(kVersion) < 0 ? kExitSystem : 0;
+  if (good && config.help) return shown(kHasHelp ? kHelp : "sockmuxd(8), sockmux.conf(5), sockmux(7)\n") ? 0 : kExitSystem;
+  if (good && config.version) return shown(kVersion) ? 0 : kExitSystem;
   print(report);
   if (!good) return report.status();
   const bool complete = built(config);
   if (kHasExplain && config.check_only) {
     PrintLines lines;
     explain(config, lines);
+    if (lines.failed) return kExitSystem;
   }
   if (!complete) return kExitUnavailable;
   if (config.check_only) return 0;
+  // NOLINTNEXTLINE(clang-diagnostic-exit-time-destructors): too large for a stack; what it closes at the end, exit would
   static Daemon daemon(reader, files, report);
   daemon.set_words(argv);
   const int code = daemon.prepare();

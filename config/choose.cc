@@ -33,6 +33,7 @@ Subject as_subject(const Target& target) {
   s.kind_known = true;
   s.kind = target.transport;
   s.host = target.host;
+  s.host_key = target.host_key;
   Address literal;
   if (s.client.is_none() && parse_ip(target.host, &literal)) s.client = literal;
   s.client = meant(s.client);

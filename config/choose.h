@@ -28,6 +28,7 @@ const ServerSpec* choose(const Config& config, const Subject& who, const NameLoo
 // A server that is about to be connected to.
 struct Target {
   std::string_view host;  // as it was asked for: a name or an address
+  uint64_t host_key = 0;  // or name_key() of it, 0: neither
   uint16_t port = 0;
   Transport transport = Transport::tcp;
   Address address;  // one of its addresses; none: not resolved

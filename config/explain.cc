@@ -137,9 +137,20 @@ void warn_open(const Config& config, const HostPort& at, std::string_view kind, 
   to.line(line.text());
 }
 
+// Words are shown as messages show them: one that holds an escape sequence does nothing to the terminal.
+class Printable final : public LineSink {
+ public:
+  explicit Printable(LineSink& to) : to_(to) {}
+  void line(std::string_view text) override { to_.line(ExplainLine().add_printable(text).text()); }
+
+ private:
+  LineSink& to_;
+};
+
 }  // namespace
 
-void explain(const Config& config, LineSink& to) {
+void explain(const Config& config, LineSink& sink) {
+  Printable to(sink);
   bool is_first = true;
   for (const LinkSpec& link : config.links) {
     const bool in_turn = !is_way_in(config, link);

@@ -1,6 +1,6 @@
 // -t: what the daemon will do with a Config, in plain words.
 //
-// Invariant: one call of line() for each fact; nothing is opened or resolved. Read next: config.h.
+// Invariant: one call of line() for each fact, with characters that can be printed; nothing is opened or resolved. Read next: config.h.
 #ifndef SOCKMUX_CONFIG_EXPLAIN_H
 #define SOCKMUX_CONFIG_EXPLAIN_H
 
@@ -21,7 +21,7 @@ class LineSink {
 
 constexpr size_t kExplainText = 600;  // a longer line is cut
 
-void explain(const Config& config, LineSink& to);
+void explain(const Config& config, LineSink& sink);
 
 }  // namespace smx
 

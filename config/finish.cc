@@ -10,7 +10,7 @@ constexpr std::string_view kAnyHost = "0.0.0.0";
 
 }  // namespace
 
-bool Parser::finish() {
+bool Parser::finish() {  // NOLINT(misc-no-recursion): there is no -in() in -in()
   join_lists();
   check_lists();
   for (size_t i = 0; i < servers_.count() && !no_memory_; ++i) {
@@ -34,7 +34,7 @@ void Parser::join_lists() {
   if (config_->remittable == nullptr) fail_why(remittable_word_, fault.text);
 }
 
-HostList* Parser::find_list(std::string_view name) {
+HostList* Parser::find_list(std::string_view name) {  // NOLINT(misc-no-recursion): of the outer parser, which is the outermost
   for (const NamedList& n : named_) {
     if (n.name == name) return n.list;
   }
@@ -42,14 +42,14 @@ HostList* Parser::find_list(std::string_view name) {
 }
 
 // The last HOSTS of a name holds.
-const HostEntry* Parser::find_host(std::string_view name) {
+const HostEntry* Parser::find_host(std::string_view name) {  // NOLINT(misc-no-recursion): as find_list()
   for (size_t i = hosts_.count(); i-- > 0;) {
     if (equal_fold(hosts_[i].name, name)) return &hosts_[i];
   }
   return outer_ == nullptr ? nullptr : outer_->find_host(name);
 }
 
-void Parser::add_name(std::string_view name) {
+void Parser::add_name(std::string_view name) {  // NOLINT(misc-no-recursion): as find_list()
   if constexpr (!kHasNames) return no_name(name, Origin{});
   if (outer_ != nullptr) return outer_->add_name(name);
   for (const std::string_view old : names_) {
@@ -96,7 +96,7 @@ void Parser::link_name(HostTerm* term) {
 }
 
 // Only {...} is walked into: a named list is linked where it was defined.
-void Parser::link_names(HostList* list) {
+void Parser::link_names(HostList* list) {  // NOLINT(misc-no-recursion): kMaxBraces
   for (size_t i = 0; i < list->count; ++i) {
     HostTerm* term = &list->terms[i];
     if (term->kind == HostTerm::Kind::list && term->name.empty()) link_names(term->list);
@@ -105,7 +105,7 @@ void Parser::link_names(HostList* list) {
 }
 
 // Counts what one evaluation costs; false if the list names itself, or costs too much.
-bool Parser::measure(HostList* list, const Word& w) {
+bool Parser::measure(HostList* list, const Word& w) {  // NOLINT(misc-no-recursion): each list once, of kMaxHostLists
   if (list->mark == HostList::Mark::done) return true;
   if (list->mark == HostList::Mark::open) {
     fail_with(kExitConfig, w, "the list '%' contains itself", {list->text});
@@ -146,7 +146,7 @@ void Parser::check_lists() {
 }
 
 // The words of -in(...), by a parser of their own. Times and limits that they do not set are ours.
-void Parser::read_options(ServerSpec* server, const Word& w) {
+void Parser::read_options(ServerSpec* server, const Word& w) {  // NOLINT(misc-no-recursion): as finish()
   Config* options = arena_.make<Config>();
   void* memory = arena_.take(sizeof(Parser), alignof(Parser));
   if (options == nullptr || memory == nullptr) {
@@ -179,10 +179,10 @@ void Parser::read_options(ServerSpec* server, const Word& w) {
   if (server->label != "exec" && has_program) {
     fail(w, "XCOM and XFIL go with exec: SERVER=exec,-in(XCOM=command)");
   }
-  if (inner->sends_proxy_ && server->label != "tcprelay") {
+  if (kHasSendProxy && inner->sends_proxy_ && server->label != "tcprelay") {
     fail(w, "SOXCONF=send-proxy goes with servers that get bytes unchanged: SERVER=tcprelay://host:port,-in(SOXCONF=send-proxy:v2)");
   }
-  if (server->label == "exec" && !has_program && server->missing_file.empty()) {
+  if (kHasExec && server->label == "exec" && !has_program && server->missing_file.empty()) {
     fail(w, "exec needs a command: SERVER=exec,-in(XCOM=command) or XFIL=command");
   }
 }
@@ -211,11 +211,11 @@ void Parser::check_links() {
   }
   for (size_t i = 0; i < links_.count(); ++i) {
     const LinkSpec& link = links_[i];
-    if (link.kind == LinkSpec::Kind::fifo && (link.in_path.empty() || link.out_path.empty())) {
+    if (kHasFifo && link.kind == LinkSpec::Kind::fifo && (link.in_path.empty() || link.out_path.empty())) {
       report_->error(kExitConfig, whole, "%: commin and commout are both needed, one FIFO each way",
                      {link_words_[i].text});
     }
-    if (link.kind == LinkSpec::Kind::stdio && (accepts_links_ || links_.count() > 1)) {
+    if (kHasStdio && link.kind == LinkSpec::Kind::stdio && (accepts_links_ || links_.count() > 1)) {
       report_->error(kExitConfig, whole, "%: the daemon ends with this link, so there can be no other",
                      {link_words_[i].text});
     }
@@ -224,7 +224,7 @@ void Parser::check_links() {
     const bool is_beside = accepts_links_ && links_.count() > 0 && (links_[0].kind == LinkSpec::Kind::fifo || links_[0].kind == LinkSpec::Kind::device);
     if (is_beside || links_.count() > 1) (void)left_out(link_words_[links_.count() - 1], "failover");
   }
-  if (config_->line == Config::Line::lossy && config_->proto == Config::Proto::v03) {
+  if (kHasLossy && config_->line == Config::Line::lossy && config_->proto == Config::Proto::v03) {
     report_->error(kExitConfig, whole,
                    "SOXCONF=line:lossy needs SockMux 1; proto:0.3 has no frames that could be repaired");
   }

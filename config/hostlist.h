@@ -91,6 +91,7 @@ struct Subject {
   bool kind_known = false;     // SockMux 1 tells it, 0.3 does not
   Transport kind = Transport::tcp;
   std::string_view host;  // for servers: the name that was asked for, if it is one
+  uint64_t host_key = 0;  // or name_key() of it
 };
 
 // What is known at this moment; must not block.

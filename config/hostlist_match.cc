@@ -47,6 +47,7 @@ Hit in_localnet(const Address& a, const NameLookup& lookup) {
 
 Hit has_name(const HostTerm& t, const Address& a, const Subject& who, const NameLookup& lookup) {
   if (!who.host.empty() && equal_fold(who.host, t.name)) return Hit::yes;
+  if (who.host_key != 0 && who.host_key == name_key(t.name)) return Hit::yes;
   if (a.is_none()) return Hit::unknown;
   if (t.is_fixed) {
     for (const Address& fixed : t.fixed) {
@@ -90,14 +91,14 @@ Hit host_hit(const HostTerm& t, const Question& q) {
   return Hit::unknown;
 }
 
-bool term_hit(const HostTerm& t, const Question& q, bool doubt_is_hit) {
+bool term_hit(const HostTerm& t, const Question& q, bool doubt_is_hit) {  // NOLINT(misc-no-recursion): kMaxListDepth
   if (t.kind == HostTerm::Kind::list) return evaluate(*t.list, q, doubt_is_hit);
   Hit hit = host_hit(t, q);
   if (hit == Hit::yes && t.kind != HostTerm::Kind::ports && !t.ports.empty()) hit = in_ports(t.ports, q.who);
   return hit == Hit::unknown ? doubt_is_hit : hit == Hit::yes;
 }
 
-bool evaluate(const HostList& list, const Question& q, bool doubt_is_hit) {
+bool evaluate(const HostList& list, const Question& q, bool doubt_is_hit) {  // NOLINT(misc-no-recursion): kMaxListDepth
   bool result = false;
   bool so_far = false;
   HostTerm::Join join = HostTerm::Join::next;

@@ -42,7 +42,7 @@ bool ListReader::put(const HostTerm& term) {
   return terms_.add(arena_, term);
 }
 
-HostList* ListReader::read(std::string_view text) {
+HostList* ListReader::read(std::string_view text) {  // NOLINT(misc-no-recursion): kMaxBraces
   text = without_braces(text);
   if (!is_balanced(text)) {
     const bool brackets = place_of(text, '{') == kNowhere && place_of(text, '}') == kNowhere;
@@ -78,7 +78,7 @@ HostList* ListReader::read(std::string_view text) {
   return list;
 }
 
-bool ListReader::take(std::string_view item) {
+bool ListReader::take(std::string_view item) {  // NOLINT(misc-no-recursion): kMaxBraces
   if (item.empty()) return say(fault_->text, "an empty part between two commas");
   if (item == "&" || item == "|") {
     if (joined_ || terms_.count() == 0) return say(fault_->text, "'%' needs a host on either side", item);
@@ -113,7 +113,7 @@ bool ListReader::extend_ports(std::string_view item) {
   return parse_port_ranges(port_text_, PortKinds::optional, true, arena_, &last.ports, fault_);
 }
 
-bool ListReader::term(std::string_view t, HostTerm* out) {
+bool ListReader::term(std::string_view t, HostTerm* out) {  // NOLINT(misc-no-recursion): kMaxBraces
   if (place_of(t, ';') != kNowhere)
     return say(fault_->text, "'%': ';' separates nothing; hosts are separated by ','", t);
   if (t[0] == '{') {

@@ -203,7 +203,7 @@ bool Parser::link_device(const Word& w, std::string_view rest, LinkSpec* link) {
     rest = skip(rest, at + 1);
   }
   const bool is_program = type == "proc";
-  const bool is_stdio = type == "comm" && trim(rest) == "-";
+  const bool is_stdio = type == "comm" && trim(rest) == "-";  // NOLINT(clang-analyzer-deadcode.DeadStores): for WITHOUT=
   if (!kHasProgram && is_program) return left_out(w, "program");
   if (!kHasStdio && is_stdio) return left_out(w, "stdio");
   if (!kHasTty && type == "comm" && !is_stdio) return left_out(w, "tty");

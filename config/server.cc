@@ -138,11 +138,11 @@ bool Parser::server_address(const Word& w, std::string_view url, ServerSpec* ser
   }
   if (!server_protocol(w, name, colon != kNowhere, server)) return false;
   if (colon == kNowhere) return true;
-  if (server->label == "exec") {
+  if (kHasExec && server->label == "exec") {
     fail(w, "exec has no host; expected SERVER=exec,-in(XCOM=command)");
     return false;
   }
-  if (server->label == "socks" && server->run) {
+  if (kHasSocks && server->label == "socks" && server->run) {
     fail(w, "the socks proxy has no host, its clients name theirs; expected SERVER=socks,-in(words)");
     return false;
   }

@@ -87,7 +87,7 @@ void DataPorts::call(Session& session, ChannelId id, const OpenInfo& info) {
     why = "no such client";
   } else if (info.client_port < kLeastPort || !client->called_for(info.client_port)) {
     why = "the client has not named this port";
-  } else if (streams_.full() || reactor_.fds_left() <= kEntrySpareFds) {
+  } else if (streams_.left() == 0 || reactor_.fds_left() <= kEntrySpareFds) {
     why = "no descriptor left";
     code = CloseCode::limit;
   }
@@ -103,6 +103,11 @@ void DataPorts::call(Session& session, ChannelId id, const OpenInfo& info) {
   to.port = info.client_port;
   source.port = 0;
   s->start_data_server(session, id, to, source, kCallLimit, info);
+}
+
+void DataPorts::on_room() {
+  for (uint32_t i = 0; i < fresh_ && used_ > 0; ++i)
+    if (ports_[i].control_ != nullptr && ports_[i].session_->can_open()) reactor_.want(ports_[i].fd_.get(), kRead);
 }
 
 void DataPorts::on_channel_over(const Endpoint& endpoint) {
@@ -127,6 +132,8 @@ void DataPort::on_timer(Timer& timer, Time now) {
 void DataPort::on_ready(int fd, uint8_t ready, Time now) {
   (void)ready;
   (void)now;
+  // While the link is cut, or all channels are in use, the client waits in the accept queue, as at PORT: see on_room().
+  if (control_ != nullptr && !session_->can_open()) return table_.reactor_.want(fd, 0);
   for (int i = 0; i < kAcceptsATurn && control_ != nullptr; ++i) {
     Address client;
     int error = 0;

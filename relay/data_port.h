@@ -61,6 +61,8 @@ class DataPorts final : public ChannelWatch {
   bool open(Session& session, ChannelId id, const OpenInfo& info, Time now);
   // A CONNECT with field 85.
   void call(Session& session, ChannelId id, const OpenInfo& info);
+  // A channel is free, or a link is up.
+  void on_room();
 
  private:
   friend class DataPort;

@@ -110,11 +110,13 @@ struct Desk {
   Address server, own;         // while server_open: its address, and ours toward it
   Address client, accepted;    // who the client is, and where it was accepted
   DataDoor* data = nullptr;    // FTP, and only if the link can (SockMux 1)
+  bool urgent = false;         // among what came from the client, and was not asked for since, was an urgent byte
 
   // ---- what the dialogue wants, looked at after each step()
   Wish wish;                 // with Next::connect
   bool drop_server = false;  // close the connection to the server now; to_server and from_server are emptied
   bool shut_server = false;  // end the direction to the server behind what to_server holds
+  size_t urgent_at = 0;      // that byte of to_server, counted from 1, goes out as urgent data; 0: none
   // Which limit of time runs: TIMEOUT=login for what the client has to say, TIMEOUT=io for data. It starts anew whenever
   // `clock` or `round` changes; io also whenever a byte moves. When it is over, timed_out() is called.
   enum class Clock : uint8_t { off, login, io };

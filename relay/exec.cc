@@ -74,7 +74,7 @@ Exec* Execs::make() {
   return e;
 }
 
-bool Execs::too_many(const RelayTarget& target, const OpenInfo& info, TextBase& why) const {
+bool Execs::too_many(const Session& session, const RelayTarget& target, const OpenInfo& info, TextBase& why) const {
   uint32_t of_server = 0, of_client = 0;
   for (uint32_t i = 0; i < count_; ++i) {
     const Exec& e = execs_[i];
@@ -84,7 +84,7 @@ bool Execs::too_many(const RelayTarget& target, const OpenInfo& info, TextBase& 
   }
   if (children_.full() || of_server >= target.max_programs) why.add("MAXIMA=delegated reached: as many programs run as may");
   else if (target.max_per_client != 0 && of_client >= target.max_per_client) why.add("MAXIMA=conpch reached");
-  else if (reactor_.fds_left() <= kExitSpareFds + 3) why.add("no descriptor left");
+  else if (reactor_.fds_left() <= fds_to_leave(session) + 3) why.add("no descriptor left");
   return why.size() > 0;
 }
 
@@ -99,7 +99,7 @@ void Execs::open(Session& session, ChannelId id, const RelayTarget& target, cons
   } else if (missing != 0) {
     why.add(strerror(missing));
     code = CloseCode::local_error;
-  } else if (!too_many(target, info, why) && (e = make()) == nullptr) {
+  } else if (!too_many(session, target, info, why) && (e = make()) == nullptr) {
     why.add("no room");
   } else if (e != nullptr) {
     const int error = e->start(session, id, target, info);

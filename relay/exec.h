@@ -99,7 +99,7 @@ class Execs {
   friend class Exec;
   Exec* make();
   void give(Exec& e);
-  bool too_many(const RelayTarget& target, const OpenInfo& info, TextBase& why) const;
+  bool too_many(const Session& session, const RelayTarget& target, const OpenInfo& info, TextBase& why) const;
 
   Reactor& reactor_;
   Children children_;

@@ -9,6 +9,10 @@
 
 namespace smx {
 
+uint32_t fds_to_leave(const Session& session) {
+  return kExitSpareFds + (session.reactor().scarce() ? session.mux().peers_channels() / 7 : 0);
+}
+
 void ExitDoor::on_open(Session& session, ChannelId id, const OpenInfo& info, Time now) {
   (void)now;
   CloseCode code = CloseCode::shutdown;
@@ -21,8 +25,10 @@ void ExitDoor::on_open(Session& session, ChannelId id, const OpenInfo& info, Tim
     code = CloseCode::no_server;
     if (router_.choose(info, session.mux().dialect(), &target)) {
       code = CloseCode::limit;
+      const uint32_t leave = fds_to_leave(session);
       if (target.udp && udp_ != nullptr && udp_->open(session, id, target, info)) return;
-      const bool room = !target.udp && !streams_.full() && streams_.reactor().fds_left() > kExitSpareFds;
+      // Streams that are being connected have no descriptor yet.
+      const bool room = !target.udp && streams_.left() > leave && streams_.reactor().fds_left() > leave;
       if (room && find_relay(target.label).open(streams_, session, id, target, info)) return;
     }
   }
@@ -86,7 +92,7 @@ uint32_t Streams::ask_again(const char* why) {
     const bool asked = s.state_ == Stream::State::open || of_ftp;
     Address to = s.peer_;
     if (of_ftp) to.port = s.port_;
-    if (!gone && (!asked || router_->still_allowed(s.rule_, s.session_->peer_key(), {}, {}, to))) continue;
+    if (!gone && (!asked || router_->still_allowed(s.rule_, s.session_->peer_key(), {}, {}, s.host_key(), to))) continue;
     log_end(*s.session_, s.peer_, why);
     s.session_->abort(s.id_, code_of(gone));
     s.abort(code_of(gone));
@@ -101,7 +107,7 @@ uint32_t Proxies::ask_again(const char* why) {
     ProxyStream& p = proxies_[i];
     if (p.session_ == nullptr) continue;
     const bool gone = kHasReload && router_->is_gone(p.target_.rule);
-    if (!gone && (!p.desk_.server_open || router_->still_allowed(p.target_.rule, p.session_->peer_key(), p.desk_.wish.protocol, p.desk_.wish.host, p.desk_.server))) continue;
+    if (!gone && (!p.desk_.server_open || router_->still_allowed(p.target_.rule, p.session_->peer_key(), p.desk_.wish.protocol, p.desk_.wish.host, 0, p.desk_.server))) continue;
     log_end(*p.session_, p.desk_.server, why);
     p.session_->abort(p.id_, code_of(gone));
     p.session_ = nullptr;
@@ -116,7 +122,7 @@ uint32_t Execs::ask_again(const char* why) {
   for (uint32_t i = 0; i < count_; ++i) {
     Exec& e = execs_[i];
     if (e.state_ != Exec::State::open || e.session_ == nullptr) continue;
-    if (router_->still_allowed(e.rule_, e.session_->peer_key(), {}, {}, kProgramAddress)) continue;
+    if (router_->still_allowed(e.rule_, e.session_->peer_key(), {}, {}, 0, kProgramAddress)) continue;
     const CloseCode code = code_of(router_->is_gone(e.rule_));
     log_end(*e.session_, kProgramAddress, why);
     e.session_->abort(e.id_, code);
@@ -138,7 +144,7 @@ uint32_t ServerFlows::ask_again(const char* why) {
       continue;
     }
     const Address to = peer_address(f->fd_.get());
-    if (!gone && router_.still_allowed(f->rule_, f->session_->peer_key(), {}, {}, to)) continue;
+    if (!gone && router_.still_allowed(f->rule_, f->session_->peer_key(), {}, {}, 0, to)) continue;
     log_end(*f->session_, to, why);
     finish(*f, code_of(gone));
     ++ended;

@@ -158,7 +158,7 @@ void FtpDialogue::on_reply_line(Desk& desk, std::string_view line) {
     // A server of IPv4 that does not know EPSV is asked again, by PASV.
     const bool again = asked_epsv && desk.server.family == 4 && code >= 500 && code != 530;
     swallow_ = matched_ || again || (waits_ == Waits::greeting && code < 300);
-    port_found_ = first && matched_ ? false : port_found_;
+    if (matched_) port_found_ = false;
     if (more) multi_ = code;
   }
   if (first && !is_reply) swallow_ = false;  // no reply at all: the client may make of it what it can
@@ -276,6 +276,12 @@ bool FtpDialogue::take_command(Desk& desk) {
     if (waits_ != Waits::transfer || !overtakes || overtaken_ == 255) return false;
     desk.from_client.consume(used);
     ++overtaken_;
+    if (desk.urgent) {
+      // Telnet's IP and Synch (RFC 959, 4.1.3): a server that sends looks at nothing else.
+      if (desk.urgent_at == 0) desk.urgent_at = desk.to_server.size() + 3;
+      (void)desk.to_server.say("\xff\xf4\xff\xf2");
+      desk.urgent = false;
+    }
     (void)desk.to_server.say(line);
     (void)desk.to_server.say("\r\n");
     return true;
@@ -287,6 +293,7 @@ bool FtpDialogue::take_command(Desk& desk) {
     return true;
   }
   desk.from_client.consume(used);
+  desk.urgent = false;
   if (line.empty()) return true;
   if (phase_ == Phase::alone) {
     command_alone(desk, verb, line, argument);

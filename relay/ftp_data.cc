@@ -29,6 +29,7 @@ FtpLeg* FtpLegs::take(Session& session, ChannelId control, const OpenInfo& info,
   leg->accepted_ = info.local;
   leg->rule_ = target.rule;
   leg->control_port_ = 0;
+  leg->host_key_ = 0;
   leg->source_ = target.source;
   leg->limit_ = target.connect_limit;
   leg->step_ = FtpLeg::Step::none;
@@ -121,7 +122,7 @@ bool FtpLeg::bound_client(ChannelId id, const OpenInfo& info, Time now) {
   session_->abort(id_, CloseCode::done);  // one client for each BIND
   set_step(Step::none);
   s->start_data_server(*session_, id, server_, source_, limit_, info);
-  s->goes_with(rule_, control_port_);
+  s->goes_with(rule_, control_port_, host_key_);
   return true;
 }
 
@@ -144,6 +145,8 @@ void FtpLeg::opened() {
   connect_.start_at(server_, source_, limit_, *this);
 }
 
+uint32_t FtpLeg::fds_to_leave() { return smx::fds_to_leave(*session_); }
+
 void FtpLeg::on_connected(Fd fd, const Address& to, Time now) {
   (void)now;
   Stream* s = table_.streams_.make(static_cast<Fd&&>(fd));
@@ -152,8 +155,8 @@ void FtpLeg::on_connected(Fd fd, const Address& to, Time now) {
     return fail(CloseCode::limit);
   }
   LogLine(LogLevel::debug, "server-connected").kv("session", session_->number()).kv("server", to).kv("client", client_);
-  s->take_over(*session_, id_, to, end_seen_, nullptr);
-  s->goes_with(rule_, control_port_);
+  s->take_over(*session_, id_, to, end_seen_, nullptr, 0);
+  s->goes_with(rule_, control_port_, host_key_);
   set_step(Step::done);
 }
 

@@ -27,7 +27,10 @@ class FtpLeg final : public DataDoor, private Endpoint, private ConnectOwner {
   void release();
 
   // The control connection has its server.
-  void set_control_port(uint16_t port) { control_port_ = port; }
+  void set_control(uint16_t port, uint64_t host_key) {
+    control_port_ = port;
+    host_key_ = host_key;
+  }
 
   // DataDoor
   void listen(const Address& server) override;
@@ -54,6 +57,7 @@ class FtpLeg final : public DataDoor, private Endpoint, private ConnectOwner {
   // ConnectOwner
   void on_connected(Fd fd, const Address& to, Time now) override;
   void on_connect_failed(const ConnectFailure& why, Time now) override;
+  uint32_t fds_to_leave() override;
 
   void set_step(Step to);
   void fail(CloseCode why);
@@ -69,6 +73,7 @@ class FtpLeg final : public DataDoor, private Endpoint, private ConnectOwner {
   Duration limit_;
   Address server_, at_;
   const void* rule_ = nullptr; // of the control channel
+  uint64_t host_key_ = 0;      // name_key() of its server
   uint16_t control_port_ = 0, client_port_ = 0;
   Step step_ = Step::none;
   CloseCode why_ = CloseCode::done;

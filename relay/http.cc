@@ -118,6 +118,8 @@ HttpFault HttpDialogue::read_target(const HttpRequest& r) {
     port = 0;
     if (!parse_authority(r.target, &host, &port) || port == 0) return {400, "CONNECT wants host:port"};
   } else if (!bound_host_.empty()) {
+    // A path, "*", or a whole URL, whose path is meant; in what is none of these there is no path.
+    if (r.target[0] != '/' && r.target != "*" && place_of(r.target, "://") == kNowhere) return {400, "the URL is none; expected /path"};
     host = bound_host_;
     port = bound_port_;
   } else if (r.target[0] == '/') {

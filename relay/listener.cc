@@ -13,13 +13,15 @@ constexpr int kAcceptsATurn = 16;
 constexpr Duration kPause = seconds(1);   // while no descriptor is left, and none is closed here
 // While clients wait for a channel of a 0.3 peer, lingering ones are looked for this often.
 constexpr Duration kRoomPause = millis(200);
+constexpr uint32_t kForOthers = 8;        // one part in so many
 }  // namespace
 
 int Listener::start(Fd listening) {
   const int error = reactor_.watch(listening.get(), *this);
   if (error != 0) return error;
   fd_ = static_cast<Fd&&>(listening);
-  starving_ = false;
+  sessions_.count_port(true);
+  starving_ = waits_ = false;
   counts_ = PortCounts();
   local_ = local_address(fd_.get());
   const Address zero;
@@ -41,11 +43,12 @@ void Listener::serve(Session* session, uint16_t bind) {
 
 Session* Listener::pick(Time now) {
   if (!for_one_) return sessions_.pick(now, peer_);
-  return session_ != nullptr && session_->can_open() ? session_ : nullptr;
+  return session_ == nullptr ? nullptr : session_->pick(now);
 }
 
 void Listener::stop() {
   if (!fd_.valid()) return;
+  sessions_.count_port(false);
   counts_ = PortCounts{};  // it may be another port after that
   task_node.leave();
   reactor_.timers().stop(timer_);
@@ -76,18 +79,50 @@ void Listener::on_timer(Timer& timer, Time now) {
   reactor_.want(fd_.get(), kRead);
 }
 
+void Listener::on_channel_over() {
+  --live_;
+  if (!waits_) return;
+  waits_ = false;
+  on_room();
+}
+
+bool Listener::has_its_share(const Session& session) const {
+  const auto is_share = [&](uint32_t most) { return live_ >= most - most / kForOthers; };
+  if (sessions_.ports() < 2 || !is_share(session.mux().most_own())) return false;
+  return for_one_ || is_share(sessions_.most_own(peer_));
+}
+
+// Clients wait in the accept queue; on_room() comes when a channel is free, or a link is up. A 0.3 peer's lingering channels become
+// free by time alone.
+void Listener::wait_for_channel(Time now) {
+  reactor_.want(fd_.get(), 0);
+  const bool up = for_one_ ? session_ != nullptr && session_->up() : sessions_.most_own(peer_) > 0;
+  if (!up || !waits_) waits_since_ = now;
+  waits_ = up;
+  const Duration patience = streams_.patience();
+  if (up && now >= waits_since_ + patience) {
+    waits_ = false;  // whoever is in front next has all of that time again
+    Address client;
+    int error = 0;
+    const Fd socket = accept_tcp(fd_.get(), &client, &error);
+    if (socket.valid()) {
+      set_reset_on_close(socket.get());
+      ++counts_.refused;
+      LogLine(LogLevel::warning, "client-refused").kv("client", client).kv("at", local_).kv("reason", "no channel has become free");
+      return reactor_.want(fd_.get(), kRead);
+    }
+    waits_since_ = now;
+  }
+  const bool soon = sessions_.channels() > 0;
+  if (up) reactor_.timers().start(timer_, soon ? now + kRoomPause : waits_since_ + patience);
+}
+
 void Listener::on_ready(int fd, uint8_t ready, Time now) {
   (void)ready;
   for (int i = 0; i < kAcceptsATurn && fd_.valid(); ++i) {
     Session* session = pick(now);
-    if (session == nullptr) {
-      // Clients wait in the accept queue; on_room() comes when a channel is free, or a link is up. A 0.3 peer's lingering
-      // channels become free by time alone.
-      reactor_.want(fd, 0);
-      if (!for_one_ && sessions_.channels() > 0) reactor_.timers().start(timer_, now + kRoomPause);
-      return;
-    }
-    if (streams_.full() || reactor_.fds_left() <= kEntrySpareFds) {
+    if (session == nullptr || has_its_share(*session)) return wait_for_channel(now);
+    if (streams_.left() == 0 || reactor_.fds_left() <= kEntrySpareFds) {
       LogLine(LogLevel::warning, "accept-paused").kv("at", local_).kv("reason", "no descriptor left");
       return pause(now);
     }
@@ -95,7 +130,7 @@ void Listener::on_ready(int fd, uint8_t ready, Time now) {
     int error = 0;
     Fd socket = accept_tcp(fd, &client, &error);
     if (!socket.valid()) {
-      if (error == EAGAIN || error == EWOULDBLOCK) return;
+      if (error == EAGAIN || error == EWOULDBLOCK) return void(waits_ = false);
       LogLine(LogLevel::warning, "accept-paused").kv("at", local_).error(error);
       return pause(now);
     }
@@ -114,7 +149,9 @@ void Listener::on_ready(int fd, uint8_t ready, Time now) {
       continue;
     }
     ++counts_.accepted;
-    stream->start_client(*session, client, local, &gate_, bind_);
+    ++live_;
+    waits_ = false;
+    stream->start_client(*session, client, local, this, bind_);
     if (!for_one_) sessions_.used(*session);
   }
 }

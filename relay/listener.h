@@ -1,8 +1,10 @@
 // A port at which clients are accepted (PORT=, or a peer's BIND: bind/peer_port.h); each becomes a channel.
 //
 // Owner: main, or BoundPort. Invariants: a client is accepted only when a channel can be opened for it: until then it waits in the
-// accept queue; no descriptor left
-// pauses the listener, nothing else, until one is closed. Read next: stream.h, core/session/sessions.h.
+// accept queue; no descriptor left pauses the listener, nothing else, until one is closed. Where there are other ports, its clients
+// leave an eighth of the channels to theirs. Who waits may be what all others wait for, as where the server that they ask is this
+// very port: where no client ends and none is accepted for long enough, the one in front is sent away, and so on.
+// Read next: stream.h, core/session/sessions.h.
 #ifndef SOCKMUX_RELAY_LISTENER_H
 #define SOCKMUX_RELAY_LISTENER_H
 
@@ -23,7 +25,7 @@ class ClientGate : public StreamOwner {
   ~ClientGate() = default;
 };
 
-class Listener final : private FdHandler, private TimerHandler, private Task {
+class Listener final : private FdHandler, private TimerHandler, private Task, private StreamOwner {
  public:
   Listener(Reactor& reactor, Streams& streams, Sessions& sessions, ClientGate& gate)
       : reactor_(reactor), streams_(streams), sessions_(sessions), gate_(gate), timer_(*this) {}
@@ -49,6 +51,10 @@ class Listener final : private FdHandler, private TimerHandler, private Task {
   void on_ready(int fd, uint8_t ready, Time now) override;
   void on_timer(Timer& timer, Time now) override;
   void on_task(Time now) override { on_timer(timer_, now); }
+  void on_channel_over() override;
+  void on_stream_ended(const Address& client) override { gate_.on_stream_ended(client); }
+  bool has_its_share(const Session& session) const;
+  void wait_for_channel(Time now);
   void pause(Time now);
   Session* pick(Time now);
 
@@ -65,6 +71,9 @@ class Listener final : private FdHandler, private TimerHandler, private Task {
   bool wildcard_ = false;
   PortCounts counts_;
   bool starving_ = false;  // waits for a descriptor, not for a channel
+  bool waits_ = false;     // a client waits for a channel,
+  Time waits_since_;       // and no channel of ours has ended since then
+  uint32_t live_ = 0;      // clients that have a channel
   Timer timer_;
 };
 

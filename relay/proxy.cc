@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "core/base/check.h"
+#include "core/base/letters.h"
 #include "core/io/log.h"
 #include "core/io/socket.h"
 #include "relay/ftp.h"
@@ -58,7 +59,6 @@ bool Proxies::open(Session& session, ChannelId id, const RelayTarget& target, co
     p = new (&proxies_[i]) ProxyStream(*this);
     p->memory_ = &memory_[i];
     p->connect_ = new (&connects_[i]) Connect(reactor_, resolver_);
-    p->connect_->leave_fds(kExitSpareFds);
   } else {
     LogLine(LogLevel::warning, "proxies-full").kv("session", session.number()).kv("client", info.client).kv("most", count_);
     return false;
@@ -104,7 +104,7 @@ void ProxyStream::start(Session& session, ChannelId id, const RelayTarget& targe
   session_ = &session;
   dialect_ = session.mux().dialect();
   id_ = id;
-  end_told_ = shut_ = write_broken_ = false;
+  end_told_ = shut_ = write_broken_ = reset_ = false;
   clock_ = Desk::Clock::off;
   moved_at_ = 0;
   changes_ = 0;
@@ -154,6 +154,13 @@ Taken ProxyStream::push(const Bytes* piece, int pieces) {
     if (n < piece[i].size) break;
   }
   kick();
+  return t;
+}
+
+Taken ProxyStream::push_urgent(uint8_t byte) {
+  const Bytes one{&byte, 1};
+  const Taken t = push(&one, 1);
+  if (t.size == 1) desk_.urgent = true;
   return t;
 }
 
@@ -245,7 +252,7 @@ void ProxyStream::read_server() {
   desk_.from_server.append(r.size);
   if (r.error == 0 && r.size > 0) return;
   desk_.server_ended = true;
-  desk_.server_broken = r.error != 0;
+  desk_.server_broken = r.error != 0 || reset_;
   ++changes_;
 }
 
@@ -253,15 +260,22 @@ void ProxyStream::write_server() {
   if (!desk_.server_open) return;
   while (!desk_.to_server.empty() && !write_broken_) {
     const Bytes b = desk_.to_server.data();
-    const IoResult r = write_fd(fd_.get(), b.data, b.size);
+    const size_t at = desk_.urgent_at;  // what is in front of it goes out by itself
+    const size_t n = at > 1 ? at - 1 : b.size;
+    const IoResult r = at == 1 ? write_urgent(fd_.get(), b.data[0]) : write_fd(fd_.get(), b.data, n);
     desk_.to_server.consume(r.size);
-    if (r.again || r.size < b.size) {
+    if (at > 0) desk_.urgent_at = at - r.size;
+    if (r.again || r.size < (at == 1 ? 1 : n)) {
       write_broken_ = r.error != 0;
+      reset_ = write_broken_ && r.error != EPIPE;
       break;
     }
   }
   // It has closed, or reset; what it had said before is still read.
-  if (write_broken_) desk_.to_server.clear();
+  if (write_broken_) {
+    desk_.to_server.clear();
+    desk_.urgent_at = 0;
+  }
   const bool wanted = desk_.shut_server || (state_ == State::raw && desk_.client_ended && desk_.from_client.empty());
   if (!wanted || shut_ || !desk_.to_server.empty()) return;
   shut_ = true;
@@ -292,12 +306,14 @@ void ProxyStream::start_connect() {
   Router& router = *table_.router_;
   if (!w.configured && !router.remittable(target_.rule, w.protocol, w.port, w.by_default))
     return fail(Failure::not_remittable, "not in REMITTABLE");
-  if (table_.reactor_.fds_left() <= kExitSpareFds) return fail(Failure::no_room, "no descriptor left");
+  if (table_.reactor_.fds_left() <= fds_to_leave()) return fail(Failure::no_room, "no descriptor left");
   known_.clear();
   Address known;
   if (router.known_host(target_.rule, w.host, &known)) append_ip(known_, known);
   connect_->start(known_.size() > 0 ? known_.text() : w.host, w.port, target_.source, target_.connect_limit, *this);
 }
+
+uint32_t ProxyStream::fds_to_leave() { return smx::fds_to_leave(*session_); }
 
 bool ProxyStream::address_allowed(const Address& to) {
   OpenInfo info;
@@ -321,7 +337,7 @@ void ProxyStream::on_connected(Fd fd, const Address& to, Time now) {
   set_keepalive(fd_.get());
   desk_.server_open = true;
   desk_.server = to;
-  if (leg_ != nullptr) leg_->set_control_port(to.port);
+  if (leg_ != nullptr) leg_->set_control(to.port, name_key(desk_.wish.host));
   desk_.own = local_address(fd_.get());
   LogLine(LogLevel::debug, "server-connected").kv("session", session_->number()).kv("server", to).kv("client", desk_.client);
   dialogue_->connected(desk_);
@@ -358,7 +374,8 @@ void ProxyStream::drop_server() {
   desk_.from_server.clear();
   desk_.server_open = desk_.server_ended = desk_.server_broken = false;
   desk_.drop_server = desk_.shut_server = false;
-  shut_ = write_broken_ = false;
+  desk_.urgent_at = 0;
+  shut_ = write_broken_ = reset_ = false;
   ++changes_;
 }
 
@@ -392,7 +409,7 @@ void ProxyStream::hand_over() {
   if (s == nullptr) {
     session.abort(id_, CloseCode::limit);
   } else {
-    s->take_over(session, id_, desk_.server, desk_.client_ended, target_.rule);
+    s->take_over(session, id_, desk_.server, desk_.client_ended, target_.rule, name_key(desk_.wish.host));
   }
   die();
 }

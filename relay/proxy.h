@@ -55,6 +55,7 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   // Endpoint
   Pulled pull(const MutBytes* piece, int pieces) override;
   Taken push(const Bytes* piece, int pieces) override;
+  Taken push_urgent(uint8_t byte) override;
   void wants_changed() override { kick(); }
   void end() override;
   void done() override;
@@ -69,6 +70,7 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   void on_connected(Fd fd, const Address& to, Time now) override;
   void on_connect_failed(const ConnectFailure& why, Time now) override;
   bool address_allowed(const Address& to) override;
+  uint32_t fds_to_leave() override;
 
   void set_state(State to);
   void kick();
@@ -105,6 +107,7 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   bool end_told_ = false;      // pull() has returned the end
   bool shut_ = false;          // the direction to the server is ended
   bool write_broken_ = false;  // the server takes nothing more
+  bool reset_ = false;         // ... and had not ended before: see Stream::push()
   Desk::Clock clock_ = Desk::Clock::off;
   uint32_t round_ = 0;
   uint64_t moved_at_ = 0;      // moved() when the clock started
@@ -127,7 +130,6 @@ class Proxies {
   // Takes the channel, or returns false: all are in use, and a line in the log says so. Before that happens, those that
   // are idle (kept HTTP connections) end, the longest idle first.
   bool open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info, ProxyStream::Make make);
-  uint32_t used() const { return used_; }
   uint32_t ask_again(const char* why);  // exit.cc
 
  private:

@@ -24,6 +24,12 @@ constexpr Address kProgramAddress = loopback_of(4);
 constexpr uint32_t kEntrySpareFds = 16;
 constexpr uint32_t kExitSpareFds = 8;
 
+// So many descriptors must be left to others by what serves a channel of this session's peer, when it takes one. Where they are scarce
+// a peer has at most seven times what is left for its own channels: one alone seven eighths, the next one seven eighths of the rest.
+// Source: Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", IEEE/ACM Transactions on Networking
+// 6(2), 1998.
+uint32_t fds_to_leave(const Session& session);
+
 // Where a channel is to go, as the configuration says.
 struct RelayTarget {
   std::string_view label;  // the protocol's name: "telnet", "tcprelay"
@@ -62,8 +68,8 @@ class Router {
   // HOSTS among the proxy's words or the daemon's: an address of that name. False: the resolver knows.
   virtual bool known_host(const void* rule, std::string_view host, Address* out) = 0;
   // The same of a channel that is open, after the peers file or the configuration was read again; `host` as it was asked for,
-  // empty: the target's; `protocol` that of a proxy's client, empty: the target's, or unknown.
-  virtual bool still_allowed(const void* rule, const PeerKey* peer, std::string_view protocol, std::string_view host, const Address& to) = 0;
+  // empty: the target's, or name_key() of it is known (0: not); `protocol` that of a proxy's client, empty: the target's, or unknown.
+  virtual bool still_allowed(const void* rule, const PeerKey* peer, std::string_view protocol, std::string_view host, uint64_t host_key, const Address& to) = 0;
   // The target is not in the configuration any more: whatever goes there ends, and what its RelayTarget points to is not valid
   // after that.
   virtual bool is_gone(const void* rule) const = 0;

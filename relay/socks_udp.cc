@@ -135,7 +135,7 @@ bool SocksFlow::may_answer(const Address& from) const {
 int SocksFlow::socket_for(const Address& to) {
   Fd& fd = fd_[to.family == 6];
   if (fd.valid()) return fd.get();
-  if (table_.reactor_.fds_left() <= kExitSpareFds) return -1;
+  if (table_.reactor_.fds_left() <= fds_to_leave(*session_)) return -1;
   if (target_.source.family != 0 && target_.source.family != to.family) return -1;
   Address at = target_.source;
   at.family = to.family;

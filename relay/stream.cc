@@ -17,6 +17,7 @@ namespace {
 // After the peer has ended the channel: how long a client may still send before it is cut off.
 constexpr Duration kLinger = seconds(5);
 constexpr size_t kDropATurn = 65536;
+constexpr uint16_t kMostDrops = 1024;  // turns in which it said something all the same
 // What a client says in one piece is looked through for FTP's PORT and EPRT up to this size.
 constexpr size_t kSmallTalk = 1024;
 }  // namespace
@@ -37,9 +38,10 @@ void Stream::begin(Session& session, const Address& peer) {
   owner_ = nullptr;
   rule_ = nullptr;
   peer_ = peer;
-  port_ = 0;
+  host_key_ = 0;
+  port_ = drops_ = 0;
   bind_ = kNone;
-  end_seen_ = write_broken_ = urgent_ = fresh_ = false;
+  end_seen_ = write_broken_ = reset_ = urgent_ = fresh_ = false;
 }
 
 void Stream::start_client(Session& session, const Address& client, const Address& local, StreamOwner* owner, uint16_t bind) {
@@ -74,8 +76,9 @@ void Stream::start_data_server(Session& session, ChannelId id, const Address& to
   d.connect_.start_at(to, source, limit, d);
 }
 
-void Stream::goes_with(const void* rule, uint16_t control_port) {
+void Stream::goes_with(const void* rule, uint16_t control_port, uint64_t host_key) {
   rule_ = rule;
+  host_key_ = host_key;
   port_ = control_port;
 }
 
@@ -93,9 +96,12 @@ bool Stream::called_for(uint16_t port) {
   return true;
 }
 
-// What hangs on this client's channel ends with it.
+// Once. What hangs on this client's channel ends with it.
 void Stream::channel_over() {
-  if (owner_ != nullptr && table_.watch_ != nullptr) table_.watch_->on_channel_over(*this);
+  if (owner_ == nullptr || session_ == nullptr) return;
+  if (table_.watch_ != nullptr) table_.watch_->on_channel_over(*this);
+  session_ = nullptr;
+  owner_->on_channel_over();
 }
 
 void Stream::start_server(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
@@ -107,9 +113,10 @@ void Stream::start_server(Session& session, ChannelId id, const RelayTarget& tar
   d.connect_.start(target.host, target.port, target.source, target.connect_limit, d);
 }
 
-void Stream::take_over(Session& session, ChannelId id, const Address& server, bool client_ended, const void* rule) {
+void Stream::take_over(Session& session, ChannelId id, const Address& server, bool client_ended, const void* rule, uint64_t host_key) {
   begin(session, server);
   rule_ = rule;
+  host_key_ = host_key;
   id_ = id;
   session.rebind(id, *this);
   if (client_ended) end();
@@ -135,6 +142,8 @@ void Dial::on_connect_failed(const ConnectFailure& why, Time now) {
   stream_->connect_failed(why);
 }
 
+uint32_t Dial::fds_to_leave() { return smx::fds_to_leave(*stream_->session_); }
+
 bool Dial::address_allowed(const Address& to) {
   OpenInfo info;
   info.client = client_;
@@ -152,7 +161,7 @@ bool Stream::introduce(const Fd& fd) const {
   if (!kHasSendProxy || dial_->send_proxy_ == 0) return true;
   ProxyHeader header;
   const size_t size = write_proxy_header(dial_->send_proxy_, dial_->client_, dial_->accepted_, header);
-  return write_fd(fd.get(), header, size).size == size;
+  return write_whole(fd.get(), header, size) == 0;
 }
 
 void Stream::connected(Fd fd, const Address& to) {
@@ -238,11 +247,13 @@ Pulled Stream::pull(const MutBytes* piece, int pieces) {
   const IoResult r = urgent_ || fresh_ ? read_urgent(piece, pieces, &p.urgent) : readv_fd(fd_.get(), piece, pieces);
   p.size = r.size;
   if (owner_ != nullptr && r.size <= piece[0].size) listen_in(as_text({piece[0].data, r.size}));
-  if (r.error != 0 && !write_broken_) {
-    LogLine(LogLevel::debug, "stream-error").kv("session", session_->number()).kv("peer", peer_).error(r.error);
+  const bool over = r.error != 0 || (!r.again && r.size == 0);
+  if (over && (reset_ || (r.error != 0 && !write_broken_))) {
+    if (r.error != 0) LogLine(LogLevel::debug, "stream-error").kv("session", session_->number()).kv("peer", peer_).error(r.error);
     p.state = Pulled::State::error;
+    set_reset_on_close(fd_.get());  // who is still there must not take it for the other's end
     die();
-  } else if (r.error != 0 || (!r.again && r.size == 0)) {
+  } else if (over) {
     end_seen_ = true;
     p.state = Pulled::State::end;
     if (write_broken_) linger(table_.reactor().now());
@@ -269,8 +280,9 @@ IoResult Stream::read_urgent(const MutBytes* piece, int pieces, bool* urgent) {
 }
 
 // A socket that takes nothing more was closed by its owner, or reset. What that one had sent before may still wait to be
-// read: writes are dropped from now on, reading goes on to the end, and kLinger later the channel is reset, if its peer
-// has not ended it.
+// read: writes are dropped from now on, and reading goes on to the end. EPIPE: the owner had ended its direction before, so
+// that end is one, and kLinger later the channel is reset, if its peer has not ended it. Anything else, such as ECONNRESET, is
+// told once, to the write or to the read that comes first; behind a write reading ends as if all had come (Linux).
 Taken Stream::push(const Bytes* piece, int pieces) {
   return wrote(write_broken_ ? IoResult{} : writev_fd(fd_.get(), piece, pieces), total_size(piece, pieces));
 }
@@ -283,6 +295,7 @@ Taken Stream::wrote(const IoResult& r, size_t whole) {
   if (r.error != 0) {
     LogLine(LogLevel::debug, "stream-error").kv("session", session_->number()).kv("peer", peer_).error(r.error);
     write_broken_ = true;
+    reset_ = r.error != EPIPE && !end_seen_;
     if (end_seen_) linger(table_.reactor().now());
   }
   if (write_broken_) t.size = whole;
@@ -294,6 +307,8 @@ void Stream::end() {
     dial_->end_due_ = true;
     return;
   }
+  // What was dropped must not look as if it had ended there: the close will be a reset, soon.
+  if (write_broken_) return linger(table_.reactor().now());
   shutdown_write(fd_.get());
 }
 
@@ -310,6 +325,10 @@ void Stream::done() {
 }
 
 void Stream::drain_and_drop(Time now) {
+  if (++drops_ > kMostDrops) {
+    set_reset_on_close(fd_.get());
+    return die();
+  }
   linger(now);  // as long as it says something
   uint8_t waste[4096];
   for (size_t n = 0; n < kDropATurn; n += sizeof waste) {
@@ -335,7 +354,6 @@ void Stream::abort(CloseCode code) {
       .kv("session", session_->number())
       .kv("peer", peer_)
       .kv("reason", name(code));
-  session_ = nullptr;
   if (state_ == State::connecting) {
     dial_->connect_.cancel();
     table_.give(*dial_);
@@ -359,6 +377,7 @@ void Stream::die() {
   if (state_ == State::dead) return;
   channel_over();
   state_ = State::dead;
+  if (fd_.valid() && write_broken_) set_reset_on_close(fd_.get());
   if (fd_.valid()) table_.reactor().unwatch(fd_.get());
   fd_.reset();
   if (owner_ != nullptr) owner_->on_stream_ended(peer_);

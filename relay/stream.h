@@ -26,9 +26,10 @@ class Proxies;
 class Streams;
 class Stream;
 
-// Who is told that a client's stream has ended (MAXIMA=conpch counts them).
+// Who is told that a client's stream has ended (MAXIMA=conpch counts them); its channel may be over long before.
 class StreamOwner {
  public:
+  virtual void on_channel_over() {}
   virtual void on_stream_ended(const Address& client) = 0;
 
  protected:
@@ -58,6 +59,7 @@ class Dial final : private ConnectOwner {
   void on_connected(Fd fd, const Address& to, Time now) override;
   void on_connect_failed(const ConnectFailure& why, Time now) override;
   bool address_allowed(const Address& to) override;
+  uint32_t fds_to_leave() override;
 
   Connect connect_;
   Stream* stream_ = nullptr;
@@ -80,11 +82,11 @@ class Stream final : public Endpoint, private FdHandler {
   // Data connections of FTP (ftp_data.h). A channel of the peer: connects to an address that is allowed already.
   void start_data_server(Session& session, ChannelId id, const Address& to, const Address& source, Duration limit, const OpenInfo& info);
   // A channel that another endpoint has served so far, with its connected server. `client_ended`: end() came already.
-  // `rule`: as in RelayTarget, or nullptr.
-  void take_over(Session& session, ChannelId id, const Address& server, bool client_ended, const void* rule);
+  // `rule`: as in RelayTarget, or nullptr; `host_key`: name_key() of the server's name, where the rule does not say it, or 0.
+  void take_over(Session& session, ChannelId id, const Address& server, bool client_ended, const void* rule, uint64_t host_key);
   // Of both: when the peers file has changed it stays or ends as its control connection does, to this port of the same server,
   // whether that one is there or not.
-  void goes_with(const void* rule, uint16_t control_port);
+  void goes_with(const void* rule, uint16_t control_port, uint64_t host_key);
 
  private:
   friend class Streams;
@@ -112,6 +114,7 @@ class Stream final : public Endpoint, private FdHandler {
 
   Dial& start_dial(Session& session, ChannelId id, const OpenInfo& info);
   void begin(Session& session, const Address& peer);
+  uint64_t host_key() const { return node_.listed() ? 0 : host_key_; }
   void linger(Time now);
   void lingered();
   void update();
@@ -125,7 +128,10 @@ class Stream final : public Endpoint, private FdHandler {
   Streams& table_;
   Session* session_ = nullptr;
   NearNode node_;                  // in one list of the table: free, lingers, dead; or in none
-  Time until_;                     // while it lingers
+  union {
+    Time until_;                   // while it lingers, in the list of those
+    uint64_t host_key_ = 0;        // before that: see take_over()
+  };
   ChannelId id_;
   union {
     Dial* dial_;                   // while connecting
@@ -136,9 +142,11 @@ class Stream final : public Endpoint, private FdHandler {
   Address peer_;                   // the client; the server once it is connected
   uint16_t port_ = 0;              // of a client with an owner: what its last PORT or EPRT named; 0: nothing. See goes_with(), too
   uint16_t bind_ = kNone;          // the BIND of the peer for which the client was accepted; kNone: not for one
+  uint16_t drops_ = 0;             // turns in which it said something while it lingered
   State state_ = State::free;
   bool end_seen_ = false;          // the socket has nothing more to read
   bool write_broken_ = false;      // the socket takes nothing more; it may still have something to read
+  bool reset_ = false;             // ... and behind that comes no end, but what the write was told
   bool fresh_ = false;             // nothing was read yet, and nobody has looked for an urgent byte
   bool urgent_ = false;            // there is one in the socket, or it may be
 };
@@ -158,12 +166,15 @@ class Streams final : private TimerHandler, private Mortal {
   void set_execs(Execs& execs) { execs_ = &execs; }
   const Part<kHasExec, Execs>& execs() const { return execs_; }
   void set_watch(ChannelWatch& watch) { watch_ = &watch; }
+  // How long a client waits for a channel while none of its port's ends: listener.h.
+  void set_patience(Duration patience) { patience_ = patience; }
+  Duration patience() const { return patience_; }
   // For relays that talk: proxy.h.
   void set_proxies(Proxies& proxies) { proxies_ = &proxies; }
   const Part<kHasProxies, Proxies>& proxies() const { return proxies_; }
   uint32_t ask_again(const char* why);  // exit.cc
   uint32_t judge_clients(ClientJudge& judge);
-  bool full() const { return fresh_ == count_ && free_.empty(); }
+  uint32_t left() const { return count_ - used_; }
   Reactor& reactor() { return reactor_; }
 
  private:
@@ -188,6 +199,8 @@ class Streams final : private TimerHandler, private Mortal {
   StreamList lingers_;    // whose time runs out first stands in front
   StreamList dead_;       // until the end of the turn
   Timer timer_;           // of the first that lingers
+  Duration patience_;
+  uint32_t used_ = 0;
   uint32_t fresh_ = 0;    // streams from here on were never used
   uint32_t count_ = 0;
   Dial* dials_ = nullptr;

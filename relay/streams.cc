@@ -31,15 +31,14 @@ Stream* Streams::make(Fd fd) {
   if (fd.valid() && reactor_.watch(fd.get(), *s) != 0) return nullptr;
   s->node_.leave();
   s->fd_ = static_cast<Fd&&>(fd);
+  ++used_;
   return s;
 }
 
 Dial& Streams::take_dial() {
   if (idle_dials_ > 0) return *free_dials_[--idle_dials_];
   SMX_CHECK(fresh_dials_ < count_);  // there are as many as streams
-  Dial* d = new (&dials_[fresh_dials_++]) Dial(reactor_, resolver_);
-  d->connect_.leave_fds(kExitSpareFds);
-  return *d;
+  return *new (&dials_[fresh_dials_++]) Dial(reactor_, resolver_);
 }
 
 void Streams::give(Dial& d) { free_dials_[idle_dials_++] = &d; }
@@ -73,6 +72,7 @@ void Streams::on_buried() {
     s->node_.leave();
     s->state_ = Stream::State::free;
     free_.push_front(s);
+    --used_;
   }
 }
 

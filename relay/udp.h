@@ -13,7 +13,7 @@ namespace smx {
 // Why a datagram did not go on. Each is a figure of the statistics, under the name in drop_name().
 enum class UdpDrop : uint8_t {
   no_link,     // a client's, while no link is up
-  no_channel,  // a client's, for whose flow no channel became free in time
+  no_channel,  // a client's, for whose flow no channel became free in time, or no other flow could make room
   refused,     // a client's, that may not, or whose flow the peer refused a moment ago
   late,        // the link, or the peer, took nothing for too long
   too_large,   // more than UDP, the dialect, the line, or the local network takes
@@ -38,6 +38,22 @@ struct UdpCounts {
   uint64_t server_errors = 0;  // ICMP said that nobody is there
   void drop(UdpDrop d) { ++dropped[static_cast<int>(d)]; }
 };
+
+// Of a table that is full, the flow that makes room: of those that were silent longest the first that waits for no answer, or has waited
+// for kAnswerPatience; nullptr: none. A datagram that goes round, since a port leads to itself, waits for none, and would else go on for
+// ever, from flow to flow.
+constexpr Duration kAnswerPatience = seconds(1);
+constexpr int kLookedAt = 64;
+template <typename FlowList, typename Fits>
+auto find_spare(const FlowList& by_age, Time now, Fits fits) {
+  auto* f = by_age.front();
+  for (int i = 1; f != nullptr && (f->waits(now) || !fits(*f)); ++i) f = i < kLookedAt ? by_age.after(f) : nullptr;
+  return f;
+}
+template <typename FlowList>
+auto find_spare(const FlowList& by_age, Time now) {
+  return find_spare(by_age, now, [](const auto&) { return true; });
+}
 
 // Who may begin a flow: RELIABLE, PERMIT, REJECT, MAXIMA=conpch.
 class FlowGate {

@@ -35,6 +35,7 @@ PulledDatagram ServerFlow::pull_datagram(const MutBytes* piece, int pieces, size
       if (!fd_.valid()) return p;
       continue;
     }
+    waits_ = false;
     table_.touch(*this, table_.reactor_.now());
     table_.servers_[server_].told = false;
     if (d.cut) {
@@ -50,6 +51,7 @@ PulledDatagram ServerFlow::pull_datagram(const MutBytes* piece, int pieces, size
 }
 
 void ServerFlow::datagram(const Bytes* piece, int pieces) {
+  waits_ = true;
   table_.touch(*this, table_.reactor_.now());
   if (state_ == State::open) return table_.batch_.add(*this, piece, pieces);
   const size_t size = total_size(piece, pieces);
@@ -175,9 +177,13 @@ ServerFlows::Server* ServerFlows::server(const RelayTarget& target, Time now) {
 
 bool ServerFlows::open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
   const Time now = reactor_.now();
-  if (used_ == most_ || (reactor_.fds_left() <= kExitSpareFds && used_ > 0)) {
+  const bool full = used_ == most_ || (reactor_.fds_left() <= kExitSpareFds && used_ > 0);
+  const bool greedy = reactor_.fds_left() <= fds_to_leave(session);  // who has more than its share makes room by its own
+  if (full || greedy) {
+    ServerFlow* spare = find_spare(by_age_, now, [&](const ServerFlow& f) { return full || f.session_ == &session; });
+    if (spare == nullptr) return false;
     ++counts_.made_room;
-    finish(*by_age_.front(), CloseCode::idle);
+    finish(*spare, CloseCode::idle);
   }
   Server* s = server(target, now);
   if (s == nullptr || reactor_.fds_left() <= kExitSpareFds) return false;
@@ -197,6 +203,8 @@ bool ServerFlows::open(Session& session, ChannelId id, const RelayTarget& target
   f->rule_ = target.rule;
   f->server_ = static_cast<uint16_t>(s - servers_);
   ++s->users;
+  f->waits_ = false;
+  f->has_place_ = greedy;
   f->state_ = ServerFlow::State::looking;
   f->has_kept_ = false;
   touch(*f, now);
@@ -228,6 +236,7 @@ void ServerFlows::found(Server& s, const Resolved& answer, Time now) {
 // The first address, from `first` on, that may be used and takes a socket.
 Fd ServerFlows::connect_any(ServerFlow& f, int first, CloseCode* code, int* error) {
   const Server& s = servers_[f.server_];
+  const uint32_t leave = f.has_place_ ? kExitSpareFds : fds_to_leave(*f.session_);
   *code = s.list.count == 0 ? CloseCode::not_found : CloseCode::forbidden;
   *error = 0;
   for (int i = 0; i < s.list.count; ++i) {
@@ -237,7 +246,8 @@ Fd ServerFlows::connect_any(ServerFlow& f, int first, CloseCode* code, int* erro
     const bool other = f.source_.family != 0 && f.source_.family != to.family;
     Fd fd;
     *error = EADDRNOTAVAIL;
-    if (!other) fd = connect_udp(to, f.source_, error);
+    if (reactor_.fds_left() <= leave) *error = EMFILE;  // others have taken what there was when the flow was opened
+    else if (!other) fd = connect_udp(to, f.source_, error);
     if (fd.valid() && reactor_.watch(fd.get(), f) != 0) {
       *error = EMFILE;
       fd.reset();
@@ -261,6 +271,7 @@ void ServerFlows::connect(ServerFlow& f, Time now) {
   if (!f.fd_.valid()) {
     return refuse(f, code, error != 0 ? strerror(error) : code == CloseCode::forbidden ? "forbidden" : gai_text(s.list.error));
   }
+  f.has_place_ = true;
   f.state_ = ServerFlow::State::open;
   LogLine(LogLevel::debug, "flow-open").kv("session", f.session_->number()).kv("client", f.info_.client).kv("server", s.list.address[f.at_]);
   if (f.has_kept_) {

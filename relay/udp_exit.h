@@ -26,6 +26,8 @@ class ServerFlows;
 class ServerFlow final : public Endpoint, private FdHandler, private TimerHandler, private UdpSender {
  public:
   explicit ServerFlow(ServerFlows& table) : table_(table), timer_(*this) {}
+  // Its server may still answer.
+  bool waits(Time now) const { return waits_ && now - last_ < kAnswerPatience; }
 
  private:
   friend class ServerFlows;
@@ -62,6 +64,8 @@ class ServerFlow final : public Endpoint, private FdHandler, private TimerHandle
   uint8_t* kept_ = nullptr;      // a datagram that came while looking
   uint16_t kept_size_ = 0;
   bool has_kept_ = false;
+  bool has_place_ = false;       // among the descriptors: it has one, or another flow has left it one
+  bool waits_ = false;           // a datagram has come for the server since its last one
   uint16_t server_ = 0;          // index in the table of servers
   int at_ = 0;                   // index of the address in use
   Time last_;

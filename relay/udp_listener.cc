@@ -36,6 +36,7 @@ PulledDatagram ClientFlow::pull_datagram(const MutBytes* piece, int pieces, size
 }
 
 void ClientFlow::datagram(const Bytes* piece, int pieces) {
+  waits_ = false;
   table_.touch(*this, table_.reactor_.now());
   table_.batch_.add(*this, piece, pieces);
 }
@@ -77,6 +78,7 @@ void ClientFlow::abort(CloseCode code) {
   listener_->lost(*this);
   table_.gate_.on_flow_ended(client_);
   state_ = State::resting;
+  waits_ = false;
   table_.touch(*this, table_.reactor_.now());
 }
 
@@ -123,8 +125,10 @@ ClientFlow* ClientFlows::find(const UdpListener& l, const Address& client, const
 
 ClientFlow& ClientFlows::make(UdpListener& l, const Address& client, const Address& local) {
   if (used_ == most_) {
+    ClientFlow* spare = find_spare(by_age_, reactor_.now());
+    SMX_CHECK(spare != nullptr);
     ++counts_.made_room;
-    finish(*by_age_.front(), CloseCode::idle);
+    finish(*spare, CloseCode::idle);
   }
   ClientFlow* f = free_.front();
   if (f == nullptr) {
@@ -138,7 +142,7 @@ ClientFlow& ClientFlows::make(UdpListener& l, const Address& client, const Addre
   f->client_ = client;
   f->local_ = local;
   f->state_ = ClientFlow::State::open;
-  f->answered_ = f->stuck_ = false;
+  f->answered_ = f->waits_ = f->stuck_ = false;
   ClientFlow*& first = hash_[bucket(l, client, local)];
   f->next_ = first;
   first = f;
@@ -230,6 +234,7 @@ int UdpListener::start(Fd socket, uint8_t* memory) {
   const int error = flows_.reactor_.watch(socket.get(), *this);
   if (error != 0) return error;
   fd_ = static_cast<Fd&&>(socket);
+  flows_.sessions_.count_port(true);
   local_ = local_address(fd_.get());
   flows_.reactor_.want(fd_.get(), kRead);
   return 0;
@@ -237,6 +242,7 @@ int UdpListener::start(Fd socket, uint8_t* memory) {
 
 void UdpListener::stop() {
   if (!fd_.valid()) return;
+  flows_.sessions_.count_port(false);
   counts_ = PortCounts{};  // it may be another port after that
   let_go();
   task_node.leave();
@@ -269,8 +275,7 @@ bool UdpListener::has_link() {
 }
 
 Session* UdpListener::pick(Time now) {
-  if (!for_one_) return flows_.sessions_.pick(now, peer_);
-  return session_->can_open() ? session_ : nullptr;
+  return for_one_ ? session_->pick(now) : flows_.sessions_.pick(now, peer_);
 }
 
 void UdpListener::on_ready(int fd, uint8_t ready, Time now) {
@@ -340,6 +345,8 @@ void UdpListener::dispatch(Time now, bool may_open) {
 
 void UdpListener::begin_flow(Time now) {
   if (!has_link()) return drop(UdpDrop::no_link);
+  if (!flows_.has_place(now)) return drop(UdpDrop::no_channel);
+  if (from_ == to_) return drop(UdpDrop::refused);  // somebody says that we are the client: answers would come here again, for ever
   const char* reason = flows_.gate_.flow_refused(from_, to_);
   if (reason != nullptr) {
     ++counts_.refused;
@@ -350,9 +357,11 @@ void UdpListener::begin_flow(Time now) {
   Session* session = pick(now);
   if (session == nullptr) {
     flows_.gate_.on_flow_ended(from_);
+    if (full_) return drop(UdpDrop::no_channel);  // not each newcomer in turn: flows that are there wait behind it
     if (!timer_.running()) flows_.reactor_.timers().start(timer_, now + kPeerPatience);
     return;
   }
+  full_ = false;
   flows_.reactor_.timers().stop(timer_);
   ClientFlow& f = flows_.make(*this, from_, to_);
   ++counts_.accepted;
@@ -375,6 +384,7 @@ void UdpListener::on_timer(Timer& timer, Time now) {
   (void)timer;
   if (!held_) return;
   if (for_ != nullptr) for_->stuck_ = true;
+  else full_ = true;
   drop(for_ != nullptr ? UdpDrop::late : UdpDrop::no_channel);
   read(now, true);
 }
@@ -421,6 +431,7 @@ PulledDatagram UdpListener::pull(ClientFlow& f, const MutBytes* piece, int piece
   }
   p.state = PulledDatagram::State::one;
   ++flows_.counts_.rx;
+  f.waits_ = true;
   flows_.touch(f, now);
   let_go();
   read(now, false);

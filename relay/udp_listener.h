@@ -29,6 +29,8 @@ class ClientFlows;
 class ClientFlow final : public Endpoint, private UdpSender {
  public:
   explicit ClientFlow(ClientFlows& table) : table_(table) {}
+  // An answer to what its client has sent may still come.
+  bool waits(Time now) const { return waits_ && now - last_ < kAnswerPatience; }
 
  private:
   friend class ClientFlows;
@@ -58,6 +60,7 @@ class ClientFlow final : public Endpoint, private UdpSender {
   Time last_;                     // when a datagram passed, either way; resting: since when
   State state_ = State::free;
   bool answered_ = false;         // the peer has connected it
+  bool waits_ = false;            // its client has sent something since the last answer
   bool stuck_ = false;            // a datagram waited in vain: none is held for it until its channel moves
 };
 
@@ -85,7 +88,9 @@ class ClientFlows final : private TimerHandler {
   void on_timer(Timer& timer, Time now) override;
   uint32_t bucket(const UdpListener& l, const Address& client, const Address& local) const;
   ClientFlow* find(const UdpListener& l, const Address& client, const Address& local) const;
-  // A flow for this client; the one that was silent longest makes room.
+  // Is there a place for a flow, or one that can make room?
+  bool has_place(Time now) const { return used_ < most_ || find_spare(by_age_, now) != nullptr; }
+  // A flow for this client. has_place() must hold.
   ClientFlow& make(UdpListener& l, const Address& client, const Address& local);
   void touch(ClientFlow& f, Time now);
   void finish(ClientFlow& f, CloseCode code);  // closes its channel
@@ -180,6 +185,7 @@ class UdpListener final : private FdHandler, private TimerHandler, private Task 
   Address from_, to_;
   uint32_t interface_ = 0;
   bool held_ = false;
+  bool full_ = false;          // one has waited in vain for a channel, and none was free since
   ClientFlow* for_ = nullptr;  // whose it is; nullptr: a flow is to be begun
   uint64_t turn_ = 0;          // what is read in one turn of the loop is bounded
   size_t read_bytes_ = 0;

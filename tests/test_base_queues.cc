@@ -103,28 +103,65 @@ TEST_CASE("list: order, and an item in two lists through two nodes") {
   CHECK(numbers(two) == "2");
 }
 
-TEST_CASE("ring: one that grows keeps its bytes, wherever they stand, and is small again when it is empty") {
-  Chance chance(5);
-  std::vector<uint8_t> memory(256);
-  Ring ring(memory.data(), 64, 256);
-  ring.reset(UINT64_C(0xffffffff) - 100);
-  std::deque<uint8_t> model;
-  for (int step = 0; step < 20000; ++step) {
+namespace {
+// A ring that grows, and what must be in it.
+struct Modelled {
+  explicit Modelled(unsigned seed) : chance(seed) { ring.reset(UINT64_C(0xffffffff) - 100); }
+  void add() {
     if (chance.below(8) == 0 && ring.capacity() < ring.largest()) ring.grow();
     const std::vector<uint8_t> in = chance.bytes(chance.below(ring.room() / 2 + 1));
     ring.copy_in(ring.tail(), in.data(), in.size());
     ring.append(in.size());
     model.insert(model.end(), in.begin(), in.end());
+  }
+  void take() {
     const size_t n = chance.below(4) == 0 ? ring.used() : chance.below(ring.used() + 1);
     ring.release(ring.head() + n);
     model.erase(model.begin(), model.begin() + static_cast<long>(n));
+  }
+  void compare() const {
     REQUIRE(ring.used() == model.size());
     std::vector<uint8_t> out(ring.used());
     ring.copy_out(ring.head(), out.data(), out.size());
     REQUIRE(std::equal(out.begin(), out.end(), model.begin(), model.end()));
-    if (ring.used() == 0) REQUIRE(ring.capacity() == 64);
   }
-  CHECK(ring.largest() == 256);
+  Chance chance;
+  std::vector<uint8_t> memory = std::vector<uint8_t>(256);
+  Ring ring{memory.data(), 64, 256};
+  std::deque<uint8_t> model;
+};
+}  // namespace
+
+TEST_CASE("ring: one that grows keeps its bytes, wherever they stand, and is small again when it is empty") {
+  Modelled m(5);
+  for (int step = 0; step < 20000; ++step) {
+    m.add();
+    m.take();
+    m.compare();
+    if (m.ring.used() == 0) REQUIRE(m.ring.capacity() == 64);
+  }
+  CHECK(m.ring.largest() == 256);
+}
+
+TEST_CASE("ring: place is made anywhere in it, and what stands before keeps its numbers") {
+  Modelled m(6);
+  for (int step = 0; step < 20000; ++step) {
+    m.add();
+    const size_t at = m.chance.below(m.ring.used() + 1);
+    const std::vector<uint8_t> more = m.chance.bytes(m.chance.below(m.ring.room() / 2 + 1));
+    const uint64_t head = m.ring.head();
+    m.ring.insert(head + at, more.size());
+    m.ring.copy_in(head + at, more.data(), more.size());
+    m.model.insert(m.model.begin() + static_cast<long>(at), more.begin(), more.end());
+    REQUIRE(m.ring.head() == head);
+    m.compare();
+    // What was written to is known, wherever that is.
+    for (size_t i = m.ring.touched(); i < m.memory.size(); ++i) REQUIRE(m.memory[i] == 0);
+    m.take();
+    if (m.ring.used() > 0 || m.chance.below(2) == 0) continue;
+    const MutBytes spare = m.ring.spare();
+    memset(spare.data, 0, spare.size);
+  }
 }
 
 TEST_CASE("near list: against deques, items before and behind the ends, and in two lists through two nodes") {

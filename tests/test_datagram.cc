@@ -406,6 +406,40 @@ TEST_CASE("a waiting client: the flow of ours that was silent longest makes room
   CHECK(!a.mux.make_room(a.now));  // `one` is fresh
 }
 
+TEST_CASE("a waiting client: while no flow was silent for a second, one whose questions are answered makes room, if its client has not come again") {
+  MuxConfig c;
+  c.opens = 5;
+  A a(0, c);
+  const ChannelId silent = a.connected(), one = a.connected(), two = a.connected(), talks = a.connected(), streams = a.connected();
+  const auto asks = [&](ChannelId id) {
+    a.send_datagram(id, "?");
+    (void)a.write_all();
+  };
+  const auto answered = [&](ChannelId id) { CHECK(a.feed(chan(Type::dgram, kNo, id.slot, "!")) == Err::none); };
+  for (const ChannelId id : {silent, one, two, two, talks, streams}) asks(id);
+  CHECK(!a.mux.make_room(a.now));  // each waits for an answer
+  for (const ChannelId id : {two, talks, streams, streams}) answered(id);
+  asks(talks);
+  answered(talks);
+  CHECK(!a.mux.make_room(a.now));  // `two` for another one; `talks` and `streams` are more than a question
+  CHECK(a.wait(millis(100)) == Err::none);
+  answered(two);
+  CHECK(a.wait(millis(100)) == Err::none);
+  answered(one);
+  for (const ChannelId id : {two, one}) {  // who has been silent longer goes first
+    CHECK(a.mux.make_room(a.now));
+    CHECK(to_hex(a.write_all()) == to_hex(close(id.slot, kNo, 8)));
+    CHECK(a.feed(close(kNo, id.slot, 8)) == Err::none);
+  }
+  CHECK(!a.mux.make_room(a.now));
+  // The place of one that was answered begins anew.
+  CHECK(a.wait(millis(200)) == Err::none);
+  (void)a.take_log();
+  const ChannelId next = a.connected();
+  asks(next);
+  CHECK(!a.mux.make_room(a.now));
+}
+
 // Two muxes, flows and TCP channels by chance, links that carry by bits, owners that leave: what arrives is what was sent,
 // whole and in order, and nothing is missing but behind an abort.
 TEST_CASE("datagrams by chance: whole, in order, none lost, beside TCP") {
@@ -584,6 +618,32 @@ TEST_CASE("0.3: a flow that ends while the peer still connects is closed when it
   CHECK(o.write_all().empty());
   CHECK(o.feed(Old::old(Type::connected, 9, id.slot, Old::words())) == Err::none);
   CHECK(o.write_types() == "08");
+}
+
+TEST_CASE("0.3: a datagram that comes in CONNECTED is the flow's first") {
+  Old o;
+  const ChannelId id = o.open_flow();
+  (void)o.write_all();
+  CHECK(o.feed(Old::old(Type::connected, 9, id.slot, Old::words() + "answer")) == Err::none);
+  CHECK(o.take_log() == "opened ");
+  CHECK(o.at(id).got == std::vector<Data>{"answer"});
+}
+
+TEST_CASE("a flow whose socket fails is closed; before its CONNECT of 0.3, which would carry a datagram, nobody hears of it") {
+  A a;
+  const ChannelId id = a.connected();
+  a.at(id).fails = true;
+  a.mux.local_readable(id);
+  CHECK(to_hex(a.write_all()) == to_hex(close(id.slot, kNo, 1)));
+  CHECK(a.mux.channels() == 1);  // until the peer has closed it, too
+  CHECK(a.feed(close(kNo, id.slot, 0)) == Err::none);
+  CHECK(a.mux.channels() == 0);
+  Old o;
+  const ChannelId early = o.open_flow();
+  o.at(early).fails = true;
+  CHECK(o.write_all().empty());
+  CHECK(o.mux.channels() == 0);
+  CHECK(o.log == "");
 }
 
 TEST_SUITE_END();

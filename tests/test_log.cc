@@ -31,11 +31,11 @@ struct Capture {
     s.silent = true;
     set_log(s);
   }
-  std::string take() {
+  std::string take() { return all_of(read_end); }
+  static std::string all_of(const Fd& fd) {
     std::string all;
     char part[4096];
-    for (IoResult r = read_fd(read_end.get(), part, sizeof part); r.size > 0; r = read_fd(read_end.get(), part, sizeof part))
-      all.append(part, r.size);
+    for (IoResult r = read_fd(fd.get(), part, sizeof part); r.size > 0; r = read_fd(fd.get(), part, sizeof part)) all.append(part, r.size);
     return all;
   }
   Fd read_end, write_end;
@@ -99,4 +99,52 @@ TEST_CASE("what repeats is counted, not written") {
   CHECK(log_suppressed() - before == 80);
   LogLine(LogLevel::warning, "test-other");  // another event is not affected
   CHECK(lines(c.take()) == 1);
+}
+
+namespace {
+
+// Nobody reads it, and it has no room for a line.
+void fill(const Fd& pipe_end) {
+  const std::string bytes(4096, '\n');
+  prepare_fd(pipe_end.get());
+  while (write(pipe_end.get(), bytes.data(), bytes.size()) > 0) {
+  }
+}
+
+// Standard error is a pipe, too, for the life of this object.
+struct BothEnds : Capture {
+  BothEnds() : own(dup(STDERR_FILENO)) {
+    int fd[2];
+    REQUIRE(pipe(fd) == 0);
+    error_read_end = Fd(fd[0]);
+    prepare_fd(fd[0]);
+    REQUIRE(dup2(fd[1], STDERR_FILENO) == STDERR_FILENO);
+    ::close(fd[1]);
+    LogSetup s;
+    s.file = write_end.get();
+    set_log(s);
+  }
+  ~BothEnds() { (void)dup2(own.get(), STDERR_FILENO); }
+  std::string take_error() { return all_of(error_read_end); }
+  Fd own, error_read_end;
+};
+
+}  // namespace
+
+TEST_CASE("who has not taken lines is told how many, and no other sink is") {
+  for (const bool file : {true, false}) {
+    CAPTURE(file);
+    BothEnds both;
+    const Fd standard_error(dup(STDERR_FILENO));
+    fill(file ? both.write_end : standard_error);
+    for (uint64_t i = 0; i < 3; ++i) LogLine(LogLevel::info, "test-five").kv("i", i);
+    (void)(file ? both.take() : both.take_error());
+    LogLine(LogLevel::info, "test-six");
+    LogLine(LogLevel::info, "test-six");
+    const std::string full = file ? both.take() : both.take_error(), other = file ? both.take_error() : both.take();
+    CHECK(lines(full) == 3);
+    CHECK(event(full).find("warning repeated event=log-untaken count=3\n") == 0);
+    CHECK(lines(other) == 5);
+    CHECK(other.find("untaken") == std::string::npos);
+  }
 }

@@ -472,6 +472,10 @@ TEST_CASE("a local socket that fails while reading or writing is a reset") {
   CHECK(to_hex(a.write_all()) == to_hex(close(kNo, 4, 1)));
   CHECK(a.log == "");
   CHECK(!a.mux.drain(id2, a.now));
+  const ChannelId id3 = a.accepted(5);
+  a.at(id3).fails = true;
+  CHECK(a.feed(numbered(Type::sendoob, 5, kNo, "!")) == Err::none);
+  CHECK(to_hex(a.write_all()) == to_hex(close(kNo, 5, 1)));
 }
 
 TEST_CASE("packets that a channel must not get") {

@@ -171,6 +171,38 @@ TEST_CASE("lossy: at 9600 baud with bulk both ways a key press takes at most 500
   CHECK(share >= 0.85);
 }
 
+TEST_CASE("lossy: what comes back from the line, as from a modem that echoes, is not the other side's") {
+  for (const int side : {0, 1}) {
+    CAPTURE(side);
+    Two t;
+    t.both();
+    REQUIRE(t.come_up());
+    const ChannelId id = t.open(), far = t.b().opened;
+    Bench& echoed = t[side];
+    std::string said;
+    bool comes_back = true;
+    t.spoil = [&](int i, std::string& bytes) {
+      if (i != side || !comes_back) return;
+      said += bytes;
+      bytes.clear();
+    };
+    echoed.send(side == 0 ? id : far, pattern(1, 500));
+    t.run(seconds(1));
+    const uint64_t bad = echoed.mux.stats().bad_frames;
+    CHECK(echoed.feed(said) == Err::none);
+    CHECK(echoed.mux.stats().bad_frames > bad);
+    echoed.mux.verify();
+    comes_back = false;
+    t.a().send(id, pattern(3, 700), true);
+    t.b().send(far, pattern(2, 3000), true);
+    CHECK(t.run(seconds(60), [&] { return t.a().mux.channels() + t.b().mux.channels() == 0; }));
+    CHECK(t.a().at(id).in == (side == 0 ? "" : pattern(1, 500)) + pattern(2, 3000));
+    CHECK(t.b().at(far).in == (side == 0 ? pattern(1, 500) : "") + pattern(3, 700));
+    CHECK(t.error[0] == Err::none);
+    CHECK(t.error[1] == Err::none);
+  }
+}
+
 TEST_CASE("lossy: HELLO is said every second, later every 5 s, until somebody is there, however long that takes") {
   Two t;
   t.start(0);
@@ -486,7 +518,8 @@ TEST_CASE("lossy: good frames with anything in them: an error or going on, and n
         unnumbered = packet(kUnnumbered, static_cast<Type>(rng.pick(kTypes)), kNone, kNone, payload);
       }
       if (rng.one_in(2)) {
-        Data payload(rng.one_in(2) ? 4 : rng.size(40), static_cast<char>(rng.below(3)));
+        const char filler = static_cast<char>(rng.below(3));
+        const Data payload(rng.one_in(2) ? 4 : rng.size(40), filler);
         stream += packet(kNumbered, static_cast<Type>(rng.pick(kNumberedTypes)), 5, kNone, payload);
       }
       // From somewhere: new, sent before, or behind a gap.
@@ -494,7 +527,8 @@ TEST_CASE("lossy: good frames with anything in them: an error or going on, and n
       const size_t most = kLinePayload - unnumbered.size();
       const Data piece = stream.substr(static_cast<size_t>(from), rng.index(most));
       if (from + piece.size() > sent) sent = from + piece.size();
-      e = one.e.feed(frame(rng.one_in(50) ? rng.next() : from, rng.one_in(30) ? rng.next() : 0, unnumbered, piece));
+      const uint64_t offset = rng.one_in(50) ? rng.next() : from;
+      e = one.e.feed(frame(offset, rng.one_in(30) ? rng.next() : 0, unnumbered, piece));
       if (e == Err::none && rng.one_in(2)) (void)one.e.write_all();
       if (e == Err::none && rng.one_in(4)) e = one.e.wait(millis(static_cast<int64_t>(rng.below(500))));
     }

@@ -549,6 +549,22 @@ TEST_CASE("files: 8 levels, loops, labels, lookup beside the caller, then here")
   deep.parse_more({"+=f1"});
   CHECK(deep.report.status() == 78);
   CHECK(has(deep.error(), "f8:1: +=f9: more than 8"));
+  Run many;
+  many.files.files["one"] = "SERVER=sockmux\n";
+  for (int i = 0; i < 256; ++i) many.files.files["all"] += "+=one\n";
+  many.parse_more({"+=all"});
+  CHECK(has(many.error(), "all:256: +=one: more than 256 files are read"));
+  for (const auto& [status, why] : {std::pair{smx::FileText::Status::missing, "there is no such file"},
+                                    {smx::FileText::Status::unreadable, "can't be read"},
+                                    {smx::FileText::Status::is_directory, "it is a directory"},
+                                    {smx::FileText::Status::too_big, "more than 262144 bytes"},
+                                    {smx::FileText::Status::no_memory, "not enough memory"}}) {
+    Run bad;
+    bad.files.broken["f"] = status;
+    bad.parse_more({"+=f"});
+    CHECK(bad.report.status() == (status == smx::FileText::Status::no_memory ? 78 : 66));
+    CHECK(has(bad.error(), why));
+  }
 
   Run beside;
   beside.files.files["d/a"] = "+=b\n+=c\n";
@@ -757,6 +773,14 @@ TEST_CASE("-t says in words what would be done") {
   }
 }
 
+// Found by the fuzz target `config`.
+TEST_CASE("-t shows words as messages do: no control character of a file reaches the terminal") {
+  Run run;
+  run.parse_more({"PIDFILE=/run/\x1b]0;x\x07\xff", "DEST=h:1"});
+  REQUIRE(run.good);
+  CHECK(has_line(explained(run.config), "with PIDFILE=/run/?]0;x??"));
+}
+
 TEST_CASE("files of the file system: text, none, a directory, one that is too big") {
   Run run;
   smx::DiskFiles disk;
@@ -808,7 +832,11 @@ std::string changed(const std::string& text, const Strings& others, std::mt19937
   switch (random() % 6) {
     case 0: s.insert(at, 1, kLetters[random() % kLetters.size()]); break;
     case 1: s.erase(at, 1 + random() % 4); break;
-    case 2: s.insert(at, other.substr(other.empty() ? 0 : random() % other.size(), 1 + random() % 12)); break;
+    case 2: {
+      const size_t from = other.empty() ? 0 : random() % other.size();
+      s.insert(at, other.substr(from, 1 + random() % 12));
+      break;
+    }
     case 3: s = s.substr(0, at) + other; break;
     case 4: s.insert(at, s.substr(at / 2, 20)); break;
     default:
@@ -851,4 +879,14 @@ TEST_CASE("broken words never crash, and always end in a Config or an error") {
     explained(run.config);
   }
   CHECK(good > 100);
+}
+
+TEST_CASE("what goes with nothing is said: a proxy with a host, a lossy line in 0.3") {
+  Run socks;
+  socks.parse_more({"SERVER=socks://host,-in(REACHABLE=*)"});
+  CHECK(has(socks.error(), "the socks proxy has no host"));
+  Run lossy;
+  lossy.parse({"SERVER=sockmux:comm@/dev/ttyS0", "SOXCONF=proto:0.3,line:lossy"});
+  CHECK(lossy.report.status() == 78);
+  CHECK(has(lossy.error(), "SOXCONF=line:lossy needs SockMux 1"));
 }

@@ -2,6 +2,7 @@
 // Rules: sockmux(7), "Packet", "Fields". Read next: test_mux.cc.
 #include <doctest/doctest.h>
 
+#include <set>
 #include <string>
 
 #include "tests/sim/bench.h"
@@ -339,10 +340,21 @@ TEST_CASE("CLOSE: 0 to 12 are themselves, unknown codes count as reset") {
   for (unsigned i = 0; i <= 12; ++i) CHECK(static_cast<unsigned>(close_code(static_cast<uint8_t>(i))) == i);
   CHECK(close_code(13) == CloseCode::reset);
   CHECK(close_code(255) == CloseCode::reset);
+  std::set<std::string> names;
+  for (unsigned i = 0; i <= 12; ++i) names.insert(name(close_code(static_cast<uint8_t>(i))));
+  CHECK(names.size() == 13);
   CHECK(std::string(name(CloseCode::no_server)) == "no server");
   CHECK(std::string(name(ByeCode::session_broken)) == "session broken");
   CHECK(std::string(name(static_cast<ByeCode>(0x40))) == "unknown");
   CHECK(std::string(name(Dialect::v03)) == "0.3");
+}
+
+TEST_CASE("BYE: each code has a name of its own") {
+  std::set<std::string> names;
+  for (unsigned i = 0; i <= 5; ++i) names.insert(name(static_cast<ByeCode>(i)));
+  for (unsigned i = 0x80; i <= 0x84; ++i) names.insert(name(static_cast<ByeCode>(i)));
+  CHECK(names.size() == 6 + 5);
+  CHECK(names.count("unknown") == 0);
 }
 
 TEST_CASE("sockmux(7): every packet of its examples is within the limits") {

@@ -43,7 +43,7 @@ bool reach_ok(const std::string& words, const std::string& host, const std::stri
   const bool good = run.parse();
   INFO(run.error());
   REQUIRE(good);
-  return smx::may_reach(run.list.peers[0].rights, host, address(ip, port), kind, names);
+  return smx::may_reach(run.list.peers[0].rights, host, 0, address(ip, port), kind, names);
 }
 
 bool call_ok(const std::string& words, const std::string& ip) {
@@ -185,6 +185,12 @@ TEST_CASE("PSK= is decoded, and its text is erased") {
   CHECK(memcmp(run.list.find("b")->psk, zeros, 32) == 0);
 }
 
+// Found by the fuzz target `peers`: there was no place to erase.
+TEST_CASE("PSK= with nothing behind it") {
+  CHECK(fault_of(peer_line("a", 1, "PSK=")) == "peers:1: a: bad PSK=; expected 44 characters, as 'sockmuxctl genpsk' prints them");
+  CHECK(has(fault_of(peer_line("a", 1, "PORT=80 PSK=")), "bad PSK="));
+}
+
 TEST_CASE("PSK= in a file that others can read") {
   PeersRun run(peer_line("a", 1) + peer_line("b", 2, "PSK=" + key_text(77)));
   run.input.others_can_read = true;
@@ -280,8 +286,8 @@ TEST_CASE("DEST=: names of HOSTS= mean its addresses") {
   PeersRun run(peer_line("a", 1, "DEST=printer:9100"));
   run.input.hosts = {hosts, 1};
   REQUIRE(run.parse());
-  CHECK(smx::may_reach(run.list.peers[0].rights, "", address("192.0.2.7", 9100), Transport::tcp, Names{}));
-  CHECK_FALSE(smx::may_reach(run.list.peers[0].rights, "", address("192.0.2.8", 9100), Transport::tcp, Names{}));
+  CHECK(smx::may_reach(run.list.peers[0].rights, "", 0, address("192.0.2.7", 9100), Transport::tcp, Names{}));
+  CHECK_FALSE(smx::may_reach(run.list.peers[0].rights, "", 0, address("192.0.2.8", 9100), Transport::tcp, Names{}));
 }
 
 TEST_CASE("DEST= and FROM=: what is wrong") {
@@ -372,7 +378,7 @@ TEST_CASE("peers files with flipped, lost and doubled bytes: a list that holds t
         REQUIRE(run.list.find(p.key) == &p);
         REQUIRE(run.list.find(p.name) == &p);
         (void)smx::may_bind(p.rights, address("127.0.0.1", 80), Transport::tcp);
-        (void)smx::may_reach(p.rights, "h.example", address("10.0.0.1", 80), Transport::udp, Names{});
+        (void)smx::may_reach(p.rights, "h.example", 0, address("10.0.0.1", 80), Transport::udp, Names{});
         (void)smx::may_call(p.rights, address("2001:db8::1"));
       }
     } else {

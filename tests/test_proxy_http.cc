@@ -273,6 +273,14 @@ TEST_CASE("http: bodies of answers: length, chunks, the server's end; HEAD, 204,
     e.server_ends();
     CHECK(e.client == "HTTP/1.1 200 OK\r\nVia: 1.0 sockmuxd\r\nConnection: close\r\n\r\nhello");
     CHECK(e.last == Next::close);
+    // A coding that is not chunked ends with the connection, and the client is told of it.
+    Http z;
+    z.on_wish = answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nContent-Length: 3\r\n\r\nzipped", piece);
+    z.client_says(kGet);
+    CHECK(z.last == Next::wait);
+    z.server_ends();
+    CHECK(z.client == "HTTP/1.1 200 OK\r\nVia: 1.1 sockmuxd\r\nTransfer-Encoding: gzip\r\nConnection: close\r\n\r\nzipped");
+    CHECK(z.last == Next::close);
     // Both are given: chunks count, the length goes.
     Http b;
     b.on_wish = answers("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", piece);
@@ -419,6 +427,14 @@ TEST_CASE("http: bound to a server, requests in origin form go there") {
     CHECK(h.wishes == std::vector<std::string>{"http inner:8080 yes"});
     CHECK(h.desk.wish.configured);
     CHECK(begins(h.server, "GET /path?q HTTP/1.1\r\nHost: inner:8080\r\n"));
+  }
+  for (const char* target : {"path", "some/path?q", "x", "ab", "http:/path"}) {  // another path would be asked for
+    CAPTURE(target);
+    Http h;
+    h.dialogue.bind_to("inner", 8080);
+    h.client_says("GET " + std::string(target) + " HTTP/1.1\r\nHost: outer:9080\r\n\r\n");
+    CHECK(h.wishes.empty());
+    CHECK(begins(h.client, "HTTP/1.1 400 "));
   }
   Http c;
   c.dialogue.bind_to("inner", 8080);

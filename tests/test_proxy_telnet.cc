@@ -157,6 +157,18 @@ TEST_CASE("telnet: options are refused; nobody is answered without end") {
   CHECK(sub.taken < 100000);
 }
 
+TEST_CASE("telnet: BRK and IP (^C) begin a new line, and the prompt comes again") {
+  for (const size_t piece : kPieces) {
+    for (const std::string& command : {std::string("\xff\xf3"), std::string("\xff\xf4")}) {
+      Telnet t;
+      t.client_says("nonsense" + command, piece);
+      CHECK(t.client == ">> Host name: \r\n>> Host name: ");
+      t.client_says("host\r\n", piece);
+      CHECK(t.wishes == std::vector<std::string>{"telnet host:23 yes"});
+    }
+  }
+}
+
 TEST_CASE("telnet: IAC IAC is a byte, and no name has it") {
   Telnet t;
   t.client_says("ho\xff\xffst\r\n");

@@ -29,7 +29,6 @@ class FdLink final : public Link, private FdHandler {
   // Takes the descriptors; `out` invalid: `in` is for both ways. `name` is for the log and must outlive the link. 0 or
   // errno, and then they are closed.
   int open(Fd in, Fd out, std::string_view name);
-  bool is_open() const { return in_.valid(); }
   // What is between the two may change or drop bytes (SOXCONF=line:lossy). Before open().
   void set_lossy(bool lossy) { lossy_ = lossy; }
 

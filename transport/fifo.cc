@@ -58,7 +58,7 @@ void await_drained(const char* path) {
 }  // namespace
 
 int check_fifo(const char* path, bool writes, bool make, TextBase& why) {
-  struct stat st;
+  struct stat st {};
   if (stat(path, &st) < 0 && (errno != ENOENT || !make || mkfifo(path, 0600) < 0 || stat(path, &st) < 0)) {
     const int error = errno;
     why.add(strerror(error));

@@ -155,7 +155,7 @@ void SecureDoor::on_task(Time now) {
 void SecureDoor::on_shaken(Shake& shake, Time now) {
   buckets_.praise(shake.from());
   const Address from = shake.from();
-  SecureLink* link = links_.make(shake, now);
+  SecureLink* link = links_.make(shake, nullptr, now);
   give(shake);
   if (link == nullptr) return log_refused(from, "no room for another link");
   static_cast<void>(sessions_.attach(*link, now));

@@ -11,7 +11,7 @@ namespace smx::secure {
 
 namespace {
 
-constexpr Duration kRenewAgain = seconds(300);  // where it costs channels
+constexpr Duration kRenewAgain = seconds(300);  // where it may not be yet, at most
 constexpr size_t kReadAtOnce = 64 * 1024;
 constexpr size_t kMostBatch = 4 * kRecordContent;  // what is sealed before it is written
 constexpr size_t kMostOut = 4 * kRecord;
@@ -46,7 +46,7 @@ bool SecureLinks::init(uint32_t count, Duration renew, Arena& arena) {
   return true;
 }
 
-SecureLink* SecureLinks::make(Shake& shake, Time now) {
+SecureLink* SecureLinks::make(Shake& shake, LinkKeeper* keeper, Time now) {
   SecureLink* link = free_;
   if (link != nullptr) {
     free_ = link->next_free_;
@@ -58,7 +58,7 @@ SecureLink* SecureLinks::make(Shake& shake, Time now) {
     const bool renews = !shake.is_answering() && renew_.us > 0;
     SecureStart start;
     Link& below = shake.take(&start);
-    link->begin(below, start, renews ? renew_ : Duration{}, now);
+    link->begin(below, start, keeper, renews ? renew_ : Duration{}, now);
   }
   shake.reset();
   return link;
@@ -71,8 +71,9 @@ void SecureLinks::give(SecureLink& link) {
 
 // ---- a link
 
-void SecureLink::begin(Link& below, const SecureStart& start, Duration renew, Time now) {
+void SecureLink::begin(Link& below, const SecureStart& start, LinkKeeper* keeper, Duration renew, Time now) {
   below_ = &below;
+  keeper_ = keeper;
   owner_ = nullptr;
   writer_.start(start.send_key, now);
   reader_ = start.reader;
@@ -82,9 +83,10 @@ void SecureLink::begin(Link& below, const SecureStart& start, Duration renew, Ti
   why_ = {};
   batch_ = kMostBatch;
   wanted_ = 0;
-  ended_ = shut_ = failed_ = renews_ = false;
+  ended_ = magic_ = shut_ = failed_ = renews_ = renewed_ = false;
   broken_ = 0;
-  first_ = start.called;
+  longest_ = kFirstContent;
+  called_ = start.called;
   said_ = start.said;
   sealed_ = {};
   plain_ = {};
@@ -110,10 +112,23 @@ void SecureLink::set_owner(LinkOwner& owner) {
   if (has_news()) reactor_.at_end_of_turn(*this);
 }
 
+// The next link begins behind this one, on the same pipe: nothing that is in it already is lost, nobody sees an end of file, and
+// a program goes on. Who has called will call again; who was called has heard that the other one has ended, or has begun. What was
+// sealed and is not sent matters no more: who begins skips all in front of the answer.
+bool SecureLink::goes_on() const {
+  if (keeper_ == nullptr || broken_ != 0) return false;
+  return called_ ? renewed_ : magic_ || (ended_ && !shut_);
+}
+
 void SecureLink::close(bool gently) {
-  if (!failed_ && broken_ == 0 && !shut_ && out_ == nullptr) shut_write();
+  const bool kept = goes_on();
+  if (!kept && !failed_ && broken_ == 0 && !shut_ && out_ == nullptr) shut_write();
   reactor_.timers().stop(timer_);
   task_node.leave();
+  if (kept) {
+    below_->set_owner(*keeper_);
+    keeper_->keep(*below_, magic_, called_ ? Bytes{} : Bytes{sealed_.data, sealed_.size}, reactor_.now());
+  }
   plain_ = {};
   sealed_ = {};
   if (in_ != nullptr) table_.in_.give(in_);
@@ -126,7 +141,7 @@ void SecureLink::close(bool gently) {
   Link* below = below_;
   below_ = nullptr;
   table_.give(*this);
-  below->close(gently);
+  if (!kept) below->close(gently);
 }
 
 void SecureLink::fail(std::string_view why) {
@@ -138,7 +153,9 @@ void SecureLink::fail(std::string_view why) {
 }
 
 void SecureLink::wish() {
-  const bool writes = broken_ == 0 && (out_ != nullptr || (wanted_ & kWrite) != 0);
+  // Behind our end nothing goes, though there would be room for it: who waits for that waits for the link's end.
+  const bool over = shut_ && writer_.ended();
+  const bool writes = broken_ == 0 && (out_ != nullptr || (!over && (wanted_ & kWrite) != 0));
   below_->want(static_cast<uint8_t>((failed_ ? 0 : wanted_ & kRead) | (writes && !failed_ ? kWrite : 0)));
 }
 
@@ -157,7 +174,7 @@ void SecureLink::on_link_ready(uint8_t ready, Time now) {
     const int error = flush();
     if (error != 0) broken_ = error;
     if (shut_ && out_ == nullptr) {
-      if (writer_.ended()) below_->shut_write();
+      if (writer_.ended()) shut_below();
       else put_end(now);
     }
     if (out_ != nullptr) ready = static_cast<uint8_t>(ready & ~kWrite);
@@ -178,7 +195,9 @@ void SecureLink::on_task(Time now) {
 void SecureLink::on_timer(Timer& timer, Time now) {
   (void)timer;
   if (failed_ || shut_) return;
-  if (owner_ == nullptr || !owner_->may_renew()) return reactor_.timers().start(timer_, now + kRenewAgain);
+  if (owner_ == nullptr || !owner_->may_renew()) {
+    return reactor_.timers().start(timer_, now + (table_.renew_ < kRenewAgain ? table_.renew_ : kRenewAgain));
+  }
   renews_ = true;
   shut_write();
   end_renewed(now);
@@ -186,6 +205,7 @@ void SecureLink::on_timer(Timer& timer, Time now) {
 
 void SecureLink::end_renewed(Time now) {
   if (!renews_ || failed_ || out_ != nullptr || !writer_.ended()) return;
+  renewed_ = true;
   fail("renewed after TIMEOUT=renew");
   if (owner_ != nullptr) owner_->on_link_ready(kRead, now);
 }
@@ -258,8 +278,8 @@ bool SecureLink::open_next(MutBytes to) {
   switch (reader_.take(&sealed_, to)) {
     case RecordReader::Got::content: plain_ = reader_.content(); return true;
     case RecordReader::Got::nothing: return true;
-    case RecordReader::Got::end: ended_ = true; break;
-    case RecordReader::Got::anew: fail("the peer has begun a new handshake"); break;
+    case RecordReader::Got::end: ended_ = true; return false;
+    case RecordReader::Got::anew: magic_ = true; fail("the peer has begun a new handshake"); return false;
     case RecordReader::Got::bad: fail(name(reader_.fault())); break;
   }
   sealed_ = {};
@@ -284,8 +304,9 @@ IoResult SecureLink::writev(const Bytes* piece, int pieces) {
   while (error == 0 && out_ == nullptr && taken < all) {
     out_ = table_.out_.take();
     out_at_ = out_size_ = 0;
-    taken += seal_some(piece, pieces, taken, first_ ? kFirstContent : batch_, reactor_.now());
-    first_ = false;
+    const size_t n = seal_some(piece, pieces, taken, longest_ < kRecordContent ? longest_ : batch_, reactor_.now());
+    if (longest_ < kRecordContent) longest_ += n / 4;
+    taken += n;
     error = flush();
   }
   if (error == 0) return {taken, out_ != nullptr, 0};
@@ -350,6 +371,11 @@ void SecureLink::shut_write() {
   if (out_ == nullptr) put_end(reactor_.now());
 }
 
+// Not of a pipe that the next link is to begin on.
+void SecureLink::shut_below() {
+  if (!renews_ || keeper_ == nullptr) below_->shut_write();
+}
+
 // The last record; what was sealed before it is sent.
 void SecureLink::put_end(Time now) {
   if (failed_) return;
@@ -357,7 +383,7 @@ void SecureLink::put_end(Time now) {
   out_at_ = 0;
   out_size_ = writer_.seal_end(out_->bytes, now);
   static_cast<void>(flush());
-  if (out_ == nullptr) below_->shut_write();
+  if (out_ == nullptr) shut_below();
   wish();
 }
 

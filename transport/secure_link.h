@@ -20,6 +20,16 @@ namespace smx::secure {
 
 class SecureLinks;
 
+// Who makes the next link over a pipe: it begins where the last one has ended. The owner of the link below from then on.
+class LinkKeeper : public LinkOwner {
+ public:
+  // `rest`: what was read of the next link, valid within the call; `magic`: behind its first four bytes, which are kMagic.
+  virtual void keep(Link& below, bool magic, Bytes rest, Time now) = 0;
+
+ protected:
+  ~LinkKeeper() = default;
+};
+
 class SecureLink final : public Link, private LinkOwner, private Task, private TimerHandler {
  public:
   SecureLink(Reactor& reactor, SecureLinks& table) : reactor_(reactor), table_(table), timer_(*this) {}
@@ -50,7 +60,7 @@ class SecureLink final : public Link, private LinkOwner, private Task, private T
   void on_link_ready(uint8_t ready, Time now) override;
   void on_task(Time now) override;
   void on_timer(Timer& timer, Time now) override;
-  void begin(Link& below, const SecureStart& start, Duration renew, Time now);
+  void begin(Link& below, const SecureStart& start, LinkKeeper* keeper, Duration renew, Time now);
   IoResult read_below();
   bool open_next(MutBytes to);
   size_t seal_some(const Bytes* piece, int pieces, size_t at, size_t most, Time now);
@@ -60,6 +70,8 @@ class SecureLink final : public Link, private LinkOwner, private Task, private T
   void end_renewed(Time now);
   void wish();
   void give_in();
+  bool goes_on() const;
+  void shut_below();
   bool has_news() const { return plain_.size > 0 || sealed_.size > 0 || ended_ || failed_; }
 
   Reactor& reactor_;
@@ -67,25 +79,31 @@ class SecureLink final : public Link, private LinkOwner, private Task, private T
   SecureLink* next_free_ = nullptr;
   Link* below_ = nullptr;
   LinkOwner* owner_ = nullptr;
+  LinkKeeper* keeper_ = nullptr;  // nullptr: the next link begins with a connection of its own
   Timer timer_;           // renews the link
   RecordWriter writer_;
   RecordReader reader_;
   InBuffer* in_ = nullptr;
   OutBuffer* out_ = nullptr;
-  MutBytes sealed_;       // in in_, not opened yet
+  MutBytes sealed_;       // in in_, not opened yet; behind the peer's last record: of the next link
   Bytes plain_;           // opened, not handed up yet
   size_t out_at_ = 0, out_size_ = 0;
   size_t batch_ = 0;      // content bytes sealed at once, at most
+  // Bytes in the next record, while they are fewer than in a full one. The first record of who has called is bounded. And since
+  // half a record is nothing when the link is cut, none is longer than a fourth of all before it and that.
+  size_t longest_ = 0;
   std::string_view why_;
   LinkStart said_;
   PeerKey key_;
   Text<kPeerName> name_;
   uint8_t wanted_ = 0;
-  bool first_ = false;    // the first record of who has called is bounded
+  bool called_ = false;   // by us
   bool ended_ = false;    // the peer's last record has come
+  bool magic_ = false;    // and the first bytes of the next link
   bool shut_ = false;     // so has ours, or it waits for its place
   bool failed_ = false;
   bool renews_ = false;   // ends as soon as all is sent
+  bool renewed_ = false;  // it has
   int broken_ = 0;        // errno of a write
 };
 
@@ -125,7 +143,8 @@ class SecureLinks {
   static uint64_t arena_bytes(uint32_t count);
   [[nodiscard]] bool init(uint32_t count, Duration renew, Arena& arena);
   // Goes on behind a handshake that is up, which is reset. nullptr: the table is full, and the link below is closed.
-  SecureLink* make(Shake& shake, Time now);
+  // `keeper`: gets the link below where another one is to begin on it; it outlives the link.
+  SecureLink* make(Shake& shake, LinkKeeper* keeper, Time now);
 
  private:
   friend class SecureLink;

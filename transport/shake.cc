@@ -25,7 +25,7 @@ void Shake::begin(Link& below, Carrier carrier, ShakeOwner& owner, Time now) {
   since_ = now;
   from_ = below.peer();
   why_.clear();
-  known_ = blameless_ = false;
+  blameless_ = false;
   plain_ = {};
   said_.said = false;
   in_ = {};
@@ -33,9 +33,10 @@ void Shake::begin(Link& below, Carrier carrier, ShakeOwner& owner, Time now) {
   below.set_owner(*this);
 }
 
-void Shake::call(Link& below, Carrier carrier, const SecurePeer& peer, ShakeOwner& owner, Time now) {
+void Shake::call(Link& below, Carrier carrier, const SecurePeer& peer, ShakeOwner& owner, Time now, Time until) {
   begin(below, carrier, owner, now);
   answers_ = false;
+  until_ = until;
   peer_ = peer;
   edition_ = book_.edition();
   new (machine_) Initiator(own_.pair, peer.key.bytes, peer.psk, carrier);
@@ -44,7 +45,7 @@ void Shake::call(Link& below, Carrier carrier, const SecurePeer& peer, ShakeOwne
   begin_message(now);
 }
 
-void Shake::answer(Link& below, Carrier carrier, std::string_view only, ShakeOwner& owner, Time now) {
+void Shake::answer(Link& below, Carrier carrier, std::string_view only, ShakeOwner& owner, Time now, bool magic, Bytes come) {
   begin(below, carrier, owner, now);
   answers_ = true;
   only_.clear();
@@ -52,7 +53,16 @@ void Shake::answer(Link& below, Carrier carrier, std::string_view only, ShakeOwn
   new (machine_) Responder(own_.pair, own_.mac, carrier, now);
   made_ = true;
   state_ = State::waits;
-  wait(now);
+  if (magic) take_magic(now);
+  in_ = {chunk_, come.size < sizeof chunk_ ? come.size : sizeof chunk_};
+  if (in_.size == 0) return wait(now);
+  memcpy(chunk_, come.data, in_.size);
+  take_message(now);
+}
+
+void Shake::take_magic(Time now) {
+  Bytes magic = as_bytes(std::string_view(kMagic, sizeof kMagic - 1));
+  static_cast<void>(responder().take(&magic, now));
 }
 
 void Shake::reset() {
@@ -94,7 +104,7 @@ Link& Shake::take(SecureStart* out) {
 void Shake::wait(Time now) {
   (void)now;
   Time next = kNever;
-  if (state_ == State::calls) next = initiator().deadline();
+  if (state_ == State::calls) next = earlier(initiator().deadline(), until_);
   if (state_ == State::waits || state_ == State::answered) next = responder().deadline();
   if (state_ == State::refusing) next = responder().refusal_at();
   // A line on which something comes that belongs to nothing is asked once a second to begin anew.
@@ -108,6 +118,7 @@ void Shake::wait(Time now) {
 void Shake::on_timer(Timer& timer, Time now) {
   (void)timer;
   if (state_ == State::calls) {
+    if (now >= until_) return fail(Fault::no_answer, "", now);
     const Initiator::Got got = initiator().expired(now);
     if (got == Initiator::Got::bad) return fail(Fault::no_answer, "no answer in 10 s", now);
     if (got == Initiator::Got::anew) return begin_message(now);
@@ -232,8 +243,7 @@ void Shake::step(Time now) {
     const Fault fault = responder().find(key.bytes);
     if (fault != Fault::none) return fail_answering(fault, now);
     edition_ = book_.edition();
-    known_ = book_.find_key(key, &peer_) && (only_.size() == 0 || only_.text() == peer_.name.text());
-    if (!known_) {
+    if (!book_.find_key(key, &peer_) || (only_.size() > 0 && only_.text() != peer_.name.text())) {
       Text<80> why("unknown key ");
       append_key(why, key);
       return refuse(Code::not_accepted, why.text(), now);
@@ -293,8 +303,7 @@ void Shake::take_record(Time now) {
       responder().~Responder();
       new (machine_) Responder(own_.pair, own_.mac, carrier_, now);
       state_ = State::waits;
-      Bytes magic = as_bytes(std::string_view(kMagic, sizeof kMagic - 1));
-      static_cast<void>(responder().take(&magic, now));
+      take_magic(now);
       return take_message(now);
     }
     case RecordReader::Got::content: break;

@@ -64,9 +64,11 @@ class Shake final : private LinkOwner, private TimerHandler {
   Shake& operator=(const Shake&) = delete;
 
   // It is idle. The owner may be told of a failure from within.
-  void call(Link& below, Carrier carrier, const SecurePeer& peer, ShakeOwner& owner, Time now);
-  // `only`: of all peers, this one; empty: any of the book.
-  void answer(Link& below, Carrier carrier, std::string_view only, ShakeOwner& owner, Time now);
+  // An answer is waited for until `until`; on a connection for kAnswerWait at most.
+  void call(Link& below, Carrier carrier, const SecurePeer& peer, ShakeOwner& owner, Time now, Time until = kNever);
+  // `only`: of all peers, this one; empty: any of the book. `come`: what was read from the link already, behind kMagic if
+  // `magic`; what is more than kChunk of it is lost.
+  void answer(Link& below, Carrier carrier, std::string_view only, ShakeOwner& owner, Time now, bool magic = false, Bytes come = {});
   // Of answers. It outlives this.
   void set_greeter(const Greeter* greeter) { greeter_ = greeter; }
   // queued: the next X25519, of five. It may fail, or is answered some time.
@@ -80,11 +82,7 @@ class Shake final : private LinkOwner, private TimerHandler {
 
   State state() const { return state_; }
   bool is_answering() const { return answers_; }
-  // queued, and who calls has shown that he has a key of the book.
-  bool is_known() const { return known_; }
-  const SecurePeer& peer() const { return peer_; }
   std::string_view why() const { return why_.text(); }
-  Fault fault() const { return fault_; }
   // Failed by no fault of the peer's.
   bool is_blameless() const { return blameless_; }
   Time since() const { return since_; }
@@ -102,6 +100,7 @@ class Shake final : private LinkOwner, private TimerHandler {
   void read_link(Time now);
   void take_answer(Time now);
   void take_message(Time now);
+  void take_magic(Time now);
   void take_record(Time now);
   void at_end(int error, Time now);
   bool is_outdated(Time now);
@@ -130,7 +129,7 @@ class Shake final : private LinkOwner, private TimerHandler {
   State state_ = State::idle;
   Carrier carrier_ = Carrier::connection;
   bool answers_ = false;
-  bool known_ = false;
+  Time until_ = kNever;  // calls: for an answer
   bool blameless_ = false;
   uint32_t edition_ = 0;  // of the book when it was asked
   bool made_ = false;  // there is a machine in machine_

@@ -111,6 +111,14 @@ bool TtyLine::open(TextBase& why) {
   return true;
 }
 
+// A lock that names who has started us would be taken for one of a dead process: there is none, which the first link says.
+void TtyLine::forked() {
+  const int error = lock_.write_pid();
+  if (error == 0) return;
+  lock_error_ = error;
+  lock_.unlock();
+}
+
 void TtyLine::drop_device() {
   if (!port_.is_open()) return;
   reactor_.timers().stop(timer_);

@@ -34,7 +34,7 @@ class TtyLine final : public Dialer, public Link, private FdHandler, private Tim
   Start start(TextBase& why);
   // The user that the daemon becomes; after the fork.
   void give_to(uint32_t uid, uint32_t gid) { lock_.give_to(uid, gid); }
-  void forked() { lock_.write_pid(); }
+  void forked();
   // The line may change or drop bytes. Before start().
   void set_lossy(bool lossy) { lossy_ = lossy; }
   // For good: settings put back, lock file removed. No link over it may be in use.

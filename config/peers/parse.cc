@@ -31,7 +31,7 @@ bool is_word_name(std::string_view s) {
   return true;
 }
 
-size_t size_of(const HostList& list) {
+size_t size_of(const HostList& list) {  // NOLINT(misc-no-recursion): kMaxBraces
   size_t n = 0;
   for (size_t i = 0; i < list.count; ++i) n += list.terms[i].kind == HostTerm::Kind::list ? size_of(*list.terms[i].list) : 1;
   return n;
@@ -300,7 +300,7 @@ const HostList* Reader::hosts(std::string_view word, std::string_view text, List
 }
 
 // HOSTS= goes before any resolver.
-void Reader::link_names(HostList* list) {
+void Reader::link_names(HostList* list) {  // NOLINT(misc-no-recursion): kMaxBraces
   for (size_t i = 0; i < list->count; ++i) {
     HostTerm& t = list->terms[i];
     if (t.kind == HostTerm::Kind::list) link_names(t.list);
@@ -322,7 +322,7 @@ bool Reader::psk(std::string_view text, Peer* peer) {
     return fail_at(kExitPermission, line_, {}, "PSK= in a file that others can read: 'chmod o-r %'", {file_.path});
   }
   peer->has_psk = file_.decode != nullptr && file_.decode(text.data(), text.size(), peer->psk);
-  erase_bytes(file_.text + (text.data() - file_.text), text.size());
+  if (!text.empty()) erase_bytes(file_.text + (text.data() - file_.text), text.size());
   return peer->has_psk || fail("bad PSK=; expected 44 characters, as 'sockmuxctl genpsk' prints them");
 }
 

@@ -97,7 +97,7 @@ bool is_peer_name(std::string_view name);
 bool may_bind(const PeerRights& rights, const Address& at, Transport transport);
 // May its channel be connected to `to`, an address of the `host` that was asked for (a name, an address or empty)? What a
 // name of DEST= cannot tell says no.
-bool may_reach(const PeerRights& rights, std::string_view host, const Address& to, Transport transport,
+bool may_reach(const PeerRights& rights, std::string_view host, uint64_t host_key, const Address& to, Transport transport,
                const NameLookup& lookup);
 // May its link come from there? Where there is no address (a line, a program), nothing forbids it.
 bool may_call(const PeerRights& rights, const Address& from);

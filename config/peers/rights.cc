@@ -44,7 +44,7 @@ bool may_bind(const PeerRights& rights, const Address& at, Transport transport) 
   return result;
 }
 
-bool may_reach(const PeerRights& rights, std::string_view host, const Address& to, Transport transport,
+bool may_reach(const PeerRights& rights, std::string_view host, uint64_t host_key, const Address& to, Transport transport,
                const NameLookup& lookup) {
   if (rights.dest == nullptr) return true;
   Subject s;
@@ -53,6 +53,7 @@ bool may_reach(const PeerRights& rights, std::string_view host, const Address& t
   s.kind_known = true;
   s.kind = transport;
   s.host = host;
+  s.host_key = host_key;
   return matches(*rights.dest, s, lookup);
 }
 

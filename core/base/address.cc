@@ -65,7 +65,6 @@ bool parse_ip6(std::string_view text, uint8_t* ip) {
     if (end < text.size() && text[end] == '.') {
       if (n > 12 || !parse_ip4(skip(text, i), out + n)) return false;
       n += 4;
-      i = text.size();
       break;
     }
     out[n++] = static_cast<uint8_t>(value >> 8);

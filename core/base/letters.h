@@ -37,6 +37,8 @@ inline const char* read_digits(const char* text, unsigned base, uint64_t* out) {
 }
 
 bool equal_fold(std::string_view a, std::string_view b);
+// A number for a name, whatever the case of its letters, where there is no room for the name itself. Never 0.
+uint64_t name_key(std::string_view name);
 
 // The same for literals, and "==" as std has it: one word at each of the many places that have one, where a view is two
 // that are made there.

@@ -32,7 +32,7 @@ class NearNode {
   friend class NearList;
   static constexpr intptr_t kUnit = alignof(int32_t);
   NearNode* at(int32_t distance) const {
-    return reinterpret_cast<NearNode*>(reinterpret_cast<intptr_t>(this) + distance * kUnit);
+    return reinterpret_cast<NearNode*>(reinterpret_cast<intptr_t>(this) + distance * kUnit);  // NOLINT(performance-no-int-to-ptr): where an offset is kept, it is from an address
   }
   int32_t to(const NearNode* n) const {
     const intptr_t distance = (reinterpret_cast<intptr_t>(n) - reinterpret_cast<intptr_t>(this)) / kUnit;

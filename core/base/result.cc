@@ -1,6 +1,8 @@
 // Names of errors for the log. Read next: result.h.
 #include "core/base/result.h"
 
+#include "core/base/features.h"
+
 namespace smx {
 
 const char* name(Err e) {
@@ -23,7 +25,7 @@ const char* name(Err e) {
     case Err::said_bye: return "peer said goodbye";
     case Err::stale: return "late: a newer link of this peer has come before";
     case Err::session_broken: return "peer lacks packets that we do not have any more, or has some that we never sent";
-    case Err::unframed: return "the peer makes no frames for a lossy line (set SOXCONF=line:clean on both sides or on none)";
+    case Err::unframed: return kHasLossy ? "the peer makes no frames for a lossy line (set SOXCONF=line:clean on both sides or on none)" : "";
     case Err::busy: return "no place for another session (MAXIMA=links)";
     case Err::moved: return "belongs to another session";
     case Err::handshake_timeout: return "no handshake in time";

@@ -59,6 +59,18 @@ class Ring {
     tail_ += n;
     if (tail_ - base_ > touched_) touched_ = tail_ - base_;
   }
+  // Makes `n` bytes of place before the byte at `position`, which with all behind it gets a number higher by `n`: what is before
+  // it moves towards the front of the memory, and keeps its numbers. head() <= position <= tail(); n <= room(). Views of before
+  // are void.
+  void insert(uint64_t position, size_t n) {
+    SMX_CHECK(position >= head_);
+    SMX_CHECK(position <= tail_);
+    SMX_CHECK(n <= room());
+    base_ += n;
+    tail_ += n;
+    if (base_ > head_) touched_ = largest();  // at the end of the memory
+    for (uint64_t at = head_; at < position; ++at) memory_[(at - base_) & mask_] = memory_[(at + n - base_) & mask_];
+  }
   // How far from its beginning the memory was written to, at most, since spare() was last called.
   size_t touched() const { return touched_ < largest() ? static_cast<size_t>(touched_) : largest(); }
   // That memory, if nothing is in it now; the ring does not count on its content.

@@ -93,7 +93,11 @@ Fd connect_unix(const char* path, int limit_s, int* error) {
   const timeval limit{limit_s, 0};
   (void)setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   (void)setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at) < 0) {
+  int result = 0;
+  do {
+    result = ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at);
+  } while (result < 0 && errno == EINTR);
+  if (result < 0 && errno != EISCONN) {  // which an interrupted one may have become
     *error = errno;
     fd.reset();
   }

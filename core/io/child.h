@@ -45,7 +45,6 @@ class Children;
 class Child final : private FdHandler, private TimerHandler {
  public:
   explicit Child(Children& table) : table_(table), timer_(*this) {}
-  bool running() const { return running_; }
   // The owner hears no more of it. Its end is still logged, since it may be the reason why it is stopped: the end of its
   // output comes before its exit status.
   void stop(Time now);

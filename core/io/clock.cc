@@ -99,13 +99,26 @@ void open_random() {
   if (random_fd < 0) random_fd = ::open("/dev/urandom", O_RDONLY | O_CLOEXEC);
 }
 
+#if defined(__linux__) && defined(SYS_getrandom)
+// By number: older C libraries lack the function. Up to 256 bytes are never cut short (getrandom(2)).
+// GRND_NONBLOCK (1): at early boot the pool may not be ready for minutes; /dev/urandom never waits. Asked again, since under the
+// filter there is no other way.
+bool get_random(void* out, size_t n) {
+  for (int i = 0; i < 3; ++i)
+    if (syscall(SYS_getrandom, out, n, 1) == static_cast<long>(n)) return true;
+  return false;
+}
+#endif
+
 }  // namespace
 
 void prepare_clock() {
+#if !defined(__linux__)
   if constexpr (kHasSyslog) tzset();  // syslog(3) writes the local time
+#endif
 #if defined(__linux__) && defined(SYS_getrandom)
   uint8_t byte = 0;
-  if (syscall(SYS_getrandom, &byte, sizeof byte, 1) != 1) open_random();
+  if (!get_random(&byte, sizeof byte)) open_random();
 #elif !defined(__FreeBSD__) && !defined(__OpenBSD__) && !defined(__NetBSD__) && !defined(__APPLE__)
   open_random();
 #endif
@@ -114,9 +127,7 @@ void prepare_clock() {
 void fill_random(void* out, size_t n) {
   SMX_CHECK(n <= 256);
 #if defined(__linux__) && defined(SYS_getrandom)
-  // By number: older C libraries lack the function. Up to 256 bytes are never cut short (getrandom(2)).
-  // GRND_NONBLOCK (1): at early boot the pool may not be ready for minutes; /dev/urandom never waits.
-  if (syscall(SYS_getrandom, out, n, 1) == static_cast<long>(n)) return;
+  if (get_random(out, n)) return;
 #elif defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__NetBSD__) || defined(__APPLE__)
   arc4random_buf(out, n);
   return;

@@ -105,7 +105,7 @@ void Connect::on_timer(Timer& timer, Time now) {
   try_next(now);
 }
 
-void Connect::try_next(Time now) {
+void Connect::try_next(Time now) {  // NOLINT(misc-no-recursion): once for each address
   if (list_.count == 0) {
     failure_ = {ConnectFailure::Kind::not_found, list_.error, Address{}};
     return fail(now);
@@ -115,7 +115,7 @@ void Connect::try_next(Time now) {
     const Address to = list_.address[next_++];
     const Address source = source_.family == to.family ? source_ : Address{};
     int error = source_.family != 0 && source.family == 0 ? EADDRNOTAVAIL : 0;
-    if (error == 0 && reactor_.fds_left() <= spare_fds_) error = EMFILE;
+    if (error == 0 && reactor_.fds_left() <= owner_->fds_to_leave()) error = EMFILE;
     if (error == 0) fd_ = connect_tcp(to, source, &error);
     if (error == 0) error = reactor_.watch(fd_.get(), *this) == 0 ? 0 : EMFILE;
     if (error == EMFILE) fd_.reset();
@@ -133,7 +133,7 @@ void Connect::try_next(Time now) {
   fail(now);
 }
 
-void Connect::on_ready(int fd, uint8_t ready, Time now) {
+void Connect::on_ready(int fd, uint8_t ready, Time now) {  // NOLINT(misc-no-recursion): as try_next()
   (void)ready;
   const Address to = list_.address[next_ - 1];
   const int error = connect_result(fd);

@@ -26,6 +26,8 @@ class ConnectOwner {
  public:
   virtual void on_connected(Fd fd, const Address& to, Time now) = 0;
   virtual void on_connect_failed(const ConnectFailure& why, Time now) = 0;
+  // So many of the reactor's last places are left to others: an attempt that would need one of them fails with EMFILE.
+  virtual uint32_t fds_to_leave() { return 0; }
   // Asked for each address before it is tried; if none may be, the failure is `forbidden`.
   virtual bool address_allowed(const Address& to) {
     (void)to;
@@ -46,8 +48,6 @@ class Connect final : private ResolveQuery, private FdHandler, private TimerHand
   // The same with an address in place of a name.
   void start_at(const Address& to, const Address& source, Duration limit, ConnectOwner& owner);
   void cancel();
-  // Fails with EMFILE rather than take one of the last `fds` places of the reactor. 0 if never called.
-  void leave_fds(uint32_t fds) { spare_fds_ = fds; }
   bool running() const { return owner_ != nullptr; }
 
  private:
@@ -67,7 +67,6 @@ class Connect final : private ResolveQuery, private FdHandler, private TimerHand
   Fd fd_;
   Resolved list_;
   int next_ = 0;
-  uint32_t spare_fds_ = 0;
   Address source_;
   Time deadline_;
   ConnectFailure failure_;

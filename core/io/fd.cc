@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -83,6 +84,16 @@ IoResult write_fd(int fd, const void* from, size_t n) {
   return result(put);
 }
 
+int write_whole(int fd, const void* from, size_t n) {
+  const uint8_t* p = static_cast<const uint8_t*>(from);
+  for (size_t done = 0; done < n;) {
+    const IoResult r = write_fd(fd, p + done, n - done);
+    if (r.size == 0) return r.again ? EAGAIN : r.error != 0 ? r.error : ENOSPC;
+    done += r.size;
+  }
+  return 0;
+}
+
 namespace {
 // Room for one message of kMaxPassed.
 struct Passing {
@@ -146,6 +157,11 @@ IoResult write_urgent(int fd, uint8_t byte) {
     put = ::send(fd, &byte, 1, MSG_OOB);
   } while (put < 0 && errno == EINTR);
   return result(put);
+}
+
+bool takes_now(int fd) {
+  pollfd p{fd, POLLOUT, 0};
+  return ::poll(&p, 1, 0) != 0;  // also if it cannot be asked, or is broken: write(2) says what it is
 }
 
 int prepare_fd(int fd) {

@@ -48,6 +48,8 @@ IoResult readv_fd(int fd, const MutBytes* piece, int pieces);
 IoResult writev_fd(int fd, const Bytes* piece, int pieces);
 IoResult read_fd(int fd, void* to, size_t n);
 IoResult write_fd(int fd, const void* from, size_t n);
+// All of it, piece by piece if need be, as on a disk that gets full. 0 or errno.
+int write_whole(int fd, const void* from, size_t n);
 // With descriptors, at most kMaxPassed, by a Unix socket (SCM_RIGHTS, unix(7)). They stay the sender's; the receiver's are CLOEXEC, and
 // *fds of them have come. One without room for more gets none that are left over.
 constexpr int kMaxPassed = 16;
@@ -55,6 +57,9 @@ IoResult write_with_fds(int socket, const void* from, size_t n, const int* fd, i
 IoResult read_with_fds(int socket, void* to, size_t n, Fd fd[kMaxPassed], int* fds);
 // One byte into a socket, as urgent data (MSG_OOB, tcp(7)).
 IoResult write_urgent(int fd, uint8_t byte);
+
+// Would a line be taken at once? For descriptors that are shared with others, and so must stay as they are: blocking.
+bool takes_now(int fd);
 
 // CLOEXEC and NONBLOCK. 0 or errno.
 int prepare_fd(int fd);

@@ -129,4 +129,9 @@ bool HandedSockets::was_stored(const Address& at, bool udp) const {
   return false;
 }
 
+void HandedSockets::was_forgotten(const Address& at, bool udp) {
+  for (size_t i = 0; i < count_; ++i)
+    if (list_[i].udp == udp && list_[i].at == at) list_[i].name = {};
+}
+
 }  // namespace smx

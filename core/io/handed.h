@@ -39,6 +39,8 @@ class HandedSockets {
   static void append_stored_name(TextBase& to, int fd);
   static bool is_stored_name(std::string_view name);
   bool was_stored(const Address& at, bool udp) const;
+  // The manager has let go of it.
+  void was_forgotten(const Address& at, bool udp);
 
  private:
   struct Handed {

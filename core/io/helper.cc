@@ -61,15 +61,22 @@ bool Helper::start() {
   }
   Fd ours(pair[0]);
   Fd theirs(pair[1]);
-  if (prepare_fd(pair[0]) != 0 || reactor_.watch(pair[0], *this) != 0) return false;
+  int error = prepare_fd(pair[0]);
+  if (error == 0) error = reactor_.watch(pair[0], *this);
+  if (error != 0) {
+    LogLine(LogLevel::error, "helper-failed").error(error);
+    return false;
+  }
   // A signal that comes before it has its own handlers must not reach ours there, which would write it into our pipe.
   sigset_t all, before;
   sigfillset(&all);
   (void)sigprocmask(SIG_SETMASK, &all, &before);
   const pid_t pid = fork();
-  const int error = errno;
+  error = errno;
   if (pid == 0) {
-    if (drops_ && become({uid_, gid_}) != 0) _exit(1);
+    // What never works does not work for the daemon either, which says so.
+    for (int tries = 0; drops_ && become({uid_, gid_}) != 0; ++tries)
+      if (tries == 2) _exit(1);
     serve_as_helper(pair[1], tables_);
   }
   (void)sigprocmask(SIG_SETMASK, &before, nullptr);
@@ -187,7 +194,8 @@ void Helper::on_ready(int fd, uint8_t ready, Time now) {
     HelperAnswer a;
     const ssize_t n = ::recv(fd, &a, sizeof a, 0);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+    // Without memory it waits there, and is tried again; a connection that was reset has an end behind that.
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOMEM || errno == ENOBUFS || errno == ECONNRESET)) return;
     if (n <= 0) return lose(now);
     const uint32_t topic = a.id / kIds;
     if (n != static_cast<ssize_t>(sizeof a) || topic >= kTopics || user_[topic] == nullptr) continue;

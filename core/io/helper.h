@@ -113,7 +113,6 @@ class Helper final : private FdHandler {
     drops_ = true;
   }
 
-  bool running() const { return socket_.valid(); }
   // True if it runs. False: the log says why, or it was sealed.
   bool start();
   // From now on it is not started any more, and `owner` hears of its end.

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/select.h>
@@ -96,7 +97,7 @@ class Server {
   void reap();
   [[noreturn]] void become_program(const HelperProgram& p, Received& r);
   void put(const char* variable, size_t name_size);
-  void answer(const HelperAnswer& a) { (void)!::send(kSocket, &a, sizeof a, 0); }
+  void answer(const HelperAnswer& a);
   void say_ended(uint32_t id, int error, int status);
 
   const HelperTables& t_;
@@ -110,22 +111,34 @@ class Server {
 
 void on_child(int signal) { (void)signal; }  // wakes pselect(2)
 
-void set_signals(void (*handler)(int), sigset_t* usual) {
+// What passes by itself: dup2(2), recv(2), send(2).
+bool is_passing(int error) { return error == EINTR || error == EBUSY || error == ENOBUFS || error == ENOMEM || error == EAGAIN; }
+
+// dup2(2), until it is done or can't be.
+bool move_fd(int from, int to) {
+  constexpr int kTries = 100;
+  for (int i = 0; i < kTries; ++i) {
+    if (dup2(from, to) == to) return true;
+    if (!is_passing(errno)) return false;
+  }
+  return false;
+}
+
+void ignore_signals() {
   struct sigaction action {};
   sigemptyset(&action.sa_mask);
-  action.sa_handler = handler;
+  action.sa_handler = SIG_IGN;
   for (const int s : kIgnored) sigaction(s, &action, nullptr);
-  action.sa_handler = handler == SIG_IGN ? on_child : SIG_DFL;
+  action.sa_handler = on_child;
   sigaction(SIGCHLD, &action, nullptr);
-  sigemptyset(usual);
 }
 
 // Nobody's pipe, port, lock or terminal is kept open.
 void let_go(int socket) {
   (void)setsid();
   const int null = ::open("/dev/null", O_RDWR);
-  for (int fd = 0; fd <= 2 && null >= 0; ++fd) (void)dup2(null, fd);
-  if (socket != kSocket) (void)dup2(socket, kSocket);
+  for (int fd = 0; fd <= 2 && null >= 0; ++fd) (void)move_fd(null, fd);
+  if (socket != kSocket && !move_fd(socket, kSocket)) _exit(1);  // the daemon hears of it by the end of the pair
   (void)fcntl(kSocket, F_SETFD, FD_CLOEXEC);
 #if defined(SYS_close_range)
   if (syscall(SYS_close_range, kSocket + 1, ~0u, 0) == 0) return;
@@ -139,14 +152,18 @@ void Server::run() {
   sigset_t blocked;
   sigemptyset(&blocked);
   sigaddset(&blocked, SIGCHLD);
-  set_signals(SIG_IGN, &usual_);
+  sigemptyset(&usual_);
+  ignore_signals();
   (void)sigprocmask(SIG_SETMASK, &blocked, nullptr);
   for (;;) {
     reap();
     fd_set set;
     FD_ZERO(&set);
     FD_SET(kSocket, &set);
-    if (pselect(kSocket + 1, &set, nullptr, nullptr, nullptr, &usual_) <= 0) continue;
+    if (pselect(kSocket + 1, &set, nullptr, nullptr, nullptr, &usual_) <= 0) {
+      if (is_passing(errno)) continue;
+      break;
+    }
     Received r;
     if (!receive(&r)) break;
     obey(r);
@@ -155,6 +172,15 @@ void Server::run() {
   for (uint32_t i = 0; i < t_.most_running; ++i)
     if (t_.running[i].pid > 0) (void)::kill(-t_.running[i].pid, SIGTERM);
   _exit(0);
+}
+
+// What is lost here would be waited for: a name, the end of a program.
+void Server::answer(const HelperAnswer& a) {
+  constexpr int kTries = 500, kPauseMs = 10;
+  for (int i = 0; i < kTries && ::send(kSocket, &a, sizeof a, 0) < 0; ++i) {
+    if (!is_passing(errno)) return;
+    (void)::poll(nullptr, 0, kPauseMs);
+  }
 }
 
 // False: the daemon has closed its end.
@@ -171,7 +197,8 @@ bool Server::receive(Received* r) {
   m.msg_controllen = CMSG_SPACE(kMostFds * sizeof(int));
   r->q.kind = 0;
   const ssize_t n = ::recvmsg(kSocket, &m, 0);
-  if (n <= 0) return n < 0 && errno == EINTR;
+  // A connection that was reset has an end behind that.
+  if (n <= 0) return n < 0 && (is_passing(errno) || errno == ECONNRESET);
   for (cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -252,6 +279,7 @@ void Server::reap() {
   for (;;) {
     int status = 0;
     const pid_t pid = ::waitpid(-1, &status, WNOHANG);
+    if (pid < 0 && errno == EINTR) continue;
     if (pid <= 0) return;
     HelperTables::Running* place = nullptr;
     for (uint32_t i = 0; i < t_.most_running && place == nullptr; ++i)
@@ -294,10 +322,12 @@ void Server::become_program(const HelperProgram& p, Received& r) {
 #if defined(__linux__)
   (void)prctl(PR_SET_PDEATHSIG, SIGTERM);  // should somebody kill us
 #endif
-  set_signals(SIG_DFL, &usual_);
+  // Also what the daemon's starter has ignored: who runs behind a client is no part of that session.
+  for (int s = 1; s < 32; ++s) (void)::signal(s, SIG_DFL);
   (void)sigprocmask(SIG_SETMASK, &usual_, nullptr);
   // They are above kSocket, so nothing is overwritten; all others are CLOEXEC.
-  for (int to = 0; to < kMostFds; ++to) (void)dup2(r.fd[to], to);
+  for (int to = 0; to < kMostFds; ++to)
+    if (!move_fd(r.fd[to], to)) _exit(126);  // rather than without what it shall read or write
   char* const words[] = {const_cast<char*>("sh"), const_cast<char*>("-c"), const_cast<char*>(p.command), nullptr};
   execve("/bin/sh", words, const_cast<char* const*>(variable_));
   static constexpr char kFailed[] = "cannot run /bin/sh\n";

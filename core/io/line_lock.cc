@@ -17,6 +17,7 @@ namespace {
 constexpr const char* kFolders[] = {"/run/lock", "/var/lock", "/var/spool/lock"};
 constexpr int kTakeOvers = 3;
 constexpr time_t kFreshSeconds = 10;  // who makes a lock writes his number within that
+constexpr int32_t kMostPid = 1 << 22;  // proc(5), pid_max; other systems have smaller ones
 
 // "/dev/ttyS0": "LCK..ttyS0"; "/dev/pts/3": "LCK..pts_3".
 void append_name(TextBase& to, const char* device) {
@@ -54,8 +55,9 @@ int LineLock::make() {
     Fd fd(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
     if (fd.valid()) {
       fd_ = static_cast<Fd&&>(fd);
-      write_pid();
-      return 0;
+      const int error = write_pid();
+      if (error != 0) unlock();  // a lock without a number is anybody's soon
+      return error;
     }
     if (errno != EEXIST) return errno;
     if (!is_stale()) return EBUSY;
@@ -70,28 +72,38 @@ bool LineLock::is_stale() {
   Fd fd(::open(path_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!fd.valid()) return errno == ENOENT;
   char text[32] = {};
-  const size_t n = read_fd(fd.get(), text, sizeof text - 1).size;
+  const IoResult got = read_fd(fd.get(), text, sizeof text - 1);
+  if (got.error != 0) return false;  // whose it is is not known
+  const size_t n = got.size;
   long pid = strtol(text, nullptr, 10);
-  if (n == sizeof(int32_t) && pid <= 0) {  // the older form: four bytes
+  if (n == sizeof(int32_t) && strspn(text, "0123456789 \n") < n) {  // the older form: four bytes; the last of a number is 0
     int32_t binary = 0;
     memcpy(&binary, text, sizeof binary);
-    pid = binary;
+    if (binary <= kMostPid) pid = binary;
   }
-  if (pid <= 0 || pid > INT32_MAX) {
+  if (pid <= 0 || pid > kMostPid) {  // where long has 32 bits, what is larger is the largest of them
     struct stat s;
-    return fstat(fd.get(), &s) == 0 && S_ISREG(s.st_mode) && time(nullptr) - s.st_mtime > kFreshSeconds;
+    if (fstat(fd.get(), &s) != 0 || !S_ISREG(s.st_mode)) return false;
+    const time_t age = time(nullptr) - s.st_mtime;  // below 0: the clock was set back
+    return age > kFreshSeconds || age < -kFreshSeconds;
   }
   holder_ = static_cast<uint32_t>(pid);
   return kill(static_cast<pid_t>(pid), 0) < 0 && errno == ESRCH;
 }
 
-void LineLock::write_pid() {
-  if (!held()) return;
+// 0 or errno.
+int LineLock::write_pid() {
+  if (!held()) return 0;
   Text<16> digits, text;
   digits.add_u(static_cast<uint64_t>(getpid()));
   for (size_t i = digits.size(); i < 10; ++i) text.add(' ');
   text.add(digits.text()).add('\n');
-  (void)!pwrite(fd_.get(), text.c_str(), text.size(), 0);
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t n = pwrite(fd_.get(), text.c_str() + done, text.size() - done, static_cast<off_t>(done));
+    if (n > 0) done += static_cast<size_t>(n);
+    else if (n == 0 || errno != EINTR) return n == 0 ? ENOSPC : errno;
+  }
+  return 0;
 }
 
 void LineLock::give_to(uint32_t uid, uint32_t gid) {

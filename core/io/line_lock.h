@@ -30,8 +30,8 @@ class LineLock {
   const char* path() const { return path_.c_str(); }
   uint32_t holder() const { return holder_; }
 
-  // After a fork: the file names this process.
-  void write_pid();
+  // After a fork: the file names this process. 0 or errno.
+  int write_pid();
   // The file will be removed by this user.
   void give_to(uint32_t uid, uint32_t gid);
 

@@ -24,7 +24,7 @@ enum class LogLevel : uint8_t { error, warning, info, debug };
 constexpr size_t kLogText = 500;
 
 struct LogSetup {
-  bool to_stderr = true;
+  bool to_stderr = true;   // else errors alone: it is that of who starts us, and nobody's later
   Flag<kHasSyslog> to_syslog;
   int file = -1;           // -1: no file
   LogLevel least = LogLevel::info;
@@ -36,12 +36,19 @@ struct LogSetup {
 // Does systemd's journal read standard error? Then it wants the level as "<6>" in front, and knows the time and us: sd-daemon(3),
 // JOURNAL_STREAM in systemd.exec(5).
 bool stderr_is_journal();
+// If standard error is a terminal, its lines go by an open file of their own, which does not wait; for who stays in the foreground, and
+// before anything is given up.
+void open_terminal();
 void set_log(const LogSetup& setup);
 // From now on: the least that is written; `silent`: nothing is.
 void set_log_level(LogLevel least, bool silent);
 bool log_wanted(LogLevel level);
 // How many lines were counted and not written since the start.
 uint64_t log_suppressed();
+// Lines for which a syslogd that is slow had no room yet are sent when that is due: how many ms the loop may sleep, at most `longest`.
+int log_wait_ms(int longest);
+// Has a moment's patience with it. Behind the last line.
+void end_log();
 class LogLine {
  public:
   // `event` is a literal: a stable name, lower case, words joined by '-'; listed in sockmuxd(8).

@@ -22,12 +22,11 @@ Duration interval;
 constexpr uint64_t kSoonest = 1000, kLatest = uint64_t{86400} * 1000000;  // of it, in us, whatever the environment says
 bool stores = false;
 
-// With `passed` not -1 the descriptor goes with it.
-void send_text(std::string_view text, int passed) {
-  if (notify_fd < 0) return;
-  // A full queue loses it.
-  if (passed >= 0) (void)write_with_fds(notify_fd, text.data(), text.size(), &passed, 1);
-  else (void)write_fd(notify_fd, text.data(), text.size());
+// With `passed` not -1 the descriptor goes with it. False: lost, as in a full queue.
+bool send_text(std::string_view text, int passed) {
+  if (notify_fd < 0) return false;
+  const IoResult r = passed >= 0 ? write_with_fds(notify_fd, text.data(), text.size(), &passed, 1) : write_fd(notify_fd, text.data(), text.size());
+  return r.size == text.size() || r.error == ECONNREFUSED || r.error == ENOTCONN;  // nobody is there
 }
 
 }  // namespace
@@ -51,7 +50,8 @@ int open_notify() {
   const int error = prepare_fd(fd.get());
   if (error != 0) return error;
   const size_t length = offsetof(sockaddr_un, sun_path) + size + (path[0] == '/' ? 1 : 0);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), static_cast<socklen_t>(length)) < 0) return errno;
+  while (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), static_cast<socklen_t>(length)) < 0)
+    if (errno != EINTR) return errno;
   notify_fd = fd.release();
   stores = storing;
   // Nobody's in particular, or ours: sd_watchdog_enabled(3)
@@ -63,9 +63,9 @@ int open_notify() {
 bool has_notify() { return notify_fd >= 0; }
 Duration watchdog_interval() { return interval; }
 
-void notify_ready() {
+bool notify_ready() {
   Text<60> text("READY=1\nMAINPID=");
-  send_text(text.add_u(static_cast<uint64_t>(getpid())).text(), -1);
+  return send_text(text.add_u(static_cast<uint64_t>(getpid())).text(), -1);
 }
 
 void notify_reloading() {

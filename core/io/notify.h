@@ -21,8 +21,8 @@ bool has_notify();
 // How often a sign of life is wanted: half of WATCHDOG_USEC; 0: never.
 Duration watchdog_interval();
 
-// All is open, or read again. Also says our number, which a fork has changed.
-void notify_ready();
+// All is open, or read again. Also says our number, which a fork has changed. False: it was lost, and is to be said again.
+bool notify_ready();
 // The configuration is read again, until notify_ready(). With the time on the monotonic clock, which Type=notify-reload asks for.
 void notify_reloading();
 void notify_stopping();

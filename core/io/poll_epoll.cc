@@ -32,12 +32,17 @@ int Poller::open(Arena& arena, uint32_t max_fds) {
 }
 
 int Poller::forked() { return 0; }  // it is shared with the parent, who ends
-int Poller::add(int fd, uint8_t events, uint32_t tag) { return control(s_.handle.get(), EPOLL_CTL_ADD, fd, events, tag); }
+int Poller::add(int fd, uint8_t events, uint32_t tag) {
+  const int error = control(s_.handle.get(), EPOLL_CTL_ADD, fd, events, tag);
+  return error == EEXIST ? change(fd, events, tag) : error;  // it could not be taken out
+}
 int Poller::change(int fd, uint8_t events, uint32_t tag) { return control(s_.handle.get(), EPOLL_CTL_MOD, fd, events, tag); }
 
 void Poller::remove(int fd, bool closing) {
   if (closing) return;  // the last close(2) of a file takes it out of every epoll set
-  control(s_.handle.get(), EPOLL_CTL_DEL, fd, 0, 0);
+  // Who stays in the set and is hung up would wake us for ever.
+  for (int i = 0; i < 3 && control(s_.handle.get(), EPOLL_CTL_DEL, fd, 0, 0) == ENOMEM; ++i) {
+  }
 }
 
 int Poller::wait(PollEvent* out, int limit, int timeout_ms) {

@@ -52,6 +52,7 @@ uint8_t event_of(const Event& e) {
 }
 
 // `udata` is a pointer; on NetBSD before 10 it is an intptr_t.
+// NOLINTNEXTLINE(performance-no-int-to-ptr): it comes back as it was, and is no pointer
 [[maybe_unused]] void put_tag(void** to, uint32_t tag) { *to = reinterpret_cast<void*>(static_cast<uintptr_t>(tag)); }
 [[maybe_unused]] void put_tag(intptr_t* to, uint32_t tag) { *to = static_cast<intptr_t>(tag); }
 [[maybe_unused]] uint32_t tag_of(void* udata) { return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(udata)); }

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -37,9 +39,43 @@ void hide_inherited_fds() {
 }
 
 void fill_standard_fds() {
-  for (int fd = 0; fd <= 2; ++fd)
-    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)!::open("/dev/null", O_RDWR);  // takes the lowest free number
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+    // Takes the lowest free number. Where there is no /dev, a folder: it can be neither read nor written, and is nobody's link.
+    if (::open("/dev/null", O_RDWR) < 0) (void)!::open("/", O_RDONLY);
+  }
 }
+
+// One call for a piece, and not for each descriptor, as in hide_inherited_fds().
+uint32_t count_open_fds() {
+  constexpr rlim_t kPiece = 1024;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 0;
+  pollfd p[kPiece];
+  uint32_t open = 0, found = 1;
+  for (rlim_t from = 0; from < limit.rlim_cur && found > 0; from += kPiece) {
+    const rlim_t count = limit.rlim_cur - from < kPiece ? limit.rlim_cur - from : kPiece;
+    for (rlim_t i = 0; i < count; ++i) p[i] = {static_cast<int>(from + i), 0, 0};
+    found = 0;
+    if (::poll(p, static_cast<nfds_t>(count), 0) < 0) break;
+    for (rlim_t i = 0; i < count; ++i) found += (p[i].revents & POLLNVAL) == 0 ? 1u : 0u;
+    open += found;
+  }
+  return open;
+}
+
+namespace {
+volatile pid_t begun = -1;
+void pass_on(int signal) { (void)::kill(begun, signal); }
+
+int replace_fd(int by, int fd) {
+  while (dup2(by, fd) < 0)
+    if (errno != EINTR && errno != EBUSY) return errno;
+  return 0;
+}
+}  // namespace
+
+int leave_error(int null) { return replace_fd(null, STDERR_FILENO); }
 
 int daemonize(int null, Fd* starter) {
   int ends[2];
@@ -51,18 +87,20 @@ int daemonize(int null, Fd* starter) {
   if (pid < 0) return errno;
   if (pid > 0) {
     starter->reset();
+    begun = pid;  // who tells us to end means the daemon; our own handler (signals.cc) would only note it, here
+    for (const int s : {SIGHUP, SIGINT, SIGTERM}) (void)::signal(s, pass_on);
     uint8_t code = 0;
     _exit(read_fd(read_end.get(), &code, sizeof code).size == sizeof code ? code : 71);
   }
   if (setsid() < 0 || chdir("/") < 0) return errno;
-  for (int fd = 0; fd <= 2; ++fd)
-    if (dup2(null, fd) < 0) return errno;
-  return 0;
+  const int error = replace_fd(null, STDIN_FILENO);
+  return error != 0 ? error : replace_fd(null, STDOUT_FILENO);
 }
 
 void tell_starter(int starter, int exit_code) {
   const uint8_t code = static_cast<uint8_t>(exit_code);
-  (void)write_fd(starter, &code, sizeof code);
+  for (int tries = 0; tries < 2 && write_whole(starter, &code, sizeof code) != 0; ++tries) {
+  }
 }
 
 Fd open_null(int* error) {
@@ -139,31 +177,50 @@ bool set_umask(const char* octal) {
 
 namespace {
 Fd open_file(const char* path, int flags, mode_t mode, int* error) {
-  Fd fd(::open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | flags, mode));
+  Fd fd(::open(path, O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags, mode));
   *error = fd.valid() ? 0 : errno;
   return fd;
 }
 }  // namespace
 
+// It is emptied, by root as a rule, and may be in a folder where others can make files: no link of theirs is followed, and what is
+// no file is let be.
 Fd open_pidfile(const char* path, int* error) {
-  Fd fd = open_file(path, 0, 0644, error);
-  if (fd.valid() && (flock(fd.get(), LOCK_EX | LOCK_NB) < 0 || ftruncate(fd.get(), 0) < 0)) {
+  Fd fd = open_file(path, O_WRONLY | O_NOFOLLOW, 0644, error);
+  struct stat s;
+  if (fd.valid() && (fstat(fd.get(), &s) < 0 || !S_ISREG(s.st_mode))) {
+    *error = EINVAL;
+    fd.reset();
+  }
+  if (!fd.valid()) return fd;
+  int result = flock(fd.get(), LOCK_EX | LOCK_NB);
+  while (result == 0 && (result = ftruncate(fd.get(), 0)) < 0 && errno == EINTR) result = 0;
+  if (result < 0) {
     *error = errno;
     fd.reset();
   }
   return fd;
 }
-Fd open_logfile(const char* path, int* error) { return open_file(path, O_APPEND, 0640, error); }
 
-void write_pid(int fd) {
-  Text<24> text;
-  text.add_u(static_cast<uint64_t>(getpid())).add('\n');
-  (void)write_fd(fd, text.c_str(), text.size());
+// A FIFO that nobody reads is opened for both ways, so that its reader may come later, and go.
+Fd open_logfile(const char* path, int* error) {
+  Fd fd = open_file(path, O_WRONLY | O_APPEND, 0640, error);
+  if (*error == ENXIO) fd = open_file(path, O_RDWR | O_APPEND, 0640, error);
+  return fd;
 }
 
-void rewind_pidfile(int fd) {
-  (void)!ftruncate(fd, 0);
-  (void)lseek(fd, 0, SEEK_SET);
+// In place, and cut behind it, so that a full disk has room for it where there was a number before. Half of a number is that of
+// somebody else.
+int write_pid(int fd) {
+  Text<24> text;
+  text.add_u(static_cast<uint64_t>(getpid())).add('\n');
+  int error = 0;
+  for (int tries = 0; tries < 2; ++tries) {
+    error = lseek(fd, 0, SEEK_SET) < 0 ? errno : write_whole(fd, text.c_str(), text.size());
+    if (error == 0) break;
+  }
+  (void)!ftruncate(fd, error == 0 ? static_cast<off_t>(text.size()) : 0);
+  return error;
 }
 
 bool same_open_file(int fd, const char* path) {

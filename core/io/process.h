@@ -13,15 +13,19 @@
 
 namespace smx {
 
-// Opens /dev/null where 0, 1 or 2 are closed, so that no socket becomes standard error.
+// Opens /dev/null where 0, 1 or 2 are closed, so that no socket becomes standard error; "/" where there is none.
 void fill_standard_fds();
+// Ours, and what our starter has left open; those 1,024 above all others may be missing.
+uint32_t count_open_fds();
 // What our starter has left open besides is for none of the programs that we start.
 void hide_inherited_fds();
 
-// The child goes on in a session of its own, at "/", with /dev/null at 0, 1 and 2; the parent waits for what the child says to
+// The child goes on in a session of its own, at "/", with /dev/null at 0 and 1; the parent waits for what the child says to
 // `starter` (tell_starter()), ends with that status, and with 71 if the child ends without a word.
 // `null`: a descriptor of /dev/null, opened before any chroot.
 int daemonize(int null, Fd* starter);
+// And at 2, once nothing more has to be said to who starts us.
+int leave_error(int null);
 void tell_starter(int starter, int exit_code);
 
 // /dev/null, to read and write.
@@ -46,12 +50,11 @@ int enter_chroot(const char* path);
 bool set_umask(const char* octal);
 
 // Created or emptied, 0644, and locked as long as it is open; EWOULDBLOCK: another daemon has it. The pid is written by
-// write_pid(). drop_pidfile() removes the file, or empties it where we may not.
+// write_pid(): whole, or not at all and an errno. drop_pidfile() removes the file, or empties it where we may not.
 Fd open_pidfile(const char* path, int* error);
-void write_pid(int fd);
+int write_pid(int fd);
 void drop_pidfile(int fd, const char* path);
-// An inherited one: empty again, as write_pid() wants it. Is the file at `path` the one that is open?
-void rewind_pidfile(int fd);
+// Is the file at `path` the one that is open?
 bool same_open_file(int fd, const char* path);
 // Appended to, 0640.
 Fd open_logfile(const char* path, int* error);

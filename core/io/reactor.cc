@@ -7,6 +7,7 @@
 
 #include "core/base/check.h"
 #include "core/io/clock.h"
+#include "core/io/log.h"
 #include "core/io/resident.h"
 
 namespace smx {
@@ -93,12 +94,8 @@ void Reactor::arm(int fd, Entry& e, uint8_t events) {
   } else {
     error = poller_.change(fd, events, e.generation);
   }
-  if (error == 0) {
-    e.armed = events;
-    return;
-  }
-  // ENOMEM or ENOSPC of the kernel (max_user_watches): tried again next turn.
-  e.armed = 0;
+  // ENOMEM or ENOSPC of the kernel (max_user_watches): it has what it had, and is asked again next turn.
+  if (error == 0) e.armed = events;
 }
 
 void Reactor::apply_wishes() {
@@ -127,7 +124,7 @@ int Reactor::sleep_ms(Duration longest) const {
   }
   if (dirty_count_ > 0 && ms > 50) ms = 50;  // what the kernel did not take is tried again
   if (!tasks_.empty() || !graveyard_.empty()) ms = 0;
-  return static_cast<int>(ms > kLongestSleepMs ? kLongestSleepMs : ms);
+  return log_wait_ms(static_cast<int>(ms > kLongestSleepMs ? kLongestSleepMs : ms));
 }
 
 // Fills `event`, and sets the turn's time. While events come less than kAwake apart and are soon done, the process stays awake

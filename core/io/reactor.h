@@ -67,8 +67,13 @@ class Reactor {
   void want(int fd, uint8_t events);
   // Takes it out. `closing`: the caller closes it at once.
   void unwatch(int fd, bool closing = true);
+  // So many of the process' descriptors are not ours and stay open.
+  void set_foreign_fds(uint32_t fds) { foreign_fds_ = fds; }
+  // The table is smaller than all that may be asked of it at once: who can, leaves others room.
+  void set_scarce() { scarce_ = true; }
+  bool scarce() const { return scarce_; }
   // How many more descriptors the table (and so the process) can hold.
-  uint32_t fds_left() const { return max_fds_ - watched_; }
+  uint32_t fds_left() const { return watched_ + foreign_fds_ < max_fds_ ? max_fds_ - watched_ - foreign_fds_ : 0; }
 
   TimerHeap& timers() { return timers_; }
   void at_end_of_turn(Task& task) {
@@ -116,6 +121,8 @@ class Reactor {
   int* dirty_ = nullptr;
   uint32_t dirty_count_ = 0;
   uint32_t max_fds_ = 0;
+  uint32_t foreign_fds_ = 0;
+  bool scarce_ = false;
   uint32_t watched_ = 0;
   TimerHeap timers_;
   List<Task, &Task::task_node> tasks_;

@@ -46,7 +46,7 @@ void give_back_memory(void* memory, size_t size) {
 #else
   constexpr int kAdvice = MADV_FREE;
 #endif
-  (void)madvise(reinterpret_cast<void*>(first), end - first, kAdvice);
+  (void)madvise(reinterpret_cast<void*>(first), end - first, kAdvice);  // NOLINT(performance-no-int-to-ptr): rounded to pages
 }
 
 #if defined(__linux__)
@@ -60,9 +60,9 @@ uint64_t status_value(const char* name) {
   const ssize_t n = status_fd < 0 ? -1 : ::pread(status_fd, text, sizeof text - 1, 0);
   if (n <= 0) return 0;
   text[n] = 0;
-  const char* at = strstr(text, name);
+  const size_t at = place_of({text, static_cast<size_t>(n)}, name);  // strstr(3) is a kilobyte of a static program
   uint64_t n_found = 0;
-  if (at != nullptr) (void)read_digits(at + strlen(name), 10, &n_found);
+  if (at != kNowhere) (void)read_digits(text + at + strlen(name), 10, &n_found);
   return n_found;
 }
 
@@ -78,6 +78,7 @@ int code_count = 0;
 
 // A page that the dynamic linker had to write to would come back as it is in the file.
 bool is_relocated(const dl_phdr_info& object, const ElfW(Phdr)& dynamic) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): ELF has addresses as numbers
   for (const ElfW(Dyn)* d = reinterpret_cast<const ElfW(Dyn)*>(object.dlpi_addr + dynamic.p_vaddr); d->d_tag != DT_NULL; ++d)
     if (d->d_tag == DT_TEXTREL || (d->d_tag == DT_FLAGS && (d->d_un.d_val & DF_TEXTREL) != 0)) return true;
   return false;
@@ -91,6 +92,7 @@ int add_code(dl_phdr_info* object, size_t size, void* nothing) {
     const ElfW(Phdr)& p = object->dlpi_phdr[i];
     if (p.p_type != PT_LOAD || (p.p_flags & PF_W) != 0) continue;
     const uintptr_t begin = object->dlpi_addr + p.p_vaddr, before = begin & (page_bytes() - 1);
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): as above
     code[code_count++] = {reinterpret_cast<void*>(begin - before), p.p_memsz + before, begin - before};
   }
   return 0;

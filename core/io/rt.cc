@@ -32,6 +32,7 @@ void operator delete(void* p, size_t) noexcept { free(p); }
 void operator delete[](void* p, size_t) noexcept { free(p); }
 
 // A pure virtual function was called: a bug of ours.
+// NOLINTBEGIN(bugprone-reserved-identifier, cert-dcl50-cpp, cert-dcl58-cpp): from here on the names are the library's
 extern "C" void __cxa_pure_virtual();
 extern "C" void __cxa_pure_virtual() { abort(); }
 
@@ -53,3 +54,4 @@ void __throw_out_of_range_fmt(const char*, ...) __attribute__((__noreturn__, __v
 void __throw_out_of_range_fmt(const char*, ...) { abort(); }
 }  // namespace std
 #endif
+// NOLINTEND(bugprone-reserved-identifier, cert-dcl50-cpp, cert-dcl58-cpp)

@@ -430,7 +430,7 @@ void on_forbidden_call(int signal, siginfo_t* info, void* context) {
   sigemptyset(&action.sa_mask);
   sigaction(SIGSYS, &action, nullptr);
   LogLine(LogLevel::error, "forbidden-call").kv("number", static_cast<uint64_t>(info->si_syscall)).kv("arch", static_cast<uint64_t>(info->si_arch));
-  raise(signal);  // when we return
+  (void)raise(signal);  // when we return
 }
 
 uint32_t forbidden_action(bool traps) {

@@ -76,6 +76,14 @@ constexpr tcflag_t kRtsCts = CRTSCTS;
 constexpr tcflag_t kRtsCts = 0;
 #endif
 
+int set_attributes(int fd, const termios& to) {
+  int result;
+  do {
+    result = tcsetattr(fd, TCSANOW, &to);
+  } while (result < 0 && errno == EINTR);
+  return result;
+}
+
 const Speed* find_speed(uint32_t bits) {
   for (const Speed& s : kSpeeds)
     if (s.bits == bits) return &s;
@@ -140,7 +148,7 @@ int SerialPort::set(const SerialSettings& settings) {
   now.c_cc[VMIN] = 1;  // 0 would make "nothing there" look like a hangup
   now.c_cc[VTIME] = 0;
   if (cfsetispeed(&now, speed->code) < 0 || cfsetospeed(&now, speed->code) < 0) return errno;
-  if (tcsetattr(fd_.get(), TCSANOW, &now) < 0) return errno;
+  if (set_attributes(fd_.get(), now) < 0) return errno;
   // tcsetattr() is content when it could do anything at all (POSIX).
   termios is;
   if (tcgetattr(fd_.get(), &is) < 0) return errno;
@@ -153,7 +161,7 @@ void SerialPort::close() {
   if (!fd_.valid()) return;
   if (saved_) {
     (void)tcflush(fd_.get(), TCOFLUSH);
-    (void)tcsetattr(fd_.get(), TCSANOW, &before_);
+    (void)set_attributes(fd_.get(), before_);
     (void)ioctl(fd_.get(), TIOCNXCL);
   }
   saved_ = modem_lines_ = false;

@@ -10,13 +10,23 @@ namespace smx {
 namespace {
 
 constexpr int kCaught[] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGCHLD};
+constexpr int kKinds = sizeof kCaught / sizeof kCaught[0];
+constexpr int kIgnored[] = {SIGPIPE, SIGXFSZ};  // what a write may cost: nobody reads; the log is as long as a file may be (setrlimit(2))
+// Came, and was not told yet. A signal that comes once more before that is the same one, as the kernel has it; were each a byte in
+// the pipe, thousands of one kind would fill it, and TERM would find no place.
+volatile sig_atomic_t came[kKinds];
 int pipe_fd = -1;
 
 void on_any(int signal) {
   const int saved = errno;
-  const char byte = static_cast<char>(signal);
-  // A full pipe holds thousands of signals already: one more says nothing new.
-  if (::write(pipe_fd, &byte, 1) < 0) errno = saved;
+  for (int i = 0; i < kKinds; ++i) {
+    if (kCaught[i] != signal || came[i] != 0) continue;
+    came[i] = 1;
+    const char byte = 0;
+    // Whatever it is, it passes: there is room for one of each, and nobody else writes there.
+    for (int tries = 0; tries < 3 && ::write(pipe_fd, &byte, 1) < 0; ++tries) {
+    }
+  }
   errno = saved;
 }
 
@@ -39,7 +49,9 @@ int Signals::init(Reactor& reactor, SignalHandler& handler) {
   sigemptyset(&action.sa_mask);
   for (const int s : kCaught) sigaction(s, &action, nullptr);
   action.sa_handler = SIG_IGN;
-  sigaction(SIGPIPE, &action, nullptr);
+  for (const int s : kIgnored) sigaction(s, &action, nullptr);
+  // Who has started us may have blocked them (execve(2) leaves that as it is), and then nothing but KILL would end us.
+  (void)sigprocmask(SIG_SETMASK, &action.sa_mask, nullptr);
   reactor.want(ends[0], kRead);
   return 0;
 }
@@ -49,14 +61,19 @@ void Signals::restore() {
   action.sa_handler = SIG_DFL;
   sigemptyset(&action.sa_mask);
   for (const int s : kCaught) sigaction(s, &action, nullptr);
-  sigaction(SIGPIPE, &action, nullptr);
+  for (const int s : kIgnored) sigaction(s, &action, nullptr);
 }
 
 void Signals::on_ready(int fd, uint8_t ready, Time now) {
   (void)ready;
-  char bytes[64];
-  const IoResult r = read_fd(fd, bytes, sizeof bytes);
-  for (size_t i = 0; i < r.size; ++i) handler_->on_signal(bytes[i], now);
+  // The bytes first: what comes behind them writes one more.
+  char bytes[kKinds];
+  (void)read_fd(fd, bytes, sizeof bytes);
+  for (int i = 0; i < kKinds; ++i) {
+    if (came[i] == 0) continue;
+    came[i] = 0;
+    handler_->on_signal(kCaught[i], now);
+  }
 }
 
 }  // namespace smx

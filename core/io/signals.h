@@ -1,6 +1,7 @@
-// Signals as events of the reactor: a handler writes one byte into a pipe.
+// Signals as events of the reactor: a handler notes which one came, and writes a byte into a pipe.
 //
-// Invariant: nothing else happens in signal context; SIGPIPE is ignored. One of the two global things in the process.
+// Invariant: nothing else happens in signal context; SIGPIPE and SIGXFSZ are ignored; the pipe holds at most one byte a kind of signal, so
+// none is lost for want of place. One of the two global things in the process.
 // Read next: sockmuxd.cc.
 #ifndef SOCKMUX_CORE_IO_SIGNALS_H
 #define SOCKMUX_CORE_IO_SIGNALS_H
@@ -20,7 +21,7 @@ class SignalHandler {
 
 class Signals final : private FdHandler {
  public:
-  // Catches HUP, INT, TERM, USR1 and CHLD from now on. 0 or errno.
+  // Catches HUP, INT, TERM, USR1 and CHLD from now on; none is blocked. 0 or errno.
   int init(Reactor& reactor, SignalHandler& handler);
   // In a child process: all signals as they were.
   static void restore();

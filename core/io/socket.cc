@@ -114,7 +114,10 @@ void set_keepalive(int fd) {
   set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
 #endif
 }
-void shutdown_write(int fd) { ::shutdown(fd, SHUT_WR); }
+// Whoever cannot be told the end in this direction is told it in both: without an end it would wait for ever.
+void shutdown_write(int fd) {
+  if (::shutdown(fd, SHUT_WR) < 0) (void)::shutdown(fd, SHUT_RDWR);
+}
 void set_reset_on_close(int fd) {
   const linger hard{1, 0};
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);

@@ -146,15 +146,15 @@ void say_segment(msghdr* m, Control* room, size_t segment) {
 #endif
 }
 
-int send_message(int fd, msghdr* m, const Bytes* piece, int pieces) {
+int send_message(int fd, msghdr m, const Bytes* piece, int pieces) {
   iovec v[kPieces];
   if (pieces > kPieces) return EMSGSIZE;
   for (int i = 0; i < pieces; ++i) v[i] = {const_cast<uint8_t*>(piece[i].data), piece[i].size};  // sendmsg(2) does not write
-  m->msg_iov = v;
-  m->msg_iovlen = static_cast<decltype(m->msg_iovlen)>(pieces);
+  m.msg_iov = v;
+  m.msg_iovlen = static_cast<decltype(m.msg_iovlen)>(pieces);
   ssize_t n;
   do {
-    n = ::sendmsg(fd, m, 0);
+    n = ::sendmsg(fd, &m, 0);
   } while (n < 0 && errno == EINTR);
   return n < 0 ? errno : 0;
 }
@@ -196,6 +196,7 @@ Fd connect_udp(const Address& to, const Address& source, int* error) {
   Fd fd = open_udp(to, kServerBuffer, error);
   if (!fd.valid()) return fd;
   *error = connect_from(fd.get(), source, to);
+  if (*error == EINTR) *error = 0;  // it is set, or will be: connect(2)
   if (*error != 0) fd.reset();
   return fd;
 }
@@ -238,14 +239,14 @@ int send_udp_to(int fd, const Bytes* piece, int pieces, const Address& to, const
   m.msg_namelen = to_sockaddr(meant(to), &s);
   if (from.family != 0) say_own_address(&m, &control, from, interface);
   if (segment != 0) say_segment(&m, &control, segment);
-  return send_message(fd, &m, piece, pieces);
+  return send_message(fd, m, piece, pieces);
 }
 
 int send_udp(int fd, const Bytes* piece, int pieces, size_t segment) {
   Control control;
   msghdr m{};
   if (segment != 0) say_segment(&m, &control, segment);
-  return send_message(fd, &m, piece, pieces);
+  return send_message(fd, m, piece, pieces);
 }
 
 bool udp_joins() {

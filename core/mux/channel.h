@@ -127,6 +127,7 @@ struct Channel : BareTimer, FactsPart<kHasControl> {
   bool peer_closed : 1;  // v1: the peer's CLOSE has come
   bool readable : 1;     // the local socket has, or may have, something to read
   bool sparse : 1;       // has sent nothing since it joined the scheduler's lists
+  uint8_t talk : 3;      // UDP, ours: questions and answers so far: see mux_datagram.cc
 
   // Back to the state of a free slot; the generation moves on so that old ids are void.
   void reset();
@@ -136,6 +137,7 @@ struct Channel : BareTimer, FactsPart<kHasControl> {
     bind = false;
     udp = false;
     mine = attached = peer_closed = readable = sparse = false;
+    talk = 0;
   }
 };
 

@@ -86,12 +86,12 @@ size_t make_block(const LineFrame& f, uint8_t* out) {
   return n + f.numbered.size;
 }
 
-size_t encode_block(Bytes block, uint8_t* out) {
+size_t encode_block(Bytes block, uint8_t* out, uint32_t mark) {
   SMX_CHECK(block.size > 0);
   SMX_CHECK(block.size <= kLineBlock);
   uint8_t content[kLineContent];
   memcpy(content, block.data, block.size);
-  store32(content + block.size, crc32c(block.data, block.size));
+  store32(content + block.size, crc32c(block.data, block.size) ^ mark);
   const size_t size = encode_cobs(content, block.size + kCrc, out);
   out[size] = 0;
   return size + 1;
@@ -138,7 +138,10 @@ LineDecoder::Got LineDecoder::finish() {
   bare_hello_ = is_bare_hello(held_, size_);
   const size_t n = decode_cobs(held_, size_);
   size_ = 0;
-  if (n <= kCrc || load32(held_ + n - kCrc) != crc32c(held_, n - kCrc)) return Got::bad;
+  if (n <= kCrc) return Got::bad;
+  const uint32_t mark = load32(held_ + n - kCrc) ^ crc32c(held_, n - kCrc);
+  if (mark != 0 && mark != mark_) return Got::bad;
+  marked_ = mark != 0;
   block_ = {held_, n - kCrc};
   return Got::block;
 }

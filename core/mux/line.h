@@ -5,7 +5,9 @@
 //   |       |       |        | whole, ulen bytes   | numbered stream     | u32     |
 //   +-------+-------+--------+---------------------+---------------------+---------+
 //
-// On a secure link all before the CRC is sealed as a whole: line_sealer.h.
+// On a secure link all before the CRC is sealed as a whole: line_sealer.h. Else, if both sides know of it, the CRC of a frame
+// that does not begin a link is marked by who sends it, and to whom: what a modem or a login gives back is not taken for the
+// other side's, nor what comes late of an earlier link for this one's.
 //
 // Owner: Mux. Pure: a frame is made in, and taken from, the caller's memory. Invariant: a frame with a byte changed,
 // lost or added is never taken for a good one, but for 1 in 2^32; a bad one costs at most itself and the next.
@@ -40,8 +42,8 @@ struct LineFrame {
 // Writes all of the frame before its CRC to `out`, which has room for kLineBlock bytes; how many. The payloads together are
 // at most kLinePayload bytes, the unnumbered ones at most 255.
 size_t make_block(const LineFrame& frame, uint8_t* out);
-// Adds CRC, COBS and 0x00 to the 1..kLineBlock bytes of `block`. `out` has room for kLineFrame bytes; how many.
-size_t encode_block(Bytes block, uint8_t* out);
+// Adds CRC (by exclusive or with `mark`), COBS and 0x00 to the 1..kLineBlock bytes of `block`. `out` has room for kLineFrame bytes; how many.
+size_t encode_block(Bytes block, uint8_t* out, uint32_t mark = 0);
 // Both.
 size_t encode_line(const LineFrame& frame, uint8_t* out);
 // What the block says; false: no frame of ours. The views of `out` point into it.
@@ -59,16 +61,21 @@ class LineDecoder {
   Got take(Bytes* in);
   // Valid until the next call.
   Bytes block() const { return block_; }
+  bool is_marked() const { return marked_; }
+  // The other side's frames may be marked so; 0: they are not.
+  void expect(uint32_t mark) { mark_ = mark; }
   // The bad one looks like the HELLO of a peer that makes no frames.
   bool was_bare_hello() const { return bare_hello_; }
   // A new line begins.
-  void reset() { size_ = 0, skips_ = false; }
+  void reset() { size_ = 0, mark_ = 0, skips_ = false; }
 
  private:
   Got finish();
 
   uint8_t held_[kLineFrame];
   size_t size_ = 0;
+  uint32_t mark_ = 0;
+  bool marked_ = false;
   bool skips_ = false;  // too long for a frame: noise until the next 0x00
   bool bare_hello_ = false;
   Bytes block_;

@@ -28,6 +28,7 @@ struct LineLink {
   bool short_one = false;          // the next frame holds something that must not wait for the rest of a long one
   bool idle = true;                // nothing has been written since the last gather()
   bool ack_due = false;            // a frame must go, if only for its ack
+  uint32_t mark = 0;               // of our frames; 0: not both sides mark them
   // In
   uint8_t in[1024];
   LineDecoder decoder;

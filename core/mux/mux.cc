@@ -256,7 +256,7 @@ Err Mux::on_hello(Bytes payload, Time now) {
   if (v1) {
     dialect_ = Dialect::v1;
     peer_nonce_ = word.nonce;
-    state_ = nonce_ > peer_nonce_ ? State::ask : State::wait;
+    state_ = is_asker() ? State::ask : State::wait;
     heard_ = start_.trial && state_ == State::ask;
     settings_due_ = state_ == State::ask && !start_.trial;
     if (!start_.lossy) hello_again_at_ = kNever;
@@ -457,7 +457,7 @@ Time Mux::ping_deadline() const {
     const Duration patience = config_.ping_interval < seconds(5) ? config_.ping_interval : seconds(5);
     return (waits_since_ > last_rx_ ? waits_since_ : last_rx_) + patience + line;
   }
-  return last_rx_ + (nonce_ > peer_nonce_ ? config_.ping_interval : Duration{config_.ping_interval.us / 10 * 11}) + line;
+  return last_rx_ + (is_asker() ? config_.ping_interval : Duration{config_.ping_interval.us / 10 * 11}) + line;
 }
 
 Time Mux::deadline() const {
@@ -512,10 +512,11 @@ void Mux::on_timer(Channel& c, Time now) {
 // ---- for tests
 
 void Mux::verify() const {
-  uint32_t live = 0, opening = 0, orphans = 0, numbers = 0, orphan_blocks = 0;
+  uint32_t live = 0, theirs = 0, opening = 0, orphans = 0, numbers = 0, orphan_blocks = 0;
   uint64_t blocks = base_committed_;
   const_cast<Mux*>(this)->for_each_used([&](Channel& c) {
     ++live;
+    theirs += !c.mine && c.owner != nullptr;
     if (c.life == Life::opening && c.mine) ++opening;
     blocks += c.blocks;
     if (c.life == Life::orphan) {
@@ -546,6 +547,7 @@ void Mux::verify() const {
   SMX_CHECK(tx_pieces_size_ == 0 || (slots_[tx_pieces_slot_].udp && slots_[tx_pieces_slot_].attached));
   SMX_CHECK(rx_pieces_size_ == 0 || (slots_[rx_pieces_slot_].udp && !slots_[rx_pieces_slot_].peer_closed));
   SMX_CHECK(live == live_);
+  SMX_CHECK(theirs == theirs_owned_);
   SMX_CHECK(opening == opening_);
   SMX_CHECK(orphans == orphans_count_);
   SMX_CHECK(numbers == orphan_numbers_);

@@ -221,7 +221,10 @@ Pace pace_of_lossy(uint32_t rate, bool sealed);
 // The dialect of a link, as far as this build knows them.
 class DialectNow {
  public:
-  void operator=(Dialect d) { value_ = d; }
+  DialectNow& operator=(Dialect d) {
+    value_ = d;
+    return *this;
+  }
   operator Dialect() const { return value_; }
   bool operator==(Dialect d) const { return (kHasV03 || d != Dialect::v03) && value_ == d; }
   bool operator!=(Dialect d) const { return !(*this == d); }
@@ -333,6 +336,8 @@ class Mux final {
 
   // ---- channels, for their owners
   bool can_open() const;
+  // So many channels of ours there may be at once.
+  uint32_t most_own() const;
   // A channel for a client that was accepted here. can_open() must hold. An orphan that stands in the way is aborted.
   ChannelId open(Time now, bool udp = false);
   // The server that was chosen for this channel takes datagrams: before accept(). 0.3 does not say it in CONNECT.
@@ -368,8 +373,10 @@ class Mux final {
 
   // For the owner of the channels, who looks his part of one up by the slot of its id.
   void* owner_of(uint32_t slot) const { return slots_[slot].owner; }
-  void set_owner(uint32_t slot, void* owner) { slots_[slot].owner = owner; }
+  void set_owner(uint32_t slot, void* owner);
   uint32_t channels() const { return live_; }
+  // Those that the peer has opened, and that have an owner here.
+  uint32_t peers_channels() const { return theirs_owned_; }
   // For who looks at all of them: the first one in use with a slot from `*slot` on; *slot moves on to it. Each look costs one
   // of `*looks`; nullptr: they are used up, or, with *slot == slots(), there is none any more.
   const Channel* next_channel(uint32_t* slot, uint32_t* looks) const;
@@ -408,6 +415,7 @@ class Mux final {
   }
 
  private:
+  static constexpr size_t kShortPacket = 512;
   static constexpr uint32_t kManyBlocks = 128, kFewBlocks = 8;
   static constexpr size_t kLightBytes = 0;
   // On a lossy line, bytes may stand behind the end of the ring.
@@ -467,6 +475,10 @@ class Mux final {
   Header send_header(const Channel& c, Type type, size_t length) const;
   void put_packet(const Header& h, const uint8_t* payload);
   void append_packet(const Header& h);
+  // Bytes of a packet behind `carried` bytes of this link, at most. A link may be cut at any time, and half a packet is forgotten:
+  // so the first ones are short, and none is longer than a fourth of all before it and kShortPacket. Whatever a link carries,
+  // most of it has arrived for good, though each link be cut before a largest packet is through.
+  static size_t longest_behind(uint64_t carried) { return carried / 4 < kMaxPacket - kShortPacket ? kShortPacket + static_cast<size_t>(carried / 4) : kMaxPacket; }
   uint64_t packet_end(uint64_t begin) const;
   void find_frame_end();
   void put_ctl(uint8_t version, Type type, uint16_t none, const uint8_t* payload, size_t n) {
@@ -476,13 +488,13 @@ class Mux final {
   void fill_ctl(Time now);
   bool commit(Channel& c, uint32_t blocks);
   void reserve_base(uint32_t blocks);
-  Channel& slot(uint32_t i) const { return slots_[i]; }
   template <typename F>
   void for_each_used(F f);
   void reset_link();
   Err answer_ask(const Settings& ask, Time now);
   void begin_session(const Settings& peer, Time now);
   Err resume_session(uint64_t received, Time now);
+  void cut_anew();
   void send_or_ask(Channel& c);
   Time ping_deadline() const;
   Duration arriving() const;
@@ -545,6 +557,8 @@ class Mux final {
   void begin_line(Time now);
   Err received_line(size_t n, Time now);
   Err take_frame(const LineFrame& frame, Time now);
+  void mark_line(bool both);
+  bool is_asker() const { return nonce_ > peer_nonce_; }
   Err take_unnumbered(Bytes packets, Time now);
   Err send_again(uint64_t from, uint64_t to);
   void ask_for_gaps(Time now);
@@ -596,6 +610,7 @@ class Mux final {
   uint32_t fresh_mine_ = 0;    // slots from here on were never used
   uint32_t fresh_theirs_ = 0;
   uint32_t live_ = 0;          // channels that are not free, orphans included
+  uint32_t theirs_owned_ = 0;  // of these, those that the peer has opened, and that have an owner
   uint32_t opening_ = 0;       // of these: ours, waiting for the peer's answer
   uint32_t committed_ = 0;     // blocks promised to channels
   uint32_t base_committed_ = 0;  // v1: first credits of all channels that there can be

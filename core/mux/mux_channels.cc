@@ -127,6 +127,7 @@ void Mux::release(Channel& c) {
     theirs_[c.number] = 0;
   }
   committed_ -= c.blocks;
+  set_owner(index, nullptr);
   c.reset();
   --live_;
   NearList<Channel, &Channel::sched>& list = index < opens_ ? free_mine_ : free_theirs_;
@@ -152,12 +153,20 @@ void Mux::clear_due(Channel& c, unsigned bits) {
 
 // ---- for their owners
 
+void Mux::set_owner(uint32_t slot, void* owner) {
+  Channel& c = slots_[slot];
+  if (!c.mine) theirs_owned_ = theirs_owned_ + (owner != nullptr) - (c.owner != nullptr);
+  c.owner = owner;
+}
+
 bool Mux::can_open() const {
   if (state_ != State::up) return false;
   if (dialect_ == Dialect::v03)
     return live_ - orphans_count_ < kMostChannels03 && blocks_for(6u * my_packet_) <= free_blocks() + orphan_blocks_;
   return !free_mine_.empty() || fresh_mine_ < number_limit_ || orphan_numbers_ > 0;
 }
+
+uint32_t Mux::most_own() const { return dialect_ == Dialect::v03 ? kMostChannels03 : number_limit_; }
 
 ChannelId Mux::open(Time now, bool udp) {
   SMX_CHECK(can_open());

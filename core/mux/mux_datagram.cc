@@ -16,8 +16,15 @@ namespace {
 
 // A datagram that would occupy the line longer than this is dropped, so that others are not kept waiting.
 constexpr uint64_t kLongestLineSeconds = 2;
-// A flow that has been silent for less is not ended for a newcomer's sake: an answer may be on its way.
+// A flow that has been silent for less is not ended for a newcomer's sake, unless all that its client has asked is answered:
+// an answer may be on its way.
 constexpr Duration kFreshFlow = seconds(1);
+// Channel::talk. As names are looked up: a socket for each question, or for two (A and AAAA). More than that is a
+// conversation, whose client comes again.
+//   0 --asks--> 1 --asks--> 2 --answer--> 3 --answer--> answered        1 --answer--> answered        else: more
+constexpr uint8_t kAnswered = 4, kMore = 5;
+constexpr uint8_t kAsks[] = {1, 2, kMore, kMore, kMore, kMore};
+constexpr uint8_t kAnswer[] = {kMore, kAnswered, 3, kAnswered, kMore, kMore};
 // A piece is smaller only if it is the last: so a nearly full ring makes no crumbs. On a slow line it is what the line's
 // pace says, so that a key press need not wait for the whole; and on a lossy one what fits into the frame.
 constexpr size_t kSmallestPiece = 128;
@@ -62,6 +69,7 @@ bool Mux::pull_datagram(Channel& c, size_t space, Time now) {
   }
   SMX_CHECK(p.size <= largest);
   c.sent_at = now;
+  c.talk = kAsks[c.talk] & 7;
   if (!v1 && p.size == 0) {  // DeleGate may take a SEND of no bytes for an end of file
     ++stats_.empty_datagrams;
     scheduler_.served(c, kHeader);
@@ -122,6 +130,7 @@ Err Mux::datagram_v1(Channel& c, Bytes payload, bool last, Time now) {
 
 void Mux::deliver(Channel& c, const Bytes* piece, int pieces, Time now) {
   c.sent_at = now;
+  c.talk = kAnswer[c.talk] & 7;
   if (!c.attached || c.life == Life::closing) {
     ++stats_.late_datagrams;
     return;
@@ -162,14 +171,15 @@ bool Mux::waits_for_peer(ChannelId id) const {
   return (c->mine && c->life == Life::opening) || send_room(*c) == 0;
 }
 
-// False: each has had a datagram within the last second.
+// False: each has had a datagram within the last second, and is no question that has its answer.
 bool Mux::end_idle_flow(Time now) {
   Channel* oldest = nullptr;
   for_each_used([&](Channel& c) {
-    const bool idle = c.udp && c.mine && c.attached && (c.life == Life::open || c.life == Life::opening);
-    if (idle && (oldest == nullptr || c.sent_at < oldest->sent_at)) oldest = &c;
+    if (!c.udp || !c.mine || !c.attached || (c.life != Life::open && c.life != Life::opening)) return;
+    const bool may = c.talk == kAnswered || !(now - c.sent_at < kFreshFlow);
+    if (may && (oldest == nullptr || c.sent_at < oldest->sent_at)) oldest = &c;
   });
-  if (oldest == nullptr || now - oldest->sent_at < kFreshFlow) return false;
+  if (oldest == nullptr) return false;
   detach(*oldest);
   ++stats_.aborted;
   events_.on_abort(id_of(*oldest), CloseCode::idle);

@@ -22,9 +22,17 @@ int64_t nearest(uint64_t mine, uint16_t low) {
 // Every build knows it: sockmux(7), "Secure lines".
 bool is_secure_handshake(Bytes block) { return block.size > 4 && memcmp(block.data, "SMXS", 4) == 0; }
 
-bool begins_link(const uint8_t* packet) {
+// Of whose nonces these are: another one each way, and on each link. 0 would be none.
+uint32_t line_mark(uint32_t sender, uint32_t receiver) {
+  const uint32_t mark = sender ^ (receiver << 1 | receiver >> 31);
+  return mark != 0 ? mark : 1;
+}
+
+bool is_begin(const uint8_t* packet) {
   return packet[1] == static_cast<uint8_t>(Type::hello) || packet[1] == static_cast<uint8_t>(Type::settings);
 }
+// HELLO and SETTINGS come alone: the numbers of such a frame belong to no session yet, and it has no mark.
+bool begins_link(const LineFrame& f) { return f.unnumbered.size >= kHeader && is_begin(f.unnumbered.data); }
 
 }  // namespace
 
@@ -47,6 +55,7 @@ void Mux::begin_line(Time now) {
   l.frame = pace_.frame;
   l.again.clear();
   l.judged = l.repeated = l.shorts = 0;
+  l.mark = 0;
   l.short_one = l.ack_due = l.asks_for_tail = l.asks_again = false;
   l.idle = true;
   l.decoder.reset();
@@ -58,6 +67,13 @@ void Mux::begin_line(Time now) {
 // What the answer to something takes, with what may be on the line before it, both ways.
 Duration Mux::line_turn() const {
   return start_.rate == 0 ? rtt_ : rtt_ + time_of(line_->frame, start_.rate) * 4;
+}
+
+// Who sends, and on which link, is in it. On a sealed line it is in the keys.
+void Mux::mark_line(bool both) {
+  if (!kHasLossy || !start_.lossy || start_.sealer != nullptr) return;
+  line_->mark = both ? line_mark(nonce_, peer_nonce_) : 0;
+  line_->decoder.expect(both ? line_mark(peer_nonce_, nonce_) : 0);
 }
 
 // ---- in
@@ -103,12 +119,15 @@ Err Mux::take_block(Bytes block, Time now) {
 }
 
 Err Mux::take_frame(const LineFrame& f, Time now) {
+  const bool begins = begins_link(f);
+  if (line_->mark != 0 && line_->decoder.is_marked() == begins) {
+    ++stats_.bad_frames;
+    return Err::none;
+  }
   if (state_ == State::up || state_ == State::closing) {
     last_rx_ = now;
     echo_deadline_ = line_->echo_again_at = kNever;
   }
-  // HELLO and SETTINGS come alone: the numbers belong to no session yet.
-  const bool begins = f.unnumbered.size >= kHeader && begins_link(f.unnumbered.data);
   if (ring_open_ && !begins) {
     const int64_t ack = nearest(tx_.head(), f.ack);
     if (ack > static_cast<int64_t>(tx_.head())) {
@@ -202,7 +221,7 @@ void Mux::put_frame(const LineFrame& frame, Time now) {
     if (content.size == 0) return;
   }
   if (l.idle && l.out_size == 0) l.out[l.out_size++] = 0;
-  l.out_size += encode_block(content, l.out + l.out_size);
+  l.out_size += encode_block(content, l.out + l.out_size, begins_link(frame) ? 0 : l.mark);
 }
 
 // Makes the next frames of what waits in ctl_ and in the ring, when the last ones are written.
@@ -217,8 +236,8 @@ void Mux::make_frames(Time now) {
     bool begins = false;
     while (!begins && ctl_sent_ + unnumbered < ctl_size_) {
       const size_t n = kHeader + load16(ctl + unnumbered + 6);
-      if (unnumbered > 0 && (begins_link(ctl + unnumbered) || unnumbered + n > most)) break;
-      begins = begins_link(ctl + unnumbered);
+      if (unnumbered > 0 && (is_begin(ctl + unnumbered) || unnumbered + n > most)) break;
+      begins = is_begin(ctl + unnumbered);
       unnumbered += n;  // one that is too large for a frame of this size may have a larger one
     }
     uint64_t from = sent_;

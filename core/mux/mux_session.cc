@@ -67,6 +67,33 @@ void Mux::begin_session(const Settings& peer, Time now) {
   up_v1(now);
 }
 
+// What is sent again, and the peer has forgotten, is cut into other packets where they are too long for the beginning of a link.
+// There is room: who fills the ring leaves more of it than their headers take, but nothing depends on that here.
+void Mux::cut_anew() {
+  for (uint64_t at = sent_; at < tx_.tail() && tx_.room() >= kHeader;) {
+    const size_t most = longest_behind(at - sent_);
+    const uint64_t end = packet_end(at);
+    uint8_t raw[kHeader];
+    tx_.copy_out(at, raw, kHeader);
+    Header h = decode_header(raw);
+    const Type type = static_cast<Type>(h.type);
+    if (end - at <= most || (type != Type::send && type != Type::part && type != Type::dgram)) {
+      at = end;
+      continue;
+    }
+    tx_.insert(at + most, kHeader);
+    h.length = static_cast<uint16_t>(h.length - (most - kHeader));
+    encode_header(h, raw);
+    tx_.copy_in(at + most, raw, kHeader);
+    h.length = static_cast<uint16_t>(most - kHeader);
+    if (type == Type::dgram) h.type = static_cast<uint8_t>(Type::part);
+    encode_header(h, raw);
+    tx_.copy_in(at, raw, kHeader);
+    ++stats_.tx_packets;
+    at += most;
+  }
+}
+
 // The peer has processed `received` bytes of numbered packets: sending goes on behind them.
 Err Mux::resume_session(uint64_t received, Time now) {
   if (ack_v1(received) != Err::none || received != tx_.head()) {
@@ -74,6 +101,7 @@ Err Mux::resume_session(uint64_t received, Time now) {
     return Err::session_broken;
   }
   sent_ = frame_end_ = received;
+  cut_anew();
   rx_acked_ = rx_numbered_;  // our SETTINGS say so
   waits_since_ = now;
   resumed_ = true;
@@ -91,11 +119,13 @@ Err Mux::settings_v1(Bytes payload, Time now) {
   if (e != Err::none) return e;
   if (start_.lossy && ring_open_) {
     // Said again, since the answer may have been lost: it is the same one. The asker gets but one.
-    if (s.has_attempt && nonce_ < peer_nonce_ && s.attempt == peer_attempt_) settings_due_ = true;
+    if (s.has_attempt && !is_asker() && s.attempt == peer_attempt_) settings_due_ = true;
     return Err::none;
   }
+  // On a lossy line a HELLO of an earlier link may have given us the other role, until the next one: what fits to none is noise.
+  const auto unfit = [this](Err what) { return start_.lossy ? Err::none : what; };
   if (state_ == State::wait) {
-    if (!s.has_attempt) return Err::bad_field;
+    if (!s.has_attempt) return unfit(Err::bad_field);
     switch (events_.on_ask(s)) {
       case AskAnswer::here: return answer_ask(s, now);
       case AskAnswer::elsewhere:
@@ -105,13 +135,15 @@ Err Mux::settings_v1(Bytes payload, Time now) {
       case AskAnswer::busy: bye(ByeCode::busy); return Err::busy;
     }
   }
-  if (state_ != State::ask || (settings_due_ && !start_.lossy)) return Err::bad_state;
-  if (has_session(s.session)) {
+  if (state_ != State::ask || (settings_due_ && !start_.lossy)) return unfit(Err::bad_state);
+  const bool same = has_session(s.session);
+  if (!same && s.received != 0) return Err::bad_field;
+  mark_line(s.marks);
+  if (same) {
     confirmed_ = true;
     return resume_session(s.received, now);
   }
   // The answerer does not know our session, if we had one.
-  if (s.received != 0) return Err::bad_field;
   if (session_live_) events_.on_session_over();
   end_session(now);
   memcpy(session_, s.session, sizeof session_);
@@ -136,11 +168,12 @@ Err Mux::answer_ask(const Settings& ask, Time now) {
   peer_attempt_ = ask.attempt;
   if (same) {
     const Err e = resume_session(ask.received, now);
-    settings_due_ = e == Err::none;
-    return e;
+    if (e != Err::none) return e;  // BYE goes to one who has no marks yet
+  } else {
+    begin_session(ask, now);
   }
+  mark_line(ask.marks);
   settings_due_ = true;
-  begin_session(ask, now);
   return Err::none;
 }
 

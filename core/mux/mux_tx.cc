@@ -20,6 +20,8 @@ constexpr Duration kFastTurn = micros(500);
 constexpr size_t kFastQuantum = 256 * 1024;
 constexpr Duration kAskEach = millis(50);  // ECHO, while bulk goes both ways
 constexpr size_t kLeastSlowPayload = 128;
+// As long as a link may be as slow as any: the peer, to whom only whole packets are signs of life, waits 15 s for one.
+constexpr size_t kUnknownPayload = 4096 - kHeader;
 constexpr size_t kSlowUnsent = 32;
 constexpr size_t kLeastPackSize = 129;  // 128 and less are ignored by the peer
 // Data are pulled only if at least so much fits, so that a full ring does not make small packets.
@@ -94,9 +96,9 @@ size_t Mux::bulk_limit() {
   if (turn > turn_ + turn_ / 8 || turn < turn_ - turn_ / 8) {
     turn_ = turn;
     scheduler_.set_quantum(static_cast<int32_t>(turn));
-    pace_.largest = window_.worth(Duration{kTurn.us / 2}, kLeastSlowPayload, kMaxPayload);
     pace_.unsent = window_.worth(kTurn * 2, turn < kPullRoom ? 2 * kPullRoom : 2 * turn, 2 * fast > kUnsent ? 2 * fast : kUnsent);
   }
+  pace_.largest = window_.worth(Duration{kTurn.us / 2}, kLeastSlowPayload, window_.rate() == 0 ? kUnknownPayload : kMaxPayload);
   const size_t window = window_.bytes();
   while (tx_.capacity() / 8 * 7 < window && tx_.capacity() < tx_.largest()) tx_.grow();
   return window;
@@ -189,7 +191,7 @@ size_t Mux::pull(Channel& c, size_t space, Time now, Pulled::State* state) {
   *state = p.state;
   size_t rest = p.size;
   for (int i = 0; rest > 0; ++i) {
-    const size_t n = rest < frame[i] ? rest : frame[i];
+    const size_t n = rest < frame[i] ? rest : frame[i];  // NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult): p.size <= asked, their sum
     append_packet(send_header(c, p.urgent ? Type::sendoob : Type::send, n));
     rest -= n;
   }
@@ -255,7 +257,8 @@ void Mux::fill_ctl(Time now) {
     settings_due_ = false;
     Settings s;
     s.answered_nonce = peer_nonce_;
-    s.has_attempt = nonce_ > peer_nonce_;
+    s.has_attempt = is_asker();
+    s.marks = kHasLossy && start_.lossy && start_.sealer == nullptr && (is_asker() || line_->mark != 0);
     s.attempt = start_.attempt;
     if (session_live_) {
       memcpy(s.session, session_, sizeof session_);

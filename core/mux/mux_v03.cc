@@ -324,7 +324,7 @@ void Mux::emit_v03(Channel& c, Time now) {
         detach(c);
         return release(c);
       }
-      if (d.state == PulledDatagram::State::one) ++(d.size > 0 ? stats_.tx_datagrams : stats_.empty_datagrams);
+      if (d.state == PulledDatagram::State::one) c.talk = 1, ++(d.size > 0 ? stats_.tx_datagrams : stats_.empty_datagrams);
     } else if (type == Type::connect && peer_conndata_ && peer_packet_ > kHeader + text) {
       MutBytes part[2];
       size_t room = peer_packet_ - kHeader - text;

@@ -36,11 +36,16 @@ Err Mux::ack_v1(uint64_t position) {
 
 Err Mux::packet_v1(const Header& h, Bytes payload, Run& run, Time now) {
   const Type type = static_cast<Type>(h.type);
-  if (ring_open_) confirmed_ = true;  // the asker has our answer
+  // The asker has our answer, but not who still says HELLO, or asks again.
+  if (ring_open_ && type != Type::hello && type != Type::settings) confirmed_ = true;
   if (h.version != kNumbered) {
     switch (type) {
       case Type::hello:
-        if (parse_hello_word(payload).nonce == peer_nonce_) return Err::none;
+        if (parse_hello_word(payload).nonce == peer_nonce_) {
+          // Who asks is not up and has not heard ours, or one of an earlier link behind it.
+          if (start_.lossy && !is_asker()) hello_due_ = true;
+          return Err::none;
+        }
         return hello_again(payload, now);
       case Type::settings: return settings_v1(payload, now);
       case Type::ack: {

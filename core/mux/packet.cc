@@ -319,6 +319,7 @@ Err parse_settings(Bytes payload, Settings* out) {
         if (!name_is_good(value)) return Err::bad_field;
         memcpy(s.peer_name, value.data, value.size);
         break;
+      case 8: s.marks = kHasLossy; break;
       default:
         if ((type & 0x80) != 0) return Err::bad_field;
     }
@@ -343,6 +344,8 @@ size_t make_settings(const Settings& s, uint8_t* out, size_t capacity) {
   w.field16(6, s.hold_s);
   const size_t n = strlen(s.peer_name);
   if (n > 0) w.field(7, reinterpret_cast<const uint8_t*>(s.peer_name), n);
+  constexpr uint8_t kMarks = 1;
+  if (kHasLossy && s.marks) w.field(8, &kMarks, sizeof kMarks);
   return w.size();
 }
 

@@ -162,6 +162,7 @@ struct Settings {
   uint16_t channels = 0;
   uint16_t hold_s = 0;
   char peer_name[64] = {};  // NUL-terminated; empty: not given
+  bool marks = false;       // frames of a lossy line are marked: line.h
 };
 constexpr uint32_t kMinCredit = 512;
 constexpr uint32_t kMaxCredit = 1048576;

@@ -136,6 +136,7 @@ void Session::begin_link(Link& link, Time now) {
   link_since_ = now;
   over_why_ = {};
   blocked_ = was_up_ = probed_ = outdated_ = shut_write_ = false;
+  doubted_at_ = kNever;
 }
 
 // They were another peer's.
@@ -143,6 +144,8 @@ void Session::forget_links() {
   if constexpr (!kHasControl) return;
   links_ = 0;
   down_why_.clear();
+  rx_before_ = mux_.stats().rx_bytes;
+  tx_before_ = mux_.stats().tx_bytes;
 }
 
 void Session::note_down(std::string_view why, Time now) {
@@ -260,6 +263,11 @@ void Session::probe(Duration patience, Time now) {
   kick();
 }
 
+void Session::doubt(Duration patience, Time now) {
+  if (up()) doubted_at_ = now;
+  probe(patience, now);
+}
+
 void Session::lose(Err e, std::string_view why, Time now) {
   if (link_ == nullptr) return;
   Text<kReason> reason(why);
@@ -288,9 +296,10 @@ void Session::lose(Err e, std::string_view why, Time now) {
   const bool ends = over || fault || e == Err::session_broken || (e == Err::said_bye && (mux_.peer_bye() & 0x80) != 0);
   const bool useful = mux_.progress() - progress_ > kUseful;
   const bool v1 = mux_.dialect() == Dialect::v1;
+  const bool doubtful = doubted_at_ != kNever && mux_.heard_at() <= doubted_at_;
   mux_.link_down(now, !ends);
   if (was_up_ && v1) line.kv("held", mux_.held() ? "yes" : "no");
-  if (probed_) mux_.hold_until(now + kBriefly);
+  if (doubtful) mux_.hold_until(now + kBriefly);
   link->close(gently_ || (e != Err::none && e != Err::silent));
   if (was_up_) {
     since_ = now;
@@ -309,6 +318,14 @@ void Session::lose(Err e, std::string_view why, Time now) {
   owner_.on_session_lost(*this, *link, now);
 }
 
+// Not before the link was of use, or the interval could be too short for anything to arrive, link after link; nor before the
+// peer has been heard over it, which may not know of the session yet.
+bool Session::may_renew() const {
+  if (!up() || !(mux_.heard_at() > since_)) return false;
+  if (!mux_.resumes()) return mux_.channels() == 0;
+  return mux_.progress() != progress_ || mux_.unsent_bytes() + mux_.unacked_bytes() == 0;
+}
+
 void Session::on_link_ready(uint8_t ready, Time now) {
   if ((ready & kWrite) != 0) {
     blocked_ = false;
@@ -317,7 +334,7 @@ void Session::on_link_ready(uint8_t ready, Time now) {
   if ((ready & kRead) != 0) read_link(now);
 }
 
-void Session::read_link(Time now) {
+void Session::read_link(Time now) {  // NOLINT(misc-no-recursion): once: write_link() reads while nothing has ended
   for (int i = 0; i < kReads; ++i) {
     MutBytes space[2];
     const int pieces = mux_.rx_space(space);
@@ -344,7 +361,7 @@ void Session::read_link(Time now) {
   }
 }
 
-void Session::write_link(Time now) {
+void Session::write_link(Time now) {  // NOLINT(misc-no-recursion): as read_link()
   for (int i = 0; i < kWrites && !blocked_ && link_ != nullptr; ++i) {
     int error = 0;
     if (!write_once(mux_, *link_, &blocked_, &error, now)) return;

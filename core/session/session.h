@@ -99,6 +99,8 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void drop(std::string_view why, Time now);
   // Is the peer still there? Silent within `patience`: the link ends.
   void probe(Duration patience, Time now);
+  // The same, and the peer may have started anew: if it says nothing any more, its session is held for a moment only.
+  void doubt(Duration patience, Time now);
 
   State state() const { return state_; }
   bool up() const { return state_ == State::up && mux_.up(); }
@@ -127,6 +129,9 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Time link_since() const { return link_since_; }
   // Of this peer: how often its link came up, and why the last one ended (empty: none has) and when.
   uint32_t links() const { return links_; }
+  // Bytes of this peer's links.
+  uint64_t rx_bytes() const { return mux_.stats().rx_bytes - rx_before_; }
+  uint64_t tx_bytes() const { return mux_.stats().tx_bytes - tx_before_; }
   std::string_view down_why() const { return down_why_.text(); }
   Time down_at() const { return down_at_; }
   // Since when it is up, or held, or tries to get a link.
@@ -136,6 +141,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Tokens& opens() { return opens_; }
   Mux& mux() { return mux_; }
   const Mux& mux() const { return mux_; }
+  const Reactor& reactor() const { return reactor_; }
 
   // ---- channels, for endpoints
   bool can_open() const { return up() && mux_.can_open(); }
@@ -161,6 +167,12 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   bool wants_read(ChannelId id) const { return mux_.wants_read(id); }
   bool wants_write(ChannelId id) const { return mux_.wants_write(id); }
   bool make_room(Time now);
+  // This one, if a channel can be opened; else nullptr, and room is asked for.
+  Session* pick(Time now) {
+    if (can_open()) return this;
+    (void)make_room(now);
+    return nullptr;
+  }
   // BIND: asks the peer to listen, as describe() of the endpoint says. can_bind() must hold.
   bool can_bind() const { return up() && mux_.can_bind(); }
   ChannelId open_bind(Endpoint& endpoint);
@@ -191,7 +203,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void on_bound(ChannelId id, const Address& at) override;
   // LinkOwner, DialOwner, Task, TimerHandler
   void on_link_ready(uint8_t ready, Time now) override;
-  bool may_renew() const override { return mux_.resumes() || mux_.channels() == 0; }
+  bool may_renew() const override;
   void on_dialed(Link& link, Time now) override;
   void on_dial_failed(std::string_view why, Time now) override;
   void on_task(Time now) override;
@@ -229,6 +241,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Text<kPeerLabel> label_;
   Text<kHasControl ? 79 : 0> down_why_;
   Time down_at_;
+  uint64_t rx_before_ = 0, tx_before_ = 0;  // of peers that had this place before
   uint32_t links_ = 0;
   std::string_view over_why_;  // why a held session ends, if that was decided here
   bool has_key_ = false;
@@ -242,6 +255,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Time link_since_;
   Time since_;
   uint32_t number_;
+  Time doubted_at_ = kNever;  // of this link
   uint64_t progress_ = 0;    // mux_.progress() when the link came up
   uint32_t attempts_ = 0;
   uint64_t process_random_ = 0;

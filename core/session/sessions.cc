@@ -269,7 +269,7 @@ void Sessions::ask_older(const Address& peer, const Session* but, Time now) {
     if (other.held()) {
       other.hold_until(same_name ? now : now + seconds(5));
     } else {
-      other.probe(other.mux().dialect() == Dialect::v1 ? seconds(1) : seconds(10), now);
+      other.doubt(other.mux().dialect() == Dialect::v1 ? seconds(1) : seconds(10), now);
     }
   }
 }
@@ -306,6 +306,13 @@ bool Sessions::any_link() const {
   for (uint32_t i = 0; i < count_; ++i)
     if (session_[i]->has_link()) return true;
   return false;
+}
+
+uint32_t Sessions::most_own(std::string_view peer) const {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < count_; ++i)
+    if (session_[i]->up() && session_[i]->leads_to(peer)) n += session_[i]->mux().most_own();
+  return n;
 }
 
 uint32_t Sessions::channels() const {

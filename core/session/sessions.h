@@ -61,6 +61,11 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
   void shut(ByeCode code, Time now);
   bool any_link() const;
   uint32_t channels() const;
+  // Channels that the sessions which lead to `peer` may open at once; 0: none of them is up.
+  uint32_t most_own(std::string_view peer) const;
+  // Ports at which clients are accepted, of all kinds, share them.
+  void count_port(bool more) { more ? ++ports_ : --ports_; }
+  uint32_t ports() const { return ports_; }
 
  private:
   static constexpr int kOpeners = 5;
@@ -108,6 +113,7 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
   uint32_t most_ = 0;
   uint32_t count_ = 0;
   uint32_t next_ = 0;
+  uint32_t ports_ = 0;
   Session* moves_to_ = nullptr;  // the session that the ask at hand names
   Opener* opener_[kOpeners] = {};
   int openers_ = 0;

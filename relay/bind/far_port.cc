@@ -69,15 +69,18 @@ bool FarPorts::keep(const Address& at, bool udp) {
   return false;
 }
 
-void FarPorts::drop_others() {
+uint32_t FarPorts::drop_others() {
+  uint32_t n = 0;
   for (size_t i = 0; i < count_; ++i) {
     FarPort& p = ports_[i];
     if (!p.used_ || p.kept_) continue;
     if (p.state_ == FarPort::State::asked || p.state_ == FarPort::State::open) session_.abort(p.id_, CloseCode::done);
     p.state_ = FarPort::State::idle;
     p.used_ = false;
+    ++n;
   }
   watch();
+  return n;
 }
 
 size_t FarPorts::count() const {
@@ -150,8 +153,9 @@ void FarPorts::shut() {
 BindLook FarPorts::look(size_t i) const {
   static const char* const kState[] = {"waiting", "asked", "open", "refused"};
   const FarPort& p = nth(i);
+  const bool ended = p.state_ == FarPort::State::refused && p.ended_;
   const bool open = p.state_ == FarPort::State::open;
-  return {open ? p.bound_ : p.at_, p.udp_, kState[static_cast<int>(p.state_)], session_.peer_label(), p.counts_};
+  return {open ? p.bound_ : p.at_, p.udp_, ended ? "ended" : kState[static_cast<int>(p.state_)], session_.peer_label(), p.counts_};
 }
 
 void FarPorts::add_why(size_t i, TextBase& to) const {
@@ -202,6 +206,7 @@ void FarPort::abort(CloseCode code) {
   }
   const bool was_open = state_ == State::open;
   state_ = State::refused;
+  ended_ = was_open && code != CloseCode::forbidden;
   Text<160> reason;
   add_reason(reason, code, at_, udp_);
   const LogLevel level = was_open || code != why_ ? LogLevel::warning : LogLevel::debug;  // news once

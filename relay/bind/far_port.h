@@ -1,6 +1,6 @@
 // Ports that we ask the peer for by BIND (RPORT=): it listens, and its clients come to our servers as those of its own ports.
 //
-//   idle --a session is up, ask()--> asked --BINDOK--> open --CLOSE--> refused
+//   idle --a session is up, ask()--> asked --BINDOK--> open --CLOSE--> refused (told as "ended")
 //     |                                +--CLOSE--> refused --a while, HUP, the next session--> idle
 //     +-<--session ended--(asked, open)
 //
@@ -55,6 +55,7 @@ class FarPort final : public Endpoint {
   Address bound_;       // open: where the peer listens
   PortCounts counts_;
   uint8_t limits_ = 0;  // how often in a row it was one too many
+  bool ended_ = false;  // refused: it was open, and somebody has ended it (sockmuxctl kick, here or there)
   bool used_ = true;    // else: a place for another one
   bool kept_ = false;   // renewal
 };
@@ -71,7 +72,8 @@ class FarPorts final : public Opener, private TimerHandler {
   void add(const Address& at, bool udp);
   // Reload: keep() says whether there is one already, once for each that there is; drop_others() gives the rest back.
   bool keep(const Address& at, bool udp);
-  void drop_others();
+  // How many.
+  uint32_t drop_others();
   void begin_renewal();
 
   // The session is up, or a channel is free again.

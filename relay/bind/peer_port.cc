@@ -21,7 +21,7 @@ constexpr Duration kKept = seconds(5);
 CloseCode code_of(int error) {
   switch (error) {
     case EADDRINUSE: return CloseCode::refused;
-    case EADDRNOTAVAIL: return CloseCode::not_found;
+    case EADDRNOTAVAIL:
     case EAFNOSUPPORT: return CloseCode::not_found;
     case EMFILE:
     case ENFILE:
@@ -113,6 +113,12 @@ bool BoundPorts::make_way(const Session& session, const OpenInfo& info) {
     made = true;
   }
   return made;
+}
+
+bool BoundPorts::has_near(const Address& at, bool udp) const {
+  for (uint32_t i = 0; i < fresh_; ++i)
+    if (ports_[i].state_ != BoundPort::State::free && ports_[i].udp() == udp && mixed_up(ports_[i].at_, at)) return true;
+  return false;
 }
 
 // nullptr: nobody's.

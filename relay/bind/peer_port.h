@@ -77,6 +77,9 @@ class BoundPorts final : public PortGiver, public Opener {
       if (own_[i].at == at && own_[i].udp == udp) own_[i--] = own_[--own_count_];
   }
 
+  // Has a peer a port with which one of ours at `at` could be mixed up?
+  bool has_near(const Address& at, bool udp) const;
+
   // Places of ports, some of them free.
   uint32_t count() const { return fresh_; }
   // i < count(). False: it is free.

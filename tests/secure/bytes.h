@@ -38,6 +38,9 @@ inline Data any_data(std::mt19937& random, size_t size) {
   return out;
 }
 
+// 0 .. n-1. What n is drawn from is drawn before, whatever the compiler: `random() % (random() % 2 ...)` has no order.
+inline size_t draw(std::mt19937& random, size_t n) { return random() % n; }
+
 }  // namespace securetest
 
 #endif

@@ -56,6 +56,7 @@ TEST_CASE(
   Keys k;
   Callee e(k, Carrier::pipe, at(0));
   // Once at its beginning, since a message may have come with the end of the link before.
+  CHECK_FALSE(e.r.asks_anew(at(999)));
   CHECK(e.r.asks_anew(at(1000)));
   CHECK_FALSE(e.r.asks_anew(at(5000)));
   REQUIRE(e.take(text("records of an old link"), at(5000)) == Responder::Got::nothing);
@@ -72,6 +73,10 @@ TEST_CASE(
   uint8_t said[kRefusal];
   put_refusal(Code::anew, said);
   CHECK(c.take(data_of({said, kRefusal}), at(999)) == Initiator::Got::nothing);
+  // Nor is one forgotten that comes too early: it is said once.
+  CHECK(c.i.deadline() == at(1000));
+  CHECK(c.i.expired(at(999)) == Initiator::Got::nothing);
+  CHECK(c.i.expired(at(1000)) == Initiator::Got::anew);
   CHECK(c.take(data_of({said, kRefusal}), at(1000)) == Initiator::Got::anew);
   const Data one = c.begin({}, at(1000));
   CHECK(Data(&one[8], &one[40]) != Data(&lost[8], &lost[40]));

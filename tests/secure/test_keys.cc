@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <set>
+#include <string>
 
 #include "tests/secure/bytes.h"
 #include "transport/secure/key_file.h"
@@ -202,4 +204,12 @@ TEST_CASE("key file: missing, no file, no key") {
   }
   got = read_key_file(f.write(key.substr(1) + "\n").c_str(), &out);
   CHECK(said(got) == "F: not a key: one line of 44 base64 characters is wanted (too short, a key has 44 characters)");
+}
+
+TEST_CASE("each fault of a handshake, a record and a key has words of its own") {
+  std::set<std::string> words;
+  for (unsigned i = 0; i <= static_cast<unsigned>(Fault::cut); ++i) words.insert(name(static_cast<Fault>(i)));
+  for (unsigned i = 1; i <= static_cast<unsigned>(KeyFault::lines); ++i) words.insert(name(static_cast<KeyFault>(i)));
+  CHECK(words.size() == static_cast<unsigned>(Fault::cut) + 1 + static_cast<unsigned>(KeyFault::lines));
+  CHECK(words.count("unknown error") == 0);
 }

@@ -105,7 +105,8 @@ TEST_CASE("line cipher: whatever somebody does to the blocks, what opens was sea
             break;
           }
           case 3: {  // begins or ends elsewhere
-            Data cut(block.begin() + static_cast<std::ptrdiff_t>(random() % 3), block.end() - static_cast<std::ptrdiff_t>(random() % 3));
+            const auto front = static_cast<std::ptrdiff_t>(random() % 3), back = static_cast<std::ptrdiff_t>(random() % 3);
+            Data cut(block.begin() + front, block.end() - back);
             if (!cut.empty()) there.take(cut, now);
             break;
           }

@@ -170,7 +170,7 @@ TEST_CASE("secure line: either end starts anew at any time, and soon both talk a
     w.both();
     for (int i = 0; i < 6; ++i) {
       // At any moment: of a handshake, or of a transfer.
-      w.run(millis(static_cast<int64_t>(random() % (random() % 2 == 0 ? 100 : 3000))));
+      w.run(millis(static_cast<int64_t>(draw(random, random() % 2 == 0 ? 100 : 3000))));
       if (random() % 2 == 0 && w.up()) w[0].bench.send(w[0].bench.open(), pattern(9, 20000));
       w.start(static_cast<int>(random() % 2));
     }

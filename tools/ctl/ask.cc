@@ -114,7 +114,7 @@ int Answer::try_ask(std::string_view command, const char* path) {
   const auto before = signal(SIGPIPE, SIG_IGN);
   why_.clear();
   const int code = exchange(command, path);
-  signal(SIGPIPE, before);
+  (void)signal(SIGPIPE, before);
   return code != 0 ? code : unwrap();
 }
 

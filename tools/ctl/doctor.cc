@@ -1,4 +1,5 @@
 // `sockmuxctl doctor`: the words, the order of the checks, the verdict. Read next: doctor.h.
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -137,14 +138,14 @@ int Findings::conclude(std::string_view words) const {
 
 int doctor(int count, const char* const* words, const char* socket) {
   void* const memory = reserve_memory(kMemory);
-  if (memory == nullptr) return kSystem;
+  if (memory == nullptr) return complain({"doctor: cannot set memory aside"}), kSystem;
   Arena arena(memory, kMemory);
   Config* const config = arena.create<Config>();
   Report* const report = arena.create<Report>();
   NotedFiles* const files = arena.create<NotedFiles>();
   Findings* const findings = arena.create<Findings>();
   if (config == nullptr || report == nullptr || files == nullptr || findings == nullptr) return kSystem;
-  signal(SIGPIPE, SIG_IGN);
+  (void)signal(SIGPIPE, SIG_IGN);
   Running running;
   static const char* const kUsual[] = {"+=/etc/sockmux.conf"};
   size_t n = static_cast<size_t>(count);
@@ -161,7 +162,7 @@ int doctor(int count, const char* const* words, const char* socket) {
   }
   if (!check_config(*findings, words, n, *files, arena, config, report)) return conclude(*findings, true, false);
   Finder* const finder = arena.create<Finder>(*config);
-  if (finder == nullptr || !finder->init(arena)) return kSystem;
+  if (finder == nullptr || !finder->init(arena)) return complain({"doctor: the system gives no poller: ", strerror(errno)}), kSystem;
   Patient p{*config, *findings, arena, *finder, nullptr, running, socket};
   examine(p, files->paths());
   finder->~Finder();

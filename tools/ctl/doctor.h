@@ -157,6 +157,8 @@ struct Reached {
 // Resolves and connects, and says how that went. `what`: "SERVER=sockmux://hub:9000", of which `at` is. `far`: way for a
 // link, server for a server.
 bool reach(Patient& p, const HostPort& at, std::string_view what, Place far, Reached* out);
+// Of silence, before it is said what is waited for.
+constexpr Duration kUntold = seconds(2);
 // 0 or errno; ETIMEDOUT after `limit`.
 int connect_within(const Address& to, const Address& source, Duration limit, Fd* out);
 // Waits for `events` of poll(2). False: `limit` is over.

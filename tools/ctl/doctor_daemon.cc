@@ -3,6 +3,7 @@
 // Read next: doctor.h, daemon_probe.cc. Source: sockmuxctl(8), "The socket".
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,7 +30,11 @@ std::string_view next_part(std::string_view* rest, char end) {
 int exchange(int fd, std::string_view line, char* memory, size_t room, size_t* size) {
   int error = put(fd, line);
   if (error == EPIPE || error == ECONNRESET) error = 0;  // it has said why
-  while (error == 0 && *size < room) {
+  for (bool told = false; error == 0 && *size < room;) {
+    if (!told && !wait_for_fd(fd, POLLIN, kUntold)) {
+      told = true;
+      complain({"doctor: the daemon has not answered yet: servers behind its ports that say nothing have up to 13 s, 16 at a time"});
+    }
     const IoResult r = read_fd(fd, memory + *size, room - *size);
     if (r.again) return EAGAIN;
     if (r.error == ECONNRESET || (r.error == 0 && r.size == 0)) return 0;
@@ -153,8 +158,7 @@ size_t words_of(const Running& running, Arena& arena, const char* const** words)
   const char** const list = arena.raw<const char*>(kMostWords);
   if (!fd.valid() || text == nullptr || list == nullptr) return 0;
   size_t size = 0;
-  for (ssize_t n = 1; n > 0 && size<kMostText; size += n> 0 ? static_cast<size_t>(n) : 0)
-    n = ::read(fd.get(), text + size, kMostText - size);
+  for (size_t n = 1; n > 0 && size < kMostText; size += n) n = read_fd(fd.get(), text + size, kMostText - size).size;
   text[size] = 0;
   size_t count = 0;
   for (size_t i = 0; i < size && count < kMostWords; i += strlen(text + i) + 1)
@@ -315,6 +319,9 @@ void tell_far_port(Patient& p, const RunningRow& row) {
         Place::peer, "far port refused: the peer (%) does not listen at % for us: %", {row.peer, row.at, row.reason},
         "Mend that there; the daemon asks again by itself. The log there has a line 'bind-refused'.");
   }
+  if (row.result == "ended")
+    return p.findings.warn("far port ended: % at the peer (%) is open no more: %", {row.at, row.peer, row.reason},
+                           "Somebody has ended it (sockmuxctl kick), here or there. The daemon asks for it again within a minute; HUP does at once.");
   p.findings.warn("far port waits: % is not open at the peer yet", {row.at},
                   "It is asked for as soon as the link is up.");
 }

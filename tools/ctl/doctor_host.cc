@@ -218,7 +218,7 @@ class NoNames final : public NameLookup {
 };
 
 // Can it say yes to anybody? Source: config/hostlist.h.
-bool lets_somebody_in(const HostList& list) {
+bool lets_somebody_in(const HostList& list) {  // NOLINT(misc-no-recursion): kMaxListDepth
   bool can = list.count > 0 && list.terms[0].negated;
   for (size_t i = 0; i < list.count; ++i) {
     const HostTerm& t = list.terms[i];

@@ -8,6 +8,7 @@
 #include "config/choose.h"
 #include "core/io/clock.h"
 #include "core/io/socket.h"
+#include "tools/ctl/ctl.h"
 #include "tools/ctl/doctor.h"
 
 namespace smx::ctl {
@@ -33,7 +34,7 @@ void add_name_servers(TextBase& to) {
     const std::string_view rest = skip(text, kWord.size());
     to.add(n++ == 0 ? "" : ", ").add_printable(first(rest, place_of(rest, '\n')));
   }
-  fclose(file);
+  (void)fclose(file);
 }
 
 void tell_unresolved(Patient& p, const HostPort& at, std::string_view what, Place far, int error, uint64_t ms) {
@@ -162,7 +163,14 @@ int connect_within(const Address& to, const Address& source, Duration limit, Fd*
   int error = 0;
   Fd fd = connect_tcp(to, source.family == to.family ? source : Address{}, &error);
   if (!fd.valid()) return error;
-  if (!wait_for_fd(fd.get(), POLLOUT, within(limit))) return ETIMEDOUT;
+  const Duration whole = within(limit);
+  if (!wait_for_fd(fd.get(), POLLOUT, whole < kUntold ? whole : kUntold)) {
+    if (!(kUntold < whole)) return ETIMEDOUT;
+    Text<kAddressText> address;
+    append_address(address, to);
+    complain({"doctor: ", address.text(), " has not answered yet; it has ", Text<20>("").add_u(static_cast<uint64_t>(whole.us / 1000000)).text(), " s"});
+    if (!wait_for_fd(fd.get(), POLLOUT, Duration{whole.us - kUntold.us})) return ETIMEDOUT;
+  }
   error = connect_result(fd.get());
   if (error == 0) *out = static_cast<Fd&&>(fd);
   return error;

@@ -53,6 +53,7 @@ uint64_t inode_of(const char* table, uint16_t port, bool udp, uint32_t* uid) {
   while (found == 0 && fgets(line, sizeof line, file) != nullptr) {
     unsigned at = 0, state = 0, user = 0;
     unsigned long long inode = 0;
+    // NOLINTNEXTLINE(cert-err34-c): the kernel wrote it; what does not fit is no line of this port
     if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %u %*u %llu", &at, &state, &user,
                &inode) != 4)
       continue;
@@ -61,7 +62,7 @@ uint64_t inode_of(const char* table, uint16_t port, bool udp, uint32_t* uid) {
     found = inode;
     *uid = user;
   }
-  fclose(file);
+  (void)fclose(file);
   return found;
 }
 
@@ -82,7 +83,7 @@ int process_with(uint64_t inode) {
       char to[64];
       const ssize_t n = readlinkat(dirfd(fds), f->d_name, to, sizeof to);
       if (n <= 0 || std::string_view(to, static_cast<size_t>(n)) != wanted.text()) continue;
-      found = atoi(e->d_name);
+      found = atoi(e->d_name);  // NOLINT(cert-err34-c): the name of a process in /proc
       break;
     }
     closedir(fds);

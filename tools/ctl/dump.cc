@@ -134,9 +134,9 @@ int watch(const Options& o, Output& out, bool as_file) {
   if (o.limits.payload > 0) ask.add(" payload=").add_u(o.limits.payload);
   uint64_t number = 0;
   if (o.who != nullptr) ask.add(small_number(o.who, kAll, &number) ? " session=" : " peer=").add(o.who);
-  signal(SIGPIPE, SIG_IGN);  // who is refused hears why
+  (void)signal(SIGPIPE, SIG_IGN);  // who is refused hears why
   (void)put(fd.get(), ask.add('\n').text());
-  signal(SIGPIPE, SIG_DFL);
+  (void)signal(SIGPIPE, SIG_DFL);
   FileSink file(out);
   TextSink text(out);
   if (as_file && (code = file.begin()) != 0) return code;

@@ -112,13 +112,15 @@ class FileSink final : public DumpSink {
  private:
   int block(uint32_t type, const uint8_t* body, size_t n);
 
-  static constexpr uint32_t kMostInterfaces = 256;  // then each new one takes the place of an old one
+  // As many as a daemon has sessions at most, whose numbers are small; one beyond that takes the place of another.
+  static constexpr uint32_t kMostInterfaces = 32768;
   struct Interface {
     uint32_t session = 0, hash = 0, number = 0;
   };
+  Interface& of(uint32_t session) { return interface_[session % kMostInterfaces]; }
   Output& out_;
   Interface interface_[kMostInterfaces];
-  uint32_t known_ = 0, made_ = 0;
+  uint32_t made_ = 0;
   uint64_t lost_ = 0;
 };
 

@@ -13,8 +13,8 @@ namespace smx::ctl {
 namespace {
 
 constexpr size_t kMostBlock = 1 << 20;
-constexpr uint32_t kMostInterfaces = 65536;
-constexpr uint32_t kNamed = 256;  // of the others the text does not say where they lead
+constexpr uint32_t kTold = 65536;  // of those beyond it is not said when they begin
+constexpr uint32_t kNamed = 256;   // of the others the text does not say where they lead
 
 class Reader {
  public:
@@ -43,7 +43,7 @@ class Reader {
   uint64_t packets_ = 0;
   uint32_t interfaces_ = 0;
   size_t size_ = 0;       // bytes in block_
-  uint8_t told_[kMostInterfaces / 8] = {};
+  uint8_t told_[kTold / 8] = {};
   char what_[kNamed][200] = {};
   uint8_t* block_;        // kMostBlock bytes
 };
@@ -93,7 +93,6 @@ int Reader::interface_block(const uint8_t* body, size_t n) {
   Text<20> number;
   number.add_u(interfaces_);
   if (n < 8) return fail({"interface ", number.text(), ": the block is too short"});
-  if (interfaces_ == kMostInterfaces) return fail({"more than 65536 interfaces"});
   const uint16_t type = u16(body);
   if (type != kLinkType) {
     Text<20> is;
@@ -135,7 +134,7 @@ int Reader::packet_block(const uint8_t* body, size_t n) {
   size_t have = 0;
   const uint8_t* lost = padded > n ? nullptr : option(body + padded, n - padded, kOptionLost, &have);
   if (lost != nullptr && have == 8) p.lost = big_ ? load64(lost) : u32(lost) | uint64_t{u32(lost + 4)} << 32;
-  if ((told_[on / 8] >> on % 8 & 1) == 0) {
+  if (on < kTold && (told_[on / 8] >> on % 8 & 1) == 0) {
     told_[on / 8] = static_cast<uint8_t>(told_[on / 8] | 1 << on % 8);
     std::string_view what = on < kNamed ? what_[on] : "";
     const size_t colon = what.find(": ");  // "session 1: where"

@@ -68,12 +68,9 @@ int FileSink::begin() {
 // One interface for each link of a session: its name says which.
 int FileSink::session(uint32_t number, std::string_view what) {
   const uint32_t hash = hash_of(what);
-  Interface* place = nullptr;
-  for (uint32_t i = 0; i < known_; ++i)
-    if (interface_[i].session == number) place = &interface_[i];
-  if (place != nullptr && place->hash == hash) return 0;
-  if (place == nullptr) place = known_ < kMostInterfaces ? &interface_[known_++] : &interface_[made_ % kMostInterfaces];
-  *place = {number, hash, made_++};
+  Interface& place = of(number);
+  if (place.session == number && place.hash == hash) return 0;
+  place = {number, hash, made_++};
   Text<300> text("session ");
   text.add_u(number);
   if (!what.empty()) text.add(": ").add_printable(what);
@@ -83,11 +80,8 @@ int FileSink::session(uint32_t number, std::string_view what) {
 }
 
 int FileSink::packet(const DumpPacket& p) {
-  const Interface* on = nullptr;
-  for (int tries = 0; on == nullptr && tries < 2; ++tries) {
-    for (uint32_t i = 0; i < known_; ++i)
-      if (interface_[i].session == p.session) on = &interface_[i];
-    if (on != nullptr) break;
+  const Interface& on = of(p.session);
+  if (on.session != p.session) {
     const int code = session(p.session, "");
     if (code != 0) return code;
   }
@@ -95,7 +89,7 @@ int FileSink::packet(const DumpPacket& p) {
   uint8_t pseudo[kPseudo] = {kPseudoVersion, p.sent, static_cast<uint8_t>(p.dialect == Dialect::v1 ? 1 : p.dialect == Dialect::v03 ? 3 : 0), 0};
   store32(pseudo + 4, p.session);
   Body b;
-  b.u32(on->number).u32(static_cast<uint32_t>(p.at_us >> 32)).u32(static_cast<uint32_t>(p.at_us));
+  b.u32(on.number).u32(static_cast<uint32_t>(p.at_us >> 32)).u32(static_cast<uint32_t>(p.at_us));
   b.u32(static_cast<uint32_t>(kPseudo + p.bytes.size)).u32(static_cast<uint32_t>(whole));
   b.raw(pseudo, sizeof pseudo).raw(p.bytes.data, p.bytes.size).pad();
   b.u16(kOptionFlags).u16(4).u32(p.sent ? kOutbound : kInbound);

@@ -46,6 +46,7 @@ void add_micros(TextBase& to, uint64_t us) {
 
 void add_cell(TextBase& to, std::string_view column, std::string_view field) {
   uint64_t n = 0;
+  // NOLINTNEXTLINE(bugprone-branch-clone): no number, and a number without a unit
   if (!number_of(field, &n)) to.add_printable(field);
   else if (ends_with(column, "_s")) add_seconds(to, n);
   else if (ends_with(column, "_bytes")) add_bytes(to, n);

@@ -2,6 +2,7 @@
 //
 // A command is a line in kCommands. Read next: ctl.h, keys.cc, ask.cc. Source: sockmuxctl(8).
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -35,8 +36,16 @@ int put(int fd, std::string_view text) {
   return 0;
 }
 
+// Who shares it with us may have made it one that does not block.
 int print(std::string_view text) {
-  const int error = put(STDOUT_FILENO, text);
+  int error = 0;
+  while (!text.empty() && error == 0) {
+    const IoResult r = write_fd(STDOUT_FILENO, text.data(), text.size());
+    pollfd p{STDOUT_FILENO, POLLOUT, 0};
+    if (r.again) (void)::poll(&p, 1, -1);
+    error = r.error;
+    text.remove_prefix(r.size);
+  }
   if (error == 0) return 0;
   complain({"standard output: ", strerror(error)});
   return kIo;

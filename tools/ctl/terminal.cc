@@ -123,7 +123,7 @@ void Terminal::show(int row) {
       old_size_[i] = now_size_[i];
       continue;
     }
-    add(Text<16>("\033[").add_u(static_cast<uint64_t>(i + 1)).add(";1H").text());
+    add(Text<16>("\033[").add_u(static_cast<uint64_t>(i) + 1).add(";1H").text());
     add({now_[i], now_size_[i]});
     if (!whole_) add("\033[K");
     memcpy(old_[i], now_[i], now_size_[i]);

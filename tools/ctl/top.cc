@@ -97,8 +97,7 @@ class Columns {
 
 // How wide what is: the rest of the line is shared by names and the bar.
 struct Widths {
-  explicit Widths(size_t columns, What what) {
-    idle = columns >= 100;
+  explicit Widths(size_t columns, What what) : idle(columns >= 100) {
     const size_t fixed = what == What::peers ? 64 : idle ? 55 : 49;
     const size_t rest = columns > fixed + 16 ? columns - fixed : 16;
     bar = rest / 4 > 24 ? 24 : rest / 4;

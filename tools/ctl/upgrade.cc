@@ -312,7 +312,7 @@ int read_options(int argc, char** argv, Options* o) {
     if (!found && w == "upgrade") found = true;
     else if (socket && i + 1 < argc) o->socket = argv[++i];
     else if (first(w, kSocket.size()) == kSocket) o->socket = argv[i] + kSocket.size();
-    else if (!found) return -1;
+    else if (!found) return -1;  // NOLINT(bugprone-branch-clone): in the order of what is looked for
     else if (w == "-h" || w == "--help" || w == "-V" || w == "--version") return -1;
     else if (socket) return misused({w, ": a file is missing"});
     else if (w == "--drain" && i + 1 < argc) o->drain = argv[++i];
@@ -335,7 +335,7 @@ int upgrade(int argc, char** argv) {
   Options o;
   int code = read_options(argc, argv, &o);
   if (code != 0) return code;
-  signal(SIGPIPE, SIG_IGN);
+  (void)signal(SIGPIPE, SIG_IGN);
   const char* path = o.socket != nullptr ? o.socket : usual_control_path();
   Running old;
   code = ask_process(path, &old);

@@ -87,8 +87,12 @@ Initiator::Got Initiator::got_message(Time now) {
 Initiator::Got Initiator::got_refusal(Time now) {
   const Code code = reader_.code();
   reader_.pass();
-  if (code == Code::anew && carrier_ != Carrier::connection)
-    return now >= begun_ + kAnewPause ? Got::anew : Got::nothing;
+  if (code == Code::anew && carrier_ != Carrier::connection) {
+    if (now >= begun_ + kAnewPause) return Got::anew;
+    // Message 1 may be lost with what was skipped there, and it is said again only behind more of that.
+    if (carrier_ == Carrier::pipe) deadline_ = earlier(deadline_, begun_ + kAnewPause);
+    return Got::nothing;
+  }
   code_ = code;
   return Got::refused;
 }
@@ -229,6 +233,8 @@ bool Responder::asks_anew(Time now) {
   const uint64_t strays = strays_ + reader_.skipped();
   if (carrier_ == Carrier::connection || state_ != State::waits_message || strays == answered_ || now < anew_at_)
     return false;
+  // Nothing was skipped: the message may be on its way.
+  if (carrier_ == Carrier::pipe && strays == 1 && now < message_at_ + kAnewPause) return false;
   answered_ = strays;
   anew_at_ = now + kAnewPause;
   return true;

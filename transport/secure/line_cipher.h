@@ -42,7 +42,6 @@ class LineCipher final : public LineSealer {
   void stop(Time now);
   void forget();
   bool up() const { return up_; }
-  bool begins() const { return begins_; }
 
   // Not up: a block has come. True: it is the first one of who has called, and is to be opened now that it is up.
   bool take(Bytes block, Time now);

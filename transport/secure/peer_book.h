@@ -35,6 +35,7 @@ struct SecurePeer {
   SecurePeer() = default;
   SecurePeer(const SecurePeer& other) { *this = other; }
   SecurePeer& operator=(const SecurePeer& other) {
+    if (this == &other) return *this;  // else its name would be cleared before it is read
     key = other.key;
     name.clear();
     name.add(other.name.text());
