@@ -1,0 +1,30 @@
+// The system calls of a simulated daemon: sim_NAME stands for NAME in its copies (tools/simos.sh).
+//
+// Each begins with Gate: it counts, lets time pass, and says whether this call fails. Read next: calls_io.cc, calls_net.cc,
+// calls_files.cc, calls_process.cc.
+#ifndef SOCKMUX_TESTS_SIMOS_CALLS_H
+#define SOCKMUX_TESTS_SIMOS_CALLS_H
+
+#include "tests/simos/process.h"
+
+namespace simos {
+
+// What every call goes through first. error(): it is to fail with that, 0: it is not.
+class Gate {
+ public:
+  explicit Gate(Call call, int fd = -1);
+  int error() const { return error_; }
+
+ private:
+  int error_ = 0;
+};
+
+// As system calls return: -1 and errno.
+inline int refuse(int error) {
+  errno = error;
+  return -1;
+}
+
+}  // namespace simos
+
+#endif

@@ -1,0 +1,279 @@
+// Calls on sockets. Read next: calls.h, network.h, udp.h.
+#include "tests/simos/calls.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "tests/simos/files.h"
+#include "tests/simos/network.h"
+#include "tests/simos/udp.h"
+
+using namespace simos;
+
+namespace {
+
+File* socket_of(int fd) {
+  File* f = current->file(fd);
+  if (f == nullptr) return errno = EBADF, nullptr;
+  if (f->kind != File::Kind::tcp && f->kind != File::Kind::udp && f->kind != File::Kind::unix_socket) return errno = ENOTSOCK, nullptr;
+  return f;
+}
+
+Tcp* as_tcp(File* f) { return f != nullptr && f->kind == File::Kind::tcp ? static_cast<Tcp*>(f) : nullptr; }
+Udp* as_udp(File* f) { return f != nullptr && f->kind == File::Kind::udp ? static_cast<Udp*>(f) : nullptr; }
+
+Place from_address(const sockaddr* a) {
+  sockaddr_in s;
+  memcpy(&s, a, sizeof s);
+  if (s.sin_family != AF_INET) return {};
+  Place p{ntohl(s.sin_addr.s_addr), ntohs(s.sin_port)};
+  if (p.ip == kLoopback) p.ip = current->ip();
+  return p;
+}
+
+void to_address(Place p, sockaddr* a, socklen_t* n) {
+  if (a == nullptr) return;
+  sockaddr_in s{};
+  s.sin_family = AF_INET;
+  s.sin_port = htons(p.port);
+  s.sin_addr.s_addr = htonl(p.ip);
+  memcpy(a, &s, std::min<size_t>(*n, sizeof s));
+  *n = sizeof s;
+}
+
+}  // namespace
+
+extern "C" {
+
+int sim_socket(int domain, int type, int protocol) {
+  (void)protocol;
+  const Gate gate(Call::socket);
+  if (gate.error() != 0) return refuse(gate.error());
+  if (domain != AF_INET) return refuse(EAFNOSUPPORT);
+  File* f;
+  if ((type & 15) == SOCK_STREAM) {
+    f = world->make<Tcp>();
+    static_cast<Tcp*>(f)->local.ip = current->ip();
+  } else {
+    f = world->make<Udp>(current->ip());
+  }
+  if ((type & SOCK_NONBLOCK) != 0) f->flags |= O_NONBLOCK;
+  const int fd = current->take_fd(f);
+  if (fd < 0) return refuse(EMFILE);
+  SIM_TRACE("%d socket() = %d\n", current->number(), fd);
+  return fd;
+}
+
+int sim_bind(int fd, const sockaddr* a, socklen_t n) {
+  (void)n;
+  const Gate gate(Call::bind, fd);
+  File* f = socket_of(fd);
+  if (f == nullptr) return -1;
+  if (gate.error() != 0) return refuse(gate.error());
+  Place at = from_address(a);
+  if (Udp* u = as_udp(f)) {
+    const int error = u->bind_to(at);
+    return error != 0 ? refuse(error) : 0;
+  }
+  Tcp* t = as_tcp(f);
+  if (at.port == 0) at.port = network->free_port();
+  if (network->is_taken(at)) return refuse(EADDRINUSE);
+  t->local = at;
+  t->state = Tcp::State::bound;
+  return 0;
+}
+
+int sim_listen(int fd, int backlog) {
+  const Gate gate(Call::listen, fd);
+  Tcp* t = as_tcp(socket_of(fd));
+  if (t == nullptr) return -1;
+  if (gate.error() != 0) return refuse(gate.error());
+  const int error = network->listen(t, t->local, static_cast<size_t>(backlog));
+  if (error != 0) return refuse(error);
+  t->state = Tcp::State::listening;
+  SIM_TRACE("%d listens at %u\n", current->number(), t->local.port);
+  return 0;
+}
+
+int sim_accept4(int fd, sockaddr* a, socklen_t* n, int flags) {
+  const Gate gate(Call::accept4, fd);
+  Tcp* door = as_tcp(socket_of(fd));
+  if (door == nullptr) return -1;
+  if (gate.error() == ECONNABORTED && !door->queue.empty()) {  // one that is gone again
+    Tcp* gone = door->accept();
+    gone->hard_close = true;
+    gone->closed();
+  }
+  if (gate.error() != 0) return refuse(gate.error());
+  if (door->queue.empty()) {
+    if ((door->flags & O_NONBLOCK) == 0) current->crash("accept(2) blocks");
+    return refuse(EAGAIN);
+  }
+  if (door->queue.front()->reset && current->random.chance(50)) {  // as on BSD
+    door->accept()->closed();
+    return refuse(ECONNABORTED);
+  }
+  const int client = current->take_fd(door->queue.front());
+  if (client < 0) return refuse(EMFILE);
+  Tcp* t = door->accept();
+  t->flags = (flags & SOCK_NONBLOCK) != 0 ? O_NONBLOCK : 0;
+  to_address(t->remote, a, n);
+  SIM_TRACE("%d accept(%d) = %d\n", current->number(), fd, client);
+  return client;
+}
+
+int sim_connect(int fd, const sockaddr* a, socklen_t n) {
+  (void)n;
+  const Gate gate(Call::connect, fd);
+  File* f = socket_of(fd);
+  if (f == nullptr) return -1;
+  const Place to = from_address(a);
+  if (gate.error() == EINTR && as_tcp(f) != nullptr) (void)as_tcp(f)->connect_to(to, *network->path(current->ip(), to.ip));  // it goes on by itself
+  if (gate.error() != 0) return refuse(gate.error());
+  if (Udp* u = as_udp(f)) {
+    const int error = u->connect_to(to);
+    return error != 0 ? refuse(error) : 0;
+  }
+  const int error = as_tcp(f)->connect_to(to, *network->path(current->ip(), to.ip));
+  SIM_TRACE("%d connect(%d, port %u) %d\n", current->number(), fd, to.port, error);
+  return error != 0 ? refuse(error) : 0;
+}
+
+int sim_shutdown(int fd, int how) {
+  const Gate gate(Call::shutdown, fd);
+  Tcp* t = as_tcp(socket_of(fd));
+  if (t == nullptr) return -1;
+  if (gate.error() != 0) return refuse(gate.error());
+  if (t->state != Tcp::State::connected) return refuse(ENOTCONN);
+  SIM_TRACE("%d shutdown(%d)\n", current->number(), fd);
+  if (how != SHUT_RD) t->shut_write();
+  return 0;
+}
+
+int sim_getsockname(int fd, sockaddr* a, socklen_t* n) {
+  const Gate gate(Call::getsockname, fd);
+  File* f = socket_of(fd);
+  if (f == nullptr) return -1;
+  if (gate.error() != 0) return refuse(gate.error());
+  to_address(as_tcp(f) != nullptr ? as_tcp(f)->local : as_udp(f)->local, a, n);
+  return 0;
+}
+
+int sim_getpeername(int fd, sockaddr* a, socklen_t* n) {
+  const Gate gate(Call::getpeername, fd);
+  File* f = socket_of(fd);
+  if (f == nullptr) return -1;
+  if (gate.error() != 0) return refuse(gate.error());
+  if (Tcp* t = as_tcp(f)) {
+    if (t->state != Tcp::State::connected || t->reset) return refuse(ENOTCONN);
+    to_address(t->remote, a, n);
+    return 0;
+  }
+  if (as_udp(f)->remote.port == 0) return refuse(ENOTCONN);
+  to_address(as_udp(f)->remote, a, n);
+  return 0;
+}
+
+int sim_getsockopt(int fd, int level, int option, void* value, socklen_t* n) {
+  (void)n;
+  const Gate gate(Call::getsockopt, fd);
+  File* f = socket_of(fd);
+  if (f == nullptr) return -1;
+  if (gate.error() != 0) return refuse(gate.error());
+  if (level == SOL_SOCKET && option == SO_ERROR) {
+    const int error = as_tcp(f) != nullptr ? as_tcp(f)->take_error() : 0;
+    memcpy(value, &error, sizeof error);
+    return 0;
+  }
+  return refuse(ENOPROTOOPT);
+}
+
+int sim_setsockopt(int fd, int level, int option, const void* value, socklen_t n) {
+  const Gate gate(Call::setsockopt, fd);
+  File* f = socket_of(fd);
+  if (f == nullptr) return -1;
+  if (gate.error() != 0) return refuse(gate.error());
+  if (Tcp* t = as_tcp(f)) {
+    if (level == SOL_SOCKET && option == SO_OOBINLINE) t->oob_inline = true;
+    if (level == SOL_SOCKET && option == SO_LINGER && n == sizeof(linger)) {
+      linger l;
+      memcpy(&l, value, sizeof l);
+      t->hard_close = l.l_onoff != 0 && l.l_linger == 0;
+    }
+  }
+  return 0;
+}
+
+int sim_sockatmark(int fd) {
+  const Gate gate(Call::sockatmark, fd);
+  Tcp* t = as_tcp(socket_of(fd));
+  if (t == nullptr) return -1;
+  if (gate.error() != 0) return refuse(gate.error());
+  return t->at_mark() ? 1 : 0;
+}
+
+ssize_t sim_send(int fd, const void* from, size_t n, int flags) {
+  const Gate gate(Call::send, fd);
+  Tcp* t = as_tcp(socket_of(fd));
+  if (t == nullptr) return -1;
+  if (gate.error() != 0) return refuse(gate.error());
+  if ((flags & MSG_OOB) != 0 && n == 1) return fail_with(t->write_urgent(*static_cast<const uint8_t*>(from)));
+  return fail_with(t->write(static_cast<const uint8_t*>(from), n));
+}
+
+ssize_t sim_recv(int fd, void* to, size_t n, int flags) {
+  (void)flags;
+  const Gate gate(Call::read, fd);
+  File* f = socket_of(fd);
+  if (f == nullptr) return -1;
+  if (gate.error() != 0) return refuse(gate.error());
+  return fail_with(f->read(static_cast<uint8_t*>(to), n));
+}
+
+ssize_t sim_sendmsg(int fd, const msghdr* m, int flags) {
+  (void)flags;
+  const Gate gate(Call::sendmsg, fd);
+  File* f = socket_of(fd);
+  Udp* u = as_udp(f);
+  if (f == nullptr || gate.error() != 0) return refuse(f == nullptr ? EBADF : gate.error());
+  if (f->kind == File::Kind::unix_socket) return fail_with(f->write(static_cast<const uint8_t*>(m->msg_iov[0].iov_base), m->msg_iov[0].iov_len));
+  if (u == nullptr) return refuse(EOPNOTSUPP);
+  return fail_with(u->send(*m, m->msg_name == nullptr ? Place{} : from_address(static_cast<const sockaddr*>(m->msg_name))));
+}
+
+ssize_t sim_recvmsg(int fd, msghdr* m, int flags) {
+  (void)flags;
+  const Gate gate(Call::recvmsg, fd);
+  File* f = socket_of(fd);
+  Udp* u = as_udp(f);
+  if (f == nullptr || gate.error() != 0) return refuse(f == nullptr ? EBADF : gate.error());
+  if (f->kind == File::Kind::unix_socket) {
+    m->msg_controllen = 0;
+    return fail_with(f->read(static_cast<uint8_t*>(m->msg_iov[0].iov_base), m->msg_iov[0].iov_len));
+  }
+  if (u == nullptr) return refuse(EOPNOTSUPP);
+  Place from;
+  const ssize_t r = u->receive(*m, &from);
+  if (r >= 0 && m->msg_name != nullptr) to_address(from, static_cast<sockaddr*>(m->msg_name), &m->msg_namelen);
+  return fail_with(r);
+}
+
+int sim_socketpair(int domain, int type, int protocol, int* ends) {
+  (void)domain, (void)type, (void)protocol;
+  const Gate gate(Call::socket);
+  if (gate.error() != 0) return refuse(gate.error());
+  PairEnd* one = world->make<PairEnd>();
+  PairEnd* two = world->make<PairEnd>();
+  one->other = two;
+  two->other = one;
+  ends[0] = current->take_fd(one);
+  ends[1] = ends[0] < 0 ? -1 : current->take_fd(two);
+  if (ends[1] >= 0) return 0;
+  if (ends[0] >= 0) current->close_fd(ends[0]);
+  return refuse(EMFILE);
+}
+
+}  // extern "C"

@@ -1,0 +1,249 @@
+// How a run goes, and what must hold. Read next: scenario.h.
+#include "tests/simos/scenario.h"
+
+#include <algorithm>
+
+namespace simos {
+
+namespace {
+
+constexpr uint32_t kHostIp[] = {0x0a000001, 0x0a000002};
+constexpr uint32_t kClientIp = 0x0a000101;
+enum What { kStart = 0, kCall = 1000, kTrouble = 100000 };
+
+}  // namespace
+
+Scenario::Scenario(Process* const (&daemons)[kDaemons]) {
+  for (int i = 0; i < kDaemons; ++i) {
+    host_[i].process = daemons[i];
+    host_[i].ip = kHostIp[i];
+    daemons[i]->fd_limit = 1024;
+    daemons[i]->memory_left = size_t{1} << 30;
+    crowd_.daemons.push_back(daemons[i]);
+  }
+}
+
+void Scenario::start(Host& host) {
+  if (host.wanted && !host.process->alive()) host.process->boot(host.ip, host.words);
+}
+
+void Scenario::add_clients(uint32_t n, Micros until, bool probes) {
+  Random& chance = world->random;
+  for (uint32_t i = 0; i < n; ++i) {
+    const int which = static_cast<int>(chance.below(kDaemons));
+    const Host& h = host_[which];
+    if (h.ports.empty()) continue;
+    const Port& port = h.ports[chance.below(static_cast<uint32_t>(h.ports.size()))];
+    if (port.service == Service::udp) continue;
+    Manner m = choose_manner(port, true);
+    if (probes) {
+      m = Manner();
+      m.size = 8 + chance.below(500);
+    }
+    m.opening = opening_for(port, host_[1 - which].ip);
+    Talker* t = crowd_.add(m, true);
+    crowd_.rude_clients = crowd_.rude_clients || m.rude();
+    t->excused = m.rude() || port.server->manner.rude() || (unsure_ && !probes);
+    calls_.push_back({t, kClientIp, {h.ip, port.number}});
+    const Micros when = chance.range(world->now, until);
+    t->since = when;
+    world->at(when, *this, kCall + static_cast<int>(calls_.size() - 1));
+  }
+}
+
+void Scenario::add_askers(Micros until, bool probes) {
+  for (const Host& h : host_)
+    for (const Port& p : h.ports) {
+      if (p.service != Service::udp) continue;
+      Asker* a = world->make<Asker>(static_cast<uint32_t>(askers_.size() + 1), kClientIp, Place{h.ip, p.number});
+      askers_.push_back(a);
+      if (probes) probes_.push_back(a);
+      const uint32_t n = probes ? 20 : 5 + world->random.below(30);
+      a->ask(n, world->now, (until - world->now) / n);
+    }
+}
+
+void Scenario::on_event(int what) {
+  if (what >= kTrouble) {
+    if (!well_) trouble(what - kTrouble);
+  } else if (what >= kCall) {
+    const Call& c = calls_[static_cast<size_t>(what - kCall)];
+    c.who->call_from(c.ip, c.to);
+  } else {
+    start(host_[what]);
+  }
+}
+
+// A call that fails at the start may be the end of it, if it says so.
+bool Scenario::may_refuse(const Process& p) const { return p.faults.done_at_start && !p.started && p.exit_code() != 0 && p.log_lines > 0; }
+
+// False: the run is over.
+bool Scenario::check_alive() {
+  for (const Host& h : host_) {
+    if (h.process->state() != Process::State::ended || world->failed()) continue;
+    if (h.process->told_to_end && h.process->exit_code() != 0 && h.process->exit_code() != 137) world->fail("process %d, told to end, has ended with %d", h.process->number(), h.process->exit_code());
+    if (!h.wanted || (h.process->told_to_end && well_)) continue;
+    if (may_refuse(*h.process)) return false;
+    world->fail("process %d has ended with %d", h.process->number(), h.process->exit_code());
+  }
+  return !world->failed();
+}
+
+bool Scenario::await(Micros limit, const char* what, bool (Scenario::*done)() const) {
+  const Micros until = world->now + limit;
+  while (!(this->*done)()) {
+    if (world->now >= until) {
+      std::string who;
+      for (const Talker* t : crowd_.all())
+        if (!t->over() && who.size() < 300) who += "; " + t->describe();
+      world->fail("%s: not within %lld s%s", what, static_cast<long long>(limit / kSecond), who.c_str());
+    }
+    if (world->failed() || !check_alive()) return false;
+    world->run_until(std::min(until, world->now + 20 * kMilli));
+  }
+  return true;
+}
+
+bool Scenario::all_linked() const {
+  for (const Host& h : host_)
+    if (!h.process->link_up) return false;
+  return true;
+}
+
+bool Scenario::all_wanted() const {
+  for (const Host& h : host_)
+    if (h.process->told_to_end && h.process->alive()) return false;
+  return true;
+}
+
+bool Scenario::all_ended() const {
+  for (const Host& h : host_)
+    if (h.process->alive()) return false;
+  return true;
+}
+
+void Scenario::run() {
+  Random& chance = world->random;
+  choose();
+  for (int i = 0; i < kDaemons; ++i) world->after(chance.skewed(0, 1000000), *this, kStart + i);
+  if (!world->run_until(1100 * kMilli) || !await(30 * kSecond, "the first link", &Scenario::all_linked)) return;
+  for (const Host& h : host_) h.process->no_maps = true;
+  world->run_until(world->now + kSecond);
+  const size_t fds[] = {host_[0].process->open_fds(), host_[1].process->open_fds()};
+
+  const Micros begin = world->now, until = begin + chance.range(0, 5 * kSecond);
+  add_clients(1 + chance.skewed(0, 12), until, false);
+  add_askers(until + kSecond, false);
+  for (const Trouble& t : troubles_) world->at(begin + t.when, *this, kTrouble + t.kind);
+  const Micros cruel = troubles_.empty() ? 6 * kSecond : chance.range(6 * kSecond, 20 * kSecond);
+  if (!world->run_until(begin + cruel) || !check_alive()) return;
+
+  make_well();
+  if (!await(10 * kSecond, "the end of who was told to end", &Scenario::all_wanted)) return;
+  for (Host& h : host_) start(h);
+  if (!await((slow_ ? 600 : 180) * kSecond, "the end of all streams", &Scenario::all_over)) return;
+  // A link that was cut in silence before is found out by then: TIMEOUT=ping, and 10 s for the answer.
+  if (!world->run_until(world->now + 20 * kSecond)) return;
+  for (const Host& h : host_) h.process->longest_renewal = 0, h.process->renewed_at = -1;
+  crowd_.strict = !v03_ && !(renews_ && hold_s_ == 0);  // without a half-close, who is slow behind the other's end is cut
+  if (!probe()) return;
+  crowd_.fault_forgiven = false;
+  for (const Host& h : host_)
+    if (h.process->faults.done && !probe()) return;
+  crowd_.fault_forgiven = true;
+  check_partners();
+  world->run_until(world->now + (slow_ ? 90 : 40) * kSecond);  // askers take 10 s of it, and a flow is silent for 20
+  check_renewals();
+  check_answers();
+  check_fds(fds);
+  check_idle();
+  check_end();
+}
+
+// New clients are served.
+bool Scenario::probe() {
+  add_clients(2 + world->random.below(3), world->now + kSecond, true);
+  add_askers(world->now + 10 * kSecond, true);
+  world->run_until(world->now + kSecond);
+  return await(60 * kSecond, "new clients", &Scenario::all_over);
+}
+
+void Scenario::check_answers() {
+  if (v03_ || host_[0].process->faults.done || host_[1].process->faults.done) return;  // datagrams become a stream in 0.3
+  for (const Asker* a : probes_)
+    if (a->asked() == 0 || a->answered() == 0) world->fail("none of %u datagrams has an answer", a->asked());
+}
+
+// A link that is made anew where all is well is there again at once: over FIFOs within a moment, over TCP within some round trips.
+void Scenario::check_renewals() {
+  const Micros most = way_ == Way::fifo ? 200 * kMilli : 3 * kSecond;
+  if (slow_ || host_[0].process->faults.done || host_[1].process->faults.done) return;
+  for (const Host& h : host_) {
+    const Process& p = *h.process;
+    const Micros longest = std::max(p.longest_renewal, p.renewed_at < 0 ? 0 : world->now - p.renewed_at);
+    if (longest > most) world->fail("process %d: a link that was renewed was up again after %lld ms", p.number(), static_cast<long long>(longest / kMilli));
+  }
+}
+
+// No more than at the beginning, when there were no clients, too. (A secure link may be on its way to be made anew, and where there is
+// a line beside TCP, the first link may have come over either. Where getrandom(2) has failed, /dev/urandom stays open.)
+void Scenario::check_fds(const size_t (&before)[kDaemons]) {
+  for (int i = 0; i < kDaemons; ++i)
+    if (host_[i].process->open_fds() > before[i] + (way_ == Way::tcp_and_line ? 1 : 0) + (renews_ ? 1 : 0) + (host_[i].process->faults.what == simos::Call::getrandom ? 1 : 0))
+      world->fail("process %d has %zu descriptors, and had %zu:%s", host_[i].process->number(), host_[i].process->open_fds(), before[i], host_[i].process->list_fds().c_str());
+}
+
+// Who says that all is well must have been heard so, too.
+void Scenario::check_partners() {
+  for (const Talker* t : crowd_.all())
+    if (t->end() == Talker::End::clean && t->partner() == nullptr) world->fail("%s ended well with nobody", t->describe().c_str());
+}
+
+void Scenario::check_idle() {
+  if (world->failed()) return;
+  link_->odd = near_->odd = 0;
+  const uint64_t before[] = {host_[0].process->turns, host_[1].process->turns};
+  constexpr int kIdle = 10;
+  const uint64_t most = slow_ || way_ == Way::fifo ? 400 : 60;
+  world->run_until(world->now + kIdle * kSecond);
+  for (int i = 0; i < kDaemons; ++i)
+    if (host_[i].process->turns - before[i] > most)
+      world->fail("process %d turns %llu times in %d idle seconds", host_[i].process->number(), static_cast<unsigned long long>(host_[i].process->turns - before[i]), kIdle);
+}
+
+void Scenario::check_end() {
+  if (world->failed() || !check_alive()) return;
+  for (Host& h : host_) {
+    h.wanted = false;
+    h.process->signal(SIGTERM);
+    if (world->random.chance(50)) world->run_until(world->now + world->random.skewed(0, 2000000));
+  }
+  if (!await(6 * kSecond, "the end behind TERM", &Scenario::all_ended)) return;
+  for (const Host& h : host_)
+    if (h.process->exit_code() != 0) world->fail("process %d has ended with %d", h.process->number(), h.process->exit_code());
+}
+
+void Scenario::report(Verdict* out) const {
+  out->failure = world->failure;
+  out->hash = world->hash;
+  out->events = world->events_run;
+  out->seconds = static_cast<double>(world->now) / 1e6;
+  out->talkers = crowd_.all().size();
+  for (const Talker* t : crowd_.all()) {
+    out->bytes += t->heard();
+    out->lost += t->end() != Talker::End::clean;
+  }
+  for (const Asker* a : askers_) out->datagrams += a->answered();
+  for (const Host& h : host_) {
+    out->calls += h.process->calls;
+    out->turns += h.process->turns;
+    out->link_ups += h.process->link_ups;
+    for (const std::string& w : h.words) out->words += w + " ";
+    if (h.config != nullptr) out->words += "\n" + h.config->data;
+    out->words += "\n";
+    if (out->failure.empty()) continue;
+    out->log += "---- log of " + std::to_string(h.process->number()) + ", descriptors" + h.process->list_fds() + "\n" + h.process->log;
+  }
+}
+
+}  // namespace simos

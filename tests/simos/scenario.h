@@ -1,0 +1,119 @@
+// A run: what two daemons are told, what comes to them, and what must hold. All of it follows from a seed.
+//
+//   start -> both are linked -> clients come, the world is cruel -> it is well again: all must end well, new clients are served
+//   -> idle: nothing turns -> TERM: both end with 0
+//
+// Read next: setup.cc (what the daemons are told), scenario.cc (how it goes), troubles.cc (what is done to them).
+#ifndef SOCKMUX_TESTS_SIMOS_SCENARIO_H
+#define SOCKMUX_TESTS_SIMOS_SCENARIO_H
+
+#include <string>
+#include <vector>
+
+#include "tests/simos/datagrams.h"
+#include "tests/simos/files.h"
+#include "tests/simos/process.h"
+#include "tests/simos/talker.h"
+
+namespace simos {
+
+struct Verdict {
+  std::string failure;  // empty: all held
+  std::string words;    // what the daemons were told
+  std::string log;      // the ends of their logs, if it failed
+  uint64_t hash = 0, calls = 0, turns = 0, events = 0, bytes = 0, talkers = 0, lost = 0, datagrams = 0, link_ups = 0;
+  double seconds = 0;
+};
+
+constexpr int kDaemons = 2;
+
+class Scenario final : public Callee {
+ public:
+  explicit Scenario(Process* const (&daemons)[kDaemons]);
+  void on_event(int what) override;
+  void run();
+  void report(Verdict* out) const;
+
+ private:
+  // How what comes in at a port goes on at the other side.
+  enum class Service : uint8_t { relay, http, socks4, socks5, udp };
+  struct Port {
+    uint16_t number;
+    Service service;
+    Server* server = nullptr;  // on the other host, at number - 1000
+  };
+  struct Host {
+    Process* process = nullptr;
+    uint32_t ip = 0;
+    std::vector<std::string> words;
+    std::vector<Port> ports;
+    Node* line = nullptr;  // a terminal
+    Node* config = nullptr;
+    bool wanted = true;    // it is to run
+  };
+  struct Trouble {
+    Micros when;
+    int kind;
+  };
+  // setup.cc
+  void choose();
+  void choose_link();
+  void choose_ports(int which);
+  void choose_words(int which);
+  void add_way(std::vector<std::string>& words, bool accepts, const Host& host, const Host& other);
+  void make_lines();
+  Manner choose_manner(const Port& port, bool client);
+  std::vector<Manner::Step> opening_for(const Port& port, uint32_t server_ip);
+  // scenario.cc
+  void start(Host& host);
+  void add_clients(uint32_t n, Micros until, bool probes);
+  void add_askers(Micros until, bool probes);
+  bool await(Micros limit, const char* what, bool (Scenario::*done)() const);
+  bool all_linked() const;
+  bool all_over() const { return crowd_.unfinished() == 0; }
+  bool all_ended() const;
+  bool all_wanted() const;  // has ended who was told to?
+  bool check_alive();
+  bool may_refuse(const Process& p) const;
+  bool probe();
+  void check_answers();
+  void check_renewals();
+  void check_fds(const size_t (&before)[kDaemons]);
+  void check_idle();
+  void check_end();
+  void check_partners();
+  // troubles.cc
+  void choose_troubles();
+  void trouble(int kind);
+  void line_trouble(int kind);
+  void host_trouble(int kind);
+  void make_well();
+  void well_server(Server& server);
+  void again(int kind, Micros least, Micros most);
+
+  enum class Way : uint8_t { tcp, fifo, line, tcp_and_line };
+  Host host_[kDaemons];
+  Crowd crowd_;
+  Path* link_ = nullptr;
+  Path* near_ = nullptr;
+  Way way_ = Way::tcp;
+  bool v03_ = false, secure_ = false, slow_ = false;
+  bool strict_ = true;  // no stream may be lost
+  bool renews_ = false;  // TIMEOUT=renew at either side
+  bool unsure_ = false;  // a server may be away for a time
+  bool well_ = false;
+  uint32_t hold_s_ = 60;
+  struct Call {
+    Talker* who;
+    uint32_t ip;
+    Place to;
+  };
+  std::vector<Call> calls_;
+  std::vector<Trouble> troubles_;
+  std::vector<Asker*> askers_, probes_;
+  std::vector<Echo*> echoes_;
+};
+
+}  // namespace simos
+
+#endif

@@ -1,0 +1,177 @@
+// What the world does to them. Read next: scenario.h.
+#include "tests/simos/scenario.h"
+
+namespace simos {
+
+namespace {
+
+enum Kind {
+  // of the link
+  kCutReset, kCutEnd, kCutSilence, kStall, kRefuse, kPlug, kDeaf,
+  // of the hosts
+  kStatistics, kHup, kWallBack, kFreeze, kServerAway, kServerHangs, kLogFull,
+  // which may cost streams
+  kKill, kTerm, kJump, kLongStall, kFewFds,
+  kCount,
+  // the ends of some
+  kGoOn, kAccept, kPlugBack, kHear, kServerBack, kServerWell, kLogRoom, kRestart
+};
+constexpr int kFirstCostly = kKill;
+constexpr int kTroubleEvent = 100000;
+
+}  // namespace
+
+// What is to happen, and so whether streams may be lost.
+void Scenario::choose_troubles() {
+  Random& chance = world->random;
+  const bool costly = chance.chance(35);
+  if (costly || chance.chance(10)) hold_s_ = chance.chance(30) ? 0 : 1 + chance.below(30);
+  const uint32_t n = chance.chance(15) ? 0 : 1 + chance.skewed(0, 9);
+  for (uint32_t i = 0; i < n; ++i) {
+    const int kind = static_cast<int>(chance.below(costly ? kCount : kFirstCostly));
+    // 0.3 resumes nothing, and neither does who holds nothing for long.
+    if (kind >= kFirstCostly || ((v03_ || hold_s_ < 60) && (kind <= kDeaf || kind == kFreeze))) strict_ = false;
+    unsure_ = unsure_ || kind == kServerAway;
+    troubles_.push_back({chance.range(0, 8 * kSecond), kind});
+  }
+  if (v03_ || (hold_s_ < 60 && link_->flips > 0)) strict_ = false;
+}
+
+void Scenario::again(int kind, Micros least, Micros most) { world->after(world->random.range(least, most), *this, kTroubleEvent + kind); }
+
+void Scenario::trouble(int kind) {
+  switch (kind) {
+    case kCutReset: link_->cut(Path::Cut::reset); break;
+    case kCutEnd: link_->cut(Path::Cut::end); break;
+    case kCutSilence: link_->cut(Path::Cut::silence); break;
+    case kStall:
+      link_->stall(true);
+      again(kGoOn, kMilli, 8 * kSecond);
+      break;
+    case kLongStall:
+      link_->stall(true);
+      break;
+    case kGoOn: link_->stall(false); break;
+    case kRefuse:
+      link_->connects = world->random.chance(50) ? Path::Connects::refused : Path::Connects::silent;
+      link_->cut(Path::Cut::reset);
+      again(kAccept, kMilli, 5 * kSecond);
+      break;
+    case kAccept: link_->connects = Path::Connects::yes; break;
+    case kPlug:
+    case kPlugBack:
+    case kDeaf:
+    case kHear: line_trouble(kind); break;
+    default: host_trouble(kind);
+  }
+}
+
+void Scenario::line_trouble(int kind) {
+  Node* line = host_[world->random.below(kDaemons)].line;
+  if (line == nullptr) return;
+  switch (kind) {
+    case kPlug:
+      line->gone = true;
+      line->hang_up();
+      again(kPlugBack, kMilli, 4 * kSecond);
+      break;
+    case kPlugBack:
+      for (Host& h : host_) h.line->gone = false;
+      break;
+    case kDeaf:
+      line->wire->broken = true;
+      again(kHear, kMilli, 8 * kSecond);
+      break;
+    default:
+      for (Host& h : host_) h.line->wire->broken = false;
+  }
+}
+
+void Scenario::host_trouble(int kind) {
+  Random& chance = world->random;
+  Host& h = host_[chance.below(kDaemons)];
+  Port* port = h.ports.empty() ? nullptr : &h.ports[chance.below(static_cast<uint32_t>(h.ports.size()))];
+  Server* server = port == nullptr ? nullptr : port->server;
+  switch (kind) {
+    case kStatistics: h.process->signal(SIGUSR1); break;
+    case kHup:
+      if (h.config != nullptr && chance.chance(50)) h.config->data += "TIMEOUT=con:" + std::to_string(3 + chance.below(5)) + "\n";
+      h.process->signal(SIGHUP);
+      break;
+    case kWallBack: world->wall_offset -= chance.range(0, 100000) * kSecond; break;
+    case kFreeze: h.process->freeze(world->now + chance.skewed(1000, 7000000)); break;
+    case kServerAway:
+      if (server == nullptr) break;
+      server->open(false);
+      again(kServerBack, kMilli, 3 * kSecond);
+      break;
+    case kServerHangs:
+      if (server == nullptr) break;
+      server->accepts = false;
+      again(kServerWell, kMilli, 5 * kSecond);
+      break;
+    case kLogFull: h.process->log_full = true; again(kLogRoom, kMilli, 5 * kSecond); break;
+    case kKill:
+      h.process->kill();
+      h.wanted = false;
+      again(kRestart, kMilli, 10 * kSecond);
+      break;
+    case kTerm:
+      h.wanted = false;
+      h.process->signal(SIGTERM);
+      again(kRestart, 5 * kSecond, 10 * kSecond);
+      break;
+    case kJump: world->now += chance.skewed(1000000, 600000000); break;
+    case kFewFds:
+      // One that begins just now says so and ends, as it should.
+      if (h.process->started) h.process->fd_limit = static_cast<uint32_t>(h.process->open_fds()) + chance.below(12);
+      break;
+    default:  // what is over again
+      for (Host& each : host_) {
+        if (kind == kRestart && !each.wanted && !each.process->alive()) {
+          each.wanted = true;
+          each.process->fd_limit = 1024;
+          start(each);
+        }
+        if (kind == kLogRoom) each.process->log_full = false;
+        for (Port& p : each.ports) {
+          if (p.server == nullptr) continue;
+          if (kind == kServerBack) p.server->open(true);
+          if (kind == kServerWell) p.server->accepts = true, p.server->on_socket();
+        }
+      }
+  }
+}
+
+// Who comes from now on finds a good one.
+void Scenario::well_server(Server& server) {
+  Manner m;
+  m.size = server.manner.size;
+  m.answers = server.manner.answers;
+  server.manner = m;
+}
+
+void Scenario::make_well() {
+  well_ = true;
+  SIM_TRACE("all is well\n");
+  link_->connects = Path::Connects::yes;
+  link_->stall(false);
+  link_->flips = 0;
+  for (Host& h : host_) {
+    h.process->fd_limit = 1024;
+    h.process->log_full = false;
+    h.wanted = true;
+    start(h);
+    if (h.line != nullptr) h.line->gone = h.line->wire->broken = false;
+    for (Port& p : h.ports)
+      if (p.server != nullptr) {
+        p.server->open(true);
+        p.server->accepts = true;
+        p.server->on_socket();
+        well_server(*p.server);
+      }
+  }
+  for (Talker* t : crowd_.all()) t->make_well();
+}
+
+}  // namespace simos
