@@ -14,10 +14,7 @@ namespace {
 constexpr unsigned kNone = 0xffff;
 constexpr uint8_t kDgram = 0x22, kPart = 0x23, kRepeat = 0x12;
 
-std::string numbered(uint8_t type, unsigned said, unsigned raid, const std::string& payload = "") { return packet(0x11, type, said, raid, payload); }
-std::string unnumbered(uint8_t type, const std::string& payload) { return packet(0x10, type, kNone, kNone, payload); }
-std::string fields(char kind) { return kind + std::string("\x01\x07\x04\xc0\xa8\x01\x14\xc3\xd6\x02\x07\x04\xc0\xa8\x01\x01\x23\x3f", 18); }
-std::string connect(unsigned n) { return numbered(kConnect, n, kNone, fields(1)); }
+std::string connect(unsigned n) { return numbered(kConnect, n, kNone, connect_fields(1)); }
 std::string send(unsigned n, size_t size) { return numbered(kSend, n, kNone, std::string(size, 'x')); }
 std::string fin(unsigned n) { return numbered(kFin, n, kNone); }
 std::string close(unsigned n, char code) { return numbered(kClose, n, kNone, std::string(1, code)); }
@@ -152,7 +149,7 @@ TEST_CASE("bad peers: packets that a channel or a link must not get, credit, ACK
   const char* const state = "packet out of order";
   const char* const id = "channel number does not exist";
   const char* const credit = "more data than credit";
-  const std::string flow = numbered(kConnect, 1, kNone, fields(2));
+  const std::string flow = numbered(kConnect, 1, kNone, connect_fields(2));
   std::string every;
   for (unsigned n = 0; n < 50; ++n) every += connect(n) + send(n, 10);
   const Bad bads[] = {
@@ -168,7 +165,7 @@ TEST_CASE("bad peers: packets that a channel or a link must not get, credit, ACK
       {"BINDOK that nobody asked for", numbered(kBindok, kNone, 5), id},
       {"a number in use", connect(1) + connect(1), state},
       {"a number whose CLOSE is not answered", connect(1) + close(1, 1) + connect(1), state},
-      {"a BIND of a number in use", connect(1) + numbered(kBind, 1, kNone, fields(1)), state},
+      {"a BIND of a number in use", connect(1) + numbered(kBind, 1, kNone, connect_fields(1)), state},
       {"a number at the limit", connect(50), id},
       {"a number beyond every limit", connect(60000), id},
       {"one channel more than there may be", every + connect(50), id},
@@ -185,8 +182,8 @@ TEST_CASE("bad peers: packets that a channel or a link must not get, credit, ACK
       {"data in a flow", flow + send(1, 1), state, 0x81, 1},
       {"FIN of a flow", flow + fin(1), state, 0x81, 1},
       {"CONNECT without an address", numbered(kConnect, 1, kNone, "\x01"), "bad field"},
-      {"CONNECT with a field cut short", numbered(kConnect, 1, kNone, fields(1) + "\x03\x05x"), "bad field"},
-      {"CONNECT with a field twice", numbered(kConnect, 1, kNone, fields(1) + fields(1).substr(1)), "bad field"},
+      {"CONNECT with a field cut short", numbered(kConnect, 1, kNone, connect_fields(1) + "\x03\x05x"), "bad field"},
+      {"CONNECT with a field twice", numbered(kConnect, 1, kNone, connect_fields(1) + connect_fields(1).substr(1)), "bad field"},
       {"more than credit", connect(1) + send(1, 16000), credit},
       {"one byte more than credit and window", connect(1) + send(1, 16376) + send(1, 16376) + send(1, 16376) + send(1, 16376) + send(1, 16376), credit},
       {"CREDIT of nothing", connect(1) + numbered(kCredit, 1, kNone, be32(0)), credit},

@@ -187,3 +187,31 @@ TEST_CASE("sockmuxctl: kick names the client of a channel, also where its server
   CHECK(ctl({"kick", "channel", id, "-s", path}).out == "ended: channel " + id + " of " + at + "\n");
   CHECK(wait_for([&] { return client.over(); }, 5));
 }
+
+TEST_CASE("dump: a file of 300 links that talk by turns names each once, and is read again whole") {
+  constexpr int kSessions = 300, kTurns = 250;
+  std::string lines = "1 ok\nbegin\n";
+  for (int i = 1; i <= kSessions; ++i) lines += "session\t" + text(static_cast<uint64_t>(i)) + "\t-\t192.0.2.1:" + text(static_cast<uint64_t>(i)) + "\n";
+  for (int k = 0; k < kTurns; ++k)
+    for (int i = 1; i <= kSessions; ++i) lines += "packet\t1764097200000000\tsent\t" + text(static_cast<uint64_t>(i)) + "\t1\t16\t1009ffffffff00080000000000000001\n";
+  const Impostor daemon([&](const std::string&) { return lines; });
+  const TempFolder folder;
+  (void)ctl({"dump", "-s", daemon.path, "-w", folder / "file"});  // which says that the daemon has ended
+  const std::string file = read_file(folder / "file");
+  CHECK(count_of(file, "192.0.2.1:") == kSessions);
+  const Said read = ctl({"dump", "-r", folder / "file"});
+  CHECK_MESSAGE(read.status == 0, read.error);
+  CHECK(count_of(read.out, " ECHO") == kSessions * kTurns);
+  // Of more than 65,536 interfaces, as an older one wrote it
+  const size_t first = file.find("192.0.2.1:1");
+  REQUIRE(first != std::string::npos);
+  const std::string section = file.substr(0, 28 + file.substr(28).find(std::string("\1\0\0\0", 4)));
+  std::string many = section;
+  const size_t begin = section.size();
+  uint32_t size = 0;
+  memcpy(&size, file.data() + begin + 4, sizeof size);
+  for (int i = 0; i < 66000; ++i) many += file.substr(begin, size);
+  write_file(folder / "many", many);
+  const Said old = ctl({"dump", "-r", folder / "many"});
+  CHECK_MESSAGE(old.status == 0, old.error);
+}

@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include <sstream>
+
 #include "tests/e2e/ctl.h"
 #include "tests/e2e/secure_site.h"
 
@@ -61,4 +63,48 @@ TEST_CASE("sockmuxctl: peers by name: up, and down; ports of theirs; kick by nam
   CHECK(down.status == 65);
   CHECK(down.error.find("no peer 'other' that has a session\n") != std::string::npos);
   CHECK(Daemon::value(hub.statistics(), "allocations") == 0);
+}
+
+TEST_CASE("sockmuxctl: a port at the peer that was kicked has ended, and is not refused; bytes are those of the peer that is there") {
+  TwoSites sites;
+  Site other;
+  sites.hub.write_peers("branch " + sites.branch.shown() + " PORT=0\nother " + other.shown() + "\n");
+  other.knows("hub", sites.hub);
+  TempFolder folder;
+  REQUIRE(chmod(folder.path().c_str(), 0755) == 0);
+  const std::string path = folder / "h", at_branch = folder / "b";
+  Server server(echoes);
+  Daemon hub(sites.hub.words({"SERVER=sockmuxs", "-P127.0.0.1:0", "PORT=branch@127.0.0.1:0", "SOXCONF=control:" + path}));
+  const std::string link = "SERVER=sockmuxs://" + local(hub.link_port());
+  const auto field = [](const std::string& table, const std::string& row, int column) {
+    const size_t at = table.find("\n" + row);
+    REQUIRE_MESSAGE(at != std::string::npos, table);
+    std::istringstream words(table.substr(at));
+    std::string word;
+    for (int i = 0; i <= column; ++i) words >> word;
+    return word;
+  };
+  {
+    Daemon branch(sites.branch.words({link, "DEST=" + local(server.port()), "RPORT=127.0.0.1:0", "TIMEOUT=resume:0", "SOXCONF=control:" + at_branch}));
+    REQUIRE(branch->wait_log(" bind-open ", 5));
+    Conn client(hub.port());
+    client.send(std::string(200000, 'x'));
+    REQUIRE(wait_for([&] { return client.received() == 200000; }, 10));
+    CHECK(field(ctl({"peers", "-s", path}).out, "branch ", 6).back() == 'K');
+    const std::string channels = ctl({"channels", "-s", at_branch}).out;
+    const size_t line = channels.find(" rport ");
+    REQUIRE_MESSAGE(line != std::string::npos, channels);
+    const size_t begin = channels.rfind('\n', line) + 1;
+    CHECK(ctl({"kick", "channel", channels.substr(begin, channels.find(' ', begin) - begin), "-s", at_branch}).status == 0);
+    const std::string status = ctl({"status", "-s", at_branch}).out;
+    CHECK_MESSAGE(status.find(" ended ") != std::string::npos, status);
+    CHECK(status.find("refuses RPORT") == std::string::npos);
+    CHECK(field(ctl({"peers", "-s", path}).out, "branch ", 3) == "up");
+  }
+  CHECK(wait_for([&] { return field(ctl({"peers", "-s", path}).out, "branch ", 3) == "down"; }, 10));
+  Daemon next(other.words({link}));
+  REQUIRE(next->wait_log(" link-up ", 10));
+  const std::string peers = ctl({"peers", "-s", path}).out;
+  CHECK(field(peers, "other ", 3) == "up");
+  CHECK(field(peers, "other ", 6).find('K') == std::string::npos);  // a handshake
 }

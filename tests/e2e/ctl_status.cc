@@ -225,7 +225,7 @@ TEST_CASE("sockmuxctl: kick ends a link, whose session goes on, or a channel") {
   CHECK(wait_for([&] { return goes->over(); }, 5));
   CHECK(stays->alive());
   CHECK(c.wait_channels(1, 5));
-  CHECK(a->says("kicked session=1 what=" + id));
+  CHECK(a->wait_log("kicked session=1 what=" + id, 5));
   const Said gone = ctl({"kick", "channel", id, "-s", t.at_a});
   CHECK(gone.status == 65);
   CHECK(gone.error == "sockmuxctl: " + t.at_a + ": no channel '" + id + "'\nsockmuxctl: there are:\nsockmuxctl:   " +
@@ -236,8 +236,8 @@ TEST_CASE("sockmuxctl: kick ends a link, whose session goes on, or a channel") {
   size_t from = c->log().size();
   CHECK(t.a({"kick", peer}) == "ended: the link of " + peer + "; its 1 channels wait for the next one\n");
   REQUIRE(c->wait_log(" link-up ", 5, from));
-  CHECK(c->says("resumed=yes", from));
-  CHECK(a->says("link-down session=1 peer=\"tcp " + peer + "\" reason=\"sockmuxctl kick\""));
+  CHECK(c->wait_log("resumed=yes", 5, from));
+  CHECK(a->wait_log("link-down session=1 peer=\"tcp " + peer + "\" reason=\"sockmuxctl kick\"", 5));
   stays->send("more");
   CHECK(wait_for([&] { return stays->received() == 14; }, 5));
   from = a->log().size();

@@ -147,6 +147,17 @@ TEST_CASE("exit codes are those of the manual page") {
   CHECK(start_code({"-f", "SERVER=sockmuxs://127.0.0.1:1", "PORT=127.0.0.1:0", "SOXCONF=key:" + temp / "nokey"}) == (sealed ? 66 : 78));
 }
 
+TEST_CASE("-h, -V and -t say that standard output did not take it: 71") {
+  for (const Words& words : {Words{"-h"}, {"-V"}, {"-t", "SERVER=sockmux", "-P127.0.0.1:0"}}) {
+    Words shell{"sh", "-c", "exec \"$0\" \"$@\" >/dev/full", daemon_path()};
+    shell.insert(shell.end(), words.begin(), words.end());
+    Process p(shell);
+    REQUIRE(p.wait_end(5));
+    CHECK(p.status() == 71);
+    CHECK(p.log() == "sockmuxd: standard output: No space left on device\n");
+  }
+}
+
 TEST_CASE("a file in a folder where we may not write: 77") {
   TempFolder temp;
   ProcessSetup setup;
@@ -284,7 +295,7 @@ TEST_CASE("who may: this host by default; RELIABLE names clients and peers; othe
   Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "RELIABLE=127.0.0.2"});
   Daemon stranger({"SERVER=sockmux://" + local(a.link_port()), "DEST=" + local(server.port())});
   CHECK(a->wait_log(" link-refused ", 2));
-  CHECK(a->says("reason=\"not in RELIABLE or PERMIT\""));
+  CHECK(a->wait_log("reason=\"not in RELIABLE or PERMIT\"", 5));
   CHECK_FALSE(stranger->says(" link-up "));
   stranger.kill();
   Daemon friendly({"SERVER=sockmux://" + local(a.link_port()), "SRCIF=127.0.0.2", "DEST=" + local(server.port())});

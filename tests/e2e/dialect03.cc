@@ -11,7 +11,7 @@ TEST_CASE("0.3: a hand-made peer connects, and an echo goes both ways") {
   Peer03 peer(a.link_port());
   REQUIRE(wait_for([&] { return peer.up(); }, 5));
   REQUIRE(a->wait_log(" link-up ", 5));
-  CHECK(a->says("dialect=0.3"));
+  CHECK(a->wait_log("dialect=0.3", 5));
   CHECK(serves(a.port(), 5));
   CHECK(peer.connects == 1);
   const unsigned id = peer.open("with CONNECT, ");

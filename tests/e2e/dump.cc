@@ -366,8 +366,8 @@ TEST_CASE("dump: data only if asked for, as much as asked for, and it is said; f
     CHECK(p->log().find(" lost") == std::string::npos);
   }
   const std::string warning = "sockmuxctl: data of channels are shown: they may hold passwords and other secrets\n";
-  CHECK(some->says(warning));
-  CHECK(all->says(warning));
+  CHECK(some->wait_log(warning, 5));
+  CHECK(all->wait_log(warning, 5));
   CHECK_FALSE(none->says(warning));
   struct stat st;
   REQUIRE(stat(file.c_str(), &st) == 0);

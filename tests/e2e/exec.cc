@@ -89,7 +89,7 @@ TEST_CASE("exec: no more programs than MAXIMA=delegated") {
     return n;
   };
   CHECK(wait_for([&] { return served() == 20 && refused() == 30; }, 10));
-  CHECK(b.c()->says("MAXIMA=delegated"));
+  CHECK(b.c()->wait_log("MAXIMA=delegated", 5));
   CHECK(Daemon::value(b.c().statistics(), "programs") == 20);
   clients.clear();
   CHECK(wait_for([&] { return b.is_quiet(); }, 10));
@@ -162,12 +162,12 @@ TEST_CASE("exec: a program that cannot be started, a file of words that is missi
           "SERVER=exec,-in(XCOM=cat +=" + temp / "missing.cnf" + "):-:127.0.0.4", kCat});
   (void)ask(b.port(), "", 5, "127.0.0.1", "127.0.0.2");
   CHECK(b.c()->wait_log("channel-refused", 5));
-  CHECK(b.c()->says("program=/no/such/program reason=\"No such file or directory\""));
+  CHECK(b.c()->wait_log("program=/no/such/program reason=\"No such file or directory\"", 5));
   (void)ask(b.port(), "", 5, "127.0.0.1", "127.0.0.3");
   CHECK(b.c()->wait_log("reason=\"status 127: command not found\"", 5));
   (void)ask(b.port(), "", 5, "127.0.0.1", "127.0.0.4");
   CHECK(b.c()->wait_log("words-missing", 5));
-  CHECK(b.c()->says("missing.cnf"));
+  CHECK(b.c()->wait_log("missing.cnf", 5));
   CHECK(serves(b.port(), 5));
 }
 
@@ -193,7 +193,7 @@ TEST_CASE("exec: lists among its words are obeyed") {
   Both b(Words{"SERVER=exec,-in(XCOM=cat RELIABLE=127.0.0.2)"});
   CHECK(ask(b.port(), "hello", 5, "127.0.0.1", "127.0.0.2") == "hello");
   CHECK(ask(b.port(), "hello", 5, "127.0.0.1", "127.0.0.3").find("hello") == std::string::npos);
-  CHECK(b.c()->says("forbidden"));
+  CHECK(b.c()->wait_log("forbidden", 5));
 }
 
 TEST_CASE("exec: sshd -i, and a real ssh through the tunnel") {

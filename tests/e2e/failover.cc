@@ -169,6 +169,27 @@ TEST_CASE("failover: a link that says nothing any more is left before its time i
   CHECK((*net.c)->count("resumed=no") == 1);
 }
 
+TEST_CASE("failover: a link in doubt that comes to life again is kept, and the way that is tried meanwhile is let go") {
+  Net net;
+  Wire two(net.a->link_port());
+  net.connect({to(two)}, {"TIMEOUT=ping:1"});
+  Conn talk(net.a->port());
+  talk.send("1");
+  REQUIRE(wait_for([&] { return talk.text() == "1"; }, 5));
+  two.freeze(true);
+  net.one->freeze();
+  REQUIRE(wait_for([&] { return two.connections() > 0; }, 20));
+  net.one->thaw();
+  talk.send("2");
+  REQUIRE(wait_for([&] { return talk.text() == "12"; }, 5));
+  two.thaw();
+  CHECK(wait_for([&] { return two.connections() == 0; }, 10));
+  talk.send("3");
+  CHECK(wait_for([&] { return talk.text() == "123"; }, 5));
+  CHECK(moves(*net.c) == 0);
+  CHECK((*net.c)->count(" link-up ") == 1);
+}
+
 TEST_CASE("failover: ways that fail and come back at random, during a copy and a dialogue: nothing is lost or repeated") {
   constexpr uint64_t kSize = 10'000'000;
   Fifos fifos;

@@ -198,8 +198,8 @@ TEST_CASE("a line that carries nothing any more is noticed at both ends in bound
   CHECK(a->wait_log(" link-down ", 16, a_from));
   MESSAGE("noticed after ", now() - start, " s");
   CHECK(now() - start < 16 * slowness());
-  CHECK(a->says("reason=\"peer is silent\"", a_from));
-  CHECK(c->says("reason=\"peer is silent\"", c_from));
+  CHECK(a->wait_log("reason=\"peer is silent\"", 5, a_from));
+  CHECK(c->wait_log("reason=\"peer is silent\"", 5, c_from));
   wire.thaw();
   CHECK(c->wait_log(" link-up ", 5, c_from));
   CHECK(serves(a.port(), 2));
@@ -342,7 +342,7 @@ TEST_CASE("HUP tries a lost link now, ends nothing, and leaves a link that stand
     sum += now() - start;
   }
   CHECK(sum < 0.8 * slowness());
-  CHECK(c->says(" retry-now reason=SIGHUP"));
+  CHECK(c->wait_log(" retry-now reason=SIGHUP", 5));
   CHECK(c->running());
 
   Server server(echoes);
@@ -367,7 +367,7 @@ TEST_CASE("a name that is unknown delays nobody: signals are heard at once, clie
   (void)c.statistics();
   CHECK(now() - start < 0.5 * slowness());
   CHECK(c->wait_log(" connect-failed ", 15));
-  CHECK(c->says("nosuch.invalid:9000"));
+  CHECK(c->wait_log("nosuch.invalid:9000", 5));
   CHECK(client.alive());
   c->signal(SIGTERM);
   CHECK(c->wait_end(1));
@@ -382,4 +382,29 @@ TEST_CASE("links and servers are found by name") {
   CHECK(c->wait_log(" link-up ", 5));
   CHECK(serves(a.port(), 2));
   CHECK(serves(c.port(), 2));
+}
+
+TEST_CASE("all channels are in use: who waits is sent away after six times TIMEOUT=con, and so long for each who comes") {
+  Server server(echoes);
+  Daemon hub({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(server.port())});
+  Daemon caller({"SERVER=sockmux://" + local(hub.link_port()), "PORT=127.0.0.1:0", "MAXIMA=channels:3", "TIMEOUT=con:0.3"});
+  std::vector<std::unique_ptr<Conn>> held;
+  for (int i = 0; i < 3; ++i) {
+    held.push_back(std::make_unique<Conn>(caller.port()));
+    held.back()->send("x");
+    REQUIRE(wait_for([&] { return held.back()->text() == "x"; }, 5));
+  }
+  const auto waits = [&] {
+    Conn next(caller.port());
+    const double start = now();
+    REQUIRE(wait_for([&] { return next.connected(); }, 5));
+    CHECK(wait_for([&] { return !next.alive(); }, 20));
+    return now() - start;
+  };
+  CHECK(waits() > 1.5);
+  // Nobody waits meanwhile: that is no patience that the next one has used up.
+  const double quiet = now();
+  CHECK(wait_for([&] { return now() - quiet > 2; }, 5));
+  CHECK(waits() > 1.5);
+  for (auto& c : held) CHECK(c->alive());
 }

@@ -55,7 +55,7 @@ TEST_CASE("the example with FIFOs: mkfifo com0 and com1, and the two services ar
                 "SERVER=telnet://" + local(server2.port()) + ",-in"});
   CHECK(ask(serv1.port(), "") == "server of 2");
   CHECK(ask(serv2.port(), "") == "server of 1");
-  CHECK(serv1->says("peer=\"fifo " + tmp / "com0" + " " + tmp / "com1\""));
+  CHECK(serv1->wait_log("peer=\"fifo " + tmp / "com0" + " " + tmp / "com1\"", 5));
 }
 
 TEST_CASE("FIFOs: traffic both ways, each byte right, in both dialects, with FIFOs of root and of everybody") {
@@ -68,7 +68,7 @@ TEST_CASE("FIFOs: traffic both ways, each byte right, in both dialects, with FIF
       Daemon one(fifos.one(with({"PORT=127.0.0.1:0", "DEST=" + local(server.port())}, dialect)));
       Daemon two(fifos.two(with({"PORT=127.0.0.1:0", "DEST=" + local(server.port())}, dialect)));
       REQUIRE(wait_both(one, two, 5));
-      CHECK(one->says(dialect.empty() ? "dialect=1" : "dialect=0.3"));
+      CHECK(one->wait_log(dialect.empty() ? "dialect=1" : "dialect=0.3", 5));
       Crowd crowd;
       crowd.ports = {one.port(), two.port()};
       crowd.count = 60;
@@ -98,7 +98,8 @@ TEST_CASE("FIFOs: either daemon first, with a pause or without one; the second f
         CHECK(wait_both(first, second, 10));
         CHECK(serves(first.port(), 5));
         CHECK(serves(second.port(), 5));
-        CHECK(first->count(" waiting ") == 1);
+        // Where all is slow the second may have looked, and gone on looking, before the first has seen it.
+        CHECK(first->count(" waiting ") <= (slowness() > 1 ? 3 : 1));
       }
     }
   }
@@ -256,7 +257,7 @@ TEST_CASE("FIFOs that are removed while one side waits: said once, tried again, 
     unlink(fifos.com0().c_str());
     unlink(fifos.com1().c_str());
     CHECK(one->wait_log(" connect-failed ", 3));
-    CHECK(one->says("No such file"));
+    CHECK(one->wait_log("No such file", 5));
     fifos.renew();
   }
   Daemon two(fifos.two(more));

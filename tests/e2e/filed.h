@@ -20,7 +20,15 @@ inline std::string lines(const Words& words) {
   return all;
 }
 
-// A daemon with a file of words, which others can read: it is nobody once it runs.
+// Others can read it, since a daemon is nobody once it runs. Whole at any moment, as editors do it: the daemon may be reading.
+inline void put_file(const std::string& path, const std::string& content) {
+  const std::string fresh = path + ".new";
+  write_file(fresh, content);
+  REQUIRE(chmod(fresh.c_str(), 0644) == 0);
+  REQUIRE(rename(fresh.c_str(), path.c_str()) == 0);
+}
+
+// A daemon with a file of words.
 class Filed {
  public:
   Filed(const Words& words, const Words& more = {}) {
@@ -33,13 +41,7 @@ class Filed {
   }
   std::string file() const { return folder / "conf"; }
   std::string socket() const { return folder / "socket"; }
-  void write(const Words& words) const {
-    // Whole at any moment, as editors do it: the daemon may be reading.
-    const std::string fresh = file() + ".new";
-    write_file(fresh, lines(words));
-    REQUIRE(chmod(fresh.c_str(), 0644) == 0);
-    REQUIRE(rename(fresh.c_str(), file().c_str()) == 0);
-  }
+  void write(const Words& words) const { put_file(file(), lines(words)); }
   Said reload() const { return ctl({"reload", "-s", socket()}); }
   // These words from now on, and all is well.
   void becomes(const Words& words) const {

@@ -16,10 +16,6 @@ class Vsftpd {
  public:
   Vsftpd() {
     const std::string program = find_program("vsftpd");
-    {
-      DeadPort place;
-      port_ = place.port();
-    }
     run({"mkdir", "-p", root() + "/pub", folder_ / "empty", root() + "/tree/x/y"}, 5);
     run({"chmod", "755", folder_.path(), root(), folder_ / "empty"}, 5);
     run({"chmod", "777", root() + "/pub"}, 5);
@@ -50,7 +46,7 @@ class Vsftpd {
 
  private:
   TempFolder folder_;
-  uint16_t port_ = 0;
+  const uint16_t port_ = quiet_port();
   std::unique_ptr<Process> process_;
 };
 
@@ -181,7 +177,7 @@ TEST_CASE("FTP proxy: the client says which server, REMITTABLE whether it may") 
     Process refused({curl, "-sSv", "--max-time", "10", at(user, "small")});
     REQUIRE(refused.wait_end(15));
     CHECK(refused.status() == 67);  // login denied
-    CHECK(refused.says("< 530 "));
+    CHECK(refused.wait_log("< 530 ", 5));
   }
   // A proxy of lftp's is asked in this way, too.
   const std::string lftp = find_program("lftp");
@@ -204,7 +200,7 @@ TEST_CASE("FTP: who wants TLS is told that it can't be; who would like it goes o
   Process must({curl, "-sSv", "--ssl-reqd", "--max-time", "20", url(p.a->port(), "small")});
   REQUIRE(must.wait_end(30));
   CHECK(must.status() == 64);
-  CHECK(must.says("< 534 TLS would hide the data connections from the link"));
+  CHECK(must.wait_log("< 534 TLS would hide the data connections from the link", 5));
 }
 
 TEST_CASE("FTP over a link of SockMux 0.3: no data connections, said clearly, and the rest works") {
@@ -215,7 +211,7 @@ TEST_CASE("FTP over a link of SockMux 0.3: no data connections, said clearly, an
     Process refused(join({curl, "-sSv", "--max-time", "20", url(p.a->port(), "small")}, way));
     REQUIRE(refused.wait_end(30));
     CHECK((refused.status() == 13 || refused.status() == 30));
-    CHECK(refused.says("< 502 Data connections are not possible over this link (SockMux 0.3)"));
+    CHECK(refused.wait_log("< 502 Data connections are not possible over this link (SockMux 0.3)", 5));
   }
   // What needs no data connection.
   CHECK(run({curl, "-sS", "-I", "--max-time", "20", url(p.a->port(), "small")}, 30).find("Content-Length: 13") != std::string::npos);

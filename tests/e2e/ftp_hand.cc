@@ -228,7 +228,7 @@ TEST_CASE("FTP by hand: active: the client is connected to when a transfer begin
   CHECK(client.say("RETR b") == "425 Can't connect to your port: refused\r\n");
   CHECK(server.count("RETR b") == 0);
   CHECK(client.say("NOOP") == "200 NOOP\r\n");
-  CHECK(line.pair->a->process().says(" server-failed "));
+  CHECK(line.pair->a->process().wait_log(" server-failed ", 5));
 }
 
 TEST_CASE("FTP by hand: of two PASV in a row the last one counts, and each takes one client") {
@@ -276,6 +276,34 @@ TEST_CASE("FTP by hand: nobody but the client of the control connection gets in 
   Conn own(at);
   CHECK(wait_for([&] { return own.ended(); }, 5));
   CHECK(own.received() == 100);
+}
+
+TEST_CASE("FTP by hand: a client that comes to its data port while the link is cut waits for the next one") {
+  Server data(gives(70, 1000));
+  Scripted server([&](const std::string& line) { return usual(line, data.port()); });
+  Daemon entry({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "-vd"});
+  Wire wire(entry.link_port());
+  Daemon exit({"SERVER=sockmux://" + local(wire.port()), "SERVER=ftp://" + local(server.port()) + ",-in"});
+  REQUIRE(exit->wait_log(" link-up ", 5));
+  Talk client(entry.port());
+  CHECK(client.reply() == "220 by hand\r\n");
+  for (int i = 0; i < 3; ++i) {
+    CAPTURE(i);
+    const uint16_t at = port_of_227(client.say("PASV"));
+    const size_t from = entry->log().size();
+    wire.refuses = true;
+    wire.cut();
+    REQUIRE(entry->wait_log(" link-down ", 5, from));
+    Conn conn(at);
+    conn.expect_pattern(70);
+    (void)entry.statistics();  // it has seen the client, too
+    CHECK_FALSE(conn.over());
+    wire.refuses = false;
+    CHECK(wait_for([&] { return conn.over(); }, 20));
+    CHECK(conn.ended());
+    CHECK(conn.received() == 1000);
+  }
+  CHECK(entry->count(" data-refused ") == 0);
 }
 
 TEST_CASE("FTP by hand: the control connection is closed during a transfer, and before one") {
@@ -376,6 +404,36 @@ TEST_CASE("FTP by hand: ABOR and STAT overtake a transfer") {
   CHECK(client.say("NOOP") == "200 NOOP\r\n");
   Conn again(port_of_227(client.say("PASV")));
   CHECK(wait_for([&] { return again.received() > 1000; }, 5));
+}
+
+// A server that sends looks at its control connection only when urgent data come (vsftpd with async_abor_enable), and a client
+// that waits for the answer to ABOR takes no data meanwhile: without the mark both would wait for ever. RFC 959, 4.1.3.
+TEST_CASE("FTP by hand: what comes as urgent data during a transfer goes to the server so, and nothing else does") {
+  Server data(gives(69, 1 << 30));
+  Scripted server([&](const std::string& line) -> std::string {
+    if (line.substr(0, 4) == "RETR") return "150 Here it comes.\r\n";
+    if (line == "STAT") return "211 Still there.\r\n";
+    if (line.find("ABOR") != std::string::npos) return "426 Aborted.\r\n226 As you said.\r\n";
+    return usual(line, data.port());
+  });
+  Line line(server.port());
+  Talk client(line.port());
+  (void)client.reply();
+  server.server().last().watch_urgent();
+  for (const bool marked : {true, false, true}) {
+    CAPTURE(marked);
+    const size_t marks = server.server().last().urgent().size();
+    Conn receives(port_of_227(client.say("PASV")));
+    receives.reading = false;
+    CHECK(client.say("RETR all") == "150 Here it comes.\r\n");
+    CHECK(client.say("STAT") == "211 Still there.\r\n");
+    if (marked) client.conn.send("\xff\xf4").send_urgent('\xff').send("\xf2");
+    CHECK(client.say("ABOR") == "426 Aborted.\r\n");
+    CHECK(client.reply() == "226 As you said.\r\n");
+    CHECK(server.server().last().urgent().size() == marks + (marked ? 1 : 0));
+    CHECK(server.lines.back() == std::string(marked ? "\xff\xf4\xff\xf2" : "") + "ABOR");
+    CHECK(client.say("NOOP") == "200 NOOP\r\n");
+  }
 }
 
 TEST_CASE("FTP by hand: a server that knows no EPSV, and one that is not there") {

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 #if defined(__linux__)
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #endif
 
@@ -171,6 +173,7 @@ Process::Process(const Words& words, const ProcessSetup& setup) {
       putenv(strdup((at == std::string::npos ? e : e.substr(0, at + 1) + std::to_string(getpid())).c_str()));
     }
     hand_down(setup.descriptors);
+    if (setup.prepare) setup.prepare();
     execvp(argv[0], argv.data());
     fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
     _exit(127);
@@ -280,7 +283,12 @@ std::string ctl_path() {
 }
 
 bool daemon_sanitized() {
-  static const bool yes = read_file(daemon_path()).find("__asan_init") != std::string::npos;
+  static const bool yes = [] {
+    const std::string program = read_file(daemon_path());
+    bool found = program.compare(0, 2, "#!") == 0;
+    for (const char* mark : {"__asan_init", "__msan_init", "__tsan_init"}) found = found || program.find(mark) != std::string::npos;
+    return found;
+  }();
   return yes;
 }
 
@@ -406,6 +414,22 @@ Pair::Pair(const Words& a_words, const Words& c_words, const ProcessSetup& a_set
 
 bool Pair::wait_up(double seconds, size_t a_from, size_t c_from) {
   return wait_for([&] { return (*a)->says(" link-up ", a_from) && (*c)->says(" link-up ", c_from); }, seconds);
+}
+
+// ---- what this machine lets us do
+
+bool may_unshare() {
+  bool may = false;
+#if defined(__linux__)
+  const pid_t pid = fork();
+  REQUIRE(pid >= 0);
+  if (pid == 0) _exit(unshare(CLONE_NEWNS | CLONE_NEWNET) == 0 && mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 ? 0 : 1);
+  int status = 0;
+  REQUIRE(waitpid(pid, &status, 0) == pid);
+  may = status == 0;
+#endif
+  if (!may) MESSAGE("skipped: no namespaces can be made here");
+  return may;
 }
 
 // ---- files and texts

@@ -51,6 +51,7 @@ struct ProcessSetup {
   unsigned user = 0;      // user and group; 0: as ours
   std::string input;      // a file as standard input; empty: /dev/null
   bool separate = false;  // standard output is kept apart from standard error
+  std::function<void()> prepare;  // runs in the child, just before the program begins; may begin one itself
 };
 
 // A child with its output in a pipe. Its whole process group dies with the object.
@@ -96,6 +97,7 @@ std::string find_program(const std::string& name);
 std::string daemon_path();
 // SOCKMUXCTL, or what stands beside the daemon
 std::string ctl_path();
+// It is built with a sanitizer, or a script starts it under valgrind or qemu: time and memory are not its own.
 bool daemon_sanitized();
 bool daemon_static();
 
@@ -141,6 +143,10 @@ class Pair {
   // The link is up (again) at both ends, `from` on in their logs.
   bool wait_up(double seconds, size_t a_from = 0, size_t c_from = 0);
 };
+
+// Namespaces of mounts and of the network can be made here. Root may not in a container that has no CAP_SYS_ADMIN, as by plain docker; who
+// needs them returns then, and why is said. False on systems other than Linux.
+bool may_unshare();
 
 // A folder that goes with its object.
 class TempFolder {

@@ -30,6 +30,10 @@ std::string packet(uint8_t version, uint8_t type, unsigned said, unsigned raid, 
          be16(static_cast<unsigned>(payload.size())) + payload;
 }
 
+std::string numbered(uint8_t type, unsigned said, unsigned raid, const std::string& payload) { return packet(0x11, type, said, raid, payload); }
+std::string unnumbered(uint8_t type, const std::string& payload) { return packet(0x10, type, kNoId, kNoId, payload); }
+std::string connect_fields(char kind) { return kind + std::string("\x01\x07\x04\xc0\xa8\x01\x14\xc3\xd6\x02\x07\x04\xc0\xa8\x01\x01\x23\x3f", 18); }
+
 Peer::Peer(uint16_t port) : own_(std::make_unique<Conn>(port)), link_(own_.get()) { start(); }
 Peer::Peer(Conn& accepted) : link_(&accepted) { start(); }
 
@@ -197,7 +201,13 @@ Peer1::Peer1(uint16_t port, const Ask& ask) : Peer(port), ask_(ask) {
 }
 
 void Peer1::on_packet(uint8_t version, uint8_t type, unsigned said, unsigned raid, const std::string& payload) {
-  if (version == 0x11) seen.push_back({type, said, raid, payload});
+  if (version == 0x11) {
+    if (keeps) seen.push_back({type, said, raid, payload});
+    ++packets;
+    closes += type == kClose ? 1u : 0u;
+    came_ += 8 + payload.size();
+    if (acks && came_ - acked_ > 1000) raw(unnumbered(kAck, be64(acked_ = came_)));
+  }
   if (version == 3 && type == kHello) {
     const size_t word = payload.find(" smx/1:");
     REQUIRE(word != std::string::npos);
@@ -211,6 +221,8 @@ void Peer1::on_packet(uint8_t version, uint8_t type, unsigned said, unsigned rai
     raw(packet(0x10, kEcho, 0xffff, 0xffff, be64(1)));
   } else if (version == 0x10 && type == kEcho) {
     if (answers) raw(packet(0x10, kEchook, 0xffff, 0xffff, payload));
+  } else if (version == 0x10 && type == kEchook) {
+    ++echooks;
   } else if (version == 0x10 && type == kBye) {
     bye_ = payload.empty() ? 256 : static_cast<uint8_t>(payload[0]);
     ++byes_;

@@ -25,6 +25,12 @@ std::string be16(unsigned v);
 std::string be32(uint32_t v);
 std::string be64(uint64_t v);
 std::string packet(uint8_t version, uint8_t type, unsigned said, unsigned raid, const std::string& payload);
+// Of SockMux 1, with the id that there is none where there is none.
+constexpr unsigned kNoId = 0xffff;
+std::string numbered(uint8_t type, unsigned said, unsigned raid, const std::string& payload = "");
+std::string unnumbered(uint8_t type, const std::string& payload);
+// Of CONNECT and BIND: 1, a TCP channel; 2, a UDP flow; the client is 192.168.1.20:50134, and came to 192.168.1.1:9023.
+std::string connect_fields(char kind);
 
 // What both dialects share: a connection and the packets in it.
 class Peer : public Actor {
@@ -128,6 +134,10 @@ class Peer1 : public Peer {
   // The session that it was given.
   const std::string& session() const { return session_; }
   bool answers = true;  // ECHO
+  bool acks = false;    // what comes, about each kilobyte
+  bool keeps = true;    // the numbered packets that come; false: only `packets` counts them
+  size_t packets = 0, closes = 0, echooks = 0;
+  uint64_t came() const { return came_; }  // bytes of numbered packets
   // The numbered packets that came.
   struct Seen {
     uint8_t type = 0;
@@ -137,15 +147,14 @@ class Peer1 : public Peer {
   std::vector<Seen> seen;
   // The last one of this type and these ids; nullptr: none came.
   const Seen* find(uint8_t type, unsigned said, unsigned raid) const;
-  void numbered(uint8_t type, unsigned said, unsigned raid, const std::string& payload) {
-    raw(packet(0x11, type, said, raid, payload));
-  }
+  void numbered(uint8_t type, unsigned said, unsigned raid, const std::string& payload) { raw(e2e::numbered(type, said, raid, payload)); }
 
  private:
   void on_packet(uint8_t version, uint8_t type, unsigned said, unsigned raid, const std::string& payload) override;
   Ask ask_;
   std::string session_;
   int bye_ = -1, byes_ = 0;
+  uint64_t came_ = 0, acked_ = 0;
 };
 
 }  // namespace e2e

@@ -275,6 +275,25 @@ TEST_CASE("peers file: FROM= that HUP brings ends a link from elsewhere, and let
   CHECK(echoed(c, "in again"));  // the session was held
 }
 
+TEST_CASE("peers file: a peer that gets another name keeps its link and its channels, and is called so from then on") {
+  const TempFolder folder;
+  REQUIRE(chmod(folder.path().c_str(), 0755) == 0);
+  Server server(echoes);
+  Side one("one");
+  Hub hub(one.line(), {"PORT=127.0.0.1:0", "SOXCONF=control:" + folder / "socket"});
+  const auto a = hub.branch(one, {"DEST=" + local(server.port())});
+  Conn c(hub.daemon->port(0));
+  CHECK(echoed(c, "as one"));
+  CHECK(ctl({"peers", "-s", folder / "socket"}).out.find("one ") != std::string::npos);
+  one.name = "another";
+  hub.now_has(one.line());
+  CHECK(echoed(c, "as another"));
+  const std::string peers = ctl({"peers", "-s", folder / "socket"}).out;
+  CHECK(peers.find("another ") != std::string::npos);
+  CHECK(peers.find("one ") == std::string::npos);
+  CHECK((*hub.daemon)->count(" link-up ") == 1);
+}
+
 TEST_CASE("peers file: a wrong line is told with file and line, and changes nothing") {
   Server server(echoes);
   Side one("one");

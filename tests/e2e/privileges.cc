@@ -130,8 +130,8 @@ TEST_CASE("privileges: a daemon whose helper dies ends, with 71, and says why") 
   ::kill(helper_of(d->pid()).pid, SIGKILL);
   CHECK(d->wait_end(10));
   CHECK(d->status() == 71);
-  CHECK(d->says("error helper-ended"));
-  CHECK(d->says("reason=\"the helper process has ended\""));
+  CHECK(d->wait_log("error helper-ended", 5));
+  CHECK(d->wait_log("reason=\"the helper process has ended\"", 5));
   CHECK(a->wait_log("peer said goodbye", 5));
 }
 
@@ -180,7 +180,7 @@ TEST_CASE("privileges: in the background it is the same, and the helper is its c
 TEST_CASE("privileges: SOXCONF=sandbox:no leaves both out; sandbox:trap goes on as usual") {
   Daemon open({"SERVER=sockmux", "-P127.0.0.1:0", "SOXCONF=sandbox:no"});
   open.await_start();
-  CHECK(open->says("sandbox=none"));
+  CHECK(open->wait_log("sandbox=none", 5));
   CHECK(status_of(open->pid(), "Seccomp") == "0");
   CHECK(status_of(open->pid(), "NoNewPrivs") == "0");
   Daemon trap({"SERVER=sockmux", "-P127.0.0.1:0", "SOXCONF=sandbox:trap"});

@@ -66,7 +66,7 @@ TEST_CASE("program: a link over socat, in both dialects; killed under traffic it
       REQUIRE(programs.size() == 1);
       ::kill(-programs[0].pid, SIGKILL);
       REQUIRE(c->wait_log("program-ended", 5, from));
-      CHECK(c->says("reason=\"signal 9\"", from));
+      CHECK(c->wait_log("reason=\"signal 9\"", 5, from));
       REQUIRE(c->wait_log(" link-up ", 5, from));
       busy.reset();
       CHECK(echoed(a.port()));
@@ -100,7 +100,7 @@ TEST_CASE("program: ssh starts the other daemon; a tunnel with nothing listening
   REQUIRE(c->wait_log(" link-up ", 20, from));
   CHECK(serves(c.port(), 10));
   // What the daemon over there says is in our log.
-  CHECK(c->says("program-says"));
+  CHECK(c->wait_log("program-says", 5));
   const std::vector<Kin> programs = programs_of(c->pid());
   c->signal(SIGTERM);
   CHECK(c->wait_end(8));
@@ -114,7 +114,7 @@ TEST_CASE("program: a hand-made 0.3 peer behind socat") {
   Server target(echoes);
   Daemon d({to_port(line.port()), "PORT=127.0.0.1:0", "DEST=" + local(target.port())});
   REQUIRE(d->wait_log(" link-up ", 5));
-  CHECK(d->says("dialect=0.3"));
+  CHECK(d->wait_log("dialect=0.3", 5));
   Conn client(d.port());
   client.send("to the peer");
   CHECK(wait_for([&] { return client.text() == "to the peer"; }, 5));
@@ -134,12 +134,12 @@ TEST_CASE("program: what it has open, what it says, and its environment") {
              "exit 3\n");
   Daemon d(as_ourselves({"-eVALUE=seven", "SERVER=sockmux:proc@sh " + temp / "say.sh"}));
   REQUIRE(d->wait_log("reason=\"status 3\"", 5));
-  CHECK(d->says("text=\"0 1 2 3 \""));  // 3 is what ls reads
-  CHECK(d->says("text=\"value is seven\""));
-  CHECK(d->says("text=\"a ? byte\""));
-  CHECK(d->says("text=" + std::string(230, 'x') + "\n"));
+  CHECK(d->wait_log("text=\"0 1 2 3 \"", 5));  // 3 is what ls reads
+  CHECK(d->wait_log("text=\"value is seven\"", 5));
+  CHECK(d->wait_log("text=\"a ? byte\"", 5));
+  CHECK(d->wait_log("text=" + std::string(230, 'x') + "\n", 5));
   CHECK_FALSE(d->says(std::string(231, 'x')));
-  CHECK(d->says("text=\"no end of line\""));
+  CHECK(d->wait_log("text=\"no end of line\"", 5));
 }
 
 TEST_CASE("program: one that dies at once is started again, with pauses that grow") {

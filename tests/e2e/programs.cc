@@ -10,9 +10,6 @@ class Nginx {
  public:
   Nginx() {
     const std::string program = find_program("nginx");
-    std::unique_ptr<DeadPort> place;
-    port_ = port_of(place);
-    place.reset();  // nginx does not share
     run({"mkdir", folder_ / "www"}, 5);
     std::string conf = "daemon off; master_process off; pid " + folder_ / "pid" + "; error_log stderr;\n";
     conf += "events { worker_connections 512; }\nhttp { access_log off; keepalive_timeout 60; gzip off;\n";
@@ -44,7 +41,7 @@ class Nginx {
     return p.log();
   }
   TempFolder folder_;
-  uint16_t port_ = 0;
+  const uint16_t port_ = quiet_port();
   std::unique_ptr<Process> process_;
 };
 

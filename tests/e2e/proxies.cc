@@ -7,12 +7,6 @@ namespace e2e {
 
 Web::Web(const std::string& name) : large_(pattern(static_cast<uint64_t>(name.size()), 5 << 20)) {
   const std::string program = find_program("nginx");
-  {
-    DeadPort one, two, three;  // bound together, so that they differ; nginx does not share
-    port_ = one.port();
-    tls_port_ = two.port();
-    told_port_ = three.port();
-  }
   run({"mkdir", folder_ / "www"}, 5);
   run({"chmod", "-R", "a+rwX", folder_.path()}, 5);
   run({find_program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",

@@ -34,7 +34,7 @@ class Web {
 
  private:
   TempFolder folder_;
-  uint16_t port_ = 0, tls_port_ = 0, told_port_ = 0;
+  const uint16_t port_ = quiet_port(), tls_port_ = quiet_port(), told_port_ = quiet_port();
   std::string large_;
   std::unique_ptr<Process> process_;
 };

@@ -105,6 +105,21 @@ TEST_CASE("socks proxy: UDP ASSOCIATE: datagrams to several servers, by address 
   CHECK(p.c->wait_channels(0, 5));
 }
 
+TEST_CASE("socks proxy: UDP ASSOCIATE: a flow that is silent for TIMEOUT=silence ends, and its client may go on") {
+  Udp server(true), client(false);
+  const uint16_t port = quiet_port();
+  Pair p({"PORT=127.0.0.1:" + text(port) + ",127.0.0.1:" + text(port) + "/udp"}, {"SERVER=socks,-in", "SOXCONF=proto:1", "TIMEOUT=silence:1"});
+  Conn control(port);
+  control.send(kAssociate);
+  REQUIRE(wait_for([&] { return control.text().size() == 12; }, 5));
+  for (size_t i = 1; i <= 2; ++i) {
+    client.send(header(server.port()) + "hello", port);
+    CHECK(wait_for([&] { return client.got().size() == i; }, 5));
+    CHECK(client.got().back() == header(server.port()) + "echo: hello");
+    CHECK(p.c->wait_channels(1, 10));  // the connection's, which stays
+  }
+}
+
 TEST_CASE("socks proxy: UDP ASSOCIATE under rules, and for nobody else") {
   Udp server(true), client(false), other(false, "127.0.0.2");
   const uint16_t port = quiet_port();

@@ -59,19 +59,19 @@ TEST_CASE("reload: ports come and go, servers change, and a channel of what did 
   CHECK(ends(goes));
   CHECK(refused(old_port));
   CHECK(echoed(lives, "between"));
-  CHECK(hub.process().says(" reloaded ports_added=1 ports_removed=1 servers_added=0 servers_removed=0 links_moved=0 channels_ended=1\n"));
-  CHECK(hub.process().says("reason=shutdown"));
-  CHECK(hub.process().says(" port-closed at=" + local(old_port) + "\n"));
-  CHECK(hub.process().says(" port-open at=" + local(new_port) + " for=clients\n"));
+  CHECK(hub.process().wait_log(" reloaded ports_added=1 ports_removed=1 servers_added=0 servers_removed=0 links_moved=0 channels_ended=1\n", 5));
+  CHECK(hub.process().wait_log("reason=shutdown", 5));
+  CHECK(hub.process().wait_log(" port-closed at=" + local(old_port) + "\n", 5));
+  CHECK(hub.process().wait_log(" port-open at=" + local(new_port) + " for=clients\n", 5));
   branch.becomes({link, dest(first.port(), kept), dest(third.port(), new_port)});
-  CHECK(branch.process().says(" reloaded ports_added=0 ports_removed=0 servers_added=1 servers_removed=1 links_moved=0 channels_ended=0\n"));
+  CHECK(branch.process().wait_log(" reloaded ports_added=0 ports_removed=0 servers_added=1 servers_removed=1 links_moved=0 channels_ended=0\n", 5));
   Conn comes(new_port);
   CHECK(echoed(comes, "new"));
   CHECK(third.accepted() == 1);
   // Its server goes.
   branch.becomes({link, dest(first.port(), kept), dest(second.port(), new_port)});
   CHECK(ends(comes));
-  CHECK(branch.process().says("reason=\"the configuration has changed\""));
+  CHECK(branch.process().wait_log("reason=\"the configuration has changed\"", 5));
   Conn again(new_port);
   CHECK(echoed(again, "again"));
   CHECK(second.accepted() == 2);
@@ -94,7 +94,7 @@ TEST_CASE("reload: ports come and go, servers change, and a channel of what did 
   const Said same = hub.reload();
   CHECK(same.status == 0);
   CHECK(same.out == "reloaded; the options are the same as before\n");
-  CHECK(hub.process().says(" reloaded unchanged=yes\n"));
+  CHECK(hub.process().wait_log(" reloaded unchanged=yes\n", 5));
 }
 
 TEST_CASE("reload: bytes on their way are whole, whatever changes beside them") {
@@ -170,7 +170,7 @@ TEST_CASE("reload: lists of who may end what they forbid now, and nothing else")
   CHECK(ends(more));
   CHECK(echoed(of_one, "still"));
   CHECK(flow.ask("y", 0.3) == "(nothing)");
-  CHECK(hub.process().says(" client-refused client=127.0.0.2:"));
+  CHECK(hub.process().wait_log(" client-refused client=127.0.0.2:", 5));
   hub.becomes(hub_words({ports[0], ports[1], "RELIABLE=127.0.0.0/8"}));
   CHECK(flow.ask("z") == "z");  // at once, though it was refused just now
   // At the exit
@@ -206,7 +206,7 @@ TEST_CASE("reload: what is wrong is said with file and line, by sockmuxctl and i
     CHECK_MESSAGE(said.error.find("sockmuxctl: " + error + "\n") != std::string::npos, said.error);
     CHECK_MESSAGE(std::count(said.error.begin(), said.error.end(), '\n') == 2, said.error);
     CHECK(said.error.find("sockmuxctl: the options stay as they were\n") != std::string::npos);
-    CHECK(hub.process().says(" error reload-failed reason=", from));
+    CHECK(hub.process().wait_log(" error reload-failed reason=", 5, from));
     CHECK_FALSE(hub.process().says(" reloaded ", from));
     CHECK(echoed(c, "still"));
     CHECK(refused(quiet));
@@ -419,7 +419,7 @@ TEST_CASE("reload: HUP twice at once, HUP in the end, and a daemon without a fil
   const Said said = ctl({"reload", "-s", hub.folder / "branch"});
   CHECK(said.status == 0);
   CHECK(said.out == "reloaded; the options are those of the command line, without a file\n");
-  CHECK(branch->says(" retry-now reason=\"sockmuxctl reload\""));
+  CHECK(branch->wait_log(" retry-now reason=\"sockmuxctl reload\"", 5));
   // While it drains, nothing opens any more.
   hub.write(hub_words({"PORT=127.0.0.1:0"}));
   hub.process().signal(SIGTERM);
@@ -453,13 +453,13 @@ TEST_CASE("reload: a link is made to another place, and its channels go on where
     const size_t from = branch.process().log().size();
     branch.becomes(words);
     CHECK(branch.process().wait_log(" link-up session=1 peer=\"tcp " + local(second) + "\" dialect=1 resumed=yes", 10, from));
-    CHECK(branch.process().says("reason=\"its address in the configuration has changed\"", from));
-    CHECK(branch.process().says(backup ? " links_moved=2 " : " links_moved=1 ", from));
+    CHECK(branch.process().wait_log("reason=\"its address in the configuration has changed\"", 5, from));
+    CHECK(branch.process().wait_log(backup ? " links_moved=2 " : " links_moved=1 ", 5, from));
     CHECK(echoed(c, "after"));
     if (!backup) continue;
     words.back() = "SERVER=sockmux://127.0.0.1:3";
     branch.becomes(words);
-    CHECK(branch.process().says(" links_moved=1 ", from));
+    CHECK(branch.process().wait_log(" links_moved=1 ", 5, from));
     CHECK(echoed(c, "and on"));
     CHECK(branch.process().count(" link-down ") == 1);
   }

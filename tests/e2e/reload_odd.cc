@@ -106,3 +106,25 @@ TEST_CASE("reload: MAXIMA=conpch that comes later counts who is there already") 
   two.close();
   CHECK(serves(port, 10));
 }
+
+TEST_CASE("reload: a proxy's client that a name has let in stays when the name means another host, and ends when it is forbidden") {
+  Server server(echoes);
+  const Filed hub({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0"});
+  const std::string link = "SERVER=sockmux://" + local(hub.daemon->link_port());
+  const auto proxy = [](const std::string& address, const std::string& who) { return "'SERVER=socks,-in(HOSTS=inner/" + address + " REACHABLE=" + who + ")'"; };
+  const Filed branch({link, proxy("127.0.0.1", "inner")});
+  Conn c(hub.daemon->port());
+  c.send(std::string("\5\1\0\5\1\0\3\5inner", 13) + static_cast<char>(server.port() >> 8) + static_cast<char>(server.port()));
+  REQUIRE(wait_for([&] { return c.text().size() >= 12; }, 5));
+  CHECK(c.text()[3] == 0);
+  const auto echoed = [&](const std::string& word) {
+    const size_t had = c.text().size();
+    c.send(word);
+    return wait_for([&] { return c.over() || c.text().size() >= had + word.size(); }, 5) && c.text().substr(had) == word;
+  };
+  CHECK(echoed("1"));
+  branch.becomes({link, proxy("127.0.0.9", "INNER,192.0.2.1")});
+  CHECK(echoed("2"));
+  branch.becomes({link, proxy("127.0.0.9", "192.0.2.1")});
+  CHECK(wait_for([&] { return c.over(); }, 5));
+}

@@ -83,13 +83,14 @@ TEST_CASE("resume: the link is cut 100 times during a copy of more than 20 MB ea
   // One flow all the time: whole, in order, none twice; most of them arrived.
   CHECK(udp_server.clients() == 1);
   int64_t last = -1;
-  bool in_order = true;
   for (const std::string& d : flow.got()) {
+    CAPTURE(last);
+    CAPTURE(d);
     const int64_t n = atoll(d.c_str());
-    in_order = in_order && n > last && d == text(static_cast<uint64_t>(n));
+    const bool next = n > last && d == text(static_cast<uint64_t>(n));
+    CHECK(next);
     last = n;
   }
-  CHECK(in_order);
   CHECK(flow.got().size() > datagrams / 10);
   flow.send("the end");
   CHECK(wait_for([&] { return !flow.got().empty() && flow.got().back() == "the end"; }, 5));
@@ -142,7 +143,7 @@ TEST_CASE("resume: a daemon that is started anew knows nothing of its sessions: 
     const size_t from = other->log().size();
     (void)(acceptor ? line.a : line.c)->restart();
     REQUIRE(other->wait_log(" link-up ", 5, from));
-    CHECK(other->says("resumed=no", from));
+    CHECK(other->wait_log("resumed=no", 5, from));
     CHECK(other->wait_log("session-ended session=1 reason=\"the peer has started anew\" channels=1", 8, from));
     CHECK(other->count(" session-ended ") == 1);
     CHECK(serves(port, 2));
@@ -150,6 +151,54 @@ TEST_CASE("resume: a daemon that is started anew knows nothing of its sessions: 
     CHECK(line.a->wait_channels(0, 5));
     CHECK(line.c->wait_channels(0, 5));
   }
+}
+
+// Only a link that gives no answer because its peer has started anew is held briefly (5 s).
+TEST_CASE("resume: who was asked whether it lives is held as long as ever: by HUP, by HUP on a line that is silent, by another peer's coming") {
+  Server server(echoes);
+  Line told(server.port()), silent(server.port()), asked(server.port());
+  std::vector<Line*> lines{&told, &silent, &asked};
+  std::vector<std::unique_ptr<Conn>> open;
+  for (Line* line : lines) {
+    open.push_back(std::make_unique<Conn>(line->a->port()));
+    open.back()->send("x");
+  }
+  const auto all_say = [&](const std::string& what) {
+    return [&open, what] { return std::all_of(open.begin(), open.end(), [&](auto& c) { return c->text() == what; }); };
+  };
+  REQUIRE(wait_for(all_say("x"), 5));
+  silent.wire->freeze();
+  for (Line* line : {&told, &silent}) {
+    for (Daemon* d : {line->a.get(), line->c.get()}) {
+      (*d)->signal(SIGHUP);
+      REQUIRE((*d)->wait_log(" retry-now ", 5));
+    }
+  }
+  Daemon another({"SERVER=sockmux://" + local(asked.a->link_port()), "DEST=" + local(server.port())});
+  REQUIRE(another->wait_log(" link-up ", 5));
+  // What was asked is answered.
+  for (const size_t i : {size_t{0}, size_t{2}}) {
+    open[i]->send("y");
+    REQUIRE(wait_for([&] { return open[i]->text() == "xy"; }, 5));
+  }
+  for (Line* line : {&told, &asked}) {
+    line->wire->refuses = true;
+    line->wire->cut();
+  }
+  for (Line* line : lines) {
+    REQUIRE((*line->a)->wait_log(" link-down ", 20));
+    REQUIRE((*line->c)->wait_log(" link-down ", 20));
+  }
+  const auto ended = [](Line* l) { return (*l->a)->says(" session-ended ") || (*l->c)->says(" session-ended "); };
+  const double start = now();
+  CHECK(wait_for([&] { return now() - start > 6 || std::any_of(lines.begin(), lines.end(), ended); }, 12));
+  CHECK(std::none_of(lines.begin(), lines.end(), ended));
+  for (Line* line : {&told, &asked}) line->wire->refuses = false;
+  silent.wire->thaw();
+  open[1]->send("y");
+  for (auto& c : open) c->send("z");
+  CHECK(wait_for(all_say("xyz"), 20));
+  for (Line* line : lines) CHECK((*line->a)->count(" session-ended ") == 0);
 }
 
 TEST_CASE("resume: a session that nobody asks for ends after TIMEOUT=resume, and its channels are reset") {
@@ -212,4 +261,57 @@ TEST_CASE("resume: two peers at one address, told apart by SOXCONF=name, do not 
   // The same name again: the old session is not needed any more.
   Daemon again({"SERVER=sockmux://" + local(line.a->link_port()), "SOXCONF=name:one"});
   REQUIRE(again->wait_log(" link-up ", 5));
+}
+
+TEST_CASE("resume: all places are held by peers that are away: who comes gets that of the one that linked first, and the other goes on") {
+  Server server(echoes);
+  Line line(server.port(), {"MAXIMA=links:2"}, {"SOXCONF=name:one"});
+  Wire wire(line.a->link_port());
+  Daemon two({"SERVER=sockmux://" + local(wire.port()), "SOXCONF=name:two", "DEST=" + local(server.port())});
+  REQUIRE(two->wait_log(" link-up ", 5));
+  Conn first(line.a->port()), second(line.a->port());
+  first.send("x");
+  second.send("x");
+  REQUIRE(wait_for([&] { return first.text() == "x" && second.text() == "x"; }, 5));
+  (*line.c)->signal(SIGSTOP);
+  two->signal(SIGSTOP);
+  line.wire->cut();
+  wire.cut();
+  REQUIRE(wait_for([&] { return (*line.a)->count("held=yes") == 2; }, 5));
+  Daemon three({"SERVER=sockmux://" + local(line.a->link_port()), "SOXCONF=name:three", "DEST=" + local(server.port())});
+  REQUIRE(three->wait_log(" link-up ", 5));
+  CHECK((*line.a)->wait_log("session-ended session=1 ", 5));
+  CHECK((*line.a)->count(" session-ended ") == 1);
+  REQUIRE(wait_for([&] { return first.over() != second.over(); }, 5));
+  two->signal(SIGCONT);
+  Conn& open = first.over() ? second : first;
+  open.send("y");
+  CHECK(wait_for([&] { return open.text() == "xy"; }, 5));
+  (*line.c)->signal(SIGCONT);
+}
+
+// What HUP asks the peer must not shorten for how long a session is held: neither while it is asked, nor, as it was, for as
+// long as that link stands.
+TEST_CASE("resume: behind a HUP, too, a session is held for TIMEOUT=resume") {
+  Server server([](Conn& c) { c.echo = true; });
+  Line line(server.port());
+  Conn talk(line.a->port(0));
+  talk.send("a");
+  REQUIRE(wait_for([&] { return talk.text() == "a"; }, 5));
+  line.a->process().signal(SIGHUP);
+  line.c->process().signal(SIGHUP);
+  REQUIRE((*line.a)->wait_log(" retry-now ", 5));
+  REQUIRE((*line.c)->wait_log(" retry-now ", 5));
+  talk.send("b");
+  REQUIRE(wait_for([&] { return talk.text() == "ab"; }, 5));
+  line.wire->refuses = true;
+  line.wire->cut();
+  REQUIRE((*line.a)->wait_log(" link-down ", 5));
+  // Longer than the 5 s for which a session is held whose peer may have started anew.
+  (void)wait_for([&] { return (*line.a)->says("session-ended"); }, 6);
+  CHECK_FALSE((*line.a)->says("session-ended"));
+  line.wire->refuses = false;
+  line.c->process().signal(SIGHUP);
+  talk.send("c");
+  CHECK(wait_for([&] { return talk.text() == "abc"; }, 10));
 }

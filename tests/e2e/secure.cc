@@ -214,11 +214,11 @@ TEST_CASE("secure: a peer that comes again takes its place at once, while its ol
   Conn after(a.port());
   CHECK(wait_for([&] { return after.text() == "two"; }, 5));
   CHECK(now() - start < 1 * slowness());
-  CHECK(a->says("replaced by a newer link", from));
+  CHECK(a->wait_log("replaced by a newer link", 5, from));
   // Now both want it.
   c->signal(SIGCONT);
   CHECK(a->wait_log(" peer-twice ", 60, from));
-  CHECK(a->says("is its key on two machines?", from));
+  CHECK(a->wait_log("is its key on two machines?", 5, from));
 }
 
 TEST_CASE("secure: PORT=NAME@ leads to that peer alone, and waits for it") {

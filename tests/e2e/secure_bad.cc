@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/e2e/family.h"
 #include "tests/e2e/secure_site.h"
 
 using namespace e2e;
@@ -185,6 +186,19 @@ TEST_CASE("secure: another service in place of a hub, or one that says nothing")
   CHECK(d->wait_log("reason=\"no answer in 10 s\"", 15));
 }
 
+TEST_CASE("secure: a program that gives no answer within TIMEOUT=hello is ended, and started again") {
+  TwoSites sites;
+  for (const char* command : {"exec sleep 1000", "exec cat /dev/urandom"}) {
+    CAPTURE(command);
+    Daemon d(sites.branch.words({"SERVER=sockmuxs:proc@" + std::string(command), "TIMEOUT=hello:1"}));
+    REQUIRE(wait_for([&] { return programs_of(d->pid()).size() == 1; }, 5));
+    const std::vector<Kin> first = programs_of(d->pid());
+    CHECK(d->wait_log("reason=\"no answer to the handshake in time\"", 5));
+    CHECK(wait_for([&] { return left_of(first) == 0; }, 5));
+    CHECK(wait_for([&] { return programs_of(d->pid()).size() == 1; }, 5));  // the next one
+  }
+}
+
 TEST_CASE("secure: a bit that is flipped anywhere ends the link or the handshake, the session goes on, and no byte is wrong") {
   TwoSites sites;
   Hub hub(sites.hub);
@@ -225,8 +239,8 @@ TEST_CASE("secure: a bit that is flipped anywhere ends the link or the handshake
   ++sent;
   CHECK(copy.alive());
   CHECK_FALSE(copy.wrong());
-  CHECK(c->says("record does not open: changed on the way"));
-  CHECK(hub.a->says("record does not open: changed on the way"));
+  CHECK(c->wait_log("record does not open: changed on the way", 5));
+  CHECK(hub.a->wait_log("record does not open: changed on the way", 5));
 }
 
 TEST_CASE("secure: a stream that ends within a record, or without the last one, is cut and no end") {

@@ -92,7 +92,7 @@ TEST_CASE("selection: a server that can't be reached is not replaced by the next
   Ports ports(1, "SOXCONF=proto:auto");
   Daemon& exit = ports.exit_with({"DEST=" + local(dead.port()), "DEST=" + local(next.port())});
   CHECK(told(ports.port[0]) == "");
-  CHECK(exit->says(" server-failed "));
+  CHECK(exit->wait_log(" server-failed ", 5));
   CHECK(next.accepted() == 0);
 }
 
@@ -105,7 +105,7 @@ TEST_CASE("selection: where none fits the peer hears \"No server\", the client i
     CHECK(told(ports.port[0]) == "served");
     CHECK(told(ports.port[1]) == "");
     CHECK(exit->wait_log(" channel-refused ", 2));
-    CHECK(exit->says("reason=\"no server\""));
+    CHECK(exit->wait_log("reason=\"no server\"", 5));
     CHECK(told(ports.port[0]) == "served");  // and all goes on
   }
   // On the wire: CLOSE without an id of ours.
@@ -123,7 +123,7 @@ TEST_CASE("selection: a condition without a port, or with a wrong one, is an err
     Process p({daemon_path(), "-f", "SERVER=sockmux", "-P127.0.0.1:0", std::string("SERVER=tcprelay://127.0.0.1:9,-in:-:") + condition});
     REQUIRE(p.wait_end(5));
     CHECK(p.status() == 64);
-    CHECK(p.says(std::string(condition).substr(0, 2)));
+    CHECK(p.wait_log(std::string(condition).substr(0, 2), 5));
   }
 }
 

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "tests/e2e/filed.h"
 #include "tests/e2e/harness.h"
 #include "tests/e2e/sockets.h"
 
@@ -154,10 +155,10 @@ TEST_CASE("service: signs of life come twice in the time that the watchdog has, 
 TEST_CASE("service: who has no manager that listens starts all the same, and says what is wrong with the address") {
   Daemon d({"SERVER=sockmux", "-P127.0.0.1:0"}, with({"NOTIFY_SOCKET=relative"}));
   d.await_start();
-  CHECK(d->says("sockmuxd: warning: NOTIFY_SOCKET: expected a path from / on, or @name\n"));
+  CHECK(d->wait_log("sockmuxd: warning: NOTIFY_SOCKET: expected a path from / on, or @name\n", 5));
   Daemon e({"SERVER=sockmux", "-P127.0.0.1:0"}, with({"NOTIFY_SOCKET=/nowhere/at/all"}));
   e.await_start();
-  CHECK(e->says("sockmuxd: warning: NOTIFY_SOCKET: No such file or directory\n"));
+  CHECK(e->wait_log("sockmuxd: warning: NOTIFY_SOCKET: No such file or directory\n", 5));
 }
 
 TEST_CASE("service: sockets that the manager has opened are used by their address, and clients that came before are served") {
@@ -208,7 +209,7 @@ TEST_CASE("service: sockets for another process are let be; numbers that are non
     Daemon e({"SERVER=sockmux", "-P127.0.0.1:0"}, setup);
     CHECK(e->wait_end(5));
     CHECK(e->status() == 69);
-    CHECK(e->says(std::string("sockmuxd: LISTEN_FDS: ") + w.why));
+    CHECK(e->wait_log(std::string("sockmuxd: LISTEN_FDS: ") + w.why, 5));
   }
 }
 
@@ -250,11 +251,7 @@ TEST_CASE("service: a reload is told, from its begin to its end, and so are the 
   Manager manager(temp / "notify");
   const uint16_t old_port = quiet_port(), new_port = quiet_port();
   REQUIRE(old_port != new_port);
-  const auto write = [&](const std::string& words) {
-    write_file(temp / "new", "SERVER=sockmux\n-P127.0.0.1:0\n" + words);
-    run({"chmod", "644", temp / "new"}, 5);
-    run({"mv", temp / "new", temp / "conf"}, 5);
-  };
+  const auto write = [&](const std::string& words) { put_file(temp / "conf", "SERVER=sockmux\n-P127.0.0.1:0\n" + words); };
   write("PORT=" + local(old_port) + "\n");
   Daemon d({"+=" + temp / "conf"}, with({"NOTIFY_SOCKET=" + temp / "notify", "FDSTORE=9"}));
   d.await_start();
@@ -279,5 +276,35 @@ TEST_CASE("service: a reload is told, from its begin to its end, and so are the 
   d->signal(SIGHUP);
   CHECK(wait_for([&] { return manager.count("READY=1") == 3; }, 5));
   CHECK(manager.count("RELOADING=1") == 2);
-  CHECK(d->says(" reload-failed "));
+  CHECK(d->wait_log(" reload-failed ", 5));
+}
+
+TEST_CASE("service: a port that goes and comes again by reloads is stored again, also one that the manager has handed over") {
+  TempFolder temp;
+  run({"chmod", "755", temp.path()}, 5);
+  Manager manager(temp / "notify");
+  Made made(SOCK_STREAM);
+  const auto write = [&](const std::string& words) { put_file(temp / "conf", "SERVER=sockmux\n-P127.0.0.1:0\n" + words); };
+  const std::string name = "sockmux-tcp-127.0.0.1-" + text(made.port);
+  write("PORT=" + local(made.port) + "\n");
+  ProcessSetup setup = with({"NOTIFY_SOCKET=" + temp / "notify", "FDSTORE=9", "LISTEN_FDS=1", "LISTEN_PID=$$", "LISTEN_FDNAMES=" + name});
+  setup.descriptors = {made.fd};
+  Daemon d({"+=" + temp / "conf"}, setup);
+  d.await_start();
+  close(made.fd);  // the manager lets go of it when it is told
+  made.fd = -1;
+  const auto counts = [&](const std::string& what, size_t n) {
+    return wait_for([&] { return manager.count(what + "=1\nFDNAME=" + name) == n; }, 5);
+  };
+  CHECK(counts("FDSTORE", 0));  // it has it
+  for (size_t i = 1; i <= 2; ++i) {
+    write("");
+    d->signal(SIGHUP);
+    CHECK(counts("FDSTOREREMOVE", i));
+    for (const int fd : manager.stored) close(fd);  // as it does then, or nobody could listen there again
+    manager.stored.clear();
+    write("PORT=" + local(made.port) + "\n");
+    d->signal(SIGHUP);
+    CHECK(counts("FDSTORE", i));
+  }
 }

@@ -12,21 +12,11 @@
 
 namespace e2e {
 
-// A port that nobody has now, for programs that cannot choose one by themselves and tell. It is bound, not listening,
-// until the program takes it over.
-inline uint16_t port_of(std::unique_ptr<DeadPort>& place) {
-  place = std::make_unique<DeadPort>();
-  return place->port();
-}
-
 class Sshd {
  public:
   Sshd() {
     const std::string program = find_program("sshd"), keygen = find_program("ssh-keygen");
     for (const char* key : {"host", "user"}) run({keygen, "-q", "-t", "ed25519", "-N", "", "-f", folder_ / key}, 10);
-    std::unique_ptr<DeadPort> place;
-    port_ = port_of(place);
-    place.reset();
     write_file(folder_ / "conf", "ListenAddress " + local(port_) + "\nHostKey " + folder_ / "host" + "\nAuthorizedKeysFile " +
                                      folder_ / "user.pub" + "\nStrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\n" +
                                      "PasswordAuthentication no\nMaxStartups 100\nSubsystem sftp internal-sftp\nSetEnv HOME=" +
@@ -46,7 +36,7 @@ class Sshd {
 
  private:
   TempFolder folder_;
-  uint16_t port_ = 0;
+  const uint16_t port_ = quiet_port();
   std::unique_ptr<Process> process_;
 };
 

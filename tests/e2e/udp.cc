@@ -18,24 +18,15 @@ class Dnsmasq {
  public:
   Dnsmasq() {
     const std::string program = find_program("dnsmasq");
-    // It takes the port for TCP as well, where somebody may have it.
-    for (int tries = 0; tries < 5; ++tries) {
-      {
-        UdpServer place(nullptr);
-        port_ = place.port();
-      }
-      process_ = std::make_unique<Process>(Words{program, "-k", "--conf-file=/dev/null", "-p", text(port_), "--listen-address=127.0.0.1", "--bind-interfaces",
-                                                 "--no-resolv", "--no-hosts", "--user=", "--pid-file=", "--log-facility=-", "--address=/x.test/192.0.2.7",
-                                                 "--txt-record=long.test," + std::string(250, 'a') + "," + std::string(250, 'b') + "," + std::string(250, 'c')});
-      (void)wait_for([&] { return process_->says("started") || process_->says("Address already in use"); }, 5);
-      if (!process_->says("Address already in use")) break;
-    }
+    process_ = std::make_unique<Process>(Words{program, "-k", "--conf-file=/dev/null", "-p", text(port_), "--listen-address=127.0.0.1", "--bind-interfaces",
+                                               "--no-resolv", "--no-hosts", "--user=", "--pid-file=", "--log-facility=-", "--address=/x.test/192.0.2.7",
+                                               "--txt-record=long.test," + std::string(250, 'a') + "," + std::string(250, 'b') + "," + std::string(250, 'c')});
     REQUIRE_MESSAGE(process_->wait_log("started", 5), process_->log());
   }
   uint16_t port() const { return port_; }
 
  private:
-  uint16_t port_ = 0;
+  const uint16_t port_ = quiet_port();
   std::unique_ptr<Process> process_;
 };
 
@@ -118,11 +109,7 @@ TEST_CASE("UDP: answers come from the address that the client used, at a port on
 TEST_CASE("UDP: the server is chosen by the port at which the client came, and by /udp") {
   UdpServer first([](const std::string&) { return "first"; }), second([](const std::string&) { return "second"; });
   Server tcp(closes_at_once);
-  uint16_t port = 0;
-  {
-    UdpServer place(nullptr);
-    port = place.port();
-  }
+  const uint16_t port = quiet_port();
   Pair p({"DEST=" + local(tcp.port()), "DEST=" + local(first.port()) + "/udp:-P" + text(port), "DEST=" + local(second.port()) + "/udp"},
          {"PORT=127.0.0.1:" + text(port) + "/udp,127.0.0.1:0/udp"});
   Udp one(port), two(p.c->port());
@@ -181,11 +168,7 @@ TEST_CASE("UDP: a name is looked up once for all flows; the first datagram waits
 
 TEST_CASE("UDP: a name that is not found refuses the flow, rests it, and stops nobody else") {
   UdpServer server(same);
-  uint16_t port = 0;
-  {
-    UdpServer place(nullptr);
-    port = place.port();
-  }
+  const uint16_t port = quiet_port();
   Pair p({"DEST=nowhere.invalid:53/udp:-P" + text(port), "DEST=" + local(server.port()) + "/udp"},
          {"PORT=127.0.0.1:" + text(port) + "/udp,127.0.0.1:0/udp"});
   Udp lost(port), good(p.c->port());
