@@ -278,6 +278,7 @@ TEST_SRCS = \
 	tests/sim/node_udp.cc \
 	tests/sim/peer03.cc \
 	tests/sim/sim.cc \
+	tests/sim/sim_cut.cc \
 	tests/sim/sim_far.cc \
 	tests/sim/sim_idle.cc \
 	tests/sim/sim_links.cc \
@@ -302,6 +303,7 @@ TEST_SRCS = \
 	tests/test_helper.cc \
 	tests/test_hostlist.cc \
 	tests/test_line.cc \
+	tests/test_line_lock.cc \
 	tests/test_log.cc \
 	tests/test_mux.cc \
 	tests/test_mux03.cc \
@@ -319,6 +321,7 @@ TEST_SRCS = \
 	tests/test_peer_rights.cc \
 	tests/test_peers.cc \
 	tests/test_peers_use.cc \
+	tests/test_process.cc \
 	tests/test_proxy_header.cc \
 	tests/test_proxy_http.cc \
 	tests/test_proxy_socks.cc \
@@ -351,6 +354,7 @@ SECURE_TEST_SRCS_sodium = \
 	tests/secure/test_message.cc \
 	tests/secure/test_noise.cc \
 	tests/secure/test_records.cc \
+	tests/secure/test_renewal.cc \
 	tests/secure/test_secure_link.cc \
 	tests/secure/test_secure_line.cc \
 	tests/secure/test_secure_sim.cc
@@ -362,19 +366,75 @@ VECTOR_SRCS = tests/option_vectors.cc
 
 SPLICE_SRCS = tools/bench/splicebench.cc
 
+# What is tried with inputs that nobody has thought of, and runs what was found that way: tests/fuzz
+FUZZ_SRCS = \
+	tests/fuzz/config.cc \
+	tests/fuzz/control.cc \
+	tests/fuzz/ctl.cc \
+	tests/fuzz/dump.cc \
+	tests/fuzz/end.cc \
+	tests/fuzz/ftp.cc \
+	tests/fuzz/ftp_text.cc \
+	tests/fuzz/hosts.cc \
+	tests/fuzz/http.cc \
+	tests/fuzz/http_head.cc \
+	tests/fuzz/line.cc \
+	tests/fuzz/mux_line.cc \
+	tests/fuzz/mux_pair.cc \
+	tests/fuzz/mux_peer.cc \
+	tests/fuzz/options.cc \
+	tests/fuzz/pack.cc \
+	tests/fuzz/packet03.cc \
+	tests/fuzz/packet1.cc \
+	tests/fuzz/peers.cc \
+	tests/fuzz/said.cc \
+	tests/fuzz/socks.cc \
+	tests/fuzz/socks_udp.cc \
+	tests/fuzz/targets.cc \
+	tests/fuzz/telnet.cc \
+	tests/fuzz/texts.cc
+FUZZ_SECURE_SRCS_sodium = \
+	tests/fuzz/secure_handshake.cc \
+	tests/fuzz/secure_line.cc \
+	tests/fuzz/secure_message.cc \
+	tests/fuzz/secure_records.cc \
+	tests/fuzz/targets_secure.cc
+FUZZ_SECURE_SRCS_no = tests/fuzz/targets_clear.cc
+# sockmuxctl, but for its main()
+FUZZ_CTL_SRCS = \
+	tools/ctl/ask.cc \
+	tools/ctl/change.cc \
+	tools/ctl/dump.cc \
+	tools/ctl/dump_read.cc \
+	tools/ctl/dump_text.cc \
+	tools/ctl/dump_watch.cc \
+	tools/ctl/dump_write.cc \
+	tools/ctl/json.cc \
+	tools/ctl/metrics.cc \
+	tools/ctl/reload.cc \
+	tools/ctl/rows.cc \
+	tools/ctl/sample.cc \
+	tools/ctl/status.cc \
+	tools/ctl/tables.cc
+FUZZ_ENGINE_SRCS = tests/fuzz/engine.cc
+FUZZ_FILES_SRCS = tests/fuzz/files.cc
+
 E2E_SECURE_SRCS_sodium = \
+	tests/e2e/clock.cc \
 	tests/e2e/ctl_secure.cc \
 	tests/e2e/doctor_secure.cc \
 	tests/e2e/dump_secure.cc \
 	tests/e2e/flood.cc \
 	tests/e2e/hub.cc \
+	tests/e2e/networks.cc \
 	tests/e2e/peers_file.cc \
 	tests/e2e/remote_ports.cc \
 	tests/e2e/secure.cc \
 	tests/e2e/secure_bad.cc \
 	tests/e2e/secure_line.cc \
 	tests/e2e/secure_reload.cc \
-	tests/e2e/secure_site.cc
+	tests/e2e/secure_site.cc \
+	tests/e2e/stopped.cc
 
 E2E_SRCS = \
 	tests/e2e/bad_peers.cc \
@@ -397,11 +457,18 @@ E2E_SRCS = \
 	tests/e2e/ftp_hand.cc \
 	tests/e2e/garbage.cc \
 	tests/e2e/harness.cc \
+	tests/e2e/hostile.cc \
+	tests/e2e/hostile_clients.cc \
+	tests/e2e/hostile_local.cc \
+	tests/e2e/hostile_peers.cc \
+	tests/e2e/hostile_proxies.cc \
+	tests/e2e/hostile_udp.cc \
 	tests/e2e/idle.cc \
 	tests/e2e/keys.cc \
 	tests/e2e/line.cc \
 	tests/e2e/main.cc \
 	tests/e2e/names.cc \
+	tests/e2e/odd_start.cc \
 	tests/e2e/peer.cc \
 	tests/e2e/many.cc \
 	tests/e2e/pipes.cc \
@@ -422,6 +489,7 @@ E2E_SRCS = \
 	tests/e2e/service.cc \
 	tests/e2e/sockets.cc \
 	tests/e2e/stdio.cc \
+	tests/e2e/storms.cc \
 	tests/e2e/traffic.cc \
 	tests/e2e/tty.cc \
 	tests/e2e/udp.cc \
@@ -429,6 +497,46 @@ E2E_SRCS = \
 	tests/e2e/udp_limits.cc \
 	tests/e2e/upgrade.cc \
 	tests/e2e/urgent.cc
+
+# With what of the tests above they use
+FAILCALLS_SRCS = \
+	tests/e2e/control.cc \
+	tests/e2e/datagrams.cc \
+	tests/e2e/harness.cc \
+	tests/e2e/line.cc \
+	tests/e2e/peer.cc \
+	tests/e2e/pipes.cc \
+	tests/e2e/secure_site.cc \
+	tests/e2e/sockets.cc \
+	tests/failcalls/errors.cc \
+	tests/failcalls/links.cc \
+	tests/failcalls/main.cc \
+	tests/failcalls/plan.cc \
+	tests/failcalls/rig.cc \
+	tests/failcalls/services.cc \
+	tests/failcalls/starts.cc
+
+# The whole daemon in a simulated world: tests/simos/scenario.h
+SIMD_SRCS = \
+	tests/simos/calls_files.cc \
+	tests/simos/calls_io.cc \
+	tests/simos/calls_net.cc \
+	tests/simos/calls_process.cc \
+	tests/simos/datagrams.cc \
+	tests/simos/every_call.cc \
+	tests/simos/fault.cc \
+	tests/simos/fiber.cc \
+	tests/simos/files.cc \
+	tests/simos/main.cc \
+	tests/simos/network.cc \
+	tests/simos/process.cc \
+	tests/simos/scenario.cc \
+	tests/simos/setup.cc \
+	tests/simos/stream.cc \
+	tests/simos/talker.cc \
+	tests/simos/troubles.cc \
+	tests/simos/udp.cc \
+	tests/simos/world.cc
 
 # Flags that are ours. Time after 2038 and files over 2 GiB: glibc of 32-bit machines has both kinds; clock.cc and fd.cc look.
 WIDE = -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
@@ -453,8 +561,13 @@ LINK_FLAGS = $(DROP_UNUSED) $(SANITIZE_$(SANITIZE)) $(STATIC_$(STATIC)) $(TINY_L
 # The folder is not in what is built; the compiler is at work when it links, too (TINY=1)
 DEBUG_PATHS = -fdebug-prefix-map="$$PWD"=.
 COMPILE = $(CPPFLAGS) $(CXXFLAGS) $(OUR_FLAGS) $(ERROR_$(WERROR)) $(DEBUG_PATHS) -MMD -MP -c -o $@
-COMPILE_LIB = $(RULES_CXX) -O2 $(COMPILE) -fno-exceptions -fno-rtti
-COMPILE_TEST = $(RULES_CXX) -O1 $(COMPILE) -fno-rtti
+# With sanitizers gcc takes up to three times as long for each level.
+LEVEL_ = -O2
+LEVEL_1 = -O1
+TEST_LEVEL_ = -O1
+TEST_LEVEL_1 = -O0
+COMPILE_LIB = $(RULES_CXX) $(LEVEL_$(SANITIZE)) $(COMPILE) -fno-exceptions -fno-rtti
+COMPILE_TEST = $(RULES_CXX) $(TEST_LEVEL_$(SANITIZE)) $(COMPILE) -fno-rtti
 # The daemon needs libc alone, so the C compiler links it; tests use all of C++.
 # All symbols are bound at the start: the first call of each would else bring the linker and its tables back into memory. (The
 # linker of macOS has no -z.)
@@ -483,7 +596,9 @@ CHOSEN = SECURE=$(SECURE) FLAVOUR=$(FLAVOUR) POLLER=$(POLLER) SANDBOX=$(SANDBOX)
 RULES != GNU='$(.FEATURES)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CROSS_COMPILE='$(CROSS_COMPILE)' CHOSEN='$(CHOSEN)' WITHOUT='$(WITHOUT)' WITHOUT_FLAVOUR='$(WITHOUT_$(FLAVOUR))' TINY='$(TINY)' STATIC='$(STATIC)' sh tools/rules.sh '$(FLAGS_NOW)' \
 	-- LIB LIB $(LIB_SRCS) -- LIB DAEMON $(DAEMON_SRCS) -- LIB CTL $(RT_SRCS) $(CTL_SRCS) $(CTL_SRCS_$(SECURE)) -- TEST UNIT $(TEST_SRCS) $(SECURE_TEST_SRCS_$(SECURE)) $(EMULATION_TEST_SRCS_$(BUILD_EMULATED)) -- TEST VECTOR $(VECTOR_SRCS) \
 	-- TEST E2E $(E2E_SRCS) $(E2E_SECURE_SRCS_$(SECURE)) -- TEST PEER $(SECURE_PEER_SRCS_$(SECURE)) \
-	-- LIB SPLICE $(SPLICE_SRCS)
+	-- TEST FAILCALLS $(FAILCALLS_SRCS) \
+	-- LIB SPLICE $(SPLICE_SRCS) -- TEST FUZZ $(FUZZ_SRCS) $(FUZZ_SECURE_SRCS_$(SECURE)) -- LIB FUZZ_CTL $(FUZZ_CTL_SRCS) \
+	-- TEST FUZZ_ENGINE $(FUZZ_ENGINE_SRCS) -- TEST FUZZ_FILES $(FUZZ_FILES_SRCS) -- TEST SIMD $(SIMD_SRCS)
 include $(RULES)
 
 # As many jobs as there are processors, unless you have said -j yourself
@@ -515,6 +630,14 @@ $(BUILD)/e2e: $(E2E_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
 	@$(SAY) LINK $@
 	$(QUIET)$(LINK_TEST) $(E2E_OBJS) $(LIB_OBJS) $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
 
+$(BUILD)/failcalls: $(FAILCALLS_OBJS) $(BUILD)/failcalls.so $(BUILD)/rules.mk
+	@$(SAY) LINK $@
+	$(QUIET)$(LINK_TEST) $(FAILCALLS_OBJS) $(LDLIBS)
+
+$(BUILD)/failcalls.so: tests/failcalls/failcalls.c tests/failcalls/failcalls.h $(BUILD)/rules.mk
+	@$(SAY) CC $@
+	$(QUIET)$(RULES_CC) -std=gnu11 -O1 -shared -fPIC $(WARN) $(ERROR_$(WERROR)) -I. -o $@ tests/failcalls/failcalls.c -ldl
+
 $(BUILD)/secure_peer: $(PEER_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
 	@$(SAY) LINK $@
 	$(QUIET)$(LINK_TEST) $(PEER_OBJS) $(LIB_OBJS) $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
@@ -523,7 +646,23 @@ $(BUILD)/splicebench: $(SPLICE_OBJS) $(BUILD)/rules.mk
 	@$(SAY) LINK $@
 	$(QUIET)$(LINK_TEST) $(SPLICE_OBJS) $(LDLIBS)
 
-check-programs: daemon ctl $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e $(SECURE_PROGRAMS_$(SECURE))
+# Twice the daemon of $(BUILD)/sockmuxd, with other names for the system calls. GNU binutils, Linux
+SIMD_CALLS = $(BUILD)/tests/simos/calls_files.o $(BUILD)/tests/simos/calls_io.o $(BUILD)/tests/simos/calls_net.o $(BUILD)/tests/simos/calls_process.o
+$(BUILD)/simd: $(SIMD_OBJS) $(DAEMON_OBJS) $(LIB_OBJS) tools/simos.sh $(BUILD)/rules.mk
+	@$(SAY) LINK $@
+	$(QUIET)sh tools/simos.sh 2 $(BUILD)/simd $(SIMD_CALLS) -- $(DAEMON_OBJS) $(LIB_OBJS)
+	$(QUIET)$(LINK_TEST) $(SIMD_OBJS) $(BUILD)/simd_1.o $(BUILD)/simd_2.o $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
+
+# The inputs that are checked in, by any compiler; and the program that makes new ones, which needs clang (make fuzz)
+$(BUILD)/fuzz_files: $(FUZZ_OBJS) $(FUZZ_CTL_OBJS) $(FUZZ_FILES_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
+	@$(SAY) LINK $@
+	$(QUIET)$(LINK_TEST) $(FUZZ_FILES_OBJS) $(FUZZ_OBJS) $(FUZZ_CTL_OBJS) $(LIB_OBJS) $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
+
+$(BUILD)/fuzz: $(FUZZ_OBJS) $(FUZZ_CTL_OBJS) $(FUZZ_ENGINE_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk
+	@$(SAY) LINK $@
+	$(QUIET)$(LINK_TEST) -fsanitize=fuzzer $(FUZZ_ENGINE_OBJS) $(FUZZ_OBJS) $(FUZZ_CTL_OBJS) $(LIB_OBJS) $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
+
+check-programs: daemon ctl $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e $(BUILD)/fuzz_files $(SECURE_PROGRAMS_$(SECURE))
 
 # What the tests need beside make (names as in tools/need.sh), installed or named
 TEST_NEEDS = c++ doctest cmp nm curl nginx ssh sshd socat \
@@ -556,6 +695,26 @@ check-secure:
 	@$(IN_PARALLEL) SECURE=sodium BUILD='$(SECURE_BUILD)' $(SECURE_BUILD)/unit $(SECURE_BUILD)/secure_peer
 	@sh tests/run.sh $(SECURE_BUILD) secure interop
 
+# What static checks find: cppcheck, gcc -fanalyzer, clang-tidy. LINT="quick cppcheck" for some, CHANGED=HEAD for what differs from it
+LINT =
+CHANGED =
+lint:
+	@CHANGED='$(CHANGED)' sh tools/lint.sh $(LINT)
+
+# What of core, transport, relay and config the tests reach, in lines and branches. The counters are in memory that outlives
+# kill -9; they are not kept in registers during a loop, which for a daemon would be for ever.
+COVERAGE_BUILD = build/coverage
+COVERAGE_CXX = clang++
+COVERAGE_PARTS = unit vectors interop e2e
+COVERAGE_CFLAGS = -O1 -fprofile-instr-generate -fcoverage-mapping -mllvm -runtime-counter-relocation -mllvm -do-counter-promotion=false
+coverage:
+	@sh tools/need.sh $(TEST_NEEDS) $(SECURE_NEEDS_sodium) clang++ llvm-cov
+	@$(IN_PARALLEL) SECURE=sodium BUILD='$(COVERAGE_BUILD)' CC=clang CXX='$(COVERAGE_CXX)' CXXFLAGS='$(COVERAGE_CFLAGS)' \
+	  LDFLAGS=-fprofile-instr-generate coverage-programs
+	@MAKE='$(MAKE)' sh tools/coverage.sh $(COVERAGE_BUILD) 90 80 $(COVERAGE_PARTS)
+
+coverage-programs: $(BUILD)/sockmuxd $(BUILD)/sockmuxctl $(BUILD)/unit $(BUILD)/option_vectors $(BUILD)/e2e $(SECURE_PROGRAMS_$(SECURE))
+
 # For all machines that Debian has compilers for, or MACHINES="mips arm64": builds, and tests under qemu-user
 MACHINES =
 cross:
@@ -579,16 +738,64 @@ check-foreign:
 	@$(FOREIGN) sh tools/static.sh $(ARCH) sodium sockmuxd sockmuxctl
 	@SOCKMUXD=$(SECURE_BUILD)/sockmuxd sh tests/test_foreign.sh $(ARCH) $(FOREIGN_BUILD_$(ARCH))
 
+# Each call of the programs fails once, at each place, with each error that it can have (tests/failcalls; Linux with glibc, under OWNER and
+# CHROOT as root). FAILCALLS="--seconds=25 --seed=7": as many as fit in that time; "--scenario=tty -v": one scenario, each run named
+FAILCALLS =
+check-failcalls:
+	@getconf GNU_LIBC_VERSION >/dev/null 2>&1 || { echo 'check-failcalls: only where libc is glibc' >&2; exit 69; }
+	@sh tools/need.sh c++ doctest nm sodium
+	@$(IN_PARALLEL) SECURE=sodium BUILD='$(SECURE_BUILD)' $(SECURE_BUILD)/sockmuxd $(SECURE_BUILD)/sockmuxctl $(SECURE_BUILD)/failcalls
+	@SOCKMUXD=$(SECURE_BUILD)/sockmuxd $(SECURE_BUILD)/failcalls $(SECURE_BUILD)/failcalls.so $(FAILCALLS)
+
+# The same tests on other grounds (valgrind, sanitizers, 32 bits, big-endian), or PARTS="valgrind i386": tests/test_kernel.sh
+check-kernel: test-needs
+	@MAKE='$(MAKE) $(NO_CHATTER)' sh tests/test_kernel.sh $(PARTS)
+
 # What Wireshark sees of packets, through tools/sockmux.lua
 check-dump: daemon ctl
 	@sh tools/need.sh tshark socat
 	@SOCKMUXD=$(BUILD)/sockmuxd sh tests/test_dump.sh
+
+# Real programs through tunnels, and the same without one; PROGRAMS="ssh redis" for some
+PROGRAMS =
+check-real:
+	@sh tools/need.sh c++ sodium python3
+	@$(IN_PARALLEL) SECURE=sodium BUILD='$(SECURE_BUILD)' $(SECURE_BUILD)/sockmuxd $(SECURE_BUILD)/sockmuxctl
+	@python3 -B tests/real/run.py $(SECURE_BUILD) $(PROGRAMS)
 
 # The simulation alone, over SEEDS seeds
 sim:
 	@sh tools/need.sh c++ doctest
 	@$(IN_PARALLEL) $(BUILD)/unit
 	SEEDS=$(SEEDS) $(BUILD)/unit --source-file='*tests/sim/*'
+
+# Each of the fuzz targets, or TARGETS="http ftp", for TIME seconds, as many at once as there are processors; FUZZ says what
+# else: tests/fuzz/run.sh. All of it is built in a folder of its own, with secure links.
+FUZZ_BUILD = build/fuzz
+FUZZ_CXX = clang++
+TIME = 60
+TARGETS =
+FUZZ = run
+fuzz:
+	@sh tools/need.sh clang++ sodium
+	@$(IN_PARALLEL) CC=clang CXX='$(FUZZ_CXX)' SANITIZE=1 SECURE=sodium BUILD=$(FUZZ_BUILD) CXXFLAGS='-O2 $(CXXFLAGS) -fsanitize=fuzzer-no-link' $(FUZZ_BUILD)/fuzz
+	@FUZZ_BUILD=$(FUZZ_BUILD) TIME='$(TIME)' JOBS='$(JOBS)' sh tests/fuzz/run.sh $(FUZZ) $(TARGETS)
+
+# The whole daemon in a simulated world: SEEDS of them from FIRST on, JOBS at once. `$(BUILD)/simd -t SEED 1` traces one.
+SIMD_NEEDS_sodium = sodium
+FIRST ?= 1
+SIM_JOBS ?= $(JOBS)
+sim-daemon:
+	@sh tools/need.sh c++ $(SIMD_NEEDS_$(SECURE))
+	@$(IN_PARALLEL) $(BUILD)/simd
+	$(BUILD)/simd $(FIRST) $(SEEDS) $(SIM_JOBS)
+
+# Each system call of some of these worlds fails once, with each errno it can have; MORE=1 also in the middle
+MORE ?= 0
+sim-calls:
+	@sh tools/need.sh c++ $(SIMD_NEEDS_$(SECURE))
+	@$(IN_PARALLEL) $(BUILD)/simd
+	$(BUILD)/simd -e $(MORE) $(FIRST) $(SEEDS) $(SIM_JOBS)
 
 # The main job on real traffic
 demo:
@@ -625,6 +832,15 @@ bench-hub:
 	@sh tools/need.sh c++ doctest $(SECURE_NEEDS_sodium)
 	@$(IN_PARALLEL) SECURE=sodium BUILD='$(SECURE_BUILD)' $(SECURE_BUILD)/sockmuxd $(SECURE_BUILD)/sockmuxctl $(SECURE_BUILD)/e2e
 	FLOOD=100000 SOCKMUXD=$(SECURE_BUILD)/sockmuxd $(SECURE_BUILD)/e2e --test-case="hub:*,flood: bad*"
+
+# Mixed traffic for hours while lines are cut, daemons killed, disks full and descriptors gone (tests/soak). HOURS=168 is a week, SECONDS=180
+# a try; the full disk needs root. SOAK="--cut 5" and the like: tests/soak/soak.py --help
+HOURS = 2
+SECONDS =
+soak:
+	@sh tools/need.sh c++ sodium python3
+	@$(IN_PARALLEL) SECURE=sodium BUILD='$(SECURE_BUILD)' $(SECURE_BUILD)/sockmuxd $(SECURE_BUILD)/sockmuxctl
+	python3 tests/soak/soak.py --sockmuxd $(SECURE_BUILD)/sockmuxd --hours '$(HOURS)' --seconds '$(SECONDS)' $(SOAK)
 
 # What goes where stands in tools/install.sh. install-built takes what is in $(BUILD) and compiles nothing.
 TO_PLACES = BUILD='$(BUILD)' DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SBINDIR='$(SBINDIR)' MANDIR='$(MANDIR)' SYSCONFDIR='$(SYSCONFDIR)' \
@@ -679,17 +895,26 @@ help:
 	@echo 'make e2e             the tests with real processes only'
 	@echo 'make check-secure    the tests of SECURE=sodium alone (make SECURE=sodium check: with all others)'
 	@echo 'make check-kqueue    tests of POLLER=kqueue, over an emulation; E2E_FILTER=--source-file=*tty.cc'
+	@echo 'make check-kernel    under valgrind, with more sanitizers, in 32 bits, big-endian; PARTS="valgrind i386" for some'
 	@echo 'make check-dump      what Wireshark sees of packets, through tools/sockmux.lua'
+	@echo 'make check-real      ssh, nginx, PostgreSQL and others through tunnels and without; PROGRAMS="ssh redis" for some'
 	@echo 'make check-foreign   a secure link to a MIPS under qemu-user; ARCH=mipsel|mips'
+	@echo 'make check-failcalls   each call of the programs fails once; FAILCALLS="--seconds=25 --seed=7" for some'
 	@echo 'make check-reproducible   two builds in two folders are the same bytes'
 	@echo 'make cross           builds for ten machines, and tests under qemu-user; MACHINES="mips arm64" for some'
+	@echo 'make lint            static checks: cppcheck, gcc -fanalyzer, clang-tidy; LINT="quick cppcheck", CHANGED=HEAD for less'
+	@echo 'make coverage        what the tests reach, in lines and branches: 90 % and 80 % are the goal'
 	@echo 'make sim SEEDS=n     the simulation, over n seeds'
+	@echo 'make sim-daemon SEEDS=n FIRST=n   the whole daemon in a simulated world, in virtual time'
+	@echo 'make sim-calls SEEDS=n FIRST=n MORE=n   each system call fails once in such a world'
+	@echo 'make fuzz            targets with inputs that are made up (clang); TARGETS="http ftp" TIME=60; FUZZ=long goes on for days'
 	@echo 'make static          ./sockmuxd-static and ./sockmuxctl-static, with musl'
 	@echo 'make size            size of the stripped program, and what SECURE=sodium adds to it'
 	@echo 'make bench           compare with other relays, and what is reached; BENCH="--tests bulk1,ping --rounds 1"'
 	@echo 'make bench-many      what a channel costs beside 10, 1,000 and 50,000 idle ones'
 	@echo 'make bench-splice    splice(2) beside copying, without the daemon; BENCH="-v" checks every byte'
 	@echo 'make bench-hub       a thousand peers, and a flood of bad handshakes'
+	@echo 'make soak            hours of traffic, cuts and kills, each byte compared; HOURS=2, SECONDS=180 for a try'
 	@echo 'make install         builds, and puts it to DESTDIR, SBINDIR=$(SBINDIR), MANDIR=$(MANDIR) and so on; also install-strip'
 	@echo 'make install-built   the same with what is in BUILD, without a compiler; install-list shows the files'
 	@echo 'make uninstall       takes away what install has put; what you wrote stays'
@@ -718,6 +943,6 @@ help:
 	@echo '  PREFIX=/usr SBINDIR= MANDIR= SYSCONFDIR=/etc DESTDIR= INSTALL=   for install'
 	@echo '  INIT=auto          the start script: auto, systemd, openrc, sysv, openwrt, freebsd, openbsd or none'
 	@echo '  INITDIR= UNITDIR= SYSUSERSDIR= EXAMPLEDIR= BASHDIR= ZSHDIR=   where packages want the rest'
-	@echo '  SEEDS=2000         for sim'
+	@echo '  SEEDS=2000         for sim, sim-daemon and sim-calls'
 
-.PHONY: all daemon ctl check check-programs test-needs check-secure check-kqueue check-foreign check-dump check-reproducible cross e2e sim demo pictures bench bench-many bench-splice bench-hub install deb install-list install-built install-strip uninstall static size dist clean help
+.PHONY: all daemon ctl lint coverage coverage-programs check check-programs test-needs check-secure check-kqueue check-foreign check-kernel check-dump check-real check-failcalls check-reproducible cross e2e sim sim-daemon sim-calls fuzz demo pictures bench bench-many bench-splice bench-hub soak install deb install-list install-built install-strip uninstall static size dist clean help

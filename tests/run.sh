@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the tests that `make check` has built: run.sh BUILD [PART...]. PARTS: unit vectors sources docs build init e2e, and
+# Runs the tests that `make check` has built: run.sh BUILD [PART...]. PARTS: unit vectors fuzz sources docs build init e2e, and
 # with SECURE=sodium interop; secure: those of unit that SECURE=sodium adds; kqueue: those that wait for descriptors.
 # E2E_FILTER: doctest's words to choose from e2e.
 #
@@ -9,7 +9,7 @@ set -u
 build=$1
 shift
 if [ $# -eq 0 ]; then
-  set -- unit vectors sources docs build init e2e
+  set -- unit vectors fuzz sources docs build init e2e
   [ "${SECURE:-no}" = no ] || set -- "$@" interop
 fi
 case $build in
@@ -65,6 +65,7 @@ for part; do
     part 'secure links with another implementation' 120 $python tests/secure/interop.py "$build/secure_peer"
     ;;
   vectors) part vectors 60 "$build/option_vectors" tests/data/option-vectors.txt ;;
+  fuzz) part 'inputs that fuzzing has found' 300 "$build/fuzz_files" tests/fuzz ;;
   sources)
     part 'sources: the check itself' 60 sh tools/check-includes.sh --self-test
     part 'sources' 60 sh tools/check-includes.sh

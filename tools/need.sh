@@ -7,6 +7,12 @@ set -u
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/sbin
 export PATH
 
+# one_of FILE...: one of them is a program
+one_of() {
+  for file; do [ ! -x "$file" ] || return 0; done
+  return 1
+}
+
 # have NAME
 have() {
   case $1 in
@@ -18,6 +24,9 @@ have() {
     machine=$(sh "$(dirname "$0")/machine.sh" "${1%-g++}") || return
     command -v "${machine% *}-g++" >/dev/null
     ;;
+  # Debian and Alpine keep each version's programs in a folder of its own.
+  postgres) command -v postgres >/dev/null || one_of /usr/lib/postgresql/*/bin/postgres /usr/libexec/postgresql*/postgres ;;
+  git-daemon) [ -x "$(git --exec-path 2>/dev/null)/git-daemon" ] ;;
   qemu-*) command -v "$1" >/dev/null || command -v "$1-static" >/dev/null ;;
   *) command -v "$1" >/dev/null ;;
   esac
@@ -61,10 +70,14 @@ haproxy haproxy haproxy haproxy haproxy
 musl-gcc musl-tools - - -
 ccache ccache ccache ccache ccache
 clang++ clang clang - -
+clang-tidy clang-tidy clang-extra-tools - -
+cppcheck cppcheck cppcheck cppcheck cppcheck
+llvm-cov llvm llvm - -
 sodium libsodium-dev libsodium-dev libsodium libsodium
 dissononce python3-dissononce - - -
 bmake bmake bmake - bmake
 shellcheck shellcheck shellcheck hs-ShellCheck shellcheck
+valgrind valgrind valgrind valgrind valgrind
 zsh zsh zsh zsh zsh
 tmux tmux tmux tmux -
 mandoc mandoc mandoc - -
@@ -95,6 +108,17 @@ dh debhelper - - -
 lintian lintian - - -
 autoreconf autoconf+automake autoconf+automake autoconf autoconf
 libtoolize libtool libtool libtool libtool
+wrk wrk wrk wrk wrk
+rsync rsync rsync rsync rsync
+scp openssh-client openssh-client - -
+sftp openssh-client openssh-client - -
+postgres postgresql postgresql+postgresql-client+postgresql-contrib postgresql16-server+postgresql16-contrib postgresql-server+postgresql-contrib
+redis-server redis-server redis redis redis
+redis-benchmark redis-tools redis redis redis
+iperf3 iperf3 iperf3 iperf3 iperf3
+mosquitto mosquitto mosquitto mosquitto mosquitto
+mosquitto_pub mosquitto-clients mosquitto-clients mosquitto mosquitto
+git-daemon git git-daemon git git
 END
 }
 
@@ -111,6 +135,11 @@ for name; do
 done
 [ -n "$missing" ] || exit 0
 
+# no_service NAME: what was installed with it as a service does not start with the machine
+no_service() {
+  ! command -v systemctl >/dev/null || systemctl --quiet disable "$(echo "$1" | sed 's/^postgres$/postgresql/')" >/dev/null 2>&1 || true
+}
+
 # shellcheck disable=SC2086  # lists of words from here on
 install_missing() {
   if command -v apt-get >/dev/null; then
@@ -126,9 +155,11 @@ install_missing() {
       { apt-get update -qq && apt-get install -qq -y --no-install-recommends $wanted; } >"$log" 2>&1 || cat "$log" >&2
     rm -f "$log"
     [ -z "$policy" ] || rm -f $policy
-    case " $missing " in
-    *' nginx '*) ! command -v systemctl >/dev/null || systemctl --quiet disable nginx >/dev/null 2>&1 || true ;;
-    esac
+    for service in nginx postgres redis-server mosquitto; do
+      case " $missing " in
+      *" $service "*) no_service $service ;;
+      esac
+    done
   elif command -v apk >/dev/null; then
     wanted=$(list alpine $missing)
     echo "installing: $wanted"

@@ -104,6 +104,8 @@ probe() {
   elif can "$tiny -flto" -fuse-ld=lld; then
     tiny="$tiny -flto" tiny_link=-fuse-ld=lld
   fi
+  # Few places call each function of libc: a call through its address there is smaller than a stub of 16 bytes beside it.
+  if [ -z "$STATIC" ] && can "$tiny -fno-plt" "$tiny_link"; then tiny="$tiny -fno-plt"; fi
   # Functions with the same code become one, but for those whose address is taken.
   if can "$tiny" "$tiny_link -Wl,--icf=safe"; then tiny_link="$tiny_link -Wl,--icf=safe"; fi
   # Each address that is to be relocated takes a bit, not 24 bytes. A libc that does not know of it would crash; glibc 2.36
