@@ -203,6 +203,28 @@ TEST_CASE("lossy: what comes back from the line, as from a modem that echoes, is
   }
 }
 
+TEST_CASE("lossy: frames that come again when their numbers are in use again are noise, and nothing that comes now") {
+  Two t(115200);
+  t.both();
+  REQUIRE(t.come_up());
+  const ChannelId id = t.open(), far = t.b().opened;
+  std::string kept;
+  t.spoil = [&](int i, std::string& bytes) {
+    if (i == 0 && kept.size() < 3000) kept += bytes;
+  };
+  t.a().send(id, pattern(1, 90000), true);
+  REQUIRE(t.run(seconds(60), [&] { return t.b().at(far).in.size() >= 50000; }));
+  REQUIRE(kept.size() >= 3000);
+  const uint64_t bad = t.b().mux.stats().bad_frames;
+  CHECK(t.b().feed(kept) == Err::none);  // of 65536 bytes before what would look like them
+  CHECK(t.b().mux.stats().bad_frames > bad);
+  t.b().send(far, "", true);
+  CHECK(t.run(seconds(60), [&] { return t.a().mux.channels() + t.b().mux.channels() == 0; }));
+  CHECK(t.b().at(far).in == pattern(1, 90000));
+  CHECK(t.error[0] == Err::none);
+  CHECK(t.error[1] == Err::none);
+}
+
 TEST_CASE("lossy: HELLO is said every second, later every 5 s, until somebody is there, however long that takes") {
   Two t;
   t.start(0);

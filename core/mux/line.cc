@@ -140,7 +140,11 @@ LineDecoder::Got LineDecoder::finish() {
   size_ = 0;
   if (n <= kCrc) return Got::bad;
   const uint32_t mark = load32(held_ + n - kCrc) ^ crc32c(held_, n - kCrc);
-  if (mark != 0 && mark != mark_) return Got::bad;
+  if (mark != 0) {
+    if (mark_ == 0 || n < kHead + kCrc) return Got::bad;
+    const auto off = static_cast<uint64_t>(nearest(off_, load16(held_))), ack = static_cast<uint64_t>(nearest(ack_, load16(held_ + 2)));
+    if (mark != frame_mark(mark_, off, ack)) return Got::bad;
+  }
   marked_ = mark != 0;
   block_ = {held_, n - kCrc};
   return Got::block;

@@ -6,8 +6,8 @@
 //   +-------+-------+--------+---------------------+---------------------+---------+
 //
 // On a secure link all before the CRC is sealed as a whole: line_sealer.h. Else, if both sides know of it, the CRC of a frame
-// that does not begin a link is marked by who sends it, and to whom: what a modem or a login gives back is not taken for the
-// other side's, nor what comes late of an earlier link for this one's.
+// that does not begin a link is marked by who sends it, to whom, and with the upper halves of the numbers: what a modem or a login
+// gives back is not taken for the other side's, nor what comes late, of an earlier link or of this one, for what comes now.
 //
 // Owner: Mux. Pure: a frame is made in, and taken from, the caller's memory. Invariant: a frame with a byte changed,
 // lost or added is never taken for a good one, but for 1 in 2^32; a bad one costs at most itself and the next.
@@ -39,6 +39,18 @@ struct LineFrame {
   Bytes numbered;
 };
 
+// The full number of which `low` are the last 16 bits, the one that is nearest to `mine`; negative: there is none.
+inline int64_t nearest(uint64_t mine, uint16_t low) {
+  return static_cast<int64_t>(mine) + static_cast<int16_t>(static_cast<uint16_t>(low - static_cast<uint16_t>(mine)));
+}
+
+// The mark of a frame with these numbers on a link that has the mark `link`, never 0. Of a number as IPsec has its own: the upper half
+// is not sent, and is in the checksum. Source: RFC 4304, "Extended Sequence Number".
+inline uint32_t frame_mark(uint32_t link, uint64_t off, uint64_t ack) {
+  const uint32_t mark = link ^ (static_cast<uint32_t>(off >> 16) & 0xffff) ^ (static_cast<uint32_t>(ack >> 16) & 0xffff) << 16;
+  return mark != 0 ? mark : 1;
+}
+
 // Writes all of the frame before its CRC to `out`, which has room for kLineBlock bytes; how many. The payloads together are
 // at most kLinePayload bytes, the unnumbered ones at most 255.
 size_t make_block(const LineFrame& frame, uint8_t* out);
@@ -62,8 +74,10 @@ class LineDecoder {
   // Valid until the next call.
   Bytes block() const { return block_; }
   bool is_marked() const { return marked_; }
-  // The other side's frames may be marked so; 0: they are not.
+  // The other side's frames may be marked, on a link with this mark; 0: they are not.
   void expect(uint32_t mark) { mark_ = mark; }
+  // Whose full numbers are the nearest to these: what we have, and what the other side has of ours.
+  void expect_near(uint64_t off, uint64_t ack) { off_ = off, ack_ = ack; }
   // The bad one looks like the HELLO of a peer that makes no frames.
   bool was_bare_hello() const { return bare_hello_; }
   // A new line begins.
@@ -75,6 +89,7 @@ class LineDecoder {
   uint8_t held_[kLineFrame];
   size_t size_ = 0;
   uint32_t mark_ = 0;
+  uint64_t off_ = 0, ack_ = 0;
   bool marked_ = false;
   bool skips_ = false;  // too long for a frame: noise until the next 0x00
   bool bare_hello_ = false;

@@ -565,7 +565,7 @@ class Mux final {
   bool frame_may_grow();
   void make_frames(Time now);
   Err take_block(Bytes block, Time now);
-  void put_frame(const LineFrame& frame, Time now);
+  void put_frame(const LineFrame& frame, uint64_t off, uint64_t ack, Time now);
   size_t line_overhead() const { return kLineOverhead + (start_.sealer != nullptr ? LineSealer::kOverhead : 0); }
   size_t line_target() const { return pace_.frames * (line_->frame - line_overhead()); }
   size_t numbered_for(size_t room, uint64_t* from);

@@ -14,11 +14,6 @@ constexpr Duration kHelloOften = seconds(30), kHelloSeldom = seconds(5);  // eac
 constexpr Duration kStuck = seconds(1);        // the least
 constexpr size_t kLeastFrame = 96;
 
-// The full number of which `low` are the last 16 bits, the one that is nearest to `mine`; negative: there is none.
-int64_t nearest(uint64_t mine, uint16_t low) {
-  return static_cast<int64_t>(mine) + static_cast<int16_t>(static_cast<uint16_t>(low - static_cast<uint16_t>(mine)));
-}
-
 // Every build knows it: sockmux(7), "Secure lines".
 bool is_secure_handshake(Bytes block) { return block.size > 4 && memcmp(block.data, "SMXS", 4) == 0; }
 
@@ -81,6 +76,7 @@ void Mux::mark_line(bool both) {
 Err Mux::received_line(size_t n, Time now) {
   Bytes in{line_->in, n};
   for (;;) {
+    line_->decoder.expect_near(line_->gaps.mine(), tx_.head());
     switch (line_->decoder.take(&in)) {
       case LineDecoder::Got::nothing: return Err::none;
       case LineDecoder::Got::bad:
@@ -210,8 +206,8 @@ bool Mux::frame_may_grow() {
   return !line_->short_one || line_->shorts >= LineLink::kMostShort;
 }
 
-// Adds it to what is to be written. If it can't be sealed now, that is as if the line had lost it.
-void Mux::put_frame(const LineFrame& frame, Time now) {
+// Adds it to what is to be written. If it can't be sealed now, that is as if the line had lost it. `off`, `ack`: its full numbers.
+void Mux::put_frame(const LineFrame& frame, uint64_t off, uint64_t ack, Time now) {
   LineLink& l = *line_;
   uint8_t block[kLineBlock], sealed[kLineBlock];
   Bytes content{block, make_block(frame, block)};
@@ -221,7 +217,7 @@ void Mux::put_frame(const LineFrame& frame, Time now) {
     if (content.size == 0) return;
   }
   if (l.idle && l.out_size == 0) l.out[l.out_size++] = 0;
-  l.out_size += encode_block(content, l.out + l.out_size, begins_link(frame) ? 0 : l.mark);
+  l.out_size += encode_block(content, l.out + l.out_size, l.mark == 0 || begins_link(frame) ? 0 : frame_mark(l.mark, off, ack));
 }
 
 // Makes the next frames of what waits in ctl_ and in the ring, when the last ones are written.
@@ -255,7 +251,7 @@ void Mux::make_frames(Time now) {
       rx_acked_ = rx_numbered_;
       ack_deadline_ = kNever;
     }
-    put_frame(f, now);
+    put_frame(f, from, rx_numbered_, now);
     ctl_sent_ += unnumbered;
     if (numbered == 0) continue;
     // A line on which more than one in four must be sent again may do better with short ones.
