@@ -117,9 +117,10 @@ struct Desk {
   bool drop_server = false;  // close the connection to the server now; to_server and from_server are emptied
   bool shut_server = false;  // end the direction to the server behind what to_server holds
   size_t urgent_at = 0;      // that byte of to_server, counted from 1, goes out as urgent data; 0: none
-  // Which limit of time runs: TIMEOUT=login for what the client has to say, TIMEOUT=io for data. It starts anew whenever
-  // `clock` or `round` changes; io also whenever a byte moves. When it is over, timed_out() is called.
-  enum class Clock : uint8_t { off, login, io };
+  // Which limit of time runs: TIMEOUT=login for what the client has to say, TIMEOUT=io for data, a second for what comes at once
+  // or not at all. It starts anew whenever `clock` or `round` changes; io also whenever a byte moves. When it is over, timed_out()
+  // is called.
+  enum class Clock : uint8_t { off, login, io, moment };
   Clock clock = Clock::login;
   uint32_t round = 0;
   bool associate = false;    // SOCKS: the client's datagrams are to be relayed while this connection lasts; says whether they are

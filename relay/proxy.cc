@@ -422,7 +422,8 @@ void ProxyStream::set_clock(Time now) {
   round_ = desk_.round;
   moved_at_ = moved();
   if (clock_ == Desk::Clock::off) return table_.reactor_.timers().stop(timer_);
-  table_.reactor_.timers().start(timer_, now + (clock_ == Desk::Clock::login ? target_.login_limit : target_.io_limit));
+  const Duration limit = clock_ == Desk::Clock::login ? target_.login_limit : clock_ == Desk::Clock::io ? target_.io_limit : seconds(1);
+  table_.reactor_.timers().start(timer_, now + limit);
 }
 
 void ProxyStream::on_timer(Timer& timer, Time now) {

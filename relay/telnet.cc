@@ -42,7 +42,12 @@ Dialogue::Next TelnetDialogue::step(Desk& desk) {
   if (state_ == State::joined) {
     // Until the client speaks, what the server says is passed on here.
     (void)move_bytes(desk.from_server, desk.to_client);
-    if (desk.from_client.empty()) return !after_cr_ || desk.client_ended || desk.server_ended ? Next::raw : Next::wait;
+    if (desk.from_client.empty()) {
+      if (!after_cr_ || desk.client_ended) return Next::raw;
+      // The server's end can't be passed on here. But what belongs to the line's end is not the server's, whenever it comes.
+      desk.clock = desk.server_ended ? Desk::Clock::moment : Desk::Clock::off;
+      return Next::wait;
+    }
     const uint8_t first = desk.from_client.data().data[0];
     if (after_cr_ && (first == '\n' || first == 0)) desk.from_client.consume(1);
     return Next::raw;
@@ -234,6 +239,10 @@ void TelnetDialogue::failed(Desk& desk, Failure why) {
 }
 
 Dialogue::Next TelnetDialogue::timed_out(Desk& desk) {
+  if (state_ == State::joined) {  // a CR of a program, with nothing behind it
+    after_cr_ = false;
+    return Next::raw;
+  }
   (void)desk.to_client.say("\r\n-- timed out\r\n");
   return Next::close;
 }

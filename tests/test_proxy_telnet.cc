@@ -110,6 +110,29 @@ TEST_CASE("telnet: after the connect all is raw, but for the NUL or LF behind th
   CHECK(t.server == "");
 }
 
+TEST_CASE("telnet: the LF of a line is not the server's where that has ended before it comes; behind the CR of a program there is none") {
+  Telnet t;
+  t.on_wish = [](Telnet& p) { p.connect_ok(); };
+  t.client_says("host\r");
+  t.server_says("what day it is");
+  t.server_ends();
+  CHECK(t.last == Dialogue::Next::wait);
+  CHECK(t.desk.clock == Desk::Clock::moment);
+  t.client_says("\n");
+  CHECK(t.last == Dialogue::Next::raw);
+  t.client_says("data");
+  CHECK(t.server == "data");
+
+  Telnet program;
+  program.on_wish = t.on_wish;
+  program.client_says("host\r");
+  program.server_ends();
+  program.time_out();
+  CHECK(program.last == Dialogue::Next::raw);
+  program.client_says("\n");
+  CHECK(program.server == "\n");
+}
+
 TEST_CASE("telnet: a server that cannot be reached is told, ten times") {
   Telnet t;
   t.client_says("a\r\nb\r\n");
