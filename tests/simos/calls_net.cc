@@ -25,17 +25,40 @@ File* socket_of(int fd) {
 Tcp* as_tcp(File* f) { return f != nullptr && f->kind == File::Kind::tcp ? static_cast<Tcp*>(f) : nullptr; }
 Udp* as_udp(File* f) { return f != nullptr && f->kind == File::Kind::udp ? static_cast<Udp*>(f) : nullptr; }
 
+constexpr uint8_t kPrefix = 0xfd;  // of fd00::/96
+
 Place from_address(const sockaddr* a) {
-  sockaddr_in s;
-  memcpy(&s, a, sizeof s);
-  if (s.sin_family != AF_INET) return {};
-  Place p{ntohl(s.sin_addr.s_addr), ntohs(s.sin_port)};
+  Place p;
+  if (a->sa_family == AF_INET6) {
+    sockaddr_in6 s;
+    memcpy(&s, a, sizeof s);
+    uint32_t low;
+    memcpy(&low, s.sin6_addr.s6_addr + 12, sizeof low);
+    p = {ntohl(low), ntohs(s.sin6_port)};
+    if (s.sin6_addr.s6_addr[0] != kPrefix && p.ip == 1) p.ip = kLoopback;
+  } else if (a->sa_family == AF_INET) {
+    sockaddr_in s;
+    memcpy(&s, a, sizeof s);
+    p = {ntohl(s.sin_addr.s_addr), ntohs(s.sin_port)};
+  }
   if (p.ip == kLoopback) p.ip = current->ip();
   return p;
 }
 
-void to_address(Place p, sockaddr* a, socklen_t* n) {
+// As a socket of this family tells it.
+void to_address(Place p, bool six, sockaddr* a, socklen_t* n) {
   if (a == nullptr) return;
+  if (six) {
+    sockaddr_in6 s{};
+    s.sin6_family = AF_INET6;
+    s.sin6_port = htons(p.port);
+    s.sin6_addr.s6_addr[0] = kPrefix;
+    const uint32_t low = htonl(p.ip);
+    memcpy(s.sin6_addr.s6_addr + 12, &low, sizeof low);
+    memcpy(a, &s, std::min<size_t>(*n, sizeof s));
+    *n = sizeof s;
+    return;
+  }
   sockaddr_in s{};
   s.sin_family = AF_INET;
   s.sin_port = htons(p.port);
@@ -43,6 +66,10 @@ void to_address(Place p, sockaddr* a, socklen_t* n) {
   memcpy(a, &s, std::min<size_t>(*n, sizeof s));
   *n = sizeof s;
 }
+
+bool is_six(const File* f) { return f->kind == File::Kind::tcp ? static_cast<const Tcp*>(f)->six : f->kind == File::Kind::udp && static_cast<const Udp*>(f)->six; }
+// The kernel takes an address of the socket's own family alone.
+bool fits(const File* f, const sockaddr* a) { return a->sa_family == (is_six(f) ? AF_INET6 : AF_INET); }
 
 }  // namespace
 
@@ -52,13 +79,15 @@ int sim_socket(int domain, int type, int protocol) {
   (void)protocol;
   const Gate gate(Call::socket);
   if (gate.error() != 0) return refuse(gate.error());
-  if (domain != AF_INET) return refuse(EAFNOSUPPORT);
+  if (domain != AF_INET && domain != AF_INET6) return refuse(EAFNOSUPPORT);
   File* f;
   if ((type & 15) == SOCK_STREAM) {
     f = world->make<Tcp>();
     static_cast<Tcp*>(f)->local.ip = current->ip();
+    static_cast<Tcp*>(f)->six = domain == AF_INET6;
   } else {
     f = world->make<Udp>(current->ip());
+    static_cast<Udp*>(f)->six = domain == AF_INET6;
   }
   if ((type & SOCK_NONBLOCK) != 0) f->flags |= O_NONBLOCK;
   const int fd = current->take_fd(f);
@@ -73,6 +102,7 @@ int sim_bind(int fd, const sockaddr* a, socklen_t n) {
   File* f = socket_of(fd);
   if (f == nullptr) return -1;
   if (gate.error() != 0) return refuse(gate.error());
+  if (!fits(f, a)) return refuse(EINVAL);
   Place at = from_address(a);
   if (Udp* u = as_udp(f)) {
     const int error = u->bind_to(at);
@@ -120,7 +150,7 @@ int sim_accept4(int fd, sockaddr* a, socklen_t* n, int flags) {
   if (client < 0) return refuse(EMFILE);
   Tcp* t = door->accept();
   t->flags = (flags & SOCK_NONBLOCK) != 0 ? O_NONBLOCK : 0;
-  to_address(t->remote, a, n);
+  to_address(t->remote, t->six, a, n);
   SIM_TRACE("%d accept(%d) = %d\n", current->number(), fd, client);
   return client;
 }
@@ -130,6 +160,7 @@ int sim_connect(int fd, const sockaddr* a, socklen_t n) {
   const Gate gate(Call::connect, fd);
   File* f = socket_of(fd);
   if (f == nullptr) return -1;
+  if (!fits(f, a)) return refuse(EAFNOSUPPORT);
   const Place to = from_address(a);
   if (gate.error() == EINTR && as_tcp(f) != nullptr) (void)as_tcp(f)->connect_to(to, *network->path(current->ip(), to.ip));  // it goes on by itself
   if (gate.error() != 0) return refuse(gate.error());
@@ -158,7 +189,7 @@ int sim_getsockname(int fd, sockaddr* a, socklen_t* n) {
   File* f = socket_of(fd);
   if (f == nullptr) return -1;
   if (gate.error() != 0) return refuse(gate.error());
-  to_address(as_tcp(f) != nullptr ? as_tcp(f)->local : as_udp(f)->local, a, n);
+  to_address(as_tcp(f) != nullptr ? as_tcp(f)->local : as_udp(f)->local, is_six(f), a, n);
   return 0;
 }
 
@@ -169,11 +200,11 @@ int sim_getpeername(int fd, sockaddr* a, socklen_t* n) {
   if (gate.error() != 0) return refuse(gate.error());
   if (Tcp* t = as_tcp(f)) {
     if (t->state != Tcp::State::connected || t->reset) return refuse(ENOTCONN);
-    to_address(t->remote, a, n);
+    to_address(t->remote, t->six, a, n);
     return 0;
   }
   if (as_udp(f)->remote.port == 0) return refuse(ENOTCONN);
-  to_address(as_udp(f)->remote, a, n);
+  to_address(as_udp(f)->remote, is_six(f), a, n);
   return 0;
 }
 
@@ -241,6 +272,7 @@ ssize_t sim_sendmsg(int fd, const msghdr* m, int flags) {
   if (f == nullptr || gate.error() != 0) return refuse(f == nullptr ? EBADF : gate.error());
   if (f->kind == File::Kind::unix_socket) return fail_with(f->write(static_cast<const uint8_t*>(m->msg_iov[0].iov_base), m->msg_iov[0].iov_len));
   if (u == nullptr) return refuse(EOPNOTSUPP);
+  if (m->msg_name != nullptr && !fits(f, static_cast<const sockaddr*>(m->msg_name))) return refuse(EAFNOSUPPORT);
   return fail_with(u->send(*m, m->msg_name == nullptr ? Place{} : from_address(static_cast<const sockaddr*>(m->msg_name))));
 }
 
@@ -257,7 +289,7 @@ ssize_t sim_recvmsg(int fd, msghdr* m, int flags) {
   if (u == nullptr) return refuse(EOPNOTSUPP);
   Place from;
   const ssize_t r = u->receive(*m, &from);
-  if (r >= 0 && m->msg_name != nullptr) to_address(from, static_cast<sockaddr*>(m->msg_name), &m->msg_namelen);
+  if (r >= 0 && m->msg_name != nullptr) to_address(from, u->six, static_cast<sockaddr*>(m->msg_name), &m->msg_namelen);
   return fail_with(r);
 }
 

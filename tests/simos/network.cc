@@ -1,6 +1,7 @@
 // Sockets and who listens. Read next: network.h, stream.cc.
 #include "tests/simos/network.h"
 
+#include <stdio.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -17,6 +18,13 @@ enum Event { kSyn, kSynAck, kRefused, kTimedOut };
 }  // namespace
 
 // ---- the network
+
+std::string text_of(uint32_t ip, bool six) {
+  char text[40];
+  if (six) snprintf(text, sizeof text, "[fd00::%x:%x]", ip >> 16, ip & 0xffff);
+  else snprintf(text, sizeof text, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
+  return text;
+}
 
 int Network::listen(Tcp* socket, Place at, size_t backlog) {
   if (listeners_.count(at) != 0 && listeners_[at] != socket) return EADDRINUSE;
@@ -126,6 +134,7 @@ void Tcp::reach() {
   other->remote = local;
   other->path = path;
   other->made = world->now;
+  other->six = door->six;
   other->oob_inline = door->oob_inline;
   out = world->make<Stream>(*path, this, other);
   in = world->make<Stream>(*path, other, this);

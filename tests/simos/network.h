@@ -23,6 +23,8 @@ struct Place {
   bool operator<(const Place& o) const { return ip != o.ip ? ip < o.ip : port < o.port; }
 };
 constexpr uint32_t kLoopback = 0x7f000001;
+// Each host has an address of IPv6, too: fd00:: and its four bytes.
+std::string text_of(uint32_t ip, bool six);
 
 class Tcp;
 class Stream;
@@ -98,6 +100,7 @@ class Tcp final : public File {
   int connect_to(Place to, Path& path);  // 0 or errno
   bool at_mark() const { return in != nullptr && in->urgent_at == in->taken && in->unread() > 0; }
   bool oob_inline = false, hard_close = false;
+  bool six = false;        // a socket of IPv6
   int take_error();
   Tcp* accept();
   void got_reset(int why);

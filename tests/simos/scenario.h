@@ -36,10 +36,12 @@ class Scenario final : public Callee {
 
  private:
   // How what comes in at a port goes on at the other side.
-  enum class Service : uint8_t { relay, http, socks4, socks5, udp };
+  enum class Service : uint8_t { relay, http, socks4, socks5, telnet, udp };
+  static constexpr uint32_t kServices = 6;
   struct Port {
     uint16_t number;
     Service service;
+    bool six, server_six;      // clients come by IPv6; its server is reached so
     Server* server = nullptr;  // on the other host, at number - 1000
   };
   struct Host {
@@ -97,7 +99,7 @@ class Scenario final : public Callee {
   Path* link_ = nullptr;
   Path* near_ = nullptr;
   Way way_ = Way::tcp;
-  bool v03_ = false, secure_ = false, slow_ = false;
+  bool v03_ = false, secure_ = false, slow_ = false, six_ = false;  // the link is one of IPv6
   bool strict_ = true;  // no stream may be lost
   bool renews_ = false;  // TIMEOUT=renew at either side
   bool unsure_ = false;  // a server may be away for a time

@@ -14,10 +14,6 @@ namespace {
 
 constexpr uint16_t kLinkPort = 9000;
 
-std::string text_of(uint32_t ip) {
-  return std::to_string(ip >> 24) + "." + std::to_string(ip >> 16 & 255) + "." + std::to_string(ip >> 8 & 255) + "." + std::to_string(ip & 255);
-}
-
 // Made for this test: private key, public key.
 struct Keys {
   const char *secret, *open;
@@ -25,6 +21,18 @@ struct Keys {
 constexpr Keys kKeys[kDaemons] = {{"UAcHKyGk0HJ93xpY4JQy0SiSjmG/7jggOgzHu6OAb1s=", "CsPvi6MGQnjwwzIooTTzybmHna6bD7dSpAij5cKg4F4="},
                                   {"SLAagPHxYPvXnJkF1TCgc0HIXladFpg4m6rXtZvVAWM=", "Z52ey2qHGxWy0iLUnHg/PR9WC7CDFu0GlWSI6zMzqQk="}};
 constexpr const char* kNames[kDaemons] = {"hub", "branch"};
+
+// What a telnet client may say before its first line; the answers, if there are any, stand in front of what the proxy says.
+std::string telnet_options(Random& chance) {
+  std::string said;
+  for (uint32_t i = chance.below(3); i > 0; --i)
+    switch (chance.below(3)) {
+      case 0: said += "\xff\xfd\x01"; break;              // DO ECHO
+      case 1: said += "\xff\xfb\x1f"; break;              // WILL window size
+      default: said += std::string("\xff\xfa\x1f\0\x50\0\x18\xff\xf0", 9);  // a window size
+    }
+  return said;
+}
 
 }  // namespace
 
@@ -39,6 +47,7 @@ void Scenario::choose() {
   v03_ = way_ == Way::tcp && chance.chance(15);
   secure_ = sodium_init != nullptr && !v03_ && chance.chance(way_ == Way::tcp ? 30 : 20);
   slow_ = way_ == Way::line || way_ == Way::tcp_and_line;
+  six_ = chance.chance(25);
   choose_link();
   choose_troubles();
   for (int i = 0; i < kDaemons; ++i) choose_ports(i);
@@ -95,9 +104,9 @@ void Scenario::choose_ports(int which) {
   Host& h = host_[which];
   const uint32_t n = which == 0 ? 1 + chance.below(3) : chance.below(3);
   for (uint32_t k = 0; k < n; ++k) {
-    Port p{static_cast<uint16_t>(8000 + 100 * which + static_cast<int>(k)), Service::relay};
-    const uint32_t what = chance.below(100);
-    if (what >= 70) p.service = static_cast<Service>(1 + (what - 70) * 4 / 30);
+    Port p{static_cast<uint16_t>(8000 + 100 * which + static_cast<int>(k)), Service::relay, chance.chance(25), chance.chance(25)};
+    if (chance.chance(35)) p.service = static_cast<Service>(1 + chance.below(kServices - 1));
+    if (p.service == Service::socks4) p.server_six = false;
     const Place there{host_[1 - which].ip, static_cast<uint16_t>(p.number - 1000)};
     if (p.service == Service::udp) {
       echoes_.push_back(world->make<Echo>(there));
@@ -115,9 +124,9 @@ void Scenario::add_way(std::vector<std::string>& w, bool accepts, const Host& ho
   if (way_ == Way::tcp || way_ == Way::tcp_and_line) {
     if (accepts) {
       w.push_back(kind);
-      w.push_back("-P" + text_of(host.ip) + ":" + std::to_string(kLinkPort));
+      w.push_back("-P" + text_of(host.ip, six_) + ":" + std::to_string(kLinkPort));
     } else {
-      w.push_back(kind + "://" + peer + text_of(other.ip) + ":" + std::to_string(kLinkPort));
+      w.push_back(kind + "://" + peer + text_of(other.ip, six_) + ":" + std::to_string(kLinkPort));
     }
   }
   const std::string line_peer = secure_ ? std::string(kNames[accepts ? 1 : 0]) + "@" : "";
@@ -137,11 +146,11 @@ void Scenario::choose_words(int which) {
   add_way(w, accepts, host, other);
   w.push_back("RELIABLE=*");
   w.push_back("REMITTABLE=*");
-  for (const Port& p : host.ports) w.push_back("PORT=" + text_of(host.ip) + ":" + std::to_string(p.number) + (p.service == Service::udp ? "/udp" : ""));
+  for (const Port& p : host.ports) w.push_back("PORT=" + text_of(host.ip, p.six) + ":" + std::to_string(p.number) + (p.service == Service::udp ? "/udp" : ""));
   for (const Port& p : other.ports) {
-    static constexpr const char* kServers[] = {"tcprelay://", "http", "socks", "socks", "udprelay://"};
+    static constexpr const char* kServers[] = {"tcprelay://", "http", "socks", "socks", "telnet", "udprelay://"};
     std::string server = std::string("SERVER=") + kServers[static_cast<int>(p.service)];
-    if (p.server != nullptr ? p.service == Service::relay : true) server += text_of(host.ip) + ":" + std::to_string(p.number - 1000);
+    if (p.service == Service::relay || p.service == Service::udp) server += text_of(host.ip, p.server_six) + ":" + std::to_string(p.number - 1000);
     w.push_back(server + ",-in:-:-P" + std::to_string(p.number) + (p.service == Service::udp ? "/udp" : ""));
   }
   w.push_back("TIMEOUT=ping:3,retry:2,hello:5,con:5,silence:20,resume:" + std::to_string(hold_s_));
@@ -202,10 +211,13 @@ std::vector<Manner::Step> Scenario::opening_for(const Port& port, uint32_t ip) {
   std::string place;
   for (int i = 24; i >= 0; i -= 8) place += static_cast<char>(ip >> i);
   const std::string number{static_cast<char>(to >> 8), static_cast<char>(to)};
+  const bool six = port.server_six;
+  const std::string host = text_of(ip, six);
   switch (port.service) {
-    case Service::http: return {{"CONNECT " + text_of(ip) + ":" + std::to_string(to) + " HTTP/1.1\r\nHost: x\r\n\r\n", 0}};
+    case Service::http: return {{"CONNECT " + host + ":" + std::to_string(to) + " HTTP/1.1\r\nHost: x\r\n\r\n", 0}};
     case Service::socks4: return {{std::string("\x04\x01", 2) + number + place + std::string("me\0", 3), 8}};
-    case Service::socks5: return {{std::string("\x05\x01\x00", 3), 2}, {std::string("\x05\x01\x00\x01", 4) + place + number, 10}};
+    case Service::socks5: return {{std::string("\x05\x01\x00", 3), 2}, {std::string("\x05\x01\x00", 3) + (six ? "\x04\xfd" + std::string(11, '\0') : "\x01") + place + number, six ? size_t{22} : 10}};
+    case Service::telnet: return {{telnet_options(world->random) + host + (six ? ":" : " ") + std::to_string(to) + "\r\n", Manner::Step::kTelnet}};
     case Service::relay:
     case Service::udp: return {};
   }

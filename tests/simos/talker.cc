@@ -85,7 +85,11 @@ bool Talker::open_some() {
       if (r < 0) return finish(End::cut, static_cast<int>(-r)), false;
       step_said_ += static_cast<size_t>(r);
     }
-    const auto complete = [&] { return s.answer > 0 ? answer_.size() == s.answer : answer_.size() >= 4 && answer_.compare(answer_.size() - 4, 4, "\r\n\r\n") == 0; };
+    const auto ends = [&](const std::string& how) { return answer_.size() >= how.size() && answer_.compare(answer_.size() - how.size(), how.size(), how) == 0; };
+    const auto complete = [&] {
+      if (s.answer == Manner::Step::kTelnet) return ends("\r\n") && answer_.find("-- ") != std::string::npos;
+      return s.answer > 0 ? answer_.size() == s.answer : ends("\r\n\r\n");
+    };
     while (!complete()) {
       uint8_t byte = 0;
       const ssize_t r = socket_->read(&byte, 1);
@@ -94,7 +98,10 @@ bool Talker::open_some() {
       answer_ += static_cast<char>(byte);
       if (answer_.size() > 4000) return world->fail("%s hears too long an answer of the proxy", describe().c_str()), false;
     }
-    const bool refused = s.answer == 0 ? answer_.find(" 200 ") == std::string::npos : s.answer == 8 ? answer_[1] != 0x5a : answer_[1] != 0;
+    const bool refused = s.answer == Manner::Step::kTelnet ? answer_.find("-- connected to ") == std::string::npos
+                         : s.answer == 0                   ? answer_.find(" 200 ") == std::string::npos
+                         : s.answer == 8                   ? answer_[1] != 0x5a
+                                                           : answer_[1] != 0;
     if (refused) return finish(End::refused, ECONNREFUSED), false;
     SIM_TRACE("client %u: the proxy has answered, step %zu\n", number_, step_);
   }

@@ -35,6 +35,17 @@ struct Flight final : Callee {
   Udp* sender;
 };
 
+template <typename T>
+void put_control(msghdr& m, int level, int type, const T& info) {
+  cmsghdr c{};
+  c.cmsg_level = level;
+  c.cmsg_type = type;
+  c.cmsg_len = CMSG_LEN(sizeof info);
+  memcpy(m.msg_control, &c, sizeof c);
+  memcpy(CMSG_DATA(static_cast<cmsghdr*>(m.msg_control)), &info, sizeof info);
+  m.msg_controllen = CMSG_SPACE(sizeof info);
+}
+
 }  // namespace
 
 uint32_t Udp::ready() const { return EPOLLOUT | (queue.empty() && error == 0 ? 0u : uint32_t{EPOLLIN}) | (error != 0 ? uint32_t{EPOLLERR} : 0u); }
@@ -104,17 +115,19 @@ ssize_t Udp::receive(msghdr& m, Place* from) {
   m.msg_flags = at < d.bytes.size() ? MSG_TRUNC : 0;
   const size_t room = m.msg_controllen;
   m.msg_controllen = 0;
-  if (m.msg_control != nullptr && room >= CMSG_SPACE(sizeof(in_pktinfo)) && remote.port == 0) {
-    cmsghdr c{};
-    c.cmsg_level = IPPROTO_IP;
-    c.cmsg_type = IP_PKTINFO;
-    c.cmsg_len = CMSG_LEN(sizeof(in_pktinfo));
-    in_pktinfo info{};
-    info.ipi_spec_dst.s_addr = htonl(d.to.ip);
-    info.ipi_addr = info.ipi_spec_dst;
-    memcpy(m.msg_control, &c, sizeof c);
-    memcpy(CMSG_DATA(static_cast<cmsghdr*>(m.msg_control)), &info, sizeof info);
-    m.msg_controllen = CMSG_SPACE(sizeof info);
+  if (m.msg_control != nullptr && room >= CMSG_SPACE(sizeof(in6_pktinfo)) && remote.port == 0) {
+    if (six) {
+      in6_pktinfo info{};
+      info.ipi6_addr.s6_addr[0] = 0xfd;
+      const uint32_t low = htonl(d.to.ip);
+      memcpy(info.ipi6_addr.s6_addr + 12, &low, sizeof low);
+      put_control(m, IPPROTO_IPV6, IPV6_PKTINFO, info);
+    } else {
+      in_pktinfo info{};
+      info.ipi_spec_dst.s_addr = htonl(d.to.ip);
+      info.ipi_addr = info.ipi_spec_dst;
+      put_control(m, IPPROTO_IP, IP_PKTINFO, info);
+    }
   }
   return static_cast<ssize_t>(at);
 }

@@ -28,7 +28,7 @@ class Udp final : public File {
   Place local, remote;
   std::deque<Datagram> queue;
   int error = 0;
-  bool told_own = false;
+  bool six = false;  // a socket of IPv6
 };
 
 }  // namespace simos
