@@ -180,7 +180,9 @@ void FtpDialogue::on_reply_line(Desk& desk, std::string_view line) {
 // A reply that belongs to a command which has overtaken a transfer.
 bool FtpDialogue::for_abort(int code) {
   if (overtaken_ == 0) return false;
-  if (waits_ != Waits::nothing && code != 225 && code != 226 && code != 426) return false;
+  // Of a server that listens for data nothing else is good.
+  const bool late = code < 300 && (waits_ == Waits::pasv || waits_ == Waits::epsv);
+  if (waits_ != Waits::nothing && !late && code != 225 && code != 226 && code != 426) return false;
   --overtaken_;
   return true;
 }

@@ -8,7 +8,6 @@
 #include "core/base/letters.h"
 #include "core/io/log.h"
 #include "core/io/socket.h"
-#include "relay/text/ftp_text.h"
 #include "relay/text/proxy_header.h"
 
 namespace smx {
@@ -41,7 +40,7 @@ void Stream::begin(Session& session, const Address& peer) {
   host_key_ = 0;
   port_ = drops_ = 0;
   bind_ = kNone;
-  end_seen_ = write_broken_ = reset_ = urgent_ = fresh_ = false;
+  end_seen_ = write_broken_ = reset_ = urgent_ = fresh_ = half_ = false;
 }
 
 void Stream::start_client(Session& session, const Address& client, const Address& local, StreamOwner* owner, uint16_t bind) {
@@ -82,10 +81,44 @@ void Stream::goes_with(const void* rule, uint16_t control_port, uint64_t host_ke
   port_ = control_port;
 }
 
-// A client that speaks FTP may name a port of its own, to which the peer may then ask us to connect.
+HalfLines::Half* HalfLines::find(const Stream& whose) {
+  for (Half& h : half_)
+    if (h.whose == &whose) return &h;
+  return nullptr;
+}
+
+void HalfLines::keep(const Stream& whose, std::string_view line) {
+  Half* h = find(whose);  // what another client has left, for whom the stream was before
+  if (h == nullptr) h = &half_[next_++ % kPlaces];
+  h->whose = &whose;
+  h->size = line.size();
+  memcpy(h->text, line.data(), line.size());
+}
+
+size_t HalfLines::take(const Stream& whose, char* to) {
+  Half* h = find(whose);
+  if (h == nullptr) return 0;
+  h->whose = nullptr;
+  memcpy(to, h->text, h->size);
+  return h->size;
+}
+
+// A client that speaks FTP may name a port of its own, to which the peer may then ask us to connect. At most kSmallTalk bytes.
 void Stream::listen_in(std::string_view said) {
   if constexpr (!kHasFtp) return;
-  if (said.size() > kSmallTalk || (place_of(said, ',') == kNowhere && place_of(said, '|') == kNowhere)) return;
+  char joined[kFtpHalfLine + kSmallTalk];
+  if (half_) {
+    half_ = false;
+    const size_t n = table_.half_lines_.take(*this, joined);
+    memcpy(joined + n, said.data(), said.size());
+    said = {joined, n + said.size()};
+  }
+  const std::string_view half = half_announced_port(said);
+  if (!half.empty()) {
+    half_ = true;
+    table_.half_lines_.keep(*this, half);
+  }
+  if (place_of(said, ',') == kNowhere && place_of(said, '|') == kNowhere) return;
   const uint16_t port = find_announced_port(said, peer_);
   if (port != 0) port_ = port;
 }
@@ -246,7 +279,12 @@ Pulled Stream::pull(const MutBytes* piece, int pieces) {
   Pulled p;
   const IoResult r = urgent_ || fresh_ ? read_urgent(piece, pieces, &p.urgent) : readv_fd(fd_.get(), piece, pieces);
   p.size = r.size;
-  if (owner_ != nullptr && r.size <= piece[0].size) listen_in(as_text({piece[0].data, r.size}));
+  if (r.size > kSmallTalk) half_ = false;
+  for (size_t i = 0, left = owner_ != nullptr && r.size <= kSmallTalk ? r.size : 0; left > 0; ++i) {
+    const size_t n = left < piece[i].size ? left : piece[i].size;
+    listen_in(as_text({piece[i].data, n}));
+    left -= n;
+  }
   const bool over = r.error != 0 || (!r.again && r.size == 0);
   if (over && (reset_ || (r.error != 0 && !write_broken_))) {
     if (r.error != 0) LogLine(LogLevel::debug, "stream-error").kv("session", session_->number()).kv("peer", peer_).error(r.error);

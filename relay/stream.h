@@ -18,6 +18,7 @@
 #include "core/io/reactor.h"
 #include "core/session/session.h"
 #include "relay/relay.h"
+#include "relay/text/ftp_text.h"
 
 namespace smx {
 
@@ -149,6 +150,27 @@ class Stream final : public Endpoint, private FdHandler {
   bool reset_ = false;             // ... and behind that comes no end, but what the write was told
   bool fresh_ = false;             // nothing was read yet, and nobody has looked for an urgent byte
   bool urgent_ = false;            // there is one in the socket, or it may be
+  bool half_ = false;              // HalfLines may have the beginning of what it says
+};
+
+// Beginnings of lines in which clients may name a port for FTP, until the rest comes. Owner: Streams. They are few at a time: when all
+// places are taken, the oldest one is forgotten, and its port is not known.
+class HalfLines {
+ public:
+  void keep(const Stream& whose, std::string_view line);
+  // Appends what is kept of that one to `to`, which has room for kFtpHalfLine bytes: how many; and forgets it.
+  size_t take(const Stream& whose, char* to);
+
+ private:
+  struct Half {
+    const Stream* whose = nullptr;
+    size_t size = 0;
+    char text[kFtpHalfLine];
+  };
+  static constexpr uint32_t kPlaces = 8;
+  Half* find(const Stream& whose);
+  Half half_[kPlaces];
+  uint32_t next_ = 0;
 };
 
 class Streams final : private TimerHandler, private Mortal {
@@ -194,6 +216,7 @@ class Streams final : private TimerHandler, private Mortal {
   Part<kHasExec, Execs> execs_;
   Part<kHasProxies, Proxies> proxies_;
   Part<kHasFtp, ChannelWatch> watch_;
+  HalfLines half_lines_;
   Stream* streams_ = nullptr;
   StreamList free_;
   StreamList lingers_;    // whose time runs out first stands in front

@@ -213,6 +213,21 @@ TEST_CASE("FTP: the port that a client has named, in whole lines that begin with
   CHECK(find_announced_port("EPRT |2|2001:db8::1|5001|\r\n", address("[2001:db8::1]:40000")) == 5001);
 }
 
+TEST_CASE("FTP: the beginning of a line in which a port may be named when the rest comes") {
+  for (const char* half : {"P", "por", "PORT ", "port 192,0,2,1,19", "EPRT |2|2001:db8:1111:2222:3333:4444:5555:6666|6553", "\xff\xf4\xff\xf2PO"}) {
+    CAPTURE(half);
+    CHECK(half_announced_port(half) == half);
+    CHECK(half_announced_port("TYPE I\r\n" + std::string(half)) == half);
+    CHECK(half_announced_port(std::string(half) + "\r\n").empty());
+  }
+  for (const char* other : {"", "x", "PASV", "PO2", "EPSV", " PORT 1", "PORT\t"}) {
+    CAPTURE(other);
+    CHECK(half_announced_port(other).empty());
+  }
+  CHECK(half_announced_port("PORT " + std::string(kFtpHalfLine - 5, '1')).size() == kFtpHalfLine);
+  CHECK(half_announced_port("PORT " + std::string(kFtpHalfLine - 4, '1')).empty());
+}
+
 TEST_CASE("FTP dialogue: one command at a time, replies of many lines unchanged") {
   Table t;
   t.open();
@@ -304,6 +319,30 @@ TEST_CASE("FTP dialogue: after PORT the transfer waits until the client is conne
   t.client("RETR b\r\n");
   CHECK(t.take_did().empty());
   CHECK(t.server_got() == "RETR b\r\n");
+}
+
+TEST_CASE("FTP dialogue: what has overtaken a transfer may be answered behind the next command, and is not taken for its answer") {
+  for (const bool extended : {false, true})
+    for (const bool active : {false, true}) {
+      Table t;
+      t.open();
+      t.client("RETR a\r\nNOOP\r\nSTAT\r\n");
+      t.server("150 Here\r\n226 Done\r\n");
+      const std::string asks = extended ? active ? "EPRT |1|192.0.2.1|5001|\r\n" : "EPSV\r\n" : active ? "PORT 192,0,2,1,19,137\r\n" : "PASV\r\n";
+      t.client(asks);
+      (void)t.server_got();
+      (void)t.client_got();
+      t.server("200 Here, too\r\n");
+      t.server("211-Well\r\n211 Still\r\n");
+      CHECK(t.client_got() == "200 Here, too\r\n211-Well\r\n211 Still\r\n");
+      t.server(extended && !active ? "229 (|||5002|)\r\n" : "227 (192,0,2,9,19,138)\r\n");
+      if (active) {
+        CHECK(t.client_got() == (extended ? "200 EPRT command successful\r\n" : "200 PORT command successful\r\n"));
+      } else {
+        CHECK(t.client_got().empty());  // it hears of the other side's port, when that is known
+        CHECK(t.take_did() == "listen 192.0.2.9:5002 ");
+      }
+    }
 }
 
 TEST_CASE("FTP dialogue: time runs for what the client does not see, and 425 is the answer") {

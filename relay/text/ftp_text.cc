@@ -189,6 +189,19 @@ bool parse_ftp_login(std::string_view argument, std::string_view* name, std::str
   return parse_ftp_host(skip(argument, at + 1), host, port);
 }
 
+std::string_view half_announced_port(std::string_view said) {
+  const size_t end = said.rfind('\n');
+  const std::string_view half = end == kNowhere ? said : skip(said, end + 1);
+  if (half.empty() || half.size() > kFtpHalfLine) return {};
+  // Most of what is said in small pieces is told by its first byte to be something else.
+  const auto begins = [half](std::string_view verb) {
+    const size_t n = half.size() < verb.size() ? half.size() : verb.size();
+    return equal_fold(first(half, n), first(verb, n));
+  };
+  const bool telnet = static_cast<uint8_t>(half[0]) == 0xff;  // which may stand in front of a command
+  return telnet || begins("PORT ") || begins("EPRT ") ? half : std::string_view();
+}
+
 uint16_t find_announced_port(std::string_view said, const Address& own) {
   uint16_t found = 0;
   while (said.size() >= 5) {

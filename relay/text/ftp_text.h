@@ -70,6 +70,10 @@ bool parse_ftp_login(std::string_view argument, std::string_view* name, std::str
 // The port that a client names in a PORT or EPRT command with the address `own`, its own one: the last such line that begins in
 // `said`; 0: none, or it names another host.
 uint16_t find_announced_port(std::string_view said, const Address& own);
+// The line behind the last end of one in `said`, if it may become such a command when the rest comes, and is no longer than
+// kFtpHalfLine; else empty.
+std::string_view half_announced_port(std::string_view said);
+constexpr size_t kFtpHalfLine = 80;  // EPRT with the longest address, and some telnet
 
 }  // namespace smx
 

@@ -589,6 +589,15 @@ TEST_CASE("a peer may have a client connected to only where that client has said
   CHECK(wait_for([&] { return reached.accepted() == 1; }, 5));
   call(6, 0, reached.port());  // once
   CHECK(code_of(peer, 6) == 5);
+  // Byte by byte, as from a keyboard.
+  const std::string slow = "PORT " + six("127.0.0.1", reached.port()) + "\r\n";
+  for (size_t i = 0; i < slow.size(); ++i) {
+    const size_t got = peer.packets;
+    client.send(slow.substr(i, 1));
+    REQUIRE(wait_for([&] { return peer.packets > got; }, 5));
+  }
+  call(7, 0, reached.port());
+  CHECK(peer.find(kConnected, 0xffff, 7) != nullptr);
   CHECK(entry->count(" data-refused ") == 6);
 }
 
