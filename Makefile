@@ -527,6 +527,7 @@ SIMD_SRCS = \
 	tests/simos/fault.cc \
 	tests/simos/fiber.cc \
 	tests/simos/files.cc \
+	tests/simos/ftp.cc \
 	tests/simos/main.cc \
 	tests/simos/network.cc \
 	tests/simos/process.cc \

@@ -40,13 +40,22 @@ void Scenario::add_clients(uint32_t n, Micros until, bool probes) {
       m = Manner();
       m.size = 8 + chance.below(500);
     }
-    m.opening = opening_for(port, host_[1 - which].ip);
-    Talker* t = crowd_.add(m, true);
     crowd_.rude_clients = crowd_.rude_clients || m.rude();
-    t->excused = m.rude() || port.server->manner.rude() || (unsure_ && !probes);
-    calls_.push_back({t, kClientIp, {h.ip, port.number}});
     const Micros when = chance.range(world->now, until);
-    t->since = when;
+    if (port.service == Service::ftp) {
+      const std::string host = port.names_host ? text_of(host_[1 - which].ip, port.server_six) + ":" + std::to_string(port.number - 1000) : "";
+      FtpClient* f = world->make<FtpClient>(crowd_, m, port.six, host, 1 + chance.below(3), v03_);
+      f->excused = unsure_ && !probes;
+      f->rude_server = port.server->manner.rude();
+      ftp_.push_back(f);
+      calls_.push_back({nullptr, f, kClientIp, {h.ip, port.number}});
+    } else {
+      m.opening = opening_for(port, host_[1 - which].ip);
+      Talker* t = crowd_.add(m, true);
+      t->excused = m.rude() || port.server->manner.rude() || (unsure_ && !probes);
+      calls_.push_back({t, nullptr, kClientIp, {h.ip, port.number}});
+      t->since = when;
+    }
     world->at(when, *this, kCall + static_cast<int>(calls_.size() - 1));
   }
 }
@@ -68,7 +77,8 @@ void Scenario::on_event(int what) {
     if (!well_) trouble(what - kTrouble);
   } else if (what >= kCall) {
     const Call& c = calls_[static_cast<size_t>(what - kCall)];
-    c.who->call_from(c.ip, c.to);
+    if (c.who != nullptr) c.who->call_from(c.ip, c.to);
+    else c.ftp->call_from(c.ip, c.to);
   } else {
     start(host_[what]);
   }
@@ -96,12 +106,20 @@ bool Scenario::await(Micros limit, const char* what, bool (Scenario::*done)() co
       std::string who;
       for (const Talker* t : crowd_.all())
         if (!t->over() && who.size() < 300) who += "; " + t->describe();
+      for (const FtpClient* f : ftp_)
+        if (!f->over() && who.size() < 300) who += "; " + f->describe();
       world->fail("%s: not within %lld s%s", what, static_cast<long long>(limit / kSecond), who.c_str());
     }
     if (world->failed() || !check_alive()) return false;
     world->run_until(std::min(until, world->now + 20 * kMilli));
   }
   return true;
+}
+
+bool Scenario::all_over() const {
+  for (const FtpClient* f : ftp_)
+    if (!f->over()) return false;
+  return crowd_.unfinished() == 0;
 }
 
 bool Scenario::all_linked() const {

@@ -12,6 +12,7 @@
 
 #include "tests/simos/datagrams.h"
 #include "tests/simos/files.h"
+#include "tests/simos/ftp.h"
 #include "tests/simos/process.h"
 #include "tests/simos/talker.h"
 
@@ -36,12 +37,13 @@ class Scenario final : public Callee {
 
  private:
   // How what comes in at a port goes on at the other side.
-  enum class Service : uint8_t { relay, http, socks4, socks5, telnet, udp };
-  static constexpr uint32_t kServices = 6;
+  enum class Service : uint8_t { relay, http, socks4, socks5, telnet, ftp, udp };
+  static constexpr uint32_t kServices = 7;
   struct Port {
     uint16_t number;
     Service service;
     bool six, server_six;      // clients come by IPv6; its server is reached so
+    bool names_host;           // FTP: the client says where the server is
     Server* server = nullptr;  // on the other host, at number - 1000
   };
   struct Host {
@@ -72,7 +74,7 @@ class Scenario final : public Callee {
   void add_askers(Micros until, bool probes);
   bool await(Micros limit, const char* what, bool (Scenario::*done)() const);
   bool all_linked() const;
-  bool all_over() const { return crowd_.unfinished() == 0; }
+  bool all_over() const;
   bool all_ended() const;
   bool all_wanted() const;  // has ended who was told to?
   bool check_alive();
@@ -106,11 +108,13 @@ class Scenario final : public Callee {
   bool well_ = false;
   uint32_t hold_s_ = 60;
   struct Call {
-    Talker* who;
+    Talker* who;  // or
+    FtpClient* ftp;
     uint32_t ip;
     Place to;
   };
   std::vector<Call> calls_;
+  std::vector<FtpClient*> ftp_;
   std::vector<Trouble> troubles_;
   std::vector<Asker*> askers_, probes_;
   std::vector<Echo*> echoes_;

@@ -104,12 +104,14 @@ void Scenario::choose_ports(int which) {
   Host& h = host_[which];
   const uint32_t n = which == 0 ? 1 + chance.below(3) : chance.below(3);
   for (uint32_t k = 0; k < n; ++k) {
-    Port p{static_cast<uint16_t>(8000 + 100 * which + static_cast<int>(k)), Service::relay, chance.chance(25), chance.chance(25)};
+    Port p{static_cast<uint16_t>(8000 + 100 * which + static_cast<int>(k)), Service::relay, chance.chance(25), chance.chance(25), chance.chance(40)};
     if (chance.chance(35)) p.service = static_cast<Service>(1 + chance.below(kServices - 1));
     if (p.service == Service::socks4) p.server_six = false;
     const Place there{host_[1 - which].ip, static_cast<uint16_t>(p.number - 1000)};
     if (p.service == Service::udp) {
       echoes_.push_back(world->make<Echo>(there));
+    } else if (p.service == Service::ftp) {
+      p.server = world->make<FtpServer>(crowd_, there, choose_manner(p, false), p.server_six);
     } else {
       p.server = world->make<Server>(crowd_, there, choose_manner(p, false));
     }
@@ -148,9 +150,10 @@ void Scenario::choose_words(int which) {
   w.push_back("REMITTABLE=*");
   for (const Port& p : host.ports) w.push_back("PORT=" + text_of(host.ip, p.six) + ":" + std::to_string(p.number) + (p.service == Service::udp ? "/udp" : ""));
   for (const Port& p : other.ports) {
-    static constexpr const char* kServers[] = {"tcprelay://", "http", "socks", "socks", "telnet", "udprelay://"};
+    static constexpr const char* kServers[] = {"tcprelay://", "http", "socks", "socks", "telnet", "ftp", "udprelay://"};
     std::string server = std::string("SERVER=") + kServers[static_cast<int>(p.service)];
-    if (p.service == Service::relay || p.service == Service::udp) server += text_of(host.ip, p.server_six) + ":" + std::to_string(p.number - 1000);
+    if (p.service == Service::ftp && !p.names_host) server += "://";
+    if (p.service == Service::relay || p.service == Service::udp || (p.service == Service::ftp && !p.names_host)) server += text_of(host.ip, p.server_six) + ":" + std::to_string(p.number - 1000);
     w.push_back(server + ",-in:-:-P" + std::to_string(p.number) + (p.service == Service::udp ? "/udp" : ""));
   }
   w.push_back("TIMEOUT=ping:3,retry:2,hello:5,con:5,silence:20,resume:" + std::to_string(hold_s_));
@@ -219,6 +222,7 @@ std::vector<Manner::Step> Scenario::opening_for(const Port& port, uint32_t ip) {
     case Service::socks5: return {{std::string("\x05\x01\x00", 3), 2}, {std::string("\x05\x01\x00", 3) + (six ? "\x04\xfd" + std::string(11, '\0') : "\x01") + place + number, six ? size_t{22} : 10}};
     case Service::telnet: return {{telnet_options(world->random) + host + (six ? ":" : " ") + std::to_string(to) + "\r\n", Manner::Step::kTelnet}};
     case Service::relay:
+    case Service::ftp:
     case Service::udp: return {};
   }
   return {};

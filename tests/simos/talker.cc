@@ -249,8 +249,7 @@ void Talker::finish(End how, int error) {
 }
 
 void Talker::make_well() {
-  manner_.hangs_at = UINT64_MAX;
-  manner_.read_pause = manner_.write_pause = 0;
+  manner_.make_well();
   read_after_ = write_after_ = 0;
   if (socket_ != nullptr) schedule(0);
 }
@@ -319,13 +318,14 @@ void Server::on_event(int what) {
   (void)what;
   scheduled_ = false;
   while (accepts && door_ != nullptr)
-    if (Tcp* s = door_->accept()) {
-      Talker* t = crowd_.add(manner, false);
-      t->excused = s->reset || manner.rude();
-      t->take(s);
-    } else {
-      break;
-    }
+    if (Tcp* s = door_->accept()) take(s);
+    else break;
+}
+
+void Server::take(Tcp* socket) {
+  Talker* t = crowd_.add(manner, false);
+  t->excused = socket->reset || manner.rude();
+  t->take(socket);
 }
 
 }  // namespace simos

@@ -32,6 +32,7 @@ struct Manner {
     size_t answer;
   };
   std::vector<Step> opening;
+  void make_well() { hangs_at = UINT64_MAX, read_pause = write_pause = 0; }
   bool rude() const { return resets_at != UINT64_MAX || closes_at != UINT64_MAX; }
 };
 
@@ -113,7 +114,7 @@ class Crowd {
 };
 
 // A server: each connection gets a talker with this manner.
-class Server final : public Holder {
+class Server : public Holder {
  public:
   Server(Crowd& crowd, Place at, const Manner& manner);
   void on_socket() override;
@@ -121,6 +122,10 @@ class Server final : public Holder {
   void open(bool on);  // does it listen?
   Manner manner;
   bool accepts = true;
+
+ protected:
+  virtual void take(Tcp* socket);
+  Crowd& crowd() const { return crowd_; }
 
  private:
   Crowd& crowd_;
