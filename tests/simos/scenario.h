@@ -44,6 +44,7 @@ class Scenario final : public Callee {
     Service service;
     bool six, server_six;      // clients come by IPv6; its server is reached so
     bool names_host;           // FTP: the client says where the server is
+    bool remote;               // the other side asks for it
     Server* server = nullptr;  // on the other host, at number - 1000
   };
   struct Host {

@@ -104,7 +104,7 @@ void Scenario::choose_ports(int which) {
   Host& h = host_[which];
   const uint32_t n = which == 0 ? 1 + chance.below(3) : chance.below(3);
   for (uint32_t k = 0; k < n; ++k) {
-    Port p{static_cast<uint16_t>(8000 + 100 * which + static_cast<int>(k)), Service::relay, chance.chance(25), chance.chance(25), chance.chance(40)};
+    Port p{static_cast<uint16_t>(8000 + 100 * which + static_cast<int>(k)), Service::relay, chance.chance(25), chance.chance(25), chance.chance(40), secure_ && which == 0 && chance.chance(40)};
     if (chance.chance(35)) p.service = static_cast<Service>(1 + chance.below(kServices - 1));
     if (p.service == Service::socks4) p.server_six = false;
     const Place there{host_[1 - which].ip, static_cast<uint16_t>(p.number - 1000)};
@@ -148,7 +148,13 @@ void Scenario::choose_words(int which) {
   add_way(w, accepts, host, other);
   w.push_back("RELIABLE=*");
   w.push_back("REMITTABLE=*");
-  for (const Port& p : host.ports) w.push_back("PORT=" + text_of(host.ip, p.six) + ":" + std::to_string(p.number) + (p.service == Service::udp ? "/udp" : ""));
+  const auto place_of = [](const Host& h, const Port& p) {
+    return text_of(h.ip, p.six) + ":" + std::to_string(p.number) + (p.service == Service::udp ? "/udp" : "");
+  };
+  for (const Port& p : host.ports)
+    if (!p.remote) w.push_back("PORT=" + place_of(host, p));
+  for (const Port& p : other.ports)
+    if (p.remote) w.push_back("RPORT=" + place_of(other, p));
   for (const Port& p : other.ports) {
     static constexpr const char* kServers[] = {"tcprelay://", "http", "socks", "socks", "telnet", "ftp", "udprelay://"};
     std::string server = std::string("SERVER=") + kServers[static_cast<int>(p.service)];
@@ -165,7 +171,7 @@ void Scenario::choose_words(int which) {
   if (secure_) {
     Disk& disk = disk_of(host.ip);
     (void)disk.put("/etc/sockmux/key", Node::Kind::plain, std::string(kKeys[which].secret) + "\n");
-    (void)disk.put("/etc/sockmux/peers", Node::Kind::plain, std::string(kNames[1 - which]) + " " + kKeys[1 - which].open + "\n");
+    (void)disk.put("/etc/sockmux/peers", Node::Kind::plain, std::string(kNames[1 - which]) + " " + kKeys[1 - which].open + (accepts ? " PORT=8000-8009,8000-8009/udp" : "") + "\n");
     if (chance.chance(20)) {
       w.push_back("TIMEOUT=renew:" + std::to_string(2 + chance.below(5)));
       renews_ = true;
