@@ -537,6 +537,7 @@ SIMD_SRCS = \
 	tests/simos/talker.cc \
 	tests/simos/troubles.cc \
 	tests/simos/udp.cc \
+	tests/simos/watcher.cc \
 	tests/simos/world.cc
 
 # Flags that are ours. Time after 2038 and files over 2 GiB: glibc of 32-bit machines has both kinds; clock.cc and fd.cc look.

@@ -34,7 +34,7 @@ Node* node_of(int fd) {
 
 void describe(const Node* n, struct stat* out) {
   memset(out, 0, sizeof *out);
-  static constexpr mode_t kMode[] = {S_IFREG | 0600, S_IFIFO | 0600, S_IFCHR | 0600, S_IFCHR | 0666, S_IFDIR | 0755};
+  static constexpr mode_t kMode[] = {S_IFREG | 0600, S_IFIFO | 0600, S_IFCHR | 0600, S_IFCHR | 0666, S_IFDIR | 0755, S_IFSOCK | 0600};
   out->st_mode = kMode[static_cast<int>(n->kind)];
   out->st_dev = 1;
   out->st_ino = n->number;
@@ -67,6 +67,7 @@ int open_node(Node* n, int flags, File** out) {
     }
     case Node::Kind::terminal: *out = world->make<Terminal>(*n); return 0;
     case Node::Kind::folder: return EISDIR;
+    case Node::Kind::socket: return ENXIO;
   }
   return EINVAL;
 }

@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "tests/simos/files.h"
 #include "tests/simos/network.h"
@@ -29,6 +30,7 @@ constexpr uint8_t kPrefix = 0xfd;  // of fd00::/96
 
 Place from_address(const sockaddr* a) {
   Place p;
+  if (a->sa_family == AF_UNIX) return control_place(current->ip());
   if (a->sa_family == AF_INET6) {
     sockaddr_in6 s;
     memcpy(&s, a, sizeof s);
@@ -67,9 +69,22 @@ void to_address(Place p, bool six, sockaddr* a, socklen_t* n) {
   *n = sizeof s;
 }
 
+void to_unix(const std::string& name, sockaddr* a, socklen_t* n) {
+  if (a == nullptr) return;
+  sockaddr_un s{};
+  s.sun_family = AF_UNIX;
+  memcpy(s.sun_path, name.data(), std::min(name.size(), sizeof s.sun_path - 1));
+  const size_t size = offsetof(sockaddr_un, sun_path) + (name.empty() ? 0 : name.size() + 1);
+  memcpy(a, &s, std::min<size_t>(*n, size));
+  *n = static_cast<socklen_t>(size);
+}
+
 bool is_six(const File* f) { return f->kind == File::Kind::tcp ? static_cast<const Tcp*>(f)->six : f->kind == File::Kind::udp && static_cast<const Udp*>(f)->six; }
 // The kernel takes an address of the socket's own family alone.
-bool fits(const File* f, const sockaddr* a) { return a->sa_family == (is_six(f) ? AF_INET6 : AF_INET); }
+bool fits(const File* f, const sockaddr* a) {
+  const bool is_unix = f->kind == File::Kind::tcp && static_cast<const Tcp*>(f)->is_unix;
+  return a->sa_family == (is_unix ? AF_UNIX : is_six(f) ? AF_INET6 : AF_INET);
+}
 
 }  // namespace
 
@@ -79,12 +94,13 @@ int sim_socket(int domain, int type, int protocol) {
   (void)protocol;
   const Gate gate(Call::socket);
   if (gate.error() != 0) return refuse(gate.error());
-  if (domain != AF_INET && domain != AF_INET6) return refuse(EAFNOSUPPORT);
+  if (domain != AF_INET && domain != AF_INET6 && (domain != AF_UNIX || (type & 15) != SOCK_STREAM)) return refuse(EAFNOSUPPORT);
   File* f;
   if ((type & 15) == SOCK_STREAM) {
     f = world->make<Tcp>();
     static_cast<Tcp*>(f)->local.ip = current->ip();
     static_cast<Tcp*>(f)->six = domain == AF_INET6;
+    static_cast<Tcp*>(f)->is_unix = domain == AF_UNIX;
   } else {
     f = world->make<Udp>(current->ip());
     static_cast<Udp*>(f)->six = domain == AF_INET6;
@@ -109,6 +125,12 @@ int sim_bind(int fd, const sockaddr* a, socklen_t n) {
     return error != 0 ? refuse(error) : 0;
   }
   Tcp* t = as_tcp(f);
+  if (t->is_unix) {
+    t->name = reinterpret_cast<const sockaddr_un*>(a)->sun_path;
+    Disk& disk = disk_of(current->ip());
+    if (disk.find(t->name) != nullptr) return refuse(EADDRINUSE);
+    (void)disk.put(t->name, Node::Kind::socket);
+  }
   if (at.port == 0) at.port = network->free_port();
   if (network->is_taken(at)) return refuse(EADDRINUSE);
   t->local = at;
@@ -150,7 +172,8 @@ int sim_accept4(int fd, sockaddr* a, socklen_t* n, int flags) {
   if (client < 0) return refuse(EMFILE);
   Tcp* t = door->accept();
   t->flags = (flags & SOCK_NONBLOCK) != 0 ? O_NONBLOCK : 0;
-  to_address(t->remote, t->six, a, n);
+  if (t->is_unix) to_unix("", a, n);
+  else to_address(t->remote, t->six, a, n);
   SIM_TRACE("%d accept(%d) = %d\n", current->number(), fd, client);
   return client;
 }
@@ -162,6 +185,12 @@ int sim_connect(int fd, const sockaddr* a, socklen_t n) {
   if (f == nullptr) return -1;
   if (!fits(f, a)) return refuse(EAFNOSUPPORT);
   const Place to = from_address(a);
+  if (as_tcp(f) != nullptr && as_tcp(f)->is_unix) {
+    if (gate.error() != 0) return refuse(gate.error());
+    if (disk_of(current->ip()).find(reinterpret_cast<const sockaddr_un*>(a)->sun_path) == nullptr) return refuse(ENOENT);
+    const int error = as_tcp(f)->connect_unix(to);
+    return error != 0 ? refuse(error) : 0;
+  }
   if (gate.error() == EINTR && as_tcp(f) != nullptr) (void)as_tcp(f)->connect_to(to, *network->path(current->ip(), to.ip));  // it goes on by itself
   if (gate.error() != 0) return refuse(gate.error());
   if (Udp* u = as_udp(f)) {
@@ -189,7 +218,8 @@ int sim_getsockname(int fd, sockaddr* a, socklen_t* n) {
   File* f = socket_of(fd);
   if (f == nullptr) return -1;
   if (gate.error() != 0) return refuse(gate.error());
-  to_address(as_tcp(f) != nullptr ? as_tcp(f)->local : as_udp(f)->local, is_six(f), a, n);
+  if (as_tcp(f) != nullptr && as_tcp(f)->is_unix) to_unix(as_tcp(f)->name, a, n);
+  else to_address(as_tcp(f) != nullptr ? as_tcp(f)->local : as_udp(f)->local, is_six(f), a, n);
   return 0;
 }
 
@@ -217,6 +247,11 @@ int sim_getsockopt(int fd, int level, int option, void* value, socklen_t* n) {
   if (level == SOL_SOCKET && option == SO_ERROR) {
     const int error = as_tcp(f) != nullptr ? as_tcp(f)->take_error() : 0;
     memcpy(value, &error, sizeof error);
+    return 0;
+  }
+  if (level == SOL_SOCKET && option == SO_PEERCRED && as_tcp(f) != nullptr && as_tcp(f)->is_unix) {
+    const int32_t who[3] = {1, 0, 0};  // root
+    memcpy(value, who, std::min<size_t>(*n, sizeof who));
     return 0;
   }
   return refuse(ENOPROTOOPT);

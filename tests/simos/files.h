@@ -76,7 +76,7 @@ struct Wire : Callee {
 };
 
 struct Node : Callee {
-  enum class Kind : uint8_t { plain, fifo, terminal, null, folder };
+  enum class Kind : uint8_t { plain, fifo, terminal, null, folder, socket };
   explicit Node(Kind k) : kind(k) {}
   void on_event(int what) override { (void)what; }
   const Kind kind;

@@ -101,6 +101,17 @@ int Tcp::connect_to(Place to, Path& way) {
   return EINPROGRESS;
 }
 
+int Tcp::connect_unix(Place to) {
+  if (network->listener(to) == nullptr) return ECONNREFUSED;
+  if (network->listener(to)->queue.size() > network->listener(to)->backlog) return EAGAIN;
+  remote = to;
+  path = network->usual;
+  state = State::connecting;
+  reach();
+  state = State::connected;
+  return 0;
+}
+
 void Tcp::on_event(int what) {
   if (state != State::connecting) return;
   if (what == kSyn) return reach();
@@ -135,6 +146,7 @@ void Tcp::reach() {
   other->path = path;
   other->made = world->now;
   other->six = door->six;
+  other->is_unix = door->is_unix;
   other->oob_inline = door->oob_inline;
   out = world->make<Stream>(*path, this, other);
   in = world->make<Stream>(*path, other, this);

@@ -26,6 +26,9 @@ constexpr uint32_t kLoopback = 0x7f000001;
 // Each host has an address of IPv6, too: fd00:: and its four bytes.
 std::string text_of(uint32_t ip, bool six);
 
+// Where the control socket of a host listens: another kind of address, as far as a daemon sees it.
+constexpr Place control_place(uint32_t ip) { return {ip ^ 0xff000000, 1}; }
+
 class Tcp;
 class Stream;
 class Udp;
@@ -98,9 +101,12 @@ class Tcp final : public File {
   void on_event(int what) override;
   void shut_write();
   int connect_to(Place to, Path& path);  // 0 or errno
+  int connect_unix(Place to);            // the same; of a file's name it is known at once
   bool at_mark() const { return in != nullptr && in->urgent_at == in->taken && in->unread() > 0; }
   bool oob_inline = false, hard_close = false;
   bool six = false;        // a socket of IPv6
+  std::string name;        // a Unix socket: the file's
+  bool is_unix = false;
   int take_error();
   Tcp* accept();
   void got_reset(int why);

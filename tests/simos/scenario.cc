@@ -9,7 +9,7 @@ namespace {
 
 constexpr uint32_t kHostIp[] = {0x0a000001, 0x0a000002};
 constexpr uint32_t kClientIp = 0x0a000101;
-enum What { kStart = 0, kCall = 1000, kTrouble = 100000 };
+enum What { kStart = 0, kCall = 1000, kLook = 50000, kTrouble = 100000 };
 
 }  // namespace
 
@@ -72,9 +72,32 @@ void Scenario::add_askers(Micros until, bool probes) {
     }
 }
 
+void Scenario::add_watchers(Micros until, bool probes) {
+  struct Command {
+    const char* text;
+    bool goes_on;
+  };
+  static constexpr Command kCommands[] = {{"status", false}, {"peers", false}, {"channels", false}, {"ports", false}, {"servers", false}, {"process", false},
+                                          {"version", false}, {"reload", false}, {"nonsense", false}, {"log debug", true}, {"log", true}, {"dump", true}, {"kick channel 1.0.1", false}};
+  constexpr uint32_t kHarmless = 12;
+  Random& chance = world->random;
+  for (const Host& h : host_) {
+    if (!h.control) continue;
+    for (uint32_t i = chance.below(probes ? 3 : 8); i > 0; --i) {
+      const Command& c = kCommands[chance.below(strict_ || probes ? kHarmless : sizeof kCommands / sizeof kCommands[0])];
+      Watcher* w = world->make<Watcher>(c.text, c.goes_on, probes);
+      looks_.push_back({w, control_place(h.ip)});
+      world->at(chance.range(world->now, until), *this, kLook + static_cast<int>(looks_.size() - 1));
+    }
+  }
+}
+
 void Scenario::on_event(int what) {
   if (what >= kTrouble) {
     if (!well_) trouble(what - kTrouble);
+  } else if (what >= kLook) {
+    const Look& l = looks_[static_cast<size_t>(what - kLook)];
+    l.who->ask(l.at);
   } else if (what >= kCall) {
     const Call& c = calls_[static_cast<size_t>(what - kCall)];
     if (c.who != nullptr) c.who->call_from(c.ip, c.to);
@@ -108,6 +131,8 @@ bool Scenario::await(Micros limit, const char* what, bool (Scenario::*done)() co
         if (!t->over() && who.size() < 300) who += "; " + t->describe();
       for (const FtpClient* f : ftp_)
         if (!f->over() && who.size() < 300) who += "; " + f->describe();
+      for (const Look& l : looks_)
+        if (!l.who->over() && who.size() < 300) who += "; who asks for " + l.who->asked();
       world->fail("%s: not within %lld s%s", what, static_cast<long long>(limit / kSecond), who.c_str());
     }
     if (world->failed() || !check_alive()) return false;
@@ -117,6 +142,8 @@ bool Scenario::await(Micros limit, const char* what, bool (Scenario::*done)() co
 }
 
 bool Scenario::all_over() const {
+  for (const Look& l : looks_)
+    if (!l.who->over()) return false;
   for (const FtpClient* f : ftp_)
     if (!f->over()) return false;
   return crowd_.unfinished() == 0;
@@ -152,6 +179,7 @@ void Scenario::run() {
   const Micros begin = world->now, until = begin + chance.range(0, 5 * kSecond);
   add_clients(1 + chance.skewed(0, 12), until, false);
   add_askers(until + kSecond, false);
+  add_watchers(until + 5 * kSecond, false);
   for (const Trouble& t : troubles_) world->at(begin + t.when, *this, kTrouble + t.kind);
   const Micros cruel = troubles_.empty() ? 6 * kSecond : chance.range(6 * kSecond, 20 * kSecond);
   if (!world->run_until(begin + cruel) || !check_alive()) return;
@@ -182,6 +210,7 @@ void Scenario::run() {
 bool Scenario::probe() {
   add_clients(2 + world->random.below(3), world->now + kSecond, true);
   add_askers(world->now + 10 * kSecond, true);
+  add_watchers(world->now + kSecond, true);
   world->run_until(world->now + kSecond);
   return await(60 * kSecond, "new clients", &Scenario::all_over);
 }

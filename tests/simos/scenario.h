@@ -15,6 +15,7 @@
 #include "tests/simos/ftp.h"
 #include "tests/simos/process.h"
 #include "tests/simos/talker.h"
+#include "tests/simos/watcher.h"
 
 namespace simos {
 
@@ -55,6 +56,7 @@ class Scenario final : public Callee {
     Node* line = nullptr;  // a terminal
     Node* config = nullptr;
     bool wanted = true;    // it is to run
+    bool control = false;  // it has a control socket
   };
   struct Trouble {
     Micros when;
@@ -73,6 +75,7 @@ class Scenario final : public Callee {
   void start(Host& host);
   void add_clients(uint32_t n, Micros until, bool probes);
   void add_askers(Micros until, bool probes);
+  void add_watchers(Micros until, bool probes);
   bool await(Micros limit, const char* what, bool (Scenario::*done)() const);
   bool all_linked() const;
   bool all_over() const;
@@ -116,6 +119,11 @@ class Scenario final : public Callee {
   };
   std::vector<Call> calls_;
   std::vector<FtpClient*> ftp_;
+  struct Look {
+    Watcher* who;
+    Place at;
+  };
+  std::vector<Look> looks_;
   std::vector<Trouble> troubles_;
   std::vector<Asker*> askers_, probes_;
   std::vector<Echo*> echoes_;

@@ -165,6 +165,8 @@ void Scenario::choose_words(int which) {
   w.push_back("TIMEOUT=ping:3,retry:2,hello:5,con:5,silence:20,resume:" + std::to_string(hold_s_));
   w.push_back("MAXIMA=channels:" + std::to_string(6 + chance.below(30)) + (accepts ? ",links:4" : "") + ",udprelay:16");
   w.push_back("SOXCONF=sandbox:no");
+  host.control = chance.chance(50);
+  if (host.control) w.push_back("SOXCONF=control:/run/sockmux.ctl");
   if (v03_) w.push_back("SOXCONF=proto:0.3");
   if (chance.chance(40)) w.push_back("SOXCONF=packsize:" + std::to_string(chance.skewed(129, 16384)));
   if (!secure_ && chance.chance(50)) w.push_back(std::string("SOXCONF=name:") + kNames[which]);
