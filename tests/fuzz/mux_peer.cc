@@ -231,6 +231,7 @@ class Peer {
     if (found != map.end()) streams_.list[found->second].tainted = true;
   }
   void send(bool mine, uint16_t number, uint32_t n, bool urgent) {
+    if (!end_.mux.up()) taint(mine, number);  // it is lost, as noise where the link looks for HELLO
     const auto& map = mine ? ours_ : theirs_;
     const auto found = map.find(number);
     Data d;
