@@ -48,6 +48,8 @@ bool DataPorts::open(Session& session, ChannelId id, const OpenInfo& info, Time 
   int error = 0;
   Fd fd = listen_tcp(at, kBacklog, &error);
   if (!fd.valid()) return refuse(CloseCode::local_error, strerror(error));
+  at = local_address(fd.get());
+  if (at.is_none()) return refuse(CloseCode::local_error, "where it listens is not known");
   DataPort* p = free_;
   if (p != nullptr) {
     free_ = p->next_free_;
@@ -61,7 +63,7 @@ bool DataPorts::open(Session& session, ChannelId id, const OpenInfo& info, Time 
   }
   ++used_;
   p->fd_ = static_cast<Fd&&>(fd);
-  p->at_ = local_address(p->fd_.get());
+  p->at_ = at;
   p->session_ = &session;
   p->id_ = id;
   p->control_ = client;

@@ -167,8 +167,10 @@ BoundPorts::Refusal BoundPorts::make(Session& session, const OpenInfo& info, Bou
   Fd socket;
   Refusal no = listen(session, info, &socket);
   if (no.why != nullptr) return no;
+  const Address at = local_address(socket.get());
+  if (at.is_none()) return {CloseCode::local_error, "where it listens is not known"};  // and the peer can't be told
   if (p == nullptr) p = new (&ports_[fresh_++]) BoundPort(*this);
-  p->at_ = local_address(socket.get());
+  p->at_ = at;
   no = start(*p, static_cast<Fd&&>(socket), info.udp);
   if (no.why != nullptr) return no;
   p->key_ = *session.peer_key();
