@@ -248,7 +248,7 @@ void ProxyStream::read_server() {
   const MutBytes space = desk_.from_server.space();
   if (space.size == 0 || desk_.server_ended) return;
   const IoResult r = read_fd(fd_.get(), space.data, space.size);
-  if (r.again) return;
+  if (r.again && !reset_) return;  // see Stream::pull()
   desk_.from_server.append(r.size);
   if (r.error == 0 && r.size > 0) return;
   desk_.server_ended = true;
@@ -275,6 +275,7 @@ void ProxyStream::write_server() {
   if (write_broken_) {
     desk_.to_server.clear();
     desk_.urgent_at = 0;
+    if (reset_) read_server();
   }
   const bool wanted = desk_.shut_server || (state_ == State::raw && desk_.client_ended && desk_.from_client.empty());
   if (!wanted || shut_ || !desk_.to_server.empty()) return;

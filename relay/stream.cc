@@ -40,7 +40,8 @@ void Stream::begin(Session& session, const Address& peer) {
   host_key_ = 0;
   port_ = drops_ = 0;
   bind_ = kNone;
-  end_seen_ = write_broken_ = reset_ = urgent_ = fresh_ = half_ = false;
+  end_seen_ = write_broken_ = reset_ = urgent_ = fresh_ = false;
+  if constexpr (kHasFtp) half_ = false;
 }
 
 void Stream::start_client(Session& session, const Address& client, const Address& local, StreamOwner* owner, uint16_t bind) {
@@ -103,9 +104,17 @@ size_t HalfLines::take(const Stream& whose, char* to) {
   return h->size;
 }
 
+void Stream::listen_in(const MutBytes* piece, size_t size) {
+  if (size > kSmallTalk) half_ = false;
+  for (size_t left = size <= kSmallTalk ? size : 0; left > 0; ++piece) {
+    const size_t n = left < piece->size ? left : piece->size;
+    listen_in(as_text({piece->data, n}));
+    left -= n;
+  }
+}
+
 // A client that speaks FTP may name a port of its own, to which the peer may then ask us to connect. At most kSmallTalk bytes.
 void Stream::listen_in(std::string_view said) {
-  if constexpr (!kHasFtp) return;
   char joined[kFtpHalfLine + kSmallTalk];
   if (half_) {
     half_ = false;
@@ -279,13 +288,10 @@ Pulled Stream::pull(const MutBytes* piece, int pieces) {
   Pulled p;
   const IoResult r = urgent_ || fresh_ ? read_urgent(piece, pieces, &p.urgent) : readv_fd(fd_.get(), piece, pieces);
   p.size = r.size;
-  if (r.size > kSmallTalk) half_ = false;
-  for (size_t i = 0, left = owner_ != nullptr && r.size <= kSmallTalk ? r.size : 0; left > 0; ++i) {
-    const size_t n = left < piece[i].size ? left : piece[i].size;
-    listen_in(as_text({piece[i].data, n}));
-    left -= n;
-  }
-  const bool over = r.error != 0 || (!r.again && r.size == 0);
+  if (kHasFtp && owner_ != nullptr) listen_in(piece, r.size);
+  // A connection that was reset is never silent. One that is has lost what a write was to send, for want of memory say, and lives: it ends,
+  // or its client would wait for the answer for ever.
+  const bool over = r.error != 0 || (r.again ? reset_ : r.size == 0);
   if (over && (reset_ || (r.error != 0 && !write_broken_))) {
     if (r.error != 0) LogLine(LogLevel::debug, "stream-error").kv("session", session_->number()).kv("peer", peer_).error(r.error);
     p.state = Pulled::State::error;
@@ -295,7 +301,7 @@ Pulled Stream::pull(const MutBytes* piece, int pieces) {
     end_seen_ = true;
     p.state = Pulled::State::end;
     if (write_broken_) linger(table_.reactor().now());
-  } else if (r.size == asked && !p.urgent) {
+  } else if ((r.size == asked || reset_) && !p.urgent) {
     p.state = Pulled::State::more;
   }
   return p;
@@ -335,6 +341,7 @@ Taken Stream::wrote(const IoResult& r, size_t whole) {
     write_broken_ = true;
     reset_ = r.error != EPIPE && !end_seen_;
     if (end_seen_) linger(table_.reactor().now());
+    else if (reset_) session_->readable(id_);  // pull() tells how
   }
   if (write_broken_) t.size = whole;
   return t;

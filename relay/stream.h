@@ -122,6 +122,7 @@ class Stream final : public Endpoint, private FdHandler {
   IoResult read_urgent(const MutBytes* piece, int pieces, bool* urgent);
   Taken wrote(const IoResult& r, size_t whole);
   void drain_and_drop(Time now);
+  void listen_in(const MutBytes* piece, size_t size);
   void listen_in(std::string_view said);
   void channel_over();
   void die();
@@ -167,7 +168,7 @@ class HalfLines {
     size_t size = 0;
     char text[kFtpHalfLine];
   };
-  static constexpr uint32_t kPlaces = 8;
+  static constexpr uint32_t kPlaces = kHasFtp ? 8 : 1;
   Half* find(const Stream& whose);
   Half half_[kPlaces];
   uint32_t next_ = 0;
