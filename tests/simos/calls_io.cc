@@ -41,6 +41,15 @@ ssize_t write_to(File* f, const uint8_t* from, size_t n) {
   return r;
 }
 
+// EPIPE is said of a connection alone that is no more, and had been ended by the other side before: else it is ECONNRESET.
+int write_error(File* f, int error) {
+  if (error != EPIPE || f->kind != File::Kind::tcp) return error;
+  Tcp* t = static_cast<Tcp*>(f);
+  if (t->state != Tcp::State::connected || !t->in->end_arrived) return ECONNRESET;
+  t->break_off();
+  return error;
+}
+
 }  // namespace
 
 extern "C" {
@@ -64,10 +73,11 @@ ssize_t sim_write(int fd, const void* from, size_t n) {
   const Gate gate(Call::write, fd);
   File* f = file_of(fd);
   if (f == nullptr) return -1;
+  const int error = write_error(f, gate.error());
   // The pipe of the signals is never full; what the log is told counts here, written or not.
   const bool own_pipe = f->kind == File::Kind::pipe && static_cast<PipeEnd*>(f)->node == nullptr;
-  if (gate.error() != 0 && f->kind == File::Kind::log) (void)f->write(static_cast<const uint8_t*>(from), n);
-  return told("write", fd, gate.error() != 0 && !own_pipe ? -gate.error() : write_to(f, static_cast<const uint8_t*>(from), n));
+  if (error != 0 && f->kind == File::Kind::log) (void)f->write(static_cast<const uint8_t*>(from), n);
+  return told("write", fd, error != 0 && !own_pipe ? -error : write_to(f, static_cast<const uint8_t*>(from), n));
 }
 
 ssize_t sim_readv(int fd, const iovec* v, int count) {
@@ -94,7 +104,8 @@ ssize_t sim_writev(int fd, const iovec* v, int count) {
   const Gate gate(Call::write, fd);
   File* f = file_of(fd);
   if (f == nullptr) return -1;
-  if (gate.error() != 0) return told("writev", fd, -gate.error());
+  const int error = write_error(f, gate.error());
+  if (error != 0) return told("writev", fd, -error);
   static std::vector<uint8_t> whole;
   whole.clear();
   for (int i = 0; i < count; ++i) whole.insert(whole.end(), static_cast<const uint8_t*>(v[i].iov_base), static_cast<const uint8_t*>(v[i].iov_base) + v[i].iov_len);

@@ -255,6 +255,13 @@ void Tcp::got_reset(int why) {
   poke();
 }
 
+void Tcp::break_off() {
+  if (state != State::connected || reset) return;
+  out->put_reset();
+  reset = true;
+  poke();
+}
+
 void Tcp::closed() {
   holder = nullptr;
   const State was = state;

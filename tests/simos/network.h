@@ -110,6 +110,7 @@ class Tcp final : public File {
   int take_error();
   Tcp* accept();
   void got_reset(int why);
+  void break_off();                      // it has been reset, and both ends know
 
   State state = State::fresh;
   Place local, remote;

@@ -85,7 +85,7 @@ void Scenario::add_watchers(Micros until, bool probes) {
     if (!h.control) continue;
     for (uint32_t i = chance.below(probes ? 3 : 8); i > 0; --i) {
       const Command& c = kCommands[chance.below(strict_ || probes ? kHarmless : sizeof kCommands / sizeof kCommands[0])];
-      Watcher* w = world->make<Watcher>(c.text, c.goes_on, probes);
+      Watcher* w = world->make<Watcher>(crowd_, c.text, c.goes_on, probes);
       looks_.push_back({w, control_place(h.ip)});
       world->at(chance.range(world->now, until), *this, kLook + static_cast<int>(looks_.size() - 1));
     }
@@ -141,6 +141,13 @@ bool Scenario::await(Micros limit, const char* what, bool (Scenario::*done)() co
   return true;
 }
 
+bool Scenario::asks_ports() const {
+  for (const Host& h : host_)
+    for (const Port& p : h.ports)
+      if (p.remote) return true;
+  return false;
+}
+
 bool Scenario::all_over() const {
   for (const Look& l : looks_)
     if (!l.who->over()) return false;
@@ -194,8 +201,11 @@ void Scenario::run() {
   crowd_.strict = !v03_ && !(renews_ && hold_s_ == 0);  // without a half-close, who is slow behind the other's end is cut
   if (!probe()) return;
   crowd_.fault_forgiven = false;
-  for (const Host& h : host_)
-    if (h.process->faults.done && !probe()) return;
+  for (const Host& h : host_) {
+    if (!h.process->faults.done) continue;
+    if (asks_ports() && !world->run_until(world->now + 70 * kSecond)) return;  // a port that was not to be had is asked for each minute
+    if (!probe()) return;
+  }
   crowd_.fault_forgiven = true;
   check_partners();
   world->run_until(world->now + (slow_ ? 90 : 40) * kSecond);  // askers take 10 s of it, and a flow is silent for 20
@@ -234,9 +244,17 @@ void Scenario::check_renewals() {
 
 // No more than at the beginning, when there were no clients, too. (A secure link may be on its way to be made anew, and where there is
 // a line beside TCP, the first link may have come over either. Where getrandom(2) has failed, /dev/urandom stays open.)
+// Those that the other side has asked for may have been refused at first.
+size_t Scenario::late_ports(int which) const {
+  size_t n = 0;
+  if (!host_[0].process->faults.done && !host_[1].process->faults.done) return 0;
+  for (const Port& p : host_[which].ports) n += p.remote;
+  return n;
+}
+
 void Scenario::check_fds(const size_t (&before)[kDaemons]) {
   for (int i = 0; i < kDaemons; ++i)
-    if (host_[i].process->open_fds() > before[i] + (way_ == Way::tcp_and_line ? 1 : 0) + (renews_ ? 1 : 0) + (host_[i].process->faults.what == simos::Call::getrandom ? 1 : 0))
+    if (host_[i].process->open_fds() > before[i] + (way_ == Way::tcp_and_line ? 1 : 0) + (renews_ ? 1 : 0) + (host_[i].process->faults.what == simos::Call::getrandom ? 1 : 0) + late_ports(i))
       world->fail("process %d has %zu descriptors, and had %zu:%s", host_[i].process->number(), host_[i].process->open_fds(), before[i], host_[i].process->list_fds().c_str());
 }
 

@@ -79,6 +79,8 @@ class Scenario final : public Callee {
   bool await(Micros limit, const char* what, bool (Scenario::*done)() const);
   bool all_linked() const;
   bool all_over() const;
+  bool asks_ports() const;
+  size_t late_ports(int which) const;
   bool all_ended() const;
   bool all_wanted() const;  // has ended who was told to?
   bool check_alive();

@@ -279,11 +279,13 @@ Talker* Crowd::add(const Manner& manner, bool client) {
   return t;
 }
 
-bool Crowd::is_strict() const {
+bool Crowd::fault_excuses() const {
   bool fault = false;
   for (const Process* p : daemons) fault = fault || (p->faults.done && !costs_nothing(p->faults.what, p->faults.error));
-  return strict && !(fault && fault_forgiven);
+  return fault && fault_forgiven;
 }
+
+bool Crowd::is_strict() const { return strict && !fault_excuses(); }
 
 size_t Crowd::unfinished() const {
   size_t n = 0;

@@ -103,6 +103,8 @@ class Crowd {
   size_t unfinished() const;
   // May nothing be lost? Not if the world gives reasons, or a call of a daemon has failed that may cost a stream.
   bool is_strict() const;
+  // A call of a daemon has failed, and whatever it may cost is forgiven.
+  bool fault_excuses() const;
   bool strict = true;
   bool fault_forgiven = true;
   bool rude_clients = false;  // there are some; who has not heard of whom it serves may serve one

@@ -5,14 +5,14 @@
 #ifndef SOCKMUX_TESTS_SIMOS_WATCHER_H
 #define SOCKMUX_TESTS_SIMOS_WATCHER_H
 
-#include "tests/simos/network.h"
+#include "tests/simos/talker.h"
 
 namespace simos {
 
 class Watcher final : public Holder {
  public:
   // `well`: an answer must come, and be one.
-  Watcher(const std::string& asked, bool goes_on, bool well);
+  Watcher(const Crowd& crowd, const std::string& asked, bool goes_on, bool well);
   void ask(Place control);
   void on_socket() override;
   void on_event(int what) override;
@@ -25,6 +25,7 @@ class Watcher final : public Holder {
   void read_some();
   void finish();
   void look_at(const std::string& line);
+  const Crowd& crowd_;
   const std::string asked_;
   const bool goes_on_, well_;
   Tcp* socket_ = nullptr;
