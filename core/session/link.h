@@ -25,8 +25,8 @@ class Task;
 class LinkOwner {
  public:
   virtual void on_link_ready(uint8_t ready, Time now) = 0;
-  // May the link end now, to be made anew? Not where that costs channels, nor before it was of use.
-  virtual bool may_renew() const { return true; }
+  // May the link end now, to be made anew? If so, it will. Not where that costs channels, nor before it was of use.
+  virtual bool may_renew() { return true; }
 
  protected:
   ~LinkOwner() = default;

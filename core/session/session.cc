@@ -136,6 +136,7 @@ void Session::begin_link(Link& link, Time now) {
   link_since_ = now;
   over_why_ = {};
   blocked_ = was_up_ = probed_ = outdated_ = shut_write_ = false;
+  if constexpr (kHasFailover) renewing_ = false;
   doubted_at_ = kNever;
 }
 
@@ -320,10 +321,11 @@ void Session::lose(Err e, std::string_view why, Time now) {
 
 // Not before the link was of use, or the interval could be too short for anything to arrive, link after link; nor before the
 // peer has been heard over it, which may not know of the session yet.
-bool Session::may_renew() const {
+bool Session::may_renew() {
   if (!up() || !(mux_.heard_at() > since_)) return false;
-  if (!mux_.resumes()) return mux_.channels() == 0;
-  return mux_.progress() != progress_ || mux_.unsent_bytes() + mux_.unacked_bytes() == 0;
+  const bool may = mux_.resumes() ? mux_.progress() != progress_ || mux_.unsent_bytes() + mux_.unacked_bytes() == 0 : mux_.channels() == 0;
+  if constexpr (kHasFailover) renewing_ = may;
+  return may;
 }
 
 void Session::on_link_ready(uint8_t ready, Time now) {

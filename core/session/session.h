@@ -105,6 +105,8 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   State state() const { return state_; }
   bool up() const { return state_ == State::up && mux_.up(); }
   bool probed() const { return probed_ && up() && mux_.asked(); }
+  // The link ends, or has ended, to be made anew: that is no failure of its way.
+  bool renews() const { return renewing_; }
   bool held() const { return link_ == nullptr && mux_.held(); }
   // It makes its links itself, so that others are only for its peer.
   bool dials() const { return dialer_ != nullptr || source_ != nullptr; }
@@ -203,7 +205,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   void on_bound(ChannelId id, const Address& at) override;
   // LinkOwner, DialOwner, Task, TimerHandler
   void on_link_ready(uint8_t ready, Time now) override;
-  bool may_renew() const override;
+  bool may_renew() override;
   void on_dialed(Link& link, Time now) override;
   void on_dial_failed(std::string_view why, Time now) override;
   void on_task(Time now) override;
@@ -269,6 +271,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   bool room_due_ = false;
   bool shut_write_ = false;
   bool gently_ = false;      // BYE is said, and must arrive
+  bool renewing_ = false;    // the link ends, or has ended, to be made anew
   bool taking_ = false;      // the link is lost to another one, which is here already
 };
 

@@ -189,7 +189,7 @@ void Ways::on_link_wanted(Time now) {
   stopped_ = false;
   if (current_ >= 0) {
     Way& w = *way_[current_];
-    w.flaky = !up_ || now - since_ < kLasting;
+    w.flaky = !up_ || (now - since_ < kLasting && !session_.renews());
     if (!w.flaky) {
       w.backoff.reset();
       w.pause = kSoon;

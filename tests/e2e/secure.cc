@@ -197,6 +197,17 @@ TEST_CASE("secure: TIMEOUT=renew makes the link anew, and no channel hears of it
   CHECK(talk.alive());
 }
 
+TEST_CASE("secure: TIMEOUT=renew makes a link of several ways anew over the same one, however short it stood") {
+  TwoSites sites;
+  Daemon a(sites.hub.words({"SERVER=sockmuxs", "-P127.0.0.1:0", "PORT=127.0.0.1:0"}));
+  Tap first(a.link_port()), second(a.link_port());
+  const auto way = [](const Tap& tap) { return "SERVER=sockmuxs://" + local(tap.port()); };
+  Daemon c(sites.branch.words({way(first), way(second), "TIMEOUT=renew:1"}));
+  REQUIRE(wait_for([&] { return c->count("renewed after TIMEOUT=renew") >= 3 && c->count("resumed=yes") >= 3; }, 10));
+  CHECK_FALSE(c->says(" link-moved "));
+  CHECK(second.made == 0);
+}
+
 TEST_CASE("secure: a peer that comes again takes its place at once, while its old link hangs; two machines with one key are told") {
   TwoSites sites;
   Server one([](Conn& c) { c.send("one").shut(); }), two([](Conn& c) { c.send("two").shut(); });
