@@ -198,8 +198,6 @@ std::string FtpClient::describe() const {
   return std::string("FTP client at port ") + std::to_string(to_.port) + " (" + kStates[static_cast<int>(state_)] + ", " + std::to_string(transfers_) + " left, heard \"" + last_ + "\")";
 }
 
-void FtpClient::make_well() { manner_.make_well(); }
-
 void FtpClient::lost(const char* what, int error) {
   if (crowd_.is_strict() && !excused) world->fail("%s: %s, error %d", describe().c_str(), what, error);
   done_ = true;

@@ -65,7 +65,6 @@ class FtpClient final : public FtpControl {
   // `host`: what USER says behind the name; empty: the port leads to the server.
   FtpClient(Crowd& crowd, const Manner& m, bool six, const std::string& host, uint32_t transfers, bool no_data);
   void call_from(uint32_t ip, Place to);
-  void make_well();  // its talkers from now on are good ones
   std::string describe() const;
   bool excused = false;
   bool rude_server = false;  // whose data connections may be cut
@@ -84,7 +83,7 @@ class FtpClient final : public FtpControl {
   void lost(const char* what, int error);
 
   Crowd& crowd_;
-  Manner manner_;
+  const Manner manner_;
   const bool six_;
   const std::string host_;
   uint32_t transfers_;

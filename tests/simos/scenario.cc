@@ -84,7 +84,7 @@ void Scenario::add_watchers(Micros until, bool probes) {
   for (const Host& h : host_) {
     if (!h.control) continue;
     for (uint32_t i = chance.below(probes ? 3 : 8); i > 0; --i) {
-      const Command& c = kCommands[chance.below(strict_ || probes ? kHarmless : sizeof kCommands / sizeof kCommands[0])];
+      const Command& c = kCommands[chance.below(strict_ || probes || asks_ports() ? kHarmless : sizeof kCommands / sizeof kCommands[0])];
       Watcher* w = world->make<Watcher>(crowd_, c.text, c.goes_on, probes);
       looks_.push_back({w, control_place(h.ip)});
       world->at(chance.range(world->now, until), *this, kLook + static_cast<int>(looks_.size() - 1));

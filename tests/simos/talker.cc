@@ -274,7 +274,9 @@ std::string Talker::describe() const {
 // ---- all
 
 Talker* Crowd::add(const Manner& manner, bool client) {
-  Talker* t = world->make<Talker>(*this, static_cast<uint32_t>(all_.size() + 1), manner, client);
+  Manner m = manner;
+  if (well) m.make_well();
+  Talker* t = world->make<Talker>(*this, static_cast<uint32_t>(all_.size() + 1), m, client);
   all_.push_back(t);
   return t;
 }

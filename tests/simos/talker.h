@@ -106,6 +106,7 @@ class Crowd {
   // A call of a daemon has failed, and whatever it may cost is forgiven.
   bool fault_excuses() const;
   bool strict = true;
+  bool well = false;  // who comes now hangs no more
   bool fault_forgiven = true;
   bool rude_clients = false;  // there are some; who has not heard of whom it serves may serve one
   std::vector<const Process*> daemons;

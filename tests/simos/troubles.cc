@@ -172,7 +172,7 @@ void Scenario::make_well() {
       }
   }
   for (Talker* t : crowd_.all()) t->make_well();
-  for (FtpClient* f : ftp_) f->make_well();
+  crowd_.well = true;
 }
 
 }  // namespace simos
