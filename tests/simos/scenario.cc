@@ -198,7 +198,7 @@ void Scenario::run() {
   // A link that was cut in silence before is found out by then: TIMEOUT=ping, and 10 s for the answer.
   if (!world->run_until(world->now + 20 * kSecond)) return;
   for (const Host& h : host_) h.process->longest_renewal = 0, h.process->renewed_at = -1;
-  crowd_.strict = !v03_ && !(renews_ && hold_s_ == 0);  // without a half-close, who is slow behind the other's end is cut
+  crowd_.strict = !v03_ && !moves_cost();  // without a half-close, who is slow behind the other's end is cut
   if (!probe()) return;
   crowd_.fault_forgiven = false;
   for (const Host& h : host_) {

@@ -80,6 +80,8 @@ class Scenario final : public Callee {
   bool all_linked() const;
   bool all_over() const;
   bool asks_ports() const;
+  // Who holds nothing loses who comes while the link is made anew, or moves to the better way.
+  bool moves_cost() const { return hold_s_ == 0 && (renews_ || way_ == Way::tcp_and_line); }
   size_t late_ports(int which) const;
   bool all_ended() const;
   bool all_wanted() const;  // has ended who was told to?

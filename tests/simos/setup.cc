@@ -52,8 +52,7 @@ void Scenario::choose() {
   choose_troubles();
   for (int i = 0; i < kDaemons; ++i) choose_ports(i);
   for (int i = 0; i < kDaemons; ++i) choose_words(i);
-  // Who holds nothing loses who comes while the link is made anew.
-  crowd_.strict = strict_ && !(renews_ && hold_s_ == 0);
+  crowd_.strict = strict_ && !moves_cost();
   crowd_.half_close = !v03_;
 }
 
