@@ -222,7 +222,12 @@ void ProxyStream::pump(Time now) {
     if (i + 1 == kStepsATurn) kick();
   }
   const bool clear = desk_.from_client.empty() && desk_.to_client.empty() && desk_.from_server.empty() && desk_.to_server.empty();
-  if (state_ == State::raw && clear) return hand_over();
+  if (state_ == State::raw && clear && !reset_) return hand_over();
+  if (state_ == State::raw && clear && desk_.server_ended) {  // and nobody is told that it has ended
+    session_->abort(id_, CloseCode::reset);
+    session_ = nullptr;
+    return die();
+  }
   set_clock(now);
   update();
 }
@@ -280,7 +285,7 @@ void ProxyStream::write_server() {
   const bool wanted = desk_.shut_server || (state_ == State::raw && desk_.client_ended && desk_.from_client.empty());
   if (!wanted || shut_ || !desk_.to_server.empty()) return;
   shut_ = true;
-  shutdown_write(fd_.get());
+  if (!write_broken_) shutdown_write(fd_.get());
 }
 
 void ProxyStream::on_ready(int fd, uint8_t ready, Time now) {
@@ -366,11 +371,17 @@ void ProxyStream::fail(Failure why, const char* reason) {
   dialogue_->failed(desk_, why);
 }
 
+// A server that lacks what a write had to say must not take the rest for the end of it.
+void ProxyStream::close_server() {
+  if (fd_.valid() && reset_) set_reset_on_close(fd_.get());
+  if (fd_.valid()) table_.reactor_.unwatch(fd_.get());
+  fd_.reset();
+}
+
 void ProxyStream::drop_server() {
   if (leg_ != nullptr) leg_->drop();
   connect_->cancel();
-  if (fd_.valid()) table_.reactor_.unwatch(fd_.get());
-  fd_.reset();
+  close_server();
   desk_.to_server.clear();
   desk_.from_server.clear();
   desk_.server_open = desk_.server_ended = desk_.server_broken = false;
@@ -453,8 +464,7 @@ void ProxyStream::die() {
   table_.reactor_.timers().stop(timer_);
   task_node.leave();
   connect_->cancel();
-  if (fd_.valid()) table_.reactor_.unwatch(fd_.get());
-  fd_.reset();
+  close_server();
   table_.reactor_.bury(*this);
 }
 

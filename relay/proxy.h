@@ -79,6 +79,7 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   bool take_from_client();
   void read_server();
   void write_server();
+  void close_server();
   void drop_server();
   void start_connect();
   void fail(Failure why, const char* reason);

@@ -82,14 +82,15 @@ void Stream::goes_with(const void* rule, uint16_t control_port, uint64_t host_ke
   port_ = control_port;
 }
 
-HalfLines::Half* HalfLines::find(const Stream& whose) {
+HalfLines::Half* HalfLines::find(const Stream* whose) {
   for (Half& h : half_)
-    if (h.whose == &whose) return &h;
+    if (h.whose == whose) return &h;
   return nullptr;
 }
 
 void HalfLines::keep(const Stream& whose, std::string_view line) {
-  Half* h = find(whose);  // what another client has left, for whom the stream was before
+  Half* h = find(&whose);  // what another client has left, for whom the stream was before
+  if (h == nullptr) h = find(nullptr);
   if (h == nullptr) h = &half_[next_++ % kPlaces];
   h->whose = &whose;
   h->size = line.size();
@@ -97,7 +98,7 @@ void HalfLines::keep(const Stream& whose, std::string_view line) {
 }
 
 size_t HalfLines::take(const Stream& whose, char* to) {
-  Half* h = find(whose);
+  Half* h = find(&whose);
   if (h == nullptr) return 0;
   h->whose = nullptr;
   memcpy(to, h->text, h->size);
@@ -301,7 +302,7 @@ Pulled Stream::pull(const MutBytes* piece, int pieces) {
     end_seen_ = true;
     p.state = Pulled::State::end;
     if (write_broken_) linger(table_.reactor().now());
-  } else if ((r.size == asked || reset_) && !p.urgent) {
+  } else if (reset_ || (r.size == asked && !p.urgent)) {
     p.state = Pulled::State::more;
   }
   return p;

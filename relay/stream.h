@@ -169,7 +169,7 @@ class HalfLines {
     char text[kFtpHalfLine];
   };
   static constexpr uint32_t kPlaces = kHasFtp ? 8 : 1;
-  Half* find(const Stream& whose);
+  Half* find(const Stream* whose);
   Half half_[kPlaces];
   uint32_t next_ = 0;
 };

@@ -239,9 +239,9 @@ void TelnetDialogue::failed(Desk& desk, Failure why) {
 }
 
 Dialogue::Next TelnetDialogue::timed_out(Desk& desk) {
-  if (state_ == State::joined) {  // a CR of a program, with nothing behind it
-    after_cr_ = false;
-    return Next::raw;
+  if (state_ == State::joined) {
+    if (desk.from_client.empty()) after_cr_ = false;  // the CR of a program
+    return step(desk);
   }
   (void)desk.to_client.say("\r\n-- timed out\r\n");
   return Next::close;

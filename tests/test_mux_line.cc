@@ -225,6 +225,29 @@ TEST_CASE("lossy: frames that come again when their numbers are in use again are
   CHECK(t.error[1] == Err::none);
 }
 
+TEST_CASE("lossy: behind 64 KiB, too, what is lost is sent again, and the session goes on over the next link") {
+  Two t(115200);
+  t.flips = 1e-4;
+  t.drops = 1e-3;
+  t.both();
+  REQUIRE(t.come_up());
+  const ChannelId id = t.open(), far = t.b().opened;
+  t.a().send(id, pattern(1, 300000), true);
+  t.b().send(far, pattern(2, 200000), true);
+  for (const size_t upto : {70000u, 140000u}) {
+    REQUIRE(t.run(seconds(120), [&] { return t.b().at(far).in.size() >= upto; }));
+    t.a().mux.link_down(t.now());
+    t.start(0);
+    REQUIRE(t.run(seconds(10), [&] { return t.error[1] == Err::restarted; }));
+    t.start(1);
+    REQUIRE(t.come_up());
+    CHECK(t.a().mux.resumed());
+  }
+  CHECK(t.run(seconds(300), [&] { return t.a().mux.channels() + t.b().mux.channels() == 0; }));
+  CHECK(t.b().at(far).in == pattern(1, 300000));
+  CHECK(t.a().at(id).in == pattern(2, 200000));
+}
+
 TEST_CASE("lossy: HELLO is said every second, later every 5 s, until somebody is there, however long that takes") {
   Two t;
   t.start(0);
