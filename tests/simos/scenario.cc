@@ -196,7 +196,7 @@ void Scenario::run() {
   for (Host& h : host_) start(h);
   if (!await((slow_ ? 600 : 180) * kSecond, "the end of all streams", &Scenario::all_over)) return;
   // A link that was cut in silence before is found out by then: TIMEOUT=ping, and 10 s for the answer.
-  if (!world->run_until(world->now + 20 * kSecond)) return;
+  if (!world->run_until(world->now + 20 * kSecond) || !check_alive()) return;
   for (const Host& h : host_) h.process->longest_renewal = 0, h.process->renewed_at = -1;
   crowd_.strict = !v03_ && !moves_cost();  // without a half-close, who is slow behind the other's end is cut
   if (!probe()) return;
