@@ -162,7 +162,11 @@ void Scenario::choose_words(int which) {
     w.push_back(server + ",-in:-:-P" + std::to_string(p.number) + (p.service == Service::udp ? "/udp" : ""));
   }
   w.push_back("TIMEOUT=ping:3,retry:2,hello:5,con:5,silence:20,resume:" + std::to_string(hold_s_));
-  w.push_back("MAXIMA=channels:" + std::to_string(6 + chance.below(30)) + (accepts ? ",links:4" : "") + ",udprelay:16");
+  // Each transfer of FTP wants a second one, and while all have their first nobody gets that.
+  bool has_ftp = false;
+  for (const Host& h : host_)
+    for (const Port& p : h.ports) has_ftp = has_ftp || p.service == Service::ftp;
+  w.push_back("MAXIMA=channels:" + std::to_string((has_ftp ? 40 : 6) + chance.below(30)) + (accepts ? ",links:4" : "") + ",udprelay:16");
   w.push_back("SOXCONF=sandbox:no");
   host.control = chance.chance(50);
   if (host.control) w.push_back("SOXCONF=control:/run/sockmux.ctl");
