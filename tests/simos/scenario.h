@@ -55,6 +55,7 @@ class Scenario final : public Callee {
     std::vector<Port> ports;
     Node* line = nullptr;  // a terminal
     Node* config = nullptr;
+    std::string usual_config;
     bool wanted = true;    // it is to run
     bool control = false;  // it has a control socket
   };
@@ -99,6 +100,7 @@ class Scenario final : public Callee {
   void trouble(int kind);
   void line_trouble(int kind);
   void host_trouble(int kind);
+  void change_config(Host& h);
   void make_well();
   void well_server(Server& server);
   void again(int kind, Micros least, Micros most);

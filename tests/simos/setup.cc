@@ -188,6 +188,7 @@ void Scenario::choose_words(int which) {
     std::string file;
     for (const std::string& word : w) file += word + "\n";
     host.config = disk_of(host.ip).put("/etc/sockmux.conf", Node::Kind::plain, file);
+    host.usual_config = file;
     host.words.push_back("+=/etc/sockmux.conf");
   } else {
     host.words.insert(host.words.end(), w.begin(), w.end());

@@ -87,6 +87,17 @@ void Scenario::line_trouble(int kind) {
   }
 }
 
+// What HUP may change, and nobody misses.
+void Scenario::change_config(Host& h) {
+  Random& chance = world->random;
+  h.config->data = h.usual_config;
+  if (chance.chance(50)) h.config->data += "TIMEOUT=con:" + std::to_string(3 + chance.below(5)) + "\n";
+  for (const char* port : {"8050", "8051/udp", "8052"})
+    if (chance.chance(40)) h.config->data += "PORT=" + text_of(h.ip, chance.chance(30)) + ":" + port + "\n";
+  if (chance.chance(20)) h.config->data += "SERVER=tcprelay://10.0.0.9:9,-in:-:-P" + std::to_string(8060 + chance.below(3)) + "\n";
+  if (strict_ && chance.chance(10)) h.config->data += "PORT=nonsense:at all\n";  // refused as a whole; who starts with it ends
+}
+
 void Scenario::host_trouble(int kind) {
   Random& chance = world->random;
   Host& h = host_[chance.below(kDaemons)];
@@ -95,7 +106,7 @@ void Scenario::host_trouble(int kind) {
   switch (kind) {
     case kStatistics: h.process->signal(SIGUSR1); break;
     case kHup:
-      if (h.config != nullptr && chance.chance(50)) h.config->data += "TIMEOUT=con:" + std::to_string(3 + chance.below(5)) + "\n";
+      if (h.config != nullptr && chance.chance(70)) change_config(h);
       h.process->signal(SIGHUP);
       break;
     case kWallBack: world->wall_offset -= chance.range(0, 100000) * kSecond; break;
@@ -161,6 +172,10 @@ void Scenario::make_well() {
     h.process->fd_limit = 1024;
     h.process->log_full = false;
     h.wanted = true;
+    if (h.config != nullptr && h.config->data != h.usual_config) {
+      h.config->data = h.usual_config;
+      if (h.process->alive()) h.process->signal(SIGHUP);
+    }
     start(h);
     if (h.line != nullptr) h.line->gone = h.line->wire->broken = false;
     for (Port& p : h.ports)
