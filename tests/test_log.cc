@@ -3,8 +3,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <deque>
+#include <memory>
+#include <random>
 #include <string>
 
+#include "core/base/held_lines.h"
 #include "core/io/fd.h"
 #include "core/io/log.h"
 
@@ -51,6 +55,44 @@ size_t lines(const std::string& text) {
 }
 
 }  // namespace
+
+TEST_CASE("log: lines that wait for syslogd take the last byte of their room, and none behind it") {
+  for (size_t left = 0; left < 6; ++left)
+    for (size_t size = 0; size < 6; ++size) {
+      CAPTURE(left);
+      CAPTURE(size);
+      const auto held = std::make_unique<HeldLines>();
+      const std::string most(HeldLines::kRoom - 2 - left, 'x'), last(size, 'y');
+      REQUIRE(held->add(most.data(), most.size()));
+      CHECK(held->add(last.data(), last.size()) == (size + 2 <= left));
+    }
+}
+
+TEST_CASE("log: lines that wait for syslogd go in their order, whole, or in parts to a stream") {
+  std::minstd_rand random{1};
+  const auto held = std::make_unique<HeldLines>();
+  std::deque<std::string> want;
+  size_t gone = 0, refused = 0;
+  for (int i = 0; i < 20000; ++i) {
+    const std::string line(1 + random() % 400, static_cast<char>('a' + i % 26));
+    if (held->add(line.data(), line.size())) want.push_back(line);
+    else ++refused;
+    if (random() % 40 != 0) continue;
+    size_t room = random() % 9000;
+    held->give([&](const char* text, size_t size) {
+      REQUIRE(!want.empty());
+      CHECK(std::string(text, size) == want.front());
+      const size_t n = size <= room ? size : random() % 2 != 0 ? room : 0;
+      room -= n;
+      want.front().erase(0, n);
+      if (n == size) want.pop_front(), ++gone;
+      return n;
+    });
+    CHECK(held->empty() == want.empty());
+  }
+  CHECK(gone > 1000);
+  CHECK(refused > 1000);
+}
 
 TEST_CASE("one line an event, key=value, quoted where a value has blanks") {
   Capture c;

@@ -12,6 +12,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "core/base/held_lines.h"
 #include "core/io/clock.h"
 #include "core/io/fd.h"
 
@@ -64,13 +65,10 @@ int facility() { return setup.facility < 0 ? LOG_DAEMON : setup.facility; }
 // The time is left out, as RFC 3164, 4.3.2 lets us: whoever writes the log has one.
 int syslog_fd = -1;
 bool syslog_streams = false;
-// That socket holds 10 lines or so (unix(7), max_dgram_qlen). Those of a burst that have no room wait here, in order: two bytes with the
-// size of each, then the line.
-constexpr size_t kHeld = 16384;
+// That socket holds 10 lines or so (unix(7), max_dgram_qlen). Those of a burst that have no room wait.
 constexpr Duration kShortestPause = millis(10), kLongestPause = seconds(1);
 constexpr int kEndMs = 10, kEndTries = 100;
-char held[kHeld];
-size_t held_size;
+HeldLines held;
 Duration held_pause;
 Time held_until;  // is tried again then
 
@@ -100,33 +98,8 @@ size_t send_syslog(const char* line, size_t size) {
   return size;
 }
 
-void set_size(size_t at, size_t size) {
-  const uint16_t n = static_cast<uint16_t>(size);
-  memcpy(held + at, &n, sizeof n);
-}
-
-void hold(const char* line, size_t size) {
-  if (held_size == 0) held_pause = kShortestPause, held_until = read_clock() + kShortestPause;
-  set_size(held_size, size);
-  memcpy(held + held_size + 2, line, size);
-  held_size += 2 + size;
-}
-
 void send_held() {
-  size_t done = 0;
-  while (done < held_size) {
-    uint16_t size;
-    memcpy(&size, held + done, sizeof size);
-    const size_t sent = send_syslog(held + done + 2, size);
-    done += sent;
-    if (sent == size) done += 2;
-    else if (sent > 0) set_size(done, size - sent);  // of a stream
-    if (sent < size) break;
-  }
-  if (done == 0) return;
-  held_size -= done;
-  memmove(held, held + done, held_size);
-  held_pause = kShortestPause;
+  if (held.give(send_syslog)) held_pause = kShortestPause;
 }
 
 void tell_syslog(int priority, std::string_view text) {
@@ -134,9 +107,11 @@ void tell_syslog(int priority, std::string_view text) {
   line.add_u(static_cast<uint64_t>(facility() | priority)).add('>').add(setup.name).add('[').add_u(static_cast<uint64_t>(getpid())).add("]: ").add(text);
   const size_t size = line.size() + size_t{syslog_streams};  // records of a stream end with NUL
   send_held();
-  const size_t sent = held_size == 0 ? send_syslog(line.c_str(), size) : 0;
-  if (size - sent > kHeld - 2 - held_size) return void(++untaken[at_syslog]);
-  if (sent < size) hold(line.c_str() + sent, size - sent);
+  const bool first = held.empty();
+  const size_t sent = first ? send_syslog(line.c_str(), size) : 0;
+  if (sent == size) return;
+  if (first) held_pause = kShortestPause, held_until = read_clock() + kShortestPause;
+  if (!held.add(line.c_str() + sent, size - sent)) ++untaken[at_syslog];
 }
 void end_syslog() {}
 #else
@@ -252,12 +227,12 @@ uint64_t log_suppressed() { return suppressed; }
 
 #if defined(__linux__)
 int log_wait_ms(int longest) {
-  if (!kHasSyslog || held_size == 0) return longest;
+  if (!kHasSyslog || held.empty()) return longest;
   const Time now = read_clock();
   if (now >= held_until) {
     held_pause = held_pause * 2 < kLongestPause ? held_pause * 2 : kLongestPause;
     send_held();
-    if (held_size == 0) return longest;
+    if (held.empty()) return longest;
     held_until = now + held_pause;
   }
   const int ms = static_cast<int>((held_until - now).us / 1000) + 1;
@@ -265,7 +240,7 @@ int log_wait_ms(int longest) {
 }
 
 void end_log() {
-  for (int i = 0; kHasSyslog && i < kEndTries && held_size > 0; ++i, send_held()) (void)::poll(nullptr, 0, kEndMs);
+  for (int i = 0; kHasSyslog && i < kEndTries && !held.empty(); ++i, send_held()) (void)::poll(nullptr, 0, kEndMs);
 }
 #else
 int log_wait_ms(int longest) { return longest; }
