@@ -312,7 +312,7 @@ void Daemon::reopen_ports() {
     const int socket = fd.get();
     if (fd.valid() && p.tcp != nullptr) error = p.tcp->start(static_cast<Fd&&>(fd));
     else if (fd.valid() && p.links != nullptr) error = p.links->start(static_cast<Fd&&>(fd));
-    else if (kHasUdp && fd.valid()) error = p.udp->start_again(static_cast<Fd&&>(fd));
+    else if (kHasUdp && fd.valid() && p.udp != nullptr) error = p.udp->start_again(static_cast<Fd&&>(fd));
     // Somebody has taken it in that moment. It is tried again with the next reload.
     if (error != 0) {
       report_.warn(p.spec.origin, "is closed, and cannot be opened again: %", {strerror(error)});
@@ -326,13 +326,13 @@ void Daemon::reopen_ports() {
 bool Daemon::is_open(const OpenPort& p) {
   if (p.tcp != nullptr) return p.tcp->open();
   if (p.links != nullptr) return p.links->open();
-  return !kHasUdp || p.udp->open();
+  return !kHasUdp || p.udp == nullptr || p.udp->open();
 }
 
 // The manager may have it for the next daemon.
 void Daemon::unstore(const OpenPort& p) {
   if (!kHasNotify || !can_store() || p.paused) return;
-  const int fd = p.tcp != nullptr ? p.tcp->fd() : p.links != nullptr ? p.links->fd() : p.udp->fd();
+  const int fd = p.tcp != nullptr ? p.tcp->fd() : p.links != nullptr ? p.links->fd() : p.udp != nullptr ? p.udp->fd() : -1;
   Text<100> name;
   if (fd < 0) return;
   HandedSockets::append_stored_name(name, fd);

@@ -45,7 +45,7 @@ class HeldLines {
     const uint16_t n = static_cast<uint16_t>(size);
     memcpy(held_ + at, &n, sizeof n);
   }
-  char held_[kRoom];
+  char held_[kRoom] = {};
   size_t used_ = 0;
 };
 
