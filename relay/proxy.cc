@@ -46,7 +46,7 @@ void Proxies::make_room() {
     }
   }
   if (idle != nullptr) idle->end_idle();
-  if (ending != nullptr && count_ - used_ <= count_ / 16) ending->end_now();
+  if (ending != nullptr && count_ - used_ <= count_ / 16) ending->end_now(CloseCode::idle);
 }
 
 bool Proxies::open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info, ProxyStream::Make make) {
@@ -206,10 +206,7 @@ void ProxyStream::pump(Time now) {
       case Dialogue::Next::connect: start_connect(); break;
       case Dialogue::Next::raw: set_state(State::raw); break;
       case Dialogue::Next::close: begin_ending(now); break;
-      case Dialogue::Next::abort:
-        session_->abort(id_, CloseCode::reset);
-        session_ = nullptr;
-        return die();
+      case Dialogue::Next::abort: return end_now(CloseCode::reset);
     }
     if (desk_.associate && associated_ == nullptr) {
       if (table_.socks_udp_->associate(*session_, desk_.client, desk_.accepted, target_)) associated_ = session_;
@@ -223,11 +220,7 @@ void ProxyStream::pump(Time now) {
   }
   const bool clear = desk_.from_client.empty() && desk_.to_client.empty() && desk_.from_server.empty() && desk_.to_server.empty();
   if (state_ == State::raw && clear && !reset_) return hand_over();
-  if (state_ == State::raw && clear && desk_.server_ended) {  // and nobody is told that it has ended
-    session_->abort(id_, CloseCode::reset);
-    session_ = nullptr;
-    return die();
-  }
+  if (state_ == State::raw && clear && desk_.server_ended) return end_now(CloseCode::reset);  // nobody is told an end that is none
   set_clock(now);
   update();
 }
@@ -373,8 +366,9 @@ void ProxyStream::fail(Failure why, const char* reason) {
 
 // A server that lacks what a write had to say must not take the rest for the end of it.
 void ProxyStream::close_server() {
-  if (fd_.valid() && reset_) set_reset_on_close(fd_.get());
-  if (fd_.valid()) table_.reactor_.unwatch(fd_.get());
+  if (!fd_.valid()) return;
+  if (reset_) set_reset_on_close(fd_.get());
+  table_.reactor_.unwatch(fd_.get());
   fd_.reset();
 }
 
@@ -406,8 +400,8 @@ void ProxyStream::end_idle() {
   kick();
 }
 
-void ProxyStream::end_now() {
-  session_->abort(id_, CloseCode::idle);
+void ProxyStream::end_now(CloseCode code) {
+  session_->abort(id_, code);
   session_ = nullptr;
   die();
 }
@@ -451,7 +445,7 @@ void ProxyStream::on_timer(Timer& timer, Time now) {
     if (next == Dialogue::Next::close) begin_ending(now);
     if (next != Dialogue::Next::abort) return pump(now);
   }
-  end_now();
+  end_now(CloseCode::idle);
 }
 
 // Unregisters and closes at once; the memory returns at the end of the turn, since callers up the stack may be its own.

@@ -85,7 +85,7 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   void fail(Failure why, const char* reason);
   void begin_ending(Time now);
   void end_idle();
-  void end_now();
+  void end_now(CloseCode code);
   void hand_over();
   void set_clock(Time now);
   void update();

@@ -106,11 +106,11 @@ size_t HalfLines::take(const Stream& whose, char* to) {
 }
 
 void Stream::listen_in(const MutBytes* piece, size_t size) {
-  if (size > kSmallTalk) half_ = false;
-  for (size_t left = size <= kSmallTalk ? size : 0; left > 0; ++piece) {
-    const size_t n = left < piece->size ? left : piece->size;
+  if (size > kSmallTalk) return void(half_ = false);
+  for (; size > 0; ++piece) {
+    const size_t n = size < piece->size ? size : piece->size;
     listen_in(as_text({piece->data, n}));
-    left -= n;
+    size -= n;
   }
 }
 

@@ -159,7 +159,7 @@ class Stream final : public Endpoint, private FdHandler {
 class HalfLines {
  public:
   void keep(const Stream& whose, std::string_view line);
-  // Appends what is kept of that one to `to`, which has room for kFtpHalfLine bytes: how many; and forgets it.
+  // Copies what is kept of that one to `to`, which has room for kFtpHalfLine bytes: how many; and forgets it.
   size_t take(const Stream& whose, char* to);
 
  private:
