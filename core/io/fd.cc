@@ -164,6 +164,13 @@ bool takes_now(int fd) {
   return ::poll(&p, 1, 0) != 0;  // also if it cannot be asked, or is broken: write(2) says what it is
 }
 
+int replace_fd(int by, int fd) {
+  constexpr int kTries = 100;
+  for (int i = 0; i < kTries && dup2(by, fd) < 0; ++i)
+    if ((errno != EINTR && errno != EBUSY) || i == kTries - 1) return errno;
+  return 0;
+}
+
 int prepare_fd(int fd) {
   const int flags = fcntl(fd, F_GETFL);
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) return errno;

@@ -63,6 +63,8 @@ bool takes_now(int fd);
 
 // CLOEXEC and NONBLOCK. 0 or errno.
 int prepare_fd(int fd);
+// dup2(2), asked again where that passes by itself. 0 or errno.
+int replace_fd(int by, int fd);
 
 // Raises the soft limit of open descriptors to `wanted`, or as far as the hard limit goes; returns the new soft limit.
 uint32_t raise_fd_limit(uint32_t wanted);

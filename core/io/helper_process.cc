@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #endif
 
+#include "core/io/fd.h"
 #include "core/io/helper.h"
 #include "core/io/resident.h"
 #include "core/io/signals.h"
@@ -111,18 +112,8 @@ class Server {
 
 void on_child(int signal) { (void)signal; }  // wakes pselect(2)
 
-// What passes by itself: dup2(2), recv(2), send(2).
-bool is_passing(int error) { return error == EINTR || error == EBUSY || error == ENOBUFS || error == ENOMEM || error == EAGAIN; }
-
-// dup2(2), until it is done or can't be.
-bool move_fd(int from, int to) {
-  constexpr int kTries = 100;
-  for (int i = 0; i < kTries; ++i) {
-    if (dup2(from, to) == to) return true;
-    if (!is_passing(errno)) return false;
-  }
-  return false;
-}
+// What passes by itself: recv(2), send(2), pselect(2).
+bool is_passing(int error) { return error == EINTR || error == ENOBUFS || error == ENOMEM || error == EAGAIN; }
 
 void ignore_signals() {
   struct sigaction action {};
@@ -137,8 +128,8 @@ void ignore_signals() {
 void let_go(int socket) {
   (void)setsid();
   const int null = ::open("/dev/null", O_RDWR);
-  for (int fd = 0; fd <= 2 && null >= 0; ++fd) (void)move_fd(null, fd);
-  if (socket != kSocket && !move_fd(socket, kSocket)) _exit(1);  // the daemon hears of it by the end of the pair
+  for (int fd = 0; fd <= 2 && null >= 0; ++fd) (void)replace_fd(null, fd);
+  if (socket != kSocket && replace_fd(socket, kSocket) != 0) _exit(1);  // the daemon hears of it by the end of the pair
   (void)fcntl(kSocket, F_SETFD, FD_CLOEXEC);
 #if defined(SYS_close_range)
   if (syscall(SYS_close_range, kSocket + 1, ~0u, 0) == 0) return;
@@ -327,7 +318,7 @@ void Server::become_program(const HelperProgram& p, Received& r) {
   (void)sigprocmask(SIG_SETMASK, &usual_, nullptr);
   // They are above kSocket, so nothing is overwritten; all others are CLOEXEC.
   for (int to = 0; to < kMostFds; ++to)
-    if (!move_fd(r.fd[to], to)) _exit(126);  // rather than without what it shall read or write
+    if (replace_fd(r.fd[to], to) != 0) _exit(126);  // rather than without what it shall read or write
   char* const words[] = {const_cast<char*>("sh"), const_cast<char*>("-c"), const_cast<char*>(p.command), nullptr};
   execve("/bin/sh", words, const_cast<char* const*>(variable_));
   static constexpr char kFailed[] = "cannot run /bin/sh\n";

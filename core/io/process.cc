@@ -67,12 +67,6 @@ uint32_t count_open_fds() {
 namespace {
 volatile pid_t begun = -1;
 void pass_on(int signal) { (void)::kill(begun, signal); }
-
-int replace_fd(int by, int fd) {
-  while (dup2(by, fd) < 0)
-    if (errno != EINTR && errno != EBUSY) return errno;
-  return 0;
-}
 }  // namespace
 
 int leave_error(int null) { return replace_fd(null, STDERR_FILENO); }
