@@ -26,8 +26,6 @@ File* socket_of(int fd) {
 Tcp* as_tcp(File* f) { return f != nullptr && f->kind == File::Kind::tcp ? static_cast<Tcp*>(f) : nullptr; }
 Udp* as_udp(File* f) { return f != nullptr && f->kind == File::Kind::udp ? static_cast<Udp*>(f) : nullptr; }
 
-constexpr uint8_t kPrefix = 0xfd;  // of fd00::/96
-
 Place from_address(const sockaddr* a) {
   Place p;
   if (a->sa_family == AF_UNIX) return control_place(current->ip());
@@ -37,7 +35,7 @@ Place from_address(const sockaddr* a) {
     uint32_t low;
     memcpy(&low, s.sin6_addr.s6_addr + 12, sizeof low);
     p = {ntohl(low), ntohs(s.sin6_port)};
-    if (s.sin6_addr.s6_addr[0] != kPrefix && p.ip == 1) p.ip = kLoopback;
+    if (!is_six_of_a_host(s.sin6_addr) && p.ip == 1) p.ip = kLoopback;
   } else if (a->sa_family == AF_INET) {
     sockaddr_in s;
     memcpy(&s, a, sizeof s);
@@ -47,36 +45,34 @@ Place from_address(const sockaddr* a) {
   return p;
 }
 
+// An address as the kernel tells it, cut where there is no room.
+void tell(const void* address, size_t size, sockaddr* a, socklen_t* n) {
+  if (a == nullptr) return;
+  memcpy(a, address, std::min<size_t>(*n, size));
+  *n = static_cast<socklen_t>(size);
+}
+
 // As a socket of this family tells it.
 void to_address(Place p, bool six, sockaddr* a, socklen_t* n) {
-  if (a == nullptr) return;
   if (six) {
     sockaddr_in6 s{};
     s.sin6_family = AF_INET6;
     s.sin6_port = htons(p.port);
-    s.sin6_addr.s6_addr[0] = kPrefix;
-    const uint32_t low = htonl(p.ip);
-    memcpy(s.sin6_addr.s6_addr + 12, &low, sizeof low);
-    memcpy(a, &s, std::min<size_t>(*n, sizeof s));
-    *n = sizeof s;
-    return;
+    s.sin6_addr = six_of(p.ip);
+    return tell(&s, sizeof s, a, n);
   }
   sockaddr_in s{};
   s.sin_family = AF_INET;
   s.sin_port = htons(p.port);
   s.sin_addr.s_addr = htonl(p.ip);
-  memcpy(a, &s, std::min<size_t>(*n, sizeof s));
-  *n = sizeof s;
+  tell(&s, sizeof s, a, n);
 }
 
 void to_unix(const std::string& name, sockaddr* a, socklen_t* n) {
-  if (a == nullptr) return;
   sockaddr_un s{};
   s.sun_family = AF_UNIX;
   memcpy(s.sun_path, name.data(), std::min(name.size(), sizeof s.sun_path - 1));
-  const size_t size = offsetof(sockaddr_un, sun_path) + (name.empty() ? 0 : name.size() + 1);
-  memcpy(a, &s, std::min<size_t>(*n, size));
-  *n = static_cast<socklen_t>(size);
+  tell(&s, offsetof(sockaddr_un, sun_path) + (name.empty() ? 0 : name.size() + 1), a, n);
 }
 
 bool is_six(const File* f) { return f->kind == File::Kind::tcp ? static_cast<const Tcp*>(f)->six : f->kind == File::Kind::udp && static_cast<const Udp*>(f)->six; }

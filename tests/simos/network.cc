@@ -2,6 +2,7 @@
 #include "tests/simos/network.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -25,6 +26,16 @@ std::string text_of(uint32_t ip, bool six) {
   else snprintf(text, sizeof text, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
   return text;
 }
+
+in6_addr six_of(uint32_t ip) {
+  in6_addr a{};
+  a.s6_addr[0] = 0xfd;
+  const uint32_t low = htonl(ip);
+  memcpy(a.s6_addr + 12, &low, sizeof low);
+  return a;
+}
+
+bool is_six_of_a_host(const in6_addr& a) { return a.s6_addr[0] == 0xfd; }
 
 int Network::listen(Tcp* socket, Place at, size_t backlog) {
   if (listeners_.count(at) != 0 && listeners_[at] != socket) return EADDRINUSE;

@@ -8,6 +8,8 @@
 #ifndef SOCKMUX_TESTS_SIMOS_NETWORK_H
 #define SOCKMUX_TESTS_SIMOS_NETWORK_H
 
+#include <netinet/in.h>
+
 #include <deque>
 #include <map>
 #include <string>
@@ -25,6 +27,8 @@ struct Place {
 constexpr uint32_t kLoopback = 0x7f000001;
 // Each host has an address of IPv6, too: fd00:: and its four bytes.
 std::string text_of(uint32_t ip, bool six);
+in6_addr six_of(uint32_t ip);
+bool is_six_of_a_host(const in6_addr& a);
 
 // Where the control socket of a host listens: another kind of address, as far as a daemon sees it.
 constexpr Place control_place(uint32_t ip) { return {ip ^ 0xff000000, 1}; }

@@ -242,8 +242,6 @@ void Scenario::check_renewals() {
   }
 }
 
-// No more than at the beginning, when there were no clients, too. (A secure link may be on its way to be made anew, and where there is
-// a line beside TCP, the first link may have come over either. Where getrandom(2) has failed, /dev/urandom stays open.)
 // Those that the other side has asked for may have been refused at first.
 size_t Scenario::late_ports(int which) const {
   size_t n = 0;
@@ -252,6 +250,8 @@ size_t Scenario::late_ports(int which) const {
   return n;
 }
 
+// No more than at the beginning, when there were no clients, too. (A secure link may be on its way to be made anew, and where there is
+// a line beside TCP, the first link may have come over either. Where getrandom(2) has failed, /dev/urandom stays open.)
 void Scenario::check_fds(const size_t (&before)[kDaemons]) {
   for (int i = 0; i < kDaemons; ++i)
     if (host_[i].process->open_fds() > before[i] + (way_ == Way::tcp_and_line ? 1 : 0) + (renews_ ? 1 : 0) + (host_[i].process->faults.what == simos::Call::getrandom ? 1 : 0) + late_ports(i))

@@ -118,9 +118,7 @@ ssize_t Udp::receive(msghdr& m, Place* from) {
   if (m.msg_control != nullptr && room >= CMSG_SPACE(sizeof(in6_pktinfo)) && remote.port == 0) {
     if (six) {
       in6_pktinfo info{};
-      info.ipi6_addr.s6_addr[0] = 0xfd;
-      const uint32_t low = htonl(d.to.ip);
-      memcpy(info.ipi6_addr.s6_addr + 12, &low, sizeof low);
+      info.ipi6_addr = six_of(d.to.ip);
       put_control(m, IPPROTO_IPV6, IPV6_PKTINFO, info);
     } else {
       in_pktinfo info{};
