@@ -533,6 +533,7 @@ SIMD_SRCS = \
 	tests/simos/process.cc \
 	tests/simos/scenario.cc \
 	tests/simos/setup.cc \
+	tests/simos/socks_udp.cc \
 	tests/simos/stream.cc \
 	tests/simos/talker.cc \
 	tests/simos/troubles.cc \

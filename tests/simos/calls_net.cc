@@ -117,6 +117,7 @@ int sim_bind(int fd, const sockaddr* a, socklen_t n) {
   if (!fits(f, a)) return refuse(EINVAL);
   Place at = from_address(a);
   if (Udp* u = as_udp(f)) {
+    if (at.ip == 0) at.ip = current->ip();  // of all of them, of which there is one
     const int error = u->bind_to(at);
     return error != 0 ? refuse(error) : 0;
   }

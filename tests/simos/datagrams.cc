@@ -67,14 +67,20 @@ void Asker::ask(uint32_t n, Micros begin, Micros pause) {
 
 void Asker::on_event(int what) {
   (void)what;
+  ask_one();
+}
+
+void Asker::ask_one() {
   const uint32_t size = random_.chance(5) ? kHead + random_.below(20000) : kHead + random_.skewed(0, 1400);
-  socket_->send_bytes(to_, datagram(number_, asked_++, size));
+  send(dress(datagram(number_, asked_, size)));
+  ++asked_;
 }
 
 void Asker::on_socket() {
   std::string bytes;
   Place from;
   while (socket_->take(&bytes, &from)) {
+    if (!undress(&bytes)) return;
     if (bytes.size() < kHead || u32_at(bytes, 0) != number_ || u32_at(bytes, 4) >= asked_ || bytes != datagram(number_, u32_at(bytes, 4), u32_at(bytes, 8)))
       return world->fail("asker %u gets an answer of %zu bytes that is not its own", number_, bytes.size());
     if (from.ip != to_.ip || from.port != to_.port) return world->fail("asker %u gets an answer from elsewhere", number_);

@@ -3,6 +3,8 @@
 #ifndef SOCKMUX_TESTS_SIMOS_DATAGRAMS_H
 #define SOCKMUX_TESTS_SIMOS_DATAGRAMS_H
 
+#include <utility>
+
 #include "tests/simos/udp.h"
 
 namespace simos {
@@ -20,15 +22,25 @@ class Echo final : public Holder {
   bool scheduled_ = false;
 };
 
-class Asker final : public Holder {
+class Asker : public Holder {
  public:
   Asker(uint32_t number, uint32_t ip, Place to);
   // `n` datagrams from `begin` on, a `pause` apart.
   void ask(uint32_t n, Micros begin, Micros pause);
   void on_socket() override;
   void on_event(int what) override;
+  uint32_t number() const { return number_; }
   uint32_t asked() const { return asked_; }
   uint32_t answered() const { return answered_; }
+
+ protected:
+  uint32_t ip() const { return socket_->local.ip; }
+  Place to() const { return to_; }
+  void ask_one();
+  void send(std::string bytes) { socket_->send_bytes(to_, std::move(bytes)); }
+  // What stands around the bytes of a question, and of an answer. False: the world has failed.
+  virtual std::string dress(std::string bytes) { return bytes; }
+  virtual bool undress(std::string* bytes) { return (void)bytes, true; }
 
  private:
   const uint32_t number_;

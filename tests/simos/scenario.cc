@@ -8,7 +8,7 @@ namespace simos {
 namespace {
 
 constexpr uint32_t kHostIp[] = {0x0a000001, 0x0a000002};
-constexpr uint32_t kClientIp = 0x0a000101;
+constexpr uint32_t kClientIp = 0x0a000101, kAssociateIp = 0x0a000200;
 enum What { kStart = 0, kCall = 1000, kLook = 50000, kTrouble = 100000 };
 
 }  // namespace
@@ -63,13 +63,25 @@ void Scenario::add_clients(uint32_t n, Micros until, bool probes) {
 void Scenario::add_askers(Micros until, bool probes) {
   for (const Host& h : host_)
     for (const Port& p : h.ports) {
+      const uint32_t n = probes ? 20 : 5 + world->random.below(30);
+      const Micros pause = (until - world->now) / n;
+      const Place server{host_[&h == &host_[0] ? 1 : 0].ip, static_cast<uint16_t>(p.number - 1000)};
+      if (p.associates) add_associate(h, p, server, n, pause, probes);
       if (p.service != Service::udp) continue;
       Asker* a = world->make<Asker>(static_cast<uint32_t>(askers_.size() + 1), kClientIp, Place{h.ip, p.number});
       askers_.push_back(a);
       if (probes) probes_.push_back(a);
-      const uint32_t n = probes ? 20 : 5 + world->random.below(30);
-      a->ask(n, world->now, (until - world->now) / n);
+      a->ask(n, world->now, pause);
     }
+}
+
+void Scenario::add_associate(const Host& host, const Port& port, Place server, uint32_t n, Micros pause, bool probes) {
+  const uint32_t number = static_cast<uint32_t>(askers_.size() + 1);
+  SocksAsker* a = world->make<SocksAsker>(crowd_, number, kAssociateIp + number, SocksAsker::Way{{host.ip, port.number}, port.six, server, port.server_six}, probes);
+  askers_.push_back(a);
+  associates_.push_back(a);
+  if (probes) probes_.push_back(a);
+  a->come(n, pause, probes ? 20 * kSecond : 0);
 }
 
 void Scenario::add_watchers(Micros until, bool probes) {
@@ -131,6 +143,8 @@ bool Scenario::await(Micros limit, const char* what, bool (Scenario::*done)() co
         if (!t->over() && who.size() < 300) who += "; " + t->describe();
       for (const FtpClient* f : ftp_)
         if (!f->over() && who.size() < 300) who += "; " + f->describe();
+      for (const SocksAsker* a : associates_)
+        if (!a->over() && who.size() < 300) who += "; asker " + std::to_string(a->number());
       for (const Look& l : looks_)
         if (!l.who->over() && who.size() < 300) who += "; who asks for " + l.who->asked();
       world->fail("%s: not within %lld s%s", what, static_cast<long long>(limit / kSecond), who.c_str());
@@ -153,6 +167,8 @@ bool Scenario::all_over() const {
     if (!l.who->over()) return false;
   for (const FtpClient* f : ftp_)
     if (!f->over()) return false;
+  for (const SocksAsker* a : associates_)
+    if (!a->over()) return false;
   return crowd_.unfinished() == 0;
 }
 

@@ -14,6 +14,7 @@
 #include "tests/simos/files.h"
 #include "tests/simos/ftp.h"
 #include "tests/simos/process.h"
+#include "tests/simos/socks_udp.h"
 #include "tests/simos/talker.h"
 #include "tests/simos/watcher.h"
 
@@ -46,6 +47,7 @@ class Scenario final : public Callee {
     bool six, server_six;      // clients come by IPv6; its server is reached so
     bool names_host;           // FTP: the client says where the server is
     bool remote;               // the other side asks for it
+    bool associates = false;   // SOCKS 5: datagrams, too
     Server* server = nullptr;  // on the other host, at number - 1000
   };
   struct Host {
@@ -76,6 +78,7 @@ class Scenario final : public Callee {
   void start(Host& host);
   void add_clients(uint32_t n, Micros until, bool probes);
   void add_askers(Micros until, bool probes);
+  void add_associate(const Host& host, const Port& port, Place server, uint32_t n, Micros pause, bool probes);
   void add_watchers(Micros until, bool probes);
   bool await(Micros limit, const char* what, bool (Scenario::*done)() const);
   bool all_linked() const;
@@ -132,6 +135,7 @@ class Scenario final : public Callee {
   std::vector<Look> looks_;
   std::vector<Trouble> troubles_;
   std::vector<Asker*> askers_, probes_;
+  std::vector<SocksAsker*> associates_;
   std::vector<Echo*> echoes_;
 };
 

@@ -106,12 +106,12 @@ void Scenario::choose_ports(int which) {
     Port p{static_cast<uint16_t>(8000 + 100 * which + static_cast<int>(k)), Service::relay, chance.chance(25), chance.chance(25), chance.chance(40), secure_ && which == 0 && chance.chance(40)};
     if (chance.chance(35)) p.service = static_cast<Service>(1 + chance.below(kServices - 1));
     if (p.service == Service::socks4) p.server_six = false;
+    p.associates = p.service == Service::socks5 && !v03_ && chance.chance(60);
     const Place there{host_[1 - which].ip, static_cast<uint16_t>(p.number - 1000)};
-    if (p.service == Service::udp) {
-      echoes_.push_back(world->make<Echo>(there));
-    } else if (p.service == Service::ftp) {
+    if (p.service == Service::udp || p.associates) echoes_.push_back(world->make<Echo>(there));
+    if (p.service == Service::ftp) {
       p.server = world->make<FtpServer>(crowd_, there, choose_manner(p, false), p.server_six);
-    } else {
+    } else if (p.service != Service::udp) {
       p.server = world->make<Server>(crowd_, there, choose_manner(p, false));
     }
     h.ports.push_back(p);
@@ -148,7 +148,8 @@ void Scenario::choose_words(int which) {
   w.push_back("RELIABLE=*");
   w.push_back("REMITTABLE=*");
   const auto place_of = [](const Host& h, const Port& p) {
-    return text_of(h.ip, p.six) + ":" + std::to_string(p.number) + (p.service == Service::udp ? "/udp" : "");
+    const std::string place = text_of(h.ip, p.six) + ":" + std::to_string(p.number);
+    return p.service == Service::udp ? place + "/udp" : p.associates ? place + "," + place + "/udp" : place;
   };
   for (const Port& p : host.ports)
     if (!p.remote) w.push_back("PORT=" + place_of(host, p));
@@ -162,11 +163,11 @@ void Scenario::choose_words(int which) {
     w.push_back(server + ",-in:-:-P" + std::to_string(p.number) + (p.service == Service::udp ? "/udp" : ""));
   }
   w.push_back("TIMEOUT=ping:3,retry:2,hello:5,con:5,silence:20,resume:" + std::to_string(hold_s_));
-  // Each transfer of FTP wants a second one, and while all have their first nobody gets that.
-  bool has_ftp = false;
+  // Each transfer of FTP wants a second one, as do the datagrams of SOCKS, and while all have their first nobody gets that.
+  bool want_second = false;
   for (const Host& h : host_)
-    for (const Port& p : h.ports) has_ftp = has_ftp || p.service == Service::ftp;
-  w.push_back("MAXIMA=channels:" + std::to_string((has_ftp ? 40 : 6) + chance.below(30)) + (accepts ? ",links:4" : "") + ",udprelay:16");
+    for (const Port& p : h.ports) want_second = want_second || p.service == Service::ftp || p.associates;
+  w.push_back("MAXIMA=channels:" + std::to_string((want_second ? 40 : 6) + chance.below(30)) + (accepts ? ",links:4" : "") + ",udprelay:16");
   w.push_back("SOXCONF=sandbox:no");
   host.control = chance.chance(50);
   if (host.control) w.push_back("SOXCONF=control:/run/sockmux.ctl");
@@ -231,7 +232,7 @@ std::vector<Manner::Step> Scenario::opening_for(const Port& port, uint32_t ip) {
   switch (port.service) {
     case Service::http: return {{"CONNECT " + host + ":" + std::to_string(to) + " HTTP/1.1\r\nHost: x\r\n\r\n", 0}};
     case Service::socks4: return {{std::string("\x04\x01", 2) + number + place + std::string("me\0", 3), 8}};
-    case Service::socks5: return {{std::string("\x05\x01\x00", 3), 2}, {std::string("\x05\x01\x00", 3) + (six ? "\x04\xfd" + std::string(11, '\0') : "\x01") + place + number, six ? size_t{22} : 10}};
+    case Service::socks5: return {{std::string("\x05\x01\x00", 3), 2}, {std::string("\x05\x01\x00", 3) + (six ? "\x04\xfd" + std::string(11, '\0') : "\x01") + place + number, Manner::Step::kSocks5}};
     case Service::telnet: return {{telnet_options(world->random) + host + (six ? ":" : " ") + std::to_string(to) + "\r\n", Manner::Step::kTelnet}};
     case Service::relay:
     case Service::ftp:

@@ -88,6 +88,7 @@ bool Talker::open_some() {
     const auto ends = [&](const std::string& how) { return answer_.size() >= how.size() && answer_.compare(answer_.size() - how.size(), how.size(), how) == 0; };
     const auto complete = [&] {
       if (s.answer == Manner::Step::kTelnet) return ends("\r\n") && answer_.find("-- ") != std::string::npos;
+      if (s.answer == Manner::Step::kSocks5) return answer_.size() > 3 && answer_.size() == (answer_[3] == 4 ? 22 : 10);
       return s.answer > 0 ? answer_.size() == s.answer : ends("\r\n\r\n");
     };
     while (!complete()) {

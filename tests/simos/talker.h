@@ -25,9 +25,10 @@ struct Manner {
   uint64_t closes_at = UINT64_MAX;  // of bytes read: closes without a word
   uint64_t hangs_at = UINT64_MAX;   // of bytes read: reads no more until the world is well
   uint32_t urgent_in = 0;       // one byte in so many writes is urgent
-  // What is said to a proxy first, and what it has to answer: so many bytes, or, 0, up to an empty line, or, kTelnet, a line with "-- ".
+  // What is said to a proxy first, and what it has to answer: so many bytes, or, 0, up to an empty line,
+  // or, kTelnet, a line with "-- ", or, kSocks5, as long as its type of address says.
   struct Step {
-    static constexpr size_t kTelnet = SIZE_MAX;
+    static constexpr size_t kTelnet = SIZE_MAX, kSocks5 = SIZE_MAX - 1;
     std::string said;
     size_t answer;
   };
