@@ -528,9 +528,13 @@ SIMD_SRCS = \
 	tests/simos/fiber.cc \
 	tests/simos/files.cc \
 	tests/simos/ftp.cc \
+	tests/simos/helper.cc \
 	tests/simos/main.cc \
 	tests/simos/network.cc \
+	tests/simos/outside.cc \
+	tests/simos/pair.cc \
 	tests/simos/process.cc \
+	tests/simos/pump.cc \
 	tests/simos/scenario.cc \
 	tests/simos/setup.cc \
 	tests/simos/socks_udp.cc \

@@ -218,8 +218,12 @@ int sim_poll(pollfd* set, nfds_t count, int timeout) {
   p.polls.clear();
   for (nfds_t i = 0; i < count; ++i)
     if (set[i].fd >= 0) p.polls.push_back({p.file(set[i].fd), set[i].events});
+  // The set of epoll(7) is nothing to it.
+  std::vector<Process::Interest> set_of_epoll;
+  set_of_epoll.swap(p.interests);
   const bool good = timeout == 0 || p.wait(timeout < 0 ? INT64_MAX : world->now + Micros{timeout} * kMilli);
   p.polls.clear();
+  set_of_epoll.swap(p.interests);
   if (!good) return refuse(EINTR);
   int n = 0;
   for (nfds_t i = 0; i < count; ++i) {

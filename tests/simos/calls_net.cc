@@ -10,6 +10,7 @@
 
 #include "tests/simos/files.h"
 #include "tests/simos/network.h"
+#include "tests/simos/pair.h"
 #include "tests/simos/udp.h"
 
 using namespace simos;
@@ -80,6 +81,24 @@ bool is_six(const File* f) { return f->kind == File::Kind::tcp ? static_cast<con
 bool fits(const File* f, const sockaddr* a) {
   const bool is_unix = f->kind == File::Kind::tcp && static_cast<const Tcp*>(f)->is_unix;
   return a->sa_family == (is_unix ? AF_UNIX : is_six(f) ? AF_INET6 : AF_INET);
+}
+
+// With the descriptors that go along.
+PairEnd::Packet packet_of(const msghdr& m) {
+  PairEnd::Packet p;
+  for (size_t i = 0; i < m.msg_iovlen; ++i) p.bytes.append(static_cast<const char*>(m.msg_iov[i].iov_base), m.msg_iov[i].iov_len);
+  if (m.msg_control == nullptr) return p;
+  cmsghdr c;
+  memcpy(&c, m.msg_control, sizeof c);
+  for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c.cmsg_len; at += sizeof(int)) {
+    int fd;
+    memcpy(&fd, static_cast<const char*>(m.msg_control) + at, sizeof fd);
+    File* f = current->file(fd);
+    if (f == nullptr) current->crash("sends a descriptor that is not open");
+    ++f->refs;
+    p.files.push_back(f);
+  }
+  return p;
 }
 
 }  // namespace
@@ -201,9 +220,11 @@ int sim_connect(int fd, const sockaddr* a, socklen_t n) {
 
 int sim_shutdown(int fd, int how) {
   const Gate gate(Call::shutdown, fd);
-  Tcp* t = as_tcp(socket_of(fd));
-  if (t == nullptr) return -1;
+  File* f = socket_of(fd);
+  if (f == nullptr) return -1;
   if (gate.error() != 0) return refuse(gate.error());
+  if (f->kind == File::Kind::unix_socket) return static_cast<PairEnd*>(f)->shut_write(), 0;
+  Tcp* t = as_tcp(f);
   if (t->state != Tcp::State::connected) return refuse(ENOTCONN);
   SIM_TRACE("%d shutdown(%d)\n", current->number(), fd);
   if (how != SHUT_RD) t->shut_write();
@@ -289,7 +310,7 @@ ssize_t sim_send(int fd, const void* from, size_t n, int flags) {
 
 ssize_t sim_recv(int fd, void* to, size_t n, int flags) {
   (void)flags;
-  const Gate gate(Call::read, fd);
+  const Gate gate(Call::recv, fd);
   File* f = socket_of(fd);
   if (f == nullptr) return -1;
   if (gate.error() != 0) return refuse(gate.error());
@@ -302,7 +323,7 @@ ssize_t sim_sendmsg(int fd, const msghdr* m, int flags) {
   File* f = socket_of(fd);
   Udp* u = as_udp(f);
   if (f == nullptr || gate.error() != 0) return refuse(f == nullptr ? EBADF : gate.error());
-  if (f->kind == File::Kind::unix_socket) return fail_with(f->write(static_cast<const uint8_t*>(m->msg_iov[0].iov_base), m->msg_iov[0].iov_len));
+  if (f->kind == File::Kind::unix_socket) return fail_with(static_cast<PairEnd*>(f)->send(packet_of(*m)));
   if (u == nullptr) return refuse(EOPNOTSUPP);
   if (m->msg_name != nullptr && !fits(f, static_cast<const sockaddr*>(m->msg_name))) return refuse(EAFNOSUPPORT);
   return fail_with(u->send(*m, m->msg_name == nullptr ? Place{} : from_address(static_cast<const sockaddr*>(m->msg_name))));
@@ -326,13 +347,12 @@ ssize_t sim_recvmsg(int fd, msghdr* m, int flags) {
 }
 
 int sim_socketpair(int domain, int type, int protocol, int* ends) {
-  (void)domain, (void)type, (void)protocol;
+  (void)domain, (void)protocol;
   const Gate gate(Call::socket);
   if (gate.error() != 0) return refuse(gate.error());
   PairEnd* one = world->make<PairEnd>();
   PairEnd* two = world->make<PairEnd>();
-  one->other = two;
-  two->other = one;
+  PairEnd::join(*one, *two, (type & 15) == SOCK_SEQPACKET);
   ends[0] = current->take_fd(one);
   ends[1] = ends[0] < 0 ? -1 : current->take_fd(two);
   if (ends[1] >= 0) return 0;

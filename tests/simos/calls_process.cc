@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/simos/helper.h"
+
 using namespace simos;
 
 namespace {
@@ -94,20 +96,34 @@ void (*sim_signal(int number, void (*handler)(int)))(int) {
 }
 
 int sim_sigprocmask(int how, const sigset_t* in, sigset_t* out) { return (void)how, (void)in, (void)out, 0; }
-int sim_kill(pid_t pid, int number) { return (void)number, Process::is_alive(static_cast<uint32_t>(pid)) ? 0 : refuse(ESRCH); }
+int sim_kill(pid_t pid, int number) {
+  if (HelperProcess* h = current->helper; h != nullptr && h->pid() == pid && number == SIGKILL) return h->kill(), 0;
+  return Process::is_alive(static_cast<uint32_t>(pid)) ? 0 : refuse(ESRCH);
+}
 int sim_raise(int number) { return (void)number, 0; }
 unsigned sim_alarm(unsigned s) { return (void)s, 0; }
-// A child that does nothing, but for that it has what we have open.
+// The helper, whose end of the pair was opened last.
 pid_t sim_fork() {
   const Gate gate(Call::fork);
   if (gate.error() != 0) return refuse(gate.error());
-  for (int fd = 0; fd < 64; ++fd)
-    if (File* f = current->file(fd); f != nullptr && f->kind == File::Kind::unix_socket) ++f->refs;
-  return 40000;
+  PairEnd* end = nullptr;
+  for (int fd = 0; static_cast<uint32_t>(fd) < current->fd_limit; ++fd)
+    if (File* f = current->file(fd); f != nullptr && f->kind == File::Kind::unix_socket) end = static_cast<PairEnd*>(f);
+  if (end == nullptr) current->crash("fork(2) without a pair of sockets");
+  current->helper = world->make<HelperProcess>(*current, end);
+  return current->helper->pid();
 }
 
 int sim_execve(const char* path, char* const* argv, char* const* env) { return (void)path, (void)argv, (void)env, refuse(ENOENT); }
-pid_t sim_waitpid(pid_t pid, int* status, int options) { return (void)status, (void)options, pid; }
+pid_t sim_waitpid(pid_t pid, int* status, int options) {
+  (void)status;
+  HelperProcess* h = current->helper;
+  if (h == nullptr || h->pid() != pid) return refuse(ECHILD);
+  if (!h->over() && (options & WNOHANG) == 0) current->crash("waitpid(2) blocks");
+  if (!h->over()) return 0;
+  current->helper = nullptr;
+  return pid;
+}
 pid_t sim_getpid() { return static_cast<pid_t>(current->pid()); }
 pid_t sim_setsid() { return refuse(EPERM); }
 int sim_setpgid(pid_t pid, pid_t group) { return (void)pid, (void)group, refuse(EPERM); }

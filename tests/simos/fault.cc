@@ -11,7 +11,7 @@ namespace simos {
 const char* name(Call call) {
   static constexpr const char* kNames[] = {
       "accept4", "access", "bind", "close", "connect", "epoll_create1", "epoll_ctl", "epoll_wait", "poll", "fcntl", "flock", "fstat", "ftruncate", "getrandom", "getsockname",
-      "getpeername", "getsockopt", "ioctl", "listen", "lseek", "mkfifo", "mmap", "nanosleep", "open", "pipe", "pread", "read", "recvmsg", "send", "sendmsg", "setrlimit", "setsockopt", "shutdown",
+      "getpeername", "getsockopt", "ioctl", "listen", "lseek", "mkfifo", "mmap", "nanosleep", "open", "pipe", "pread", "read", "recv", "recvmsg", "send", "sendmsg", "setrlimit", "setsockopt", "shutdown",
       "sigaction", "sockatmark", "socket", "stat", "tcgetattr", "tcsetattr", "unlink", "write", "getrlimit", "gethostname", "getcwd", "getifaddrs", "fork"};
   static_assert(sizeof kNames / sizeof *kNames == static_cast<size_t>(Call::count_));
   return kNames[static_cast<size_t>(call)];
@@ -44,6 +44,7 @@ constexpr uint64_t kMostCalls = 20000;  // without that time passes
 constexpr int kIo[] = {EINTR, EAGAIN, EIO, ECONNRESET, ETIMEDOUT, ENOMEM, 0};
 constexpr int kWrite[] = {EINTR, EAGAIN, EIO, ENOSPC, EPIPE, ECONNRESET, ENOBUFS, 0};
 constexpr int kMessage[] = {EINTR, EAGAIN, ENOMEM, ENOBUFS, ECONNREFUSED, EMSGSIZE, EPERM, ENETUNREACH, 0};
+constexpr int kPacket[] = {EINTR, EAGAIN, ENOMEM, ECONNRESET, 0};
 constexpr int kAccept[] = {EINTR, EAGAIN, ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPROTO, EPERM, 0};
 constexpr int kConnect[] = {EINTR, EAGAIN, EADDRNOTAVAIL, ECONNREFUSED, ENETUNREACH, ETIMEDOUT, EACCES, 0};
 constexpr int kSocket[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM, EACCES, 0};
@@ -70,6 +71,7 @@ constexpr int kNone[] = {0};
 const int* errors_of(Call call) {
   switch (call) {
     case Call::read: return kIo;
+    case Call::recv: return kPacket;
     case Call::pread: return kOfFile;
     case Call::write:
     case Call::send: return kWrite;
@@ -123,6 +125,7 @@ const int* errors_of(Call call) {
 bool costs_nothing(Call call, int error) {
   switch (call) {
     case Call::read:
+    case Call::recv:
     case Call::write:
     case Call::accept4:
     case Call::recvmsg: return error == EINTR || error == EAGAIN;

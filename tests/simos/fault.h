@@ -15,7 +15,7 @@ namespace simos {
 // What can be told to fail. Names: fault.cc.
 enum class Call : uint8_t {
   accept4, access, bind, close, connect, epoll_create1, epoll_ctl, epoll_wait, poll, fcntl, flock, fstat, ftruncate, getrandom, getsockname,
-  getpeername, getsockopt, ioctl, listen, lseek, mkfifo, mmap, nanosleep, open, pipe, pread, read, recvmsg, send, sendmsg, setrlimit, setsockopt, shutdown,
+  getpeername, getsockopt, ioctl, listen, lseek, mkfifo, mmap, nanosleep, open, pipe, pread, read, recv, recvmsg, send, sendmsg, setrlimit, setsockopt, shutdown,
   sigaction, sockatmark, socket, stat, tcgetattr, tcsetattr, unlink, write, getrlimit, gethostname, getcwd, getifaddrs, fork, count_
 };
 const char* name(Call call);

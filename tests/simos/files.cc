@@ -87,28 +87,6 @@ ssize_t PipeEnd::write(const uint8_t* from, size_t n) {
   return static_cast<ssize_t>(n);
 }
 
-uint32_t PairEnd::ready() const { return (bytes_.empty() ? 0u : uint32_t{EPOLLIN}) | EPOLLOUT | (other->gone ? EPOLLIN | EPOLLHUP : 0u); }
-
-ssize_t PairEnd::read(uint8_t* to, size_t n) {
-  if (bytes_.empty()) return other->gone ? 0 : -EAGAIN;
-  n = std::min(n, bytes_.size());
-  std::copy_n(bytes_.begin(), n, to);
-  bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<ptrdiff_t>(n));
-  return static_cast<ssize_t>(n);
-}
-
-ssize_t PairEnd::write(const uint8_t* from, size_t n) {
-  if (other->gone) return -EPIPE;
-  other->bytes_.insert(other->bytes_.end(), from, from + n);
-  other->poke();
-  return static_cast<ssize_t>(n);
-}
-
-void PairEnd::closed() {
-  gone = true;
-  other->poke();
-}
-
 // ---- serial lines
 
 void Wire::send(const uint8_t* bytes, size_t n) {

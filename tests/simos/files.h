@@ -44,21 +44,6 @@ class PipeEnd final : public File {
   const uint64_t seen_;  // writers_seen when it was opened
 };
 
-// An end of a socketpair(2). What the helper process would answer never comes: there is none (calls_process.cc).
-class PairEnd final : public File {
- public:
-  PairEnd() : File(Kind::unix_socket) {}
-  uint32_t ready() const override;
-  ssize_t read(uint8_t* to, size_t n) override;
-  ssize_t write(const uint8_t* from, size_t n) override;
-  void closed() override;
-  PairEnd* other = nullptr;
-  bool gone = false;
-
- private:
-  std::deque<uint8_t> bytes_;
-};
-
 // One side of a serial line; what it writes arrives at the other one, if it does.
 class Terminal;
 struct Wire : Callee {

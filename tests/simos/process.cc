@@ -59,6 +59,7 @@ void Process::boot(uint32_t ip, std::vector<std::string> words) {
   frozen_until_ = 0;
   begin = 0;
   log_full = false;
+  helper = nullptr;
   links = 0;
   renewed_at = -1;
   longest_renewal = 0;

@@ -20,6 +20,8 @@
 
 namespace simos {
 
+class HelperProcess;
+
 // A copy of the program, with what its variables are before main().
 struct Image {
   int (*main)(int, char**);
@@ -97,6 +99,7 @@ class Process final : public Callee {
   Micros renewed_at = -1;  // a link has ended to be made anew, and is not up again
   Micros longest_renewal = 0;
   bool log_full = false;   // ENOSPC
+  HelperProcess* helper = nullptr;  // its child, until it has been waited for
   Faults faults;
 
  private:

@@ -14,6 +14,7 @@ enum What { kStart = 0, kCall = 1000, kLook = 50000, kTrouble = 100000 };
 }  // namespace
 
 Scenario::Scenario(Process* const (&daemons)[kDaemons]) {
+  outside = this;
   for (int i = 0; i < kDaemons; ++i) {
     host_[i].process = daemons[i];
     host_[i].ip = kHostIp[i];
@@ -195,6 +196,7 @@ void Scenario::run() {
   choose();
   for (int i = 0; i < kDaemons; ++i) world->after(chance.skewed(0, 1000000), *this, kStart + i);
   if (!world->run_until(1100 * kMilli) || !await(30 * kSecond, "the first link", &Scenario::all_linked)) return;
+  begun_ = true;
   for (const Host& h : host_) h.process->no_maps = true;
   world->run_until(world->now + kSecond);
   const size_t fds[] = {host_[0].process->open_fds(), host_[1].process->open_fds()};
@@ -228,6 +230,7 @@ void Scenario::run() {
   check_renewals();
   check_answers();
   check_fds(fds);
+  check_programs();
   check_idle();
   check_end();
 }
@@ -278,6 +281,15 @@ void Scenario::check_fds(const size_t (&before)[kDaemons]) {
 void Scenario::check_partners() {
   for (const Talker* t : crowd_.all())
     if (t->end() == Talker::End::clean && t->partner() == nullptr) world->fail("%s ended well with nobody", t->describe().c_str());
+}
+
+// No program outlives its channel, or its link.
+void Scenario::check_programs() {
+  for (const Host& h : host_) {
+    if (h.process->helper == nullptr) continue;
+    const size_t links = h.process->helper->running(smx::Helper::Topic::links), servers = h.process->helper->running(smx::Helper::Topic::servers);
+    if (links > 1 || servers > 0) world->fail("process %d has %zu programs of links and %zu of channels that are over", h.process->number(), links, servers);
+  }
 }
 
 void Scenario::check_idle() {

@@ -13,6 +13,7 @@
 #include "tests/simos/datagrams.h"
 #include "tests/simos/files.h"
 #include "tests/simos/ftp.h"
+#include "tests/simos/helper.h"
 #include "tests/simos/process.h"
 #include "tests/simos/socks_udp.h"
 #include "tests/simos/talker.h"
@@ -29,18 +30,23 @@ struct Verdict {
 };
 
 constexpr int kDaemons = 2;
+constexpr uint16_t kLinkPort = 9000;
+// The name of a host: of a server, and of the other side of the link.
+std::string name_of(uint32_t ip);
+std::string link_name_of(uint32_t ip);
 
-class Scenario final : public Callee {
+class Scenario final : public Callee, private Outside {
  public:
   explicit Scenario(Process* const (&daemons)[kDaemons]);
+  ~Scenario() override { outside = nullptr; }
   void on_event(int what) override;
   void run();
   void report(Verdict* out) const;
 
  private:
   // How what comes in at a port goes on at the other side.
-  enum class Service : uint8_t { relay, http, socks4, socks5, telnet, ftp, udp };
-  static constexpr uint32_t kServices = 7;
+  enum class Service : uint8_t { relay, http, socks4, socks5, telnet, ftp, udp, exec };
+  static constexpr uint32_t kServices = 8;
   struct Port {
     uint16_t number;
     Service service;
@@ -48,6 +54,7 @@ class Scenario final : public Callee {
     bool names_host;           // FTP: the client says where the server is
     bool remote;               // the other side asks for it
     bool associates = false;   // SOCKS 5: datagrams, too
+    bool named = false;        // its server is told by name
     Server* server = nullptr;  // on the other host, at number - 1000
   };
   struct Host {
@@ -69,6 +76,7 @@ class Scenario final : public Callee {
   void choose();
   void choose_link();
   void choose_ports(int which);
+  std::string server_text(uint32_t ip, const Port& port) const;
   void choose_words(int which);
   void add_way(std::vector<std::string>& words, bool accepts, const Host& host, const Host& other);
   void make_lines();
@@ -98,6 +106,11 @@ class Scenario final : public Callee {
   void check_idle();
   void check_end();
   void check_partners();
+  void check_programs();
+  // outside.cc
+  Micros look_up(const std::string& name, smx::HelperAnswer* answer) override;
+  int plan(const Process& daemon, bool of_link, const smx::HelperRequest& q, Pump::Plan* out) override;
+  bool is_well() const override { return well_; }
   // troubles.cc
   void choose_troubles();
   void trouble(int kind);
@@ -108,17 +121,19 @@ class Scenario final : public Callee {
   void well_server(Server& server);
   void again(int kind, Micros least, Micros most);
 
-  enum class Way : uint8_t { tcp, fifo, line, tcp_and_line };
+  enum class Way : uint8_t { tcp, fifo, line, tcp_and_line, program };
+  static constexpr uint32_t kWays = 5;
   Host host_[kDaemons];
   Crowd crowd_;
   Path* link_ = nullptr;
   Path* near_ = nullptr;
   Way way_ = Way::tcp;
   bool v03_ = false, secure_ = false, slow_ = false, six_ = false;  // the link is one of IPv6
+  bool link_named_ = false;  // the other side is told by name
   bool strict_ = true;  // no stream may be lost
   bool renews_ = false;  // TIMEOUT=renew at either side
   bool unsure_ = false;  // a server may be away for a time
-  bool well_ = false;
+  bool begun_ = false, well_ = false;  // the first link is there; nothing goes wrong any more
   uint32_t hold_s_ = 60;
   struct Call {
     Talker* who;  // or

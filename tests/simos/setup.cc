@@ -12,8 +12,6 @@ namespace simos {
 
 namespace {
 
-constexpr uint16_t kLinkPort = 9000;
-
 // Made for this test: private key, public key.
 struct Keys {
   const char *secret, *open;
@@ -43,11 +41,12 @@ void Scenario::choose() {
   near_->room = 512u << chance.below(8);
   near_->odd = chance.chance(50) ? 0 : 5 + chance.below(60);
   network->usual = near_;
-  way_ = chance.chance(72) ? Way::tcp : static_cast<Way>(1 + chance.below(3));
-  v03_ = way_ == Way::tcp && chance.chance(15);
+  way_ = chance.chance(72) ? Way::tcp : static_cast<Way>(1 + chance.below(kWays - 1));
+  v03_ = (way_ == Way::tcp || way_ == Way::program) && chance.chance(15);
   secure_ = sodium_init != nullptr && !v03_ && chance.chance(way_ == Way::tcp ? 30 : 20);
   slow_ = way_ == Way::line || way_ == Way::tcp_and_line;
   six_ = chance.chance(25);
+  link_named_ = chance.chance(20);
   choose_link();
   choose_troubles();
   for (int i = 0; i < kDaemons; ++i) choose_ports(i);
@@ -64,7 +63,7 @@ void Scenario::choose_link() {
   link_->us_per_kb = chance.chance(50) ? 0 : static_cast<Micros>(chance.skewed(1, 20000));
   link_->room = 1024u << chance.below(9);
   link_->odd = chance.chance(40) ? 0 : 5 + chance.below(80);
-  if (secure_ && way_ == Way::tcp && chance.chance(30)) link_->flips = 1u << chance.below(6);
+  if (secure_ && (way_ == Way::tcp || way_ == Way::program) && chance.chance(30)) link_->flips = 1u << chance.below(6);
   network->set_path(host_[0].ip, host_[1].ip, link_);
   if (slow_) make_lines();
   if (way_ == Way::fifo) {
@@ -106,28 +105,39 @@ void Scenario::choose_ports(int which) {
     Port p{static_cast<uint16_t>(8000 + 100 * which + static_cast<int>(k)), Service::relay, chance.chance(25), chance.chance(25), chance.chance(40), secure_ && which == 0 && chance.chance(40)};
     if (chance.chance(35)) p.service = static_cast<Service>(1 + chance.below(kServices - 1));
     if (p.service == Service::socks4) p.server_six = false;
+    if (p.service == Service::exec) p.server_six = false;
+    p.named = p.service != Service::ftp && p.service != Service::socks4 && p.service != Service::udp && chance.chance(25);
     p.associates = p.service == Service::socks5 && !v03_ && chance.chance(60);
     const Place there{host_[1 - which].ip, static_cast<uint16_t>(p.number - 1000)};
     if (p.service == Service::udp || p.associates) echoes_.push_back(world->make<Echo>(there));
     if (p.service == Service::ftp) {
       p.server = world->make<FtpServer>(crowd_, there, choose_manner(p, false), p.server_six);
     } else if (p.service != Service::udp) {
-      p.server = world->make<Server>(crowd_, there, choose_manner(p, false));
+      Manner m = choose_manner(p, false);
+      if (p.service == Service::exec) {  // a program cannot tell a reset
+        m.behind_program = true;
+        m.resets_at = m.closes_at = UINT64_MAX;
+      }
+      p.server = world->make<Server>(crowd_, there, m);
     }
     h.ports.push_back(p);
   }
 }
 
+std::string Scenario::server_text(uint32_t ip, const Port& port) const { return port.named ? name_of(ip) : text_of(ip, port.server_six); }
+
 // SERVER= of a link, as far as this side has it.
 void Scenario::add_way(std::vector<std::string>& w, bool accepts, const Host& host, const Host& other) {
   const std::string kind = secure_ ? "SERVER=sockmuxs" : "SERVER=sockmux";
   const std::string peer = secure_ && !accepts ? std::string(kNames[0]) + "@" : "";
-  if (way_ == Way::tcp || way_ == Way::tcp_and_line) {
+  if (way_ == Way::tcp || way_ == Way::tcp_and_line || way_ == Way::program) {
     if (accepts) {
       w.push_back(kind);
       w.push_back("-P" + text_of(host.ip, six_) + ":" + std::to_string(kLinkPort));
+    } else if (way_ == Way::program) {
+      w.push_back(kind + ":" + peer + "proc@pump");
     } else {
-      w.push_back(kind + "://" + peer + text_of(other.ip, six_) + ":" + std::to_string(kLinkPort));
+      w.push_back(kind + "://" + peer + (link_named_ ? link_name_of(other.ip) : text_of(other.ip, six_)) + ":" + std::to_string(kLinkPort));
     }
   }
   const std::string line_peer = secure_ ? std::string(kNames[accepts ? 1 : 0]) + "@" : "";
@@ -156,11 +166,12 @@ void Scenario::choose_words(int which) {
   for (const Port& p : other.ports)
     if (p.remote) w.push_back("RPORT=" + place_of(other, p));
   for (const Port& p : other.ports) {
-    static constexpr const char* kServers[] = {"tcprelay://", "http", "socks", "socks", "telnet", "ftp", "udprelay://"};
+    static constexpr const char* kServers[] = {"tcprelay://", "http", "socks", "socks", "telnet", "ftp", "udprelay://", "exec"};
     std::string server = std::string("SERVER=") + kServers[static_cast<int>(p.service)];
     if (p.service == Service::ftp && !p.names_host) server += "://";
-    if (p.service == Service::relay || p.service == Service::udp || (p.service == Service::ftp && !p.names_host)) server += text_of(host.ip, p.server_six) + ":" + std::to_string(p.number - 1000);
-    w.push_back(server + ",-in:-:-P" + std::to_string(p.number) + (p.service == Service::udp ? "/udp" : ""));
+    if (p.service == Service::relay || p.service == Service::udp || (p.service == Service::ftp && !p.names_host)) server += server_text(host.ip, p) + ":" + std::to_string(p.number - 1000);
+    const char* const options = p.service != Service::exec ? "" : chance.chance(50) ? "(XCOM=pump)" : "(XFIL=pump)";
+    w.push_back(server + ",-in" + options + ":-:-P" + std::to_string(p.number) + (p.service == Service::udp ? "/udp" : ""));
   }
   w.push_back("TIMEOUT=ping:3,retry:2,hello:5,con:5,silence:20,resume:" + std::to_string(hold_s_));
   // Each transfer of FTP wants a second one, as do the datagrams of SOCKS, and while all have their first nobody gets that.
@@ -228,14 +239,18 @@ std::vector<Manner::Step> Scenario::opening_for(const Port& port, uint32_t ip) {
   for (int i = 24; i >= 0; i -= 8) place += static_cast<char>(ip >> i);
   const std::string number{static_cast<char>(to >> 8), static_cast<char>(to)};
   const bool six = port.server_six;
-  const std::string host = text_of(ip, six);
+  const std::string host = server_text(ip, port);
   switch (port.service) {
     case Service::http: return {{"CONNECT " + host + ":" + std::to_string(to) + " HTTP/1.1\r\nHost: x\r\n\r\n", 0}};
     case Service::socks4: return {{std::string("\x04\x01", 2) + number + place + std::string("me\0", 3), 8}};
-    case Service::socks5: return {{std::string("\x05\x01\x00", 3), 2}, {std::string("\x05\x01\x00", 3) + (six ? "\x04\xfd" + std::string(11, '\0') : "\x01") + place + number, Manner::Step::kSocks5}};
-    case Service::telnet: return {{telnet_options(world->random) + host + (six ? ":" : " ") + std::to_string(to) + "\r\n", Manner::Step::kTelnet}};
+    case Service::socks5: {
+      const std::string address = port.named ? std::string("\x03") + static_cast<char>(host.size()) + host : six ? "\x04\xfd" + std::string(11, '\0') + place : "\x01" + place;
+      return {{std::string("\x05\x01\x00", 3), 2}, {std::string("\x05\x01\x00", 3) + address + number, Manner::Step::kSocks5}};
+    }
+    case Service::telnet: return {{telnet_options(world->random) + host + (six && !port.named ? ":" : " ") + std::to_string(to) + "\r\n", Manner::Step::kTelnet}};
     case Service::relay:
     case Service::ftp:
+    case Service::exec:
     case Service::udp: return {};
   }
   return {};

@@ -171,7 +171,9 @@ void Talker::read_some() {
       SIM_TRACE("talker %u has heard the end behind %llu bytes\n", number_, static_cast<unsigned long long>(heard_));
       if (partner_ == nullptr || !partner_->shut_ || partner_->said_ != heard_) {
         // A stream that is cut must not look as one that has ended, but where its daemon is gone.
-        if (partner_ != nullptr && partner_->end_ != End::left && crowd_.half_close && daemon_lives())
+        // A program can say nothing but an end, however it has ended, or its client has.
+        const bool by_program = manner_.behind_program || (partner_ != nullptr && partner_->manner_.behind_program && !crowd_.is_strict());
+        if (partner_ != nullptr && partner_->end_ != End::left && crowd_.half_close && daemon_lives() && !by_program)
           world->fail("%s hears an end that nobody has said", describe().c_str());
         return finish(End::cut, 0);
       }
@@ -243,7 +245,7 @@ void Talker::finish(End how, int error) {
     return;
   }
   if (!client_ && partner_ == nullptr && crowd_.rude_clients) excused = true;
-  if (crowd_.is_strict() && !excused) world->fail("%s has lost its stream without a reason", describe().c_str());
+  if (crowd_.is_strict() && !excused && !manner_.behind_program) world->fail("%s has lost its stream without a reason", describe().c_str());
   // The other end of it loses it, too.
   excused = true;
   if (partner_ != nullptr) partner_->excused = true;

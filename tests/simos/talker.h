@@ -34,6 +34,7 @@ struct Manner {
   };
   std::vector<Step> opening;
   void make_well() { hangs_at = UINT64_MAX, read_pause = write_pause = 0; }
+  bool behind_program = false;  // a server: what becomes of its client it is told by an end at most
   bool rude() const { return resets_at != UINT64_MAX || closes_at != UINT64_MAX; }
 };
 

@@ -34,7 +34,7 @@ void Scenario::choose_troubles() {
     unsure_ = unsure_ || kind == kServerAway;
     troubles_.push_back({chance.range(0, 8 * kSecond), kind});
   }
-  if (v03_ || (hold_s_ < 60 && link_->flips > 0)) strict_ = false;
+  if (v03_ || (hold_s_ < 60 && (link_->flips > 0 || way_ == Way::program))) strict_ = false;
 }
 
 void Scenario::again(int kind, Micros least, Micros most) { world->after(world->random.range(least, most), *this, kTroubleEvent + kind); }
