@@ -95,14 +95,17 @@ class Secured final : public SecureSide {
   const Report& report() const override { return report_; }
 
   Dialer* around(Dialer& below, const LinkSpec& link, bool lossy) override {
+    // A program that hangs is ended, and started again; to the other end of a FIFO or a line somebody may come at any time.
+    const Duration patience = link.kind == LinkSpec::Kind::program ? config_.hello_timeout : Duration{};
     if (lossy) {
       SecureLine* line = arena_.create<SecureLine>(reactor_.timers(), below, own_, static_cast<const PeerBook&>(book_), link.peer, config_.renew_interval);
-      if (line != nullptr) line->next = lines_;
+      if (line == nullptr) return nullptr;
+      line->set_patience(patience);
+      line->next = lines_;
       return lines_ = line;
     }
     auto* dialer = arena_.create<SecureDialer>(reactor_, below, links_, own_, static_cast<const PeerBook&>(book_), link.peer, role_of(link), carrier_of(link));
-    // A program that hangs is ended, and started again; to the other end of a FIFO or a line somebody may come at any time.
-    if (dialer != nullptr && link.kind == LinkSpec::Kind::program) dialer->set_patience(config_.hello_timeout);
+    if (dialer != nullptr) dialer->set_patience(patience);
     return dialer;
   }
   LinkTaker& door() override { return door_; }

@@ -49,6 +49,7 @@ void SecureLine::on_dialed(Link& link, Time now) {
   link_ = &link;
   link.set_owner(*this);
   state_ = State::shaking;
+  give_up_ = patience_.us > 0 ? now + patience_ : kNever;
   wanted_ = kRead;
   between_frames_ = true;
   own_at_ = own_size_ = kept_at_ = kept_size_ = 0;
@@ -63,6 +64,7 @@ void SecureLine::on_dialed(Link& link, Time now) {
 // `block`: one that the mux is to see first. `rest`: what came behind it.
 void SecureLine::begin_link(Bytes block, Bytes rest, Time now) {
   state_ = State::linked;
+  give_up_ = kNever;
   said_trouble_.clear();
   kept_at_ = 0;
   kept_size_ = block.size > 0 ? encode_block(block, kept_) : 0;
@@ -185,12 +187,14 @@ void SecureLine::want(uint8_t events) {
 void SecureLine::wish() {
   link_->want(static_cast<uint8_t>(wanted_ | (ours_goes() ? kWrite : 0)));
   timers_.stop(timer_);
-  if (cipher_.deadline() != kNever) timers_.start(timer_, cipher_.deadline());
+  const Time due = earlier(cipher_.deadline(), give_up_);
+  if (due != kNever) timers_.start(timer_, due);
 }
 
 void SecureLine::on_timer(Timer& timer, Time now) {
   (void)timer;
   now_ = now;
+  if (give_up_ <= now) return fail("no answer to the handshake in time", now);
   cipher_.tick(now);
   (void)flush();
   wish();
@@ -203,6 +207,7 @@ void SecureLine::close(bool gently) {
   link_ = nullptr;
   owner_ = nullptr;
   wanted_ = 0;
+  give_up_ = kNever;
   state_ = State::idle;
 }
 

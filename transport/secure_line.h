@@ -25,6 +25,9 @@ class SecureLine final : public Dialer, public Link, private LineSealer, private
   SecureLine(TimerHeap& timers, Dialer& below, const OwnKeys& own, const PeerBook& book, std::string_view name, Duration renew,
              Secret (*fresh)() = random_secret);
 
+  // How long an answer is waited for; without it, for ever.
+  void set_patience(Duration d) { patience_ = d; }
+
   // The book has changed. A link of a peer that is not in it any more is for its session to end.
   void on_new_book(Time now);
 
@@ -42,6 +45,7 @@ class SecureLine final : public Dialer, public Link, private LineSealer, private
   bool clean_start() const override { return link_->clean_start(); }
   bool forgets() const override { return link_->forgets(); }
   bool lossy() const override { return true; }
+  bool prompt() const override { return link_->prompt(); }
   LineSealer* sealer() override { return this; }
   uint32_t rate() const override { return link_->rate(); }
   size_t frame_hint() const override { return link_->frame_hint(); }
@@ -90,6 +94,8 @@ class SecureLine final : public Dialer, public Link, private LineSealer, private
   State state_ = State::idle;
   uint8_t wanted_ = 0;           // by the owner
   bool between_frames_ = true;   // what the mux wrote last was the end of a frame
+  Duration patience_;
+  Time give_up_ = kNever;        // shaking, and that is over
   Time now_;                     // the last one that we were told
   LineDecoder decoder_;          // while it shakes
   Text<120> said_trouble_;

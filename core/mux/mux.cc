@@ -135,7 +135,7 @@ void Mux::shrink(Channel& c) {
 void Mux::reset_link() {
   if (!session_live_) dialect_ = Dialect::unknown;
   hello_due_ = settings_due_ = setopt_due_ = echo_due_ = ack_due_ = echook_due_ = bye_due_ = bye_gathered_ = hellook_seen_ =
-      hello_out_ = heard_ = wrong_dialect_ = false;
+      hello_out_ = heard_ = wrong_dialect_ = bare_hello_ = false;
   hellook_due_ = 0;
   ctl_size_ = ctl_sent_ = 0;
   rx_.reset(0);
@@ -182,7 +182,7 @@ void Mux::link_up(const LinkStart& start, Time now) {
 
 // The peer's next packet is due. Nobody knows when somebody comes to the other end of a line: there is no limit.
 void Mux::begin_handshake(Time now) {
-  handshake_deadline_ = start_.lossy ? kNever : now + config_.hello_timeout + pace_.patience;
+  handshake_deadline_ = start_.lossy && !start_.prompt ? kNever : now + config_.hello_timeout + pace_.patience;
 }
 
 void Mux::go_up(Time now) {
@@ -480,7 +480,7 @@ Err Mux::tick(Time now) {
     end_session(now);
   }
   if (state_ == State::down) return Err::none;
-  if (handshake_deadline_ <= now) return start_.lossy ? Err::unframed : wrong_dialect_ ? Err::wrong_dialect : Err::handshake_timeout;
+  if (handshake_deadline_ <= now) return bare_hello_ ? Err::unframed : wrong_dialect_ ? Err::wrong_dialect : Err::handshake_timeout;
   if (start_.lossy) {
     tick_line(now);
   } else if (hello_again_at_ <= now) {

@@ -83,8 +83,9 @@ Err Mux::received_line(size_t n, Time now) {
         ++stats_.bad_frames;
         if (ring_open_) {
           line_->tail_at = now + Duration{line_turn().us / 4};
-        } else if (line_->decoder.was_bare_hello() && start_.sealer == nullptr && handshake_deadline_ == kNever) {
-          handshake_deadline_ = now + config_.hello_timeout + pace_.patience;  // or what an earlier run has left
+        } else if (line_->decoder.was_bare_hello() && start_.sealer == nullptr) {
+          bare_hello_ = true;  // or what an earlier run has left
+          if (handshake_deadline_ == kNever) handshake_deadline_ = now + config_.hello_timeout + pace_.patience;
         }
         break;
       case LineDecoder::Got::block: {

@@ -51,6 +51,8 @@ class Link {
   virtual bool forgets() const { return false; }
   // A line that may change or drop bytes: everything travels in frames, and what is lost is sent again (a tty).
   virtual bool lossy() const = 0;
+  // Who is at its other end answers within TIMEOUT=hello or not at all (a program), though it is lossy().
+  virtual bool prompt() const { return false; }
   // With lossy(): what seals its frames, as long as the link is there; nullptr: nothing does.
   virtual LineSealer* sealer() { return nullptr; }
   // Bytes a second that it carries, 0: unknown.

@@ -188,15 +188,17 @@ TEST_CASE("secure: another service in place of a hub, or one that says nothing")
 
 TEST_CASE("secure: a program that gives no answer within TIMEOUT=hello is ended, and started again") {
   TwoSites sites;
-  for (const char* command : {"exec sleep 1000", "exec cat /dev/urandom"}) {
-    CAPTURE(command);
-    Daemon d(sites.branch.words({"SERVER=sockmuxs:proc@" + std::string(command), "TIMEOUT=hello:1"}));
-    REQUIRE(wait_for([&] { return programs_of(d->pid()).size() == 1; }, 5));
-    const std::vector<Kin> first = programs_of(d->pid());
-    CHECK(d->wait_log("reason=\"no answer to the handshake in time\"", 5));
-    CHECK(wait_for([&] { return left_of(first) == 0; }, 5));
-    CHECK(wait_for([&] { return programs_of(d->pid()).size() == 1; }, 5));  // the next one
-  }
+  for (const char* form : {"SOXCONF=line:clean", "SOXCONF=line:lossy"})
+    for (const char* command : {"exec sleep 1000", "exec cat /dev/urandom"}) {
+      CAPTURE(form);
+      CAPTURE(command);
+      Daemon d(sites.branch.words({"SERVER=sockmuxs:proc@" + std::string(command), form, "TIMEOUT=hello:1"}));
+      REQUIRE(wait_for([&] { return programs_of(d->pid()).size() == 1; }, 5));
+      const std::vector<Kin> first = programs_of(d->pid());
+      CHECK(d->wait_log("reason=\"no answer to the handshake in time\"", 5));
+      CHECK(wait_for([&] { return left_of(first) == 0; }, 5));
+      CHECK(wait_for([&] { return programs_of(d->pid()).size() == 1; }, 5));  // the next one
+    }
 }
 
 TEST_CASE("secure: a bit that is flipped anywhere ends the link or the handshake, the session goes on, and no byte is wrong") {
