@@ -125,8 +125,8 @@ void DataPort::abort(CloseCode code) {
 }
 
 void DataPort::on_timer(Timer& timer, Time now) {
-  (void)timer;
-  (void)now;
+  // Who has come waits in its queue as long as the link is cut, and that is no reason to send it away.
+  if (!session_->can_open()) return table_.reactor_.timers().start(timer, now + kUnused);
   LogLine(LogLevel::debug, "data-port-unused").kv("session", session_->number()).kv("client", client_).kv("at", at_);
   close(CloseCode::idle);
 }

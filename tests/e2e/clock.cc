@@ -1,15 +1,14 @@
 // Clocks that jump: the wall clock, which is set, and the monotonic one, as where that goes on while a machine sleeps.
-// Read next: clock_shift.c; stopped.cc.
+// Read next: clocks.h; stopped.cc.
 #include <doctest/doctest.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <utime.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/e2e/clocks.h"
 #include "tests/e2e/datagrams.h"
 #include "tests/e2e/line.h"
 #include "tests/e2e/tunnel.h"
@@ -19,43 +18,6 @@ using namespace e2e;
 namespace {
 
 constexpr int64_t kDay = 86400, kYear = 365 * kDay;
-
-bool cannot_shift() {
-  bool cannot = daemon_sanitized() || daemon_static() || sizeof(void*) != 8;
-#if !defined(__linux__)
-  cannot = true;
-#endif
-  if (cannot) MESSAGE("not for this build: the library that shifts the clock cannot be loaded into it");
-  return cannot;
-}
-
-// The clocks of one machine: of daemons that get setup().
-class Clocks {
- public:
-  Clocks() : path_(folder_ / "shift") {
-    write_file(path_, std::string(64, '\0'));
-    const int fd = open(path_.c_str(), O_RDWR);
-    void* map = mmap(nullptr, 64, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    ::close(fd);
-    REQUIRE(map != MAP_FAILED);
-    seconds_ = static_cast<volatile int64_t*>(map);
-    const char* given = getenv("CC");
-    (void)run({given != nullptr && *given != 0 ? given : "cc", "-O1", "-shared", "-fPIC", "-o", folder_ / "shift.so", "tests/e2e/clock_shift.c"}, 20);
-  }
-  ~Clocks() { munmap(const_cast<int64_t*>(seconds_), 64); }
-  ProcessSetup setup() const {
-    ProcessSetup s;
-    s.environment = {"LD_PRELOAD=" + folder_ / "shift.so", "CLOCK_SHIFT_FILE=" + path_};
-    return s;
-  }
-  void set_wall(int64_t seconds) { seconds_[0] = seconds; }
-  void add_monotonic(int64_t seconds) { seconds_[1] = seconds_[1] + seconds; }
-
- private:
-  TempFolder folder_;
-  std::string path_;
-  volatile int64_t* seconds_ = nullptr;
-};
 
 std::string year_in(int64_t seconds) {
   const time_t then = time(nullptr) + seconds;

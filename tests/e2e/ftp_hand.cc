@@ -2,6 +2,7 @@
 // Read next: ftp.cc, relay/data_port.h.
 #include <doctest/doctest.h>
 
+#include "tests/e2e/clocks.h"
 #include "tests/e2e/peer.h"
 
 using namespace e2e;
@@ -304,6 +305,33 @@ TEST_CASE("FTP by hand: a client that comes to its data port while the link is c
     CHECK(conn.received() == 1000);
   }
   CHECK(entry->count(" data-refused ") == 0);
+}
+
+TEST_CASE("FTP by hand: a data port stays as long as the link is cut, and as its session is held") {
+  if (cannot_shift()) return;
+  Clocks clocks;
+  Server data(gives(70, 1000));
+  Scripted server([&](const std::string& line) { return usual(line, data.port()); });
+  Daemon entry({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "TIMEOUT=resume:600"}, clocks.setup());
+  Wire wire(entry.link_port());
+  Daemon exit({"SERVER=sockmux://" + local(wire.port()), "SERVER=ftp://" + local(server.port()) + ",-in", "TIMEOUT=resume:600"});
+  REQUIRE(exit->wait_log(" link-up ", 5));
+  Talk client(entry.port());
+  CHECK(client.reply() == "220 by hand\r\n");
+  const uint16_t at = port_of_227(client.say("PASV"));
+  wire.refuses = true;
+  wire.cut();
+  REQUIRE(entry->wait_log(" link-down ", 5));
+  Conn waits(at);
+  waits.expect_pattern(70);
+  for (int i = 0; i < 3; ++i) {
+    clocks.add_monotonic(61);
+    (void)entry.statistics();  // its timers have seen that
+  }
+  CHECK_FALSE(waits.over());
+  wire.refuses = false;
+  CHECK(wait_for([&] { return waits.over(); }, 20));
+  CHECK(waits.received() == 1000);
 }
 
 TEST_CASE("FTP by hand: the control connection is closed during a transfer, and before one") {
