@@ -195,7 +195,7 @@ TEST_CASE("trial: over a lossy line HELLO is said again, without end, and nothin
   MuxConfig asks = config(true), waits = config(false);
   Trial trial(true);
   Bench taker(asks), peer(waits);
-  for (Bench* b : {static_cast<Bench*>(&trial), &taker, &peer}) b->search = b->is_lossy = true;
+  for (Bench* b : {static_cast<Bench*>(&trial), &taker, &peer}) b->is_line = b->is_lossy = true;
   trial.up(be32(0x1f3c0009) + Data(20, 'c'), kStampC);
   size_t hellos = 0;
   for (int i = 0; i < 60; ++i) {

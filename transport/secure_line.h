@@ -45,7 +45,6 @@ class SecureLine final : public Dialer, public Link, private LineSealer, private
   bool clean_start() const override { return link_->clean_start(); }
   bool forgets() const override { return link_->forgets(); }
   bool lossy() const override { return true; }
-  bool prompt() const override { return link_->prompt(); }
   LineSealer* sealer() override { return this; }
   uint32_t rate() const override { return link_->rate(); }
   size_t frame_hint() const override { return link_->frame_hint(); }

@@ -135,7 +135,8 @@ void Mux::shrink(Channel& c) {
 void Mux::reset_link() {
   if (!session_live_) dialect_ = Dialect::unknown;
   hello_due_ = settings_due_ = setopt_due_ = echo_due_ = ack_due_ = echook_due_ = bye_due_ = bye_gathered_ = hellook_seen_ =
-      hello_out_ = heard_ = wrong_dialect_ = bare_hello_ = false;
+      hello_out_ = heard_ = wrong_dialect_ = false;
+  bare_hello_ = false;
   hellook_due_ = 0;
   ctl_size_ = ctl_sent_ = 0;
   rx_.reset(0);
@@ -180,9 +181,10 @@ void Mux::link_up(const LinkStart& start, Time now) {
   }
 }
 
-// The peer's next packet is due. Nobody knows when somebody comes to the other end of a line: there is no limit.
+// The peer's next packet is due. Nobody knows when somebody comes to the other end of a lossy line: there is no limit. Who is behind a
+// program or a FIFO, lossy or not, is there or never comes.
 void Mux::begin_handshake(Time now) {
-  handshake_deadline_ = start_.lossy && !start_.prompt ? kNever : now + config_.hello_timeout + pace_.patience;
+  handshake_deadline_ = start_.lossy && start_.repeat ? kNever : now + config_.hello_timeout + pace_.patience;
 }
 
 void Mux::go_up(Time now) {

@@ -177,7 +177,6 @@ struct LinkStart {
   Flag<kHasPipes> repeat;  // with search: HELLO is said each second until the peer's has come, and once more in answer to it
   Flag<kHasPipes> search;  // bytes that are none of the peer's may come before its HELLO, and between it and SETTINGS
   Flag<kHasLossy> lossy;   // a line that flips and drops bytes: frames. With search; never 0.3
-  Flag<kHasLossy> prompt;  // with lossy: the peer is waited for no longer than on other links
   bool said = false;     // our HELLO is out already: first_packet(), of this start
   LineSealer* sealer = nullptr;  // with lossy: frames are sealed; lives as long as the link
   Flag<kHasFailover> trial;  // HELLO only: as soon as the link is proven(), another mux is to take it
@@ -666,7 +665,7 @@ class Mux final {
   bool hello_out_ = false;         // our HELLO is written: what answers it can come
   bool heard_ = false;
   bool wrong_dialect_ = false;     // a HELLO came that proto:1 does not take
-  bool bare_hello_ = false;        // one without a frame came on a lossy line
+  Flag<kHasLossy> bare_hello_;     // one without a frame came on a lossy line
   Time hello_again_at_ = kNever;   // LinkStart::repeat; and 0.3, search: the peer may not have had ours
 
   uint8_t ctl_[1024];

@@ -47,12 +47,10 @@ class Link {
   // Nothing comes but what the peer has said on this very link, and one side has called the other (TCP). Else the rest of
   // an earlier run, a banner or noise may come first, and none of the two is the caller.
   virtual bool clean_start() const { return true; }
-  // What is written before the peer is there is lost (a line): HELLO is said again until it has answered.
+  // What is written before the peer is there is lost (a line): HELLO is said again until it has answered, without end if it is lossy().
   virtual bool forgets() const { return false; }
   // A line that may change or drop bytes: everything travels in frames, and what is lost is sent again (a tty).
   virtual bool lossy() const = 0;
-  // Who is at its other end answers within TIMEOUT=hello or not at all (a program), though it is lossy().
-  virtual bool prompt() const { return false; }
   // With lossy(): what seals its frames, as long as the link is there; nullptr: nothing does.
   virtual LineSealer* sealer() { return nullptr; }
   // Bytes a second that it carries, 0: unknown.

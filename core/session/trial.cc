@@ -25,7 +25,6 @@ LinkStart new_start(Link& link) {
   start.rate = link.rate();
   start.search = !link.clean_start();
   start.lossy = link.lossy();
-  start.prompt = link.prompt();
   start.sealer = link.sealer();
   start.repeat = link.forgets();
   return start;
