@@ -88,7 +88,7 @@ void FtpDialogue::want_server(std::string_view host, uint16_t port, std::string_
   connect_due_ = true;
   waits_ = Waits::nothing;
   armed_ = epsv_only_ = last_word_ = false;
-  overtaken_ = 0;
+  overtaken_ = aborts_ = 0;
   multi_ = 0;
 }
 
@@ -156,7 +156,7 @@ void FtpDialogue::on_reply_line(Desk& desk, std::string_view line) {
     const bool asked_epsv = waits_ == Waits::epsv && mode_ != Mode::none;
     matched_ = (waits_ == Waits::pasv && code == 227) || (waits_ == Waits::epsv && code == 229);
     // A server of IPv4 that does not know EPSV is asked again, by PASV.
-    const bool again = asked_epsv && desk.server.family == 4 && code >= 500 && code != 530;
+    const bool again = asked_epsv && overtaken_ == 0 && desk.server.family == 4 && code >= 500 && code != 530;
     swallow_ = matched_ || again || (waits_ == Waits::greeting && code < 300);
     if (matched_) port_found_ = false;
     if (more) multi_ = code;
@@ -177,14 +177,23 @@ void FtpDialogue::on_reply_line(Desk& desk, std::string_view line) {
   matched_ = swallow_ = false;
 }
 
-// A reply that belongs to a command which has overtaken a transfer.
-bool FtpDialogue::for_abort(int code) {
-  if (overtaken_ == 0) return false;
-  // Of a server that listens for data nothing else is good.
-  const bool late = code < 300 && (waits_ == Waits::pasv || waits_ == Waits::epsv);
-  if (waits_ != Waits::nothing && !late && code != 225 && code != 226 && code != 426) return false;
-  --overtaken_;
+// Is this the reply to a command that has overtaken a transfer? A server answers in order, but for ABOR, and so before the next command.
+bool FtpDialogue::is_late(int code) {
+  if (overtaken_ == 0 && aborts_ == 0) return false;
+  const bool of_transfer = code == 225 || code == 226 || code == 426;
+  const bool asks_port = waits_ == Waits::pasv || waits_ == Waits::epsv;
+  // Of a server that is asked for a port nothing good but 227 or 229 is its answer.
+  if (waits_ != Waits::nothing && !of_transfer && !(asks_port && (overtaken_ > 0 || code < 300))) return false;
+  count_late(code);
   return true;
+}
+
+void FtpDialogue::count_late(int code) {
+  const bool of_abort = code == 225 || code == 226 || code == 426;
+  uint8_t& first = of_abort ? aborts_ : overtaken_;
+  uint8_t& second = of_abort ? overtaken_ : aborts_;
+  if (first > 0) --first;
+  else --second;
 }
 
 // A reply is complete, and passed on if it was the client's.
@@ -204,16 +213,16 @@ void FtpDialogue::on_reply(Desk& desk, int code) {
     (void)desk.to_server.say(user.add(user_).add("\r\n").text());
     return wait_for(desk, Waits::reply);
   }
-  if (matched_) return got_server_port(desk);
+  if (matched_) {
+    overtaken_ = aborts_ = 0;  // what was to come before this does not come
+    return got_server_port(desk);
+  }
   if (waits_ == Waits::transfer) {
     // ABOR, STAT and the others are answered before or behind it: which is which does not matter, but how many.
-    if (overtaken_ > 0 && code != 226 && code != 426 && code != 250 && code < 400) {
-      --overtaken_;
-      return;
-    }
+    if (overtaken_ + aborts_ > 0 && code != 226 && code != 426 && code != 250 && code < 400) return count_late(code);
     return wait_for(desk, Waits::nothing);
   }
-  if (for_abort(code)) return;
+  if (is_late(code)) return;
   if (waits_ == Waits::epsv && swallow_) return ask_server(desk, false);
   if (waits_ <= Waits::feat || waits_ == Waits::pasv || waits_ == Waits::epsv) {
     mode_ = Mode::none;
@@ -275,9 +284,10 @@ bool FtpDialogue::take_command(Desk& desk) {
   const FtpVerb verb = ftp_verb(line, &argument);
   if (waits_ != Waits::nothing) {
     const bool overtakes = verb == FtpVerb::abor || verb == FtpVerb::stat || verb == FtpVerb::noop || verb == FtpVerb::quit;
-    if (waits_ != Waits::transfer || !overtakes || overtaken_ == 255) return false;
+    uint8_t& count = verb == FtpVerb::abor ? aborts_ : overtaken_;
+    if (waits_ != Waits::transfer || !overtakes || count == 255) return false;
     desk.from_client.consume(used);
-    ++overtaken_;
+    ++count;
     if (desk.urgent) {
       // Telnet's IP and Synch (RFC 959, 4.1.3): a server that sends looks at nothing else.
       if (desk.urgent_at == 0) desk.urgent_at = desk.to_server.size() + 3;

@@ -48,7 +48,8 @@ class FtpDialogue final : public Dialogue {
   bool take_replies(Desk& desk);
   void on_reply_line(Desk& desk, std::string_view line);
   void on_reply(Desk& desk, int code);
-  bool for_abort(int code);
+  bool is_late(int code);
+  void count_late(int code);
   bool take_commands(Desk& desk);
   bool take_command(Desk& desk);
   void command_alone(Desk& desk, FtpVerb verb, std::string_view line, std::string_view argument);
@@ -75,7 +76,8 @@ class FtpDialogue final : public Dialogue {
   bool epsv_only_ = false;     // EPSV ALL
   bool armed_ = false;         // PORT or EPRT was said: the next transfer calls the client
   bool last_word_ = false;     // the server has said goodbye
-  uint8_t overtaken_ = 0;      // commands that were sent during a transfer and are not answered
+  // Commands that were sent during a transfer and are not answered: those that get one reply each, and ABOR, which gets one or two.
+  uint8_t overtaken_ = 0, aborts_ = 0;
   int multi_ = 0;              // code of the reply whose lines come
   uint16_t client_port_ = 0;
   Address server_port_;        // where the server listens for data

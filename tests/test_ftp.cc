@@ -322,27 +322,49 @@ TEST_CASE("FTP dialogue: after PORT the transfer waits until the client is conne
 }
 
 TEST_CASE("FTP dialogue: what has overtaken a transfer may be answered behind the next command, and is not taken for its answer") {
-  for (const bool extended : {false, true})
-    for (const bool active : {false, true}) {
-      Table t;
-      t.open();
-      t.client("RETR a\r\nNOOP\r\nSTAT\r\n");
-      t.server("150 Here\r\n226 Done\r\n");
-      const std::string asks = extended ? active ? "EPRT |1|192.0.2.1|5001|\r\n" : "EPSV\r\n" : active ? "PORT 192,0,2,1,19,137\r\n" : "PASV\r\n";
-      t.client(asks);
-      (void)t.server_got();
-      (void)t.client_got();
-      t.server("200 Here, too\r\n");
-      t.server("211-Well\r\n211 Still\r\n");
-      CHECK(t.client_got() == "200 Here, too\r\n211-Well\r\n211 Still\r\n");
-      t.server(extended && !active ? "229 (|||5002|)\r\n" : "227 (192,0,2,9,19,138)\r\n");
-      if (active) {
-        CHECK(t.client_got() == (extended ? "200 EPRT command successful\r\n" : "200 PORT command successful\r\n"));
-      } else {
-        CHECK(t.client_got().empty());  // it hears of the other side's port, when that is known
-        CHECK(t.take_did() == "listen 192.0.2.9:5002 ");
+  for (const std::string noop : {"200 Here, too\r\n", "500 What?\r\n"})
+    for (const bool extended : {false, true})
+      for (const bool active : {false, true}) {
+        Table t;
+        t.open();
+        t.client("RETR a\r\nNOOP\r\nSTAT\r\n");
+        t.server("150 Here\r\n226 Done\r\n");
+        const std::string asks = extended ? active ? "EPRT |1|192.0.2.1|5001|\r\n" : "EPSV\r\n" : active ? "PORT 192,0,2,1,19,137\r\n" : "PASV\r\n";
+        t.client(asks);
+        (void)t.server_got();
+        (void)t.client_got();
+        t.server(noop);
+        t.server("211-Well\r\n211 Still\r\n");
+        CHECK(t.client_got() == noop + "211-Well\r\n211 Still\r\n");
+        CHECK(t.server_got().empty());
+        t.server(extended && !active ? "229 (|||5002|)\r\n" : "227 (192,0,2,9,19,138)\r\n");
+        if (active) {
+          CHECK(t.client_got() == (extended ? "200 EPRT command successful\r\n" : "200 PORT command successful\r\n"));
+        } else {
+          CHECK(t.client_got().empty());  // it hears of the other side's port, when that is known
+          CHECK(t.take_did() == "listen 192.0.2.9:5002 ");
+        }
       }
-    }
+}
+
+TEST_CASE("FTP dialogue: a NOOP that a server never answers does not hide the answer to PASV, nor that to the next one") {
+  Table t;
+  t.open();
+  t.client("RETR a\r\nNOOP\r\n");
+  t.server("150 Here\r\n226 Done\r\n");
+  (void)t.server_got();
+  (void)t.client_got();
+  t.client("PASV\r\n");
+  t.server("227 (192,0,2,9,19,138)\r\n");
+  CHECK(t.take_did() == "listen 192.0.2.9:5002 ");
+  t.now = DataDoor::State::ready;
+  (void)t.step();
+  (void)t.client_got();
+  (void)t.server_got();
+  t.client("EPSV\r\n");
+  CHECK(t.server_got() == "EPSV\r\n");
+  t.server("500 What?\r\n");
+  CHECK(t.server_got() == "PASV\r\n");  // it was EPSV's
 }
 
 TEST_CASE("FTP dialogue: time runs for what the client does not see, and 425 is the answer") {

@@ -35,7 +35,7 @@ class Session final : public FtpControl {
     else if (verb == "PASV" || (verb == "EPSV" && server_.knows_epsv)) listen(verb == "EPSV");
     else if (verb == "RETR" || verb == "STOR") begin_transfer();
     else if (verb.compare(0, 1, "\xff") == 0 || verb == "ABOR") abort();
-    else if (verb == "NOOP") say("200 here");
+    else if (verb == "NOOP") say(server_.knows_noop ? "200 here" : "504 it does nothing");
     else if (verb == "QUIT") say("221 goodbye"), close_behind();
     else say("500 what is " + verb + "?");
   }
@@ -166,7 +166,7 @@ void FtpControl::close() {
 
 // ---- the server
 
-FtpServer::FtpServer(Crowd& crowd, Place at, const Manner& m, bool six) : Server(crowd, at, m), knows_epsv(six || world->random.chance(70)), lies(world->random.chance(30)) {}
+FtpServer::FtpServer(Crowd& crowd, Place at, const Manner& m, bool six) : Server(crowd, at, m), knows_epsv(six || world->random.chance(70)), knows_noop(world->random.chance(60)), lies(world->random.chance(30)) {}
 
 void FtpServer::take(Tcp* socket) { (void)world->make<Session>(crowd(), *this, socket); }
 
@@ -220,7 +220,7 @@ void FtpClient::on_line(const std::string& line) {
   if (code == 0) return;  // not the last line of a reply
   if (line.find("forbidden") != std::string::npos) return lost("forbidden, what everybody may", 0);
   if (code == 421) return lost("the service has ended", 0);
-  if (noops_ > 0 && code == 200) {
+  if (noops_ > 0 && (code == 200 || code == 504)) {
     --noops_;
     return;
   }

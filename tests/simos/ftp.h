@@ -54,7 +54,7 @@ class FtpDoor final : public Server {
 class FtpServer final : public Server {
  public:
   FtpServer(Crowd& crowd, Place at, const Manner& m, bool six);
-  const bool knows_epsv, lies;  // 229; 227 with somebody else's address
+  const bool knows_epsv, knows_noop, lies;  // 229; 200; 227 with somebody else's address
 
  private:
   void take(Tcp* socket) override;
