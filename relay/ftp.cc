@@ -30,6 +30,7 @@ void FtpDialogue::answer(Desk& desk, const char* text) { answer(desk, std::strin
 
 void FtpDialogue::wait_for(Desk& desk, Waits what) {
   waits_ = what;
+  doubtful_ = false;
   const bool ours = what >= Waits::greeting;
   if (ours) ++desk.round;  // what the client does not see may not take for ever
   desk.clock = ours || desk.client_ended ? Desk::Clock::login : Desk::Clock::off;
@@ -108,6 +109,12 @@ void FtpDialogue::failed(Desk& desk, Failure why) {
 }
 
 Dialogue::Next FtpDialogue::timed_out(Desk& desk) {
+  if (doubtful_) {  // it was the answer, and the client has it
+    overtaken_ = aborts_ = 0;
+    mode_ = Mode::none;
+    wait_for(desk, Waits::nothing);
+    return Next::wait;
+  }
   if (desk.data != nullptr) desk.data->drop();
   if (phase_ == Phase::open && (waits_ == Waits::door || waits_ == Waits::call) && !desk.client_ended && desk.to_client.room() >= kRoom) {
     if (waits_ == Waits::call) {  // its command still stands in the pipe
@@ -156,7 +163,7 @@ void FtpDialogue::on_reply_line(Desk& desk, std::string_view line) {
     const bool asked_epsv = waits_ == Waits::epsv && mode_ != Mode::none;
     matched_ = (waits_ == Waits::pasv && code == 227) || (waits_ == Waits::epsv && code == 229);
     // A server of IPv4 that does not know EPSV is asked again, by PASV.
-    const bool again = asked_epsv && overtaken_ == 0 && desk.server.family == 4 && code >= 500 && code != 530;
+    const bool again = asked_epsv && overtaken_ + aborts_ == 0 && desk.server.family == 4 && code >= 500 && code != 530;
     swallow_ = matched_ || again || (waits_ == Waits::greeting && code < 300);
     if (matched_) port_found_ = false;
     if (more) multi_ = code;
@@ -177,14 +184,19 @@ void FtpDialogue::on_reply_line(Desk& desk, std::string_view line) {
   matched_ = swallow_ = false;
 }
 
-// Is this the reply to a command that has overtaken a transfer? A server answers in order, but for ABOR, and so before the next command.
-bool FtpDialogue::is_late(int code) {
+// Is this the reply to a command that has overtaken a transfer? A server answers in order, so what comes before 227 or 229 is, as long as
+// some are not answered; but ABOR may have one reply or two, and a server may have dropped a command: then nothing follows.
+bool FtpDialogue::is_late(Desk& desk, int code) {
   if (overtaken_ == 0 && aborts_ == 0) return false;
   const bool of_transfer = code == 225 || code == 226 || code == 426;
   const bool asks_port = waits_ == Waits::pasv || waits_ == Waits::epsv;
-  // Of a server that is asked for a port nothing good but 227 or 229 is its answer.
-  if (waits_ != Waits::nothing && !of_transfer && !(asks_port && (overtaken_ > 0 || code < 300))) return false;
+  if (waits_ != Waits::nothing && !of_transfer && !asks_port) return false;
   count_late(code);
+  if (asks_port && code >= 400) {
+    doubtful_ = true;
+    desk.clock = Desk::Clock::moment;
+    ++desk.round;
+  }
   return true;
 }
 
@@ -222,7 +234,7 @@ void FtpDialogue::on_reply(Desk& desk, int code) {
     if (overtaken_ + aborts_ > 0 && code != 226 && code != 426 && code != 250 && code < 400) return count_late(code);
     return wait_for(desk, Waits::nothing);
   }
-  if (is_late(code)) return;
+  if (is_late(desk, code)) return;
   if (waits_ == Waits::epsv && swallow_) return ask_server(desk, false);
   if (waits_ <= Waits::feat || waits_ == Waits::pasv || waits_ == Waits::epsv) {
     mode_ = Mode::none;

@@ -48,7 +48,7 @@ class FtpDialogue final : public Dialogue {
   bool take_replies(Desk& desk);
   void on_reply_line(Desk& desk, std::string_view line);
   void on_reply(Desk& desk, int code);
-  bool is_late(int code);
+  bool is_late(Desk& desk, int code);
   void count_late(int code);
   bool take_commands(Desk& desk);
   bool take_command(Desk& desk);
@@ -78,6 +78,7 @@ class FtpDialogue final : public Dialogue {
   bool last_word_ = false;     // the server has said goodbye
   // Commands that were sent during a transfer and are not answered: those that get one reply each, and ABOR, which gets one or two.
   uint8_t overtaken_ = 0, aborts_ = 0;
+  bool doubtful_ = false;      // what came for a command that has overtaken may be the answer that is awaited, if nothing follows
   int multi_ = 0;              // code of the reply whose lines come
   uint16_t client_port_ = 0;
   Address server_port_;        // where the server listens for data

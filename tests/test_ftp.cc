@@ -367,6 +367,35 @@ TEST_CASE("FTP dialogue: a NOOP that a server never answers does not hide the an
   CHECK(t.server_got() == "PASV\r\n");  // it was EPSV's
 }
 
+TEST_CASE("FTP dialogue: where a command that has overtaken may be answered or not, an error is passed on, and is the last word after a second") {
+  for (const std::string before : {"NOOP\r\n", "ABOR\r\n"})
+    for (const std::string asks : {"PASV\r\n", "EPSV\r\n"})
+      for (const bool follows : {true, false}) {
+        Table t;
+        t.open();
+        t.client("RETR a\r\n" + before);
+        t.server("150 Here\r\n226 Done\r\n");
+        (void)t.server_got();
+        (void)t.client_got();
+        t.client(asks + "HELP\r\n");
+        CHECK(t.server_got() == asks);
+        t.server("502 What?\r\n");
+        CHECK(t.client_got() == "502 What?\r\n");
+        CHECK(t.desk.clock == Desk::Clock::moment);
+        CHECK(t.server_got().empty());
+        if (follows) {
+          t.server(asks == "PASV\r\n" ? "227 (192,0,2,9,19,138)\r\n" : "229 (|||5002|)\r\n");
+          CHECK(t.take_did() == "listen 192.0.2.9:5002 ");
+          CHECK(t.client_got().empty());
+        } else {
+          CHECK(t.dialogue.timed_out(t.desk) == Dialogue::Next::wait);
+          (void)t.step();
+          CHECK(t.server_got() == "HELP\r\n");
+          CHECK(t.client_got().empty());
+        }
+      }
+}
+
 TEST_CASE("FTP dialogue: time runs for what the client does not see, and 425 is the answer") {
   Table t;
   t.open();
