@@ -67,6 +67,7 @@ bool DataPorts::open(Session& session, ChannelId id, const OpenInfo& info, Time 
   p->session_ = &session;
   p->id_ = id;
   p->control_ = client;
+  p->crowded_ = false;
   p->client_ = who.client;
   set_keepalive(p->fd_.get());  // its clients inherit all three
   set_oob_inline(p->fd_.get());
@@ -125,8 +126,9 @@ void DataPort::abort(CloseCode code) {
 }
 
 void DataPort::on_timer(Timer& timer, Time now) {
-  // Who has come waits in its queue as long as the link is cut, and that is no reason to send it away.
-  if (!session_->can_open()) return table_.reactor_.timers().start(timer, now + kUnused);
+  // While the link is cut, or all channels are in use, who comes waits in the queue, and where a link was is no reason to be sent away.
+  const Time until = session_->can_open() && !crowded_ ? session_->link_since() + kUnused : now + kUnused;
+  if (now < until) return table_.reactor_.timers().start(timer, until);
   LogLine(LogLevel::debug, "data-port-unused").kv("session", session_->number()).kv("client", client_).kv("at", at_);
   close(CloseCode::idle);
 }
@@ -135,7 +137,8 @@ void DataPort::on_ready(int fd, uint8_t ready, Time now) {
   (void)ready;
   (void)now;
   // While the link is cut, or all channels are in use, the client waits in the accept queue, as at PORT: see on_room().
-  if (control_ != nullptr && !session_->can_open()) return table_.reactor_.want(fd, 0);
+  crowded_ = control_ != nullptr && !session_->can_open();
+  if (crowded_) return table_.reactor_.want(fd, 0);
   for (int i = 0; i < kAcceptsATurn && control_ != nullptr; ++i) {
     Address client;
     int error = 0;

@@ -1,7 +1,8 @@
 // Data connections of FTP, at the entry: ports that the peer asks for by BIND, and calls back to a client.
 //
 // Both are for a client that has come to one of our ports (PORT=) and is still connected, and for it alone: a data port listens
-// at the address where that client was accepted, takes one connection, from that client's host only, and ends with its channel.
+// at the address where that client was accepted, takes one connection, from that client's host only, and ends with its channel, or
+// when nobody has come for a minute in which the link was there.
 // A call goes to that client's host, to a port that the client itself has just named by PORT or EPRT. So a peer gains
 // nothing that the client has not asked for, and no configuration is needed. A BIND for nobody is refused.
 //
@@ -43,6 +44,7 @@ class DataPort final : public Endpoint, private FdHandler, private TimerHandler,
   Timer timer_;
   Session* session_ = nullptr;
   ChannelId id_;
+  bool crowded_ = false;               // somebody has come, and waits in the queue
   const Endpoint* control_ = nullptr;  // whose client it is for; nullptr: free, or dead
   Address client_, at_;
   DataPort* next_free_ = nullptr;
