@@ -65,8 +65,10 @@ Data hello(const char* word = " smx/1:00000001", const char* stamp = "20261123-0
 
 // A mux on a line whose other end is made by hand: it answers.
 struct Alone {
-  Alone() : e(line_config("a")) {
-    e.is_line = e.is_lossy = e.accept_at_once = true;
+  // `patient`: the peer is waited for without end.
+  explicit Alone(bool patient = true) : e(line_config("a")) {
+    e.is_line = patient;
+    e.search = e.is_lossy = e.accept_at_once = true;
     e.rate = 960;
     e.up();
   }
@@ -433,6 +435,22 @@ TEST_CASE("lossy: a peer that makes no frames is told from noise, and the user w
   CHECK(other.e.feed(frame(0, 0, hello())) == Err::none);
   CHECK(other.e.wait(seconds(30)) == Err::none);
   CHECK(other.e.mux.state() == Mux::State::ask);
+}
+
+TEST_CASE("lossy: behind a program nobody is waited for without end, and the log says what came") {
+  Alone silent(false);
+  CHECK(silent.e.wait(seconds(10)) == Err::none);
+  CHECK(silent.e.wait(seconds(20)) == Err::handshake_timeout);
+  Alone bare(false);
+  CHECK(bare.e.feed(Data(1, '\0') + hello("")) == Err::none);
+  CHECK(bare.e.wait(seconds(30)) == Err::unframed);
+  Alone stuck(false);  // what is bare was of an earlier run, and the next says no more than HELLO
+  CHECK(stuck.e.feed(Data(1, '\0') + hello("")) == Err::none);
+  CHECK(stuck.e.feed(frame(0, 0, hello())) == Err::none);
+  CHECK(stuck.e.wait(seconds(60)) == Err::handshake_timeout);
+  Alone good(false);
+  good.up();
+  CHECK(good.e.wait(seconds(30)) == Err::none);
 }
 
 TEST_CASE("lossy: the peer is a secure link: the link ends, and the log says what is missing; but not one that is up") {

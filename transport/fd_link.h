@@ -31,6 +31,8 @@ class FdLink final : public Link, private FdHandler {
   int open(Fd in, Fd out, std::string_view name);
   // What is between the two may change or drop bytes (SOXCONF=line:lossy). Before open().
   void set_lossy(bool lossy) { lossy_ = lossy; }
+  // Who is at its other end says something soon, or never (a program); else, if it is lossy, somebody may come at any time.
+  void set_prompt() { prompt_ = true; }
 
   IoResult readv(const MutBytes* piece, int pieces) override { return readv_fd(in_.get(), piece, pieces); }
   IoResult writev(const Bytes* piece, int pieces) override { return shut_ ? IoResult{0, true, 0} : writev_fd(out(), piece, pieces); }
@@ -40,6 +42,7 @@ class FdLink final : public Link, private FdHandler {
   void close(bool gently) override;
   bool clean_start() const override { return false; }
   bool lossy() const override { return lossy_; }
+  bool forgets() const override { return lossy_ && !prompt_; }
   uint32_t rate() const override { return 0; }
   size_t frame_hint() const override { return 0; }
   Address peer() const override { return {}; }
@@ -54,7 +57,7 @@ class FdLink final : public Link, private FdHandler {
   LinkOwner* owner_ = nullptr;
   Fd in_, out_;
   bool shut_ = false;  // nothing more is written
-  bool lossy_ = false;
+  bool lossy_ = false, prompt_ = false;
   std::string_view name_;
 };
 

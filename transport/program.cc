@@ -13,6 +13,7 @@ ProgramDialer::ProgramDialer(Reactor& reactor, Children& children, std::string_v
   name_.add("program ").add_printable(command);
   setup_.command = command.data();
   setup_.label = name_.text();
+  link_.set_prompt();  // one that says nothing is better started anew
 }
 
 void ProgramDialer::dial(DialOwner& owner, Time now) {

@@ -181,8 +181,7 @@ void Mux::link_up(const LinkStart& start, Time now) {
   }
 }
 
-// The peer's next packet is due. Nobody knows when somebody comes to the other end of a lossy line: there is no limit. Who is behind a
-// program or a FIFO, lossy or not, is there or never comes.
+// The peer's next packet is due. Nobody knows when somebody comes to the other end of a lossy line: there is no limit, but for a program.
 void Mux::begin_handshake(Time now) {
   handshake_deadline_ = start_.lossy && start_.repeat ? kNever : now + config_.hello_timeout + pace_.patience;
 }

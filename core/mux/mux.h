@@ -174,7 +174,7 @@ struct LinkStart {
   uint64_t attempt = 0;  // u32 of the process, u32 counting
   uint32_t rate = 0;     // bytes a second that the link carries; 0: unknown, and fast
   bool asks = false;     // this side proposes the session, whatever the peer does (MuxConfig::asks: on each link)
-  Flag<kHasPipes> repeat;  // with search: HELLO is said each second until the peer's has come, and once more in answer to it
+  Flag<kHasPipes> repeat;  // with search: HELLO is said each second until the peer's has come, and once more in answer to it; with lossy, without end
   Flag<kHasPipes> search;  // bytes that are none of the peer's may come before its HELLO, and between it and SETTINGS
   Flag<kHasLossy> lossy;   // a line that flips and drops bytes: frames. With search; never 0.3
   bool said = false;     // our HELLO is out already: first_packet(), of this start

@@ -89,6 +89,7 @@ Err Mux::received_line(size_t n, Time now) {
         }
         break;
       case LineDecoder::Got::block: {
+        bare_hello_ = false;
         const Err e = take_block(line_->decoder.block(), now);
         if (e != Err::none) return e;
         break;

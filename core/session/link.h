@@ -47,7 +47,8 @@ class Link {
   // Nothing comes but what the peer has said on this very link, and one side has called the other (TCP). Else the rest of
   // an earlier run, a banner or noise may come first, and none of the two is the caller.
   virtual bool clean_start() const { return true; }
-  // What is written before the peer is there is lost (a line): HELLO is said again until it has answered, without end if it is lossy().
+  // What is written before the peer is there is lost (a line), or its time is not known: HELLO is said again until it has answered;
+  // if it is lossy(), too, without end.
   virtual bool forgets() const { return false; }
   // A line that may change or drop bytes: everything travels in frames, and what is lost is sent again (a tty).
   virtual bool lossy() const = 0;

@@ -225,7 +225,7 @@ class LineWorld {
 
   double flips = 0, drops = 0;  // of bits, of bytes
   bool dead = false;            // nothing arrives
-  Duration renew{0};
+  Duration renew{0}, patience{0};
   KeyPair keys[2];
   Secret psk[2];
   Data shown[2];                // the key that side i knows of its peer
@@ -240,6 +240,7 @@ class LineWorld {
     if (side_[i]) left = side_[i]->below.queue;
     side_[i].reset();
     side_[i] = std::make_unique<Side>(i, keys[i], shown[i].data(), psk[i], rate_, renew);
+    side_[i]->line.set_patience(patience);
     side_[i]->below.queue = left;
     side_[i]->start(now);
   }

@@ -221,6 +221,24 @@ TEST_CASE("secure line: who comes late is waited for, however long, and then ans
   }
 }
 
+TEST_CASE("secure line: where an answer is waited for so long and no longer, dialing fails, is tried again, and then a link stays") {
+  LineWorld w(960);
+  w.patience = seconds(15);
+  w.start(0);
+  w.run(seconds(14));
+  CHECK(w[0].why.empty());
+  w.run(seconds(2));
+  CHECK(w[0].why == "no answer to the handshake in time");
+  w.run(seconds(20));
+  w.start(1);
+  REQUIRE(come_up(w, seconds(20)));
+  w[0].why.clear();
+  w.run(seconds(40));
+  CHECK(w[0].why.empty());
+  CHECK(w[0].links == 1);
+  CHECK(w[0].up());
+}
+
 TEST_CASE("secure line: a handshake that is played again, to an end that is up or waits, gains nothing") {
   LineWorld w(11520);
   Tap tap(0);
