@@ -355,6 +355,7 @@ int sim_socketpair(int domain, int type, int protocol, int* ends) {
   PairEnd::join(*one, *two, (type & 15) == SOCK_SEQPACKET);
   ends[0] = current->take_fd(one);
   ends[1] = ends[0] < 0 ? -1 : current->take_fd(two);
+  current->last_pair = two;
   if (ends[1] >= 0) return 0;
   if (ends[0] >= 0) current->close_fd(ends[0]);
   return refuse(EMFILE);

@@ -106,11 +106,8 @@ unsigned sim_alarm(unsigned s) { return (void)s, 0; }
 pid_t sim_fork() {
   const Gate gate(Call::fork);
   if (gate.error() != 0) return refuse(gate.error());
-  PairEnd* end = nullptr;
-  for (int fd = 0; static_cast<uint32_t>(fd) < current->fd_limit; ++fd)
-    if (File* f = current->file(fd); f != nullptr && f->kind == File::Kind::unix_socket) end = static_cast<PairEnd*>(f);
-  if (end == nullptr) current->crash("fork(2) without a pair of sockets");
-  current->helper = world->make<HelperProcess>(*current, end);
+  if (current->last_pair == nullptr) current->crash("fork(2) without a pair of sockets");
+  current->helper = world->make<HelperProcess>(*current, current->last_pair);
   return current->helper->pid();
 }
 

@@ -83,6 +83,7 @@ void Asker::on_socket() {
     if (!undress(&bytes)) return;
     if (bytes.size() < kHead || u32_at(bytes, 0) != number_ || u32_at(bytes, 4) >= asked_ || bytes != datagram(number_, u32_at(bytes, 4), u32_at(bytes, 8)))
       return world->fail("asker %u gets an answer of %zu bytes that is not its own", number_, bytes.size());
+    if (u32_at(bytes, 4) >= in_vain_from_) return world->fail("asker %u gets an answer behind the end of its connection", number_);
     if (from.ip != to_.ip || from.port != to_.port) return world->fail("asker %u gets an answer from elsewhere", number_);
     ++answered_;
   }

@@ -41,6 +41,7 @@ class Asker : public Holder {
   // What stands around the bytes of a question, and of an answer. False: the world has failed.
   virtual std::string dress(std::string bytes) { return bytes; }
   virtual bool undress(std::string* bytes) { return (void)bytes, true; }
+  uint32_t in_vain_from_ = UINT32_MAX;  // this one, and those behind it, must have no answer
 
  private:
   const uint32_t number_;

@@ -44,7 +44,7 @@ constexpr uint64_t kMostCalls = 20000;  // without that time passes
 constexpr int kIo[] = {EINTR, EAGAIN, EIO, ECONNRESET, ETIMEDOUT, ENOMEM, 0};
 constexpr int kWrite[] = {EINTR, EAGAIN, EIO, ENOSPC, EPIPE, ECONNRESET, ENOBUFS, 0};
 constexpr int kMessage[] = {EINTR, EAGAIN, ENOMEM, ENOBUFS, ECONNREFUSED, EMSGSIZE, EPERM, ENETUNREACH, 0};
-constexpr int kPacket[] = {EINTR, EAGAIN, ENOMEM, ECONNRESET, 0};
+constexpr int kPacket[] = {EINTR, EAGAIN, ENOMEM, ENOBUFS, ECONNRESET, 0};
 constexpr int kAccept[] = {EINTR, EAGAIN, ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPROTO, EPERM, 0};
 constexpr int kConnect[] = {EINTR, EAGAIN, EADDRNOTAVAIL, ECONNREFUSED, ENETUNREACH, ETIMEDOUT, EACCES, 0};
 constexpr int kSocket[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM, EACCES, 0};
@@ -124,8 +124,8 @@ const int* errors_of(Call call) {
 
 bool costs_nothing(Call call, int error) {
   switch (call) {
+    case Call::recv: return true;  // of the helper: it is tried again
     case Call::read:
-    case Call::recv:
     case Call::write:
     case Call::accept4:
     case Call::recvmsg: return error == EINTR || error == EAGAIN;

@@ -39,6 +39,7 @@ void HelperProcess::on_event(int what) {
   if (over_) return;
   if (what >= kFound) return answer(found_[static_cast<size_t>(what - kFound)]);
   scheduled_ = false;
+  while (!unsent_.empty() && end_->send({unsent_.front(), {}}) >= 0) unsent_.pop_front();
   PairEnd::Packet p;
   for (int r = 0; (r = end_->take(&p)) != 0;) {
     if (r < 0) return kill();
@@ -97,7 +98,8 @@ void HelperProcess::say_ended(uint32_t id, int error, int status) {
 }
 
 void HelperProcess::answer(const smx::HelperAnswer& a) {
-  if (!over_) (void)end_->send({std::string(reinterpret_cast<const char*>(&a), sizeof a), {}});
+  unsent_.emplace_back(reinterpret_cast<const char*>(&a), sizeof a);
+  while (!over_ && !unsent_.empty() && end_->send({unsent_.front(), {}}) >= 0) unsent_.pop_front();
 }
 
 // The daemon is gone, or has closed its end; or somebody has ended it.

@@ -48,6 +48,7 @@ class HelperProcess final : public Holder, public Pump::Owner {
   PairEnd* end_;
   std::vector<Pump*> running_;
   std::vector<smx::HelperAnswer> found_;  // names: answers that are due
+  std::deque<std::string> unsent_;        // answers that have found no room
   bool scheduled_ = false, over_ = false;
 };
 

@@ -11,7 +11,6 @@ namespace simos {
 
 namespace {
 
-constexpr uint32_t kNobody = 0x0a00004d;  // an address where nobody is
 constexpr size_t kServerPort = 4;         // of smx::kClientVariables
 
 smx::Address address_of(uint32_t ip, bool six) {
@@ -50,7 +49,7 @@ Micros Scenario::look_up(const std::string& name, smx::HelperAnswer* answer) {
     return chance.chance(30) ? -1 : delay;
   }
   answer->error = 0;
-  if (kind == 'l' && chance.chance(20)) answer->address[answer->count++] = address_of(kNobody, chance.chance(50));
+  if (kind == 'l' && chance.chance(20)) answer->address[answer->count++] = address_of(chance.chance(70) ? kNobodyIp : kMuteIp, chance.chance(50));
   const bool first_six = chance.chance(50);
   answer->address[answer->count++] = address_of(ip, first_six);
   if (chance.chance(50)) answer->address[answer->count++] = address_of(ip, !first_six);
@@ -67,16 +66,22 @@ int Scenario::plan(const Process& daemon, bool of_link, const smx::HelperRequest
   if (may_fail && chance.chance(8)) out->exits_at_once = chance.chance(50) ? 1 : 127;
   if (may_fail && chance.chance(10)) out->dies_after = chance.range(0, 6 * kSecond);
   if (may_fail && of_link && chance.chance(8)) out->hangs_after = chance.range(0, 6 * kSecond);
+  // In the order of init_helper(): the program of the link, those of servers.
   if (of_link) {
+    if (q.number != 0) world->fail("process %d starts program %u for its link", daemon.number(), q.number);
     out->ends_with_either = true;
     out->to = {host_[0].ip, kLinkPort};
     return 0;
   }
   const uint16_t port = static_cast<uint16_t>(atoi(q.text + kServerPort * smx::kClientValue));
+  const uint32_t first = way_ == Way::program && host_[1].process == &daemon ? 1 : 0;
+  uint32_t end = first;
+  bool good = false;
   for (const Host& h : host_)
     for (const Port& p : h.ports)
-      if (h.process != &daemon && p.number == port && p.service == Service::exec) return out->to = {daemon.ip(), static_cast<uint16_t>(port - 1000)}, 0;
-  world->fail("process %d starts a program for port %u", daemon.number(), port);
+      if (h.process != &daemon && p.service == Service::exec) good = good || p.number == port, ++end;
+  if (good && q.number >= first && q.number < end) return out->to = {daemon.ip(), static_cast<uint16_t>(port - 1000)}, 0;
+  world->fail("process %d starts program %u for port %u", daemon.number(), q.number, port);
   return EINVAL;
 }
 

@@ -31,6 +31,7 @@ uint32_t PairEnd::ready() const {
 
 ssize_t PairEnd::read(uint8_t* to, size_t n) {
   if (packets_) {
+    if (error_ != 0) return -std::exchange(error_, 0);  // before what there is
     Packet p;
     const int r = take(&p);
     if (r <= 0) return r == 0 ? -EAGAIN : 0;
@@ -62,7 +63,7 @@ ssize_t PairEnd::write(const uint8_t* from, size_t n) {
 
 ssize_t PairEnd::send(Packet p) {
   const ssize_t n = static_cast<ssize_t>(p.bytes.size());
-  const int error = other_->gone_ ? EPIPE : other_->waiting() >= kRoom ? EAGAIN : 0;
+  const int error = other_->gone_ || shut_ ? EPIPE : other_->waiting() >= kRoom ? EAGAIN : 0;
   if (error != 0) {
     for (File* f : p.files) let_go(f);
     return -error;

@@ -1,6 +1,7 @@
 // An end of a socketpair(2): of bytes, or of packets, which may carry descriptors. Source: unix(7).
 //
-// Invariant: what is unread when an end is closed is lost, and the other one is told so by ECONNRESET behind what it still has.
+// Invariant: what is unread when an end is closed is lost, and the other one is told so by ECONNRESET: behind the bytes that it
+// still has, or before its packets.
 // Read next: helper.h, pump.h (who has the other ends).
 #ifndef SOCKMUX_TESTS_SIMOS_PAIR_H
 #define SOCKMUX_TESTS_SIMOS_PAIR_H

@@ -60,6 +60,8 @@ void Process::boot(uint32_t ip, std::vector<std::string> words) {
   begin = 0;
   log_full = false;
   helper = nullptr;
+  last_pair = nullptr;
+  may_end_with = 0;
   links = 0;
   renewed_at = -1;
   longest_renewal = 0;

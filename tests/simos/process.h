@@ -21,6 +21,7 @@
 namespace simos {
 
 class HelperProcess;
+class PairEnd;
 
 // A copy of the program, with what its variables are before main().
 struct Image {
@@ -92,6 +93,7 @@ class Process final : public Callee {
   bool started = false;    // "started" stands in the log
   bool link_up = false;    // as its log says it
   bool told_to_end = false;
+  int may_end_with = 0;    // where that is told so
   bool no_maps = false;    // memory is set aside by now
   uint64_t turns = 0, calls = 0, calls_of_turn = 0, log_lines = 0, link_ups = 0;
   std::string log;         // its end
@@ -100,6 +102,7 @@ class Process final : public Callee {
   Micros longest_renewal = 0;
   bool log_full = false;   // ENOSPC
   HelperProcess* helper = nullptr;  // its child, until it has been waited for
+  PairEnd* last_pair = nullptr;     // the second end of the last socketpair(2)
   Faults faults;
 
  private:

@@ -9,7 +9,7 @@
 namespace simos {
 
 namespace {
-enum { kRun, kBegin, kHang, kDie, kTerm };
+enum { kRun, kRetry, kBegin, kHang, kDie, kTerm };
 constexpr size_t kHeld = 4096;
 constexpr int status_of_exit(int code) { return code << 8; }
 }  // namespace
@@ -41,7 +41,7 @@ void Pump::on_event(int what) {
       return;
     case kTerm: return exit(SIGTERM);
     default:
-      scheduled_ = false;
+      (what == kRetry ? retries_ : scheduled_) = false;
       run();
   }
 }
@@ -70,7 +70,11 @@ bool Pump::carry(Way& way, File* from, File* to) {
   }
   while (!way.held.empty()) {
     const ssize_t r = to->write(reinterpret_cast<const uint8_t*>(way.held.data()), way.held.size());
-    if (r == -EAGAIN) return world->after(kMilli, *this, kRun), moved;
+    if (r == -EAGAIN) {
+      if (!retries_) world->after(kMilli, *this, kRetry);
+      retries_ = true;
+      return moved;
+    }
     if (r < 0) return say("broken pipe"), exit(status_of_exit(1)), false;
     way.held.erase(0, static_cast<size_t>(r));
     moved = true;
@@ -100,7 +104,7 @@ void Pump::signal(int number) {
   if (!plan_.ignores_term) world->after(world->random.below(3000), *this, kTerm);
 }
 
-// What was not carried to its end is cut.
+// Killed: what was not carried to its end is reset.
 void Pump::exit(int status) {
   over_ = true;
   SIM_TRACE("program %u ends with status %d\n", id_, status);

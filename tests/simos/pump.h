@@ -2,8 +2,8 @@
 //
 //   daemon <--socket pair, or two pipes--> Pump <--TCP--> Place           standard error: lines for the log
 //
-// Each end goes on as an end: where one way is over it closes that way; when both are, it ends with 0. A connection that is cut ends it
-// with 1. TERM ends it, or not; KILL does. Owner: the world; its helper hears of its end. Read next: helper.h, core/io/child.h.
+// Each end goes on as an end: where one way is over it closes that way; when both are, it ends with 0. A connection that is cut, and a
+// side that takes nothing more, ends it with 1, and what it holds is lost; the others see an end. TERM ends it, or not; KILL does. Owner: the world; its helper hears of its end. Read next: helper.h, core/io/child.h.
 #ifndef SOCKMUX_TESTS_SIMOS_PUMP_H
 #define SOCKMUX_TESTS_SIMOS_PUMP_H
 
@@ -55,7 +55,7 @@ class Pump final : public Holder {
   File* fd_[3];
   Tcp* socket_ = nullptr;
   Way in_, out_;
-  bool scheduled_ = false, over_ = false, hangs_ = false;
+  bool scheduled_ = false, retries_ = false, over_ = false, hangs_ = false;
 };
 
 }  // namespace simos

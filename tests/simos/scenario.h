@@ -31,6 +31,7 @@ struct Verdict {
 
 constexpr int kDaemons = 2;
 constexpr uint16_t kLinkPort = 9000;
+constexpr uint32_t kNobodyIp = 0x0a00004d, kMuteIp = 0x0a00004e;  // nobody is there; nothing answers there
 // The name of a host: of a server, and of the other side of the link.
 std::string name_of(uint32_t ip);
 std::string link_name_of(uint32_t ip);
@@ -92,8 +93,9 @@ class Scenario final : public Callee, private Outside {
   bool all_linked() const;
   bool all_over() const;
   bool asks_ports() const;
-  // Who holds nothing loses who comes while the link is made anew, or moves to the better way.
-  bool moves_cost() const { return hold_s_ == 0 && (renews_ || way_ == Way::tcp_and_line); }
+  // Who holds nothing loses who comes while the link is made anew, or moves to the better way; so does who holds for some seconds, if its
+  // name leads to a dead address first.
+  bool moves_cost() const { return (hold_s_ == 0 && (renews_ || way_ == Way::tcp_and_line)) || (hold_s_ < 10 && renews_ && link_named_); }
   size_t late_ports(int which) const;
   bool all_ended() const;
   bool all_wanted() const;  // has ended who was told to?

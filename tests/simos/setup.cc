@@ -65,6 +65,9 @@ void Scenario::choose_link() {
   link_->odd = chance.chance(40) ? 0 : 5 + chance.below(80);
   if (secure_ && (way_ == Way::tcp || way_ == Way::program) && chance.chance(30)) link_->flips = 1u << chance.below(6);
   network->set_path(host_[0].ip, host_[1].ip, link_);
+  Path* mute = world->make<Path>();
+  mute->connects = Path::Connects::silent;
+  for (const Host& h : host_) network->set_path(h.ip, kMuteIp, mute);
   if (slow_) make_lines();
   if (way_ == Way::fifo) {
     // One machine: both have the same files.
@@ -244,8 +247,8 @@ std::vector<Manner::Step> Scenario::opening_for(const Port& port, uint32_t ip) {
     case Service::http: return {{"CONNECT " + host + ":" + std::to_string(to) + " HTTP/1.1\r\nHost: x\r\n\r\n", 0}};
     case Service::socks4: return {{std::string("\x04\x01", 2) + number + place + std::string("me\0", 3), 8}};
     case Service::socks5: {
-      const std::string address = port.named ? std::string("\x03") + static_cast<char>(host.size()) + host : six ? "\x04\xfd" + std::string(11, '\0') + place : "\x01" + place;
-      return {{std::string("\x05\x01\x00", 3), 2}, {std::string("\x05\x01\x00", 3) + address + number, Manner::Step::kSocks5}};
+      const std::string address = port.named ? socks_name(host) : socks_address(ip, six);
+      return {{std::string("\x05\x01\x00", 3), 2}, {std::string("\x05\x01\x00", 3) + address + socks_port(to), Manner::Step::kSocks5}};
     }
     case Service::telnet: return {{telnet_options(world->random) + host + (six && !port.named ? ":" : " ") + std::to_string(to) + "\r\n", Manner::Step::kTelnet}};
     case Service::relay:

@@ -12,6 +12,11 @@
 
 namespace simos {
 
+// As RFC 1928, 5 has them: type and address, or name; a port.
+std::string socks_address(uint32_t ip, bool six);
+std::string socks_name(const std::string& name);
+std::string socks_port(uint16_t port);
+
 class SocksAsker final : public Asker {
  public:
   struct Way {
@@ -19,9 +24,10 @@ class SocksAsker final : public Asker {
     bool daemon_six;  // which is reached by IPv6
     Place server;     // an Echo
     bool server_six;
+    std::string server_name;  // it is told by that now and then, if it has one; else by its digits as a name
   };
-  // `ip`: its own, which nobody else has. `well`: it must be served.
-  SocksAsker(const Crowd& crowd, uint32_t number, uint32_t ip, const Way& way, bool well);
+  // `ip`: its own, which nobody else has.
+  SocksAsker(const Crowd& crowd, uint32_t number, uint32_t ip, const Way& way);
   // `n` datagrams, a `pause` apart, once it may; then it leaves, and `late` behind that asks in vain. 0: not at all.
   void come(uint32_t n, Micros pause, Micros late);
   void on_event(int what) override;
@@ -45,13 +51,12 @@ class SocksAsker final : public Asker {
 
   const Crowd& crowd_;
   const Way way_;
-  const bool well_;
   Control control_;
   Tcp* socket_ = nullptr;
   std::string out_, in_;
   uint32_t left_ = 0;
   Micros pause_ = 0, late_ = 0;
-  bool scheduled_ = false, granted_ = false, over_ = false, is_late_ = false;
+  bool scheduled_ = false, granted_ = false, over_ = false;
 };
 
 }  // namespace simos

@@ -11,7 +11,7 @@ enum Kind {
   // of the hosts
   kStatistics, kHup, kWallBack, kFreeze, kServerAway, kServerHangs, kLogFull,
   // which may cost streams
-  kKill, kTerm, kJump, kLongStall, kFewFds,
+  kKill, kTerm, kHelperDies, kJump, kLongStall, kFewFds,
   kCount,
   // the ends of some
   kGoOn, kAccept, kPlugBack, kHear, kServerBack, kServerWell, kLogRoom, kRestart
@@ -132,6 +132,14 @@ void Scenario::host_trouble(int kind) {
       h.process->signal(SIGTERM);
       again(kRestart, 5 * kSecond, 10 * kSecond);
       break;
+    case kHelperDies:  // it ends with that, and says so
+      if (h.process->helper == nullptr) break;
+      h.wanted = false;
+      h.process->told_to_end = true;
+      h.process->may_end_with = 71;
+      h.process->helper->kill();
+      again(kRestart, 6 * kSecond, 10 * kSecond);
+      break;
     case kJump: world->now += chance.skewed(1000000, 600000000); break;
     case kFewFds:
       // One that begins just now says so and ends, as it should.
@@ -159,6 +167,7 @@ void Scenario::well_server(Server& server) {
   Manner m;
   m.size = server.manner.size;
   m.answers = server.manner.answers;
+  m.behind_program = server.manner.behind_program;
   server.manner = m;
 }
 
