@@ -236,8 +236,9 @@ int Daemon::take_place() {
 }
 
 void Daemon::begin_links() {
-  if (follows()) predecessor_->await_end(reactor_.now());
-  else start_links();
+  if (!follows()) return start_links();
+  if (dialers_ > 0) sessions_.at(0).reserve();  // peers come before we make our link
+  predecessor_->await_end(reactor_.now());
 }
 
 void Daemon::on_predecessor_gone(Time now) {

@@ -108,8 +108,9 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   // The link ends, or has ended, to be made anew: that is no failure of its way.
   bool renews() const { return renewing_; }
   bool held() const { return link_ == nullptr && mux_.held(); }
-  // It makes its links itself, so that others are only for its peer.
-  bool dials() const { return dialer_ != nullptr || source_ != nullptr; }
+  // It makes its links itself, or will, so that others are only for its peer.
+  bool dials() const { return dialer_ != nullptr || source_ != nullptr || reserved_; }
+  void reserve() { reserved_ = true; }
   // Held, and maybe never asked for again: not for longer than that.
   void hold_until(Time until);
   bool has_link() const { return link_ != nullptr; }
@@ -237,6 +238,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Exit& exit_;
   Dialer* dialer_ = nullptr;
   LinkSource* source_ = nullptr;  // in place of dialer_
+  Flag<kHasUpgrade> reserved_;    // for one of them
   Link* link_ = nullptr;
   Address peer_;
   PeerKey key_;

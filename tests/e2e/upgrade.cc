@@ -134,6 +134,39 @@ TEST_CASE("upgrade: a hub's peers and the datagrams of its clients find the new 
   close(rival);
 }
 
+TEST_CASE("upgrade: of a daemon that is called and calls another, the new one makes its own link, too, though its peers come first") {
+  for (const bool ways : {false, true}) {
+    CAPTURE(ways);
+    Server echo(echoes);
+    Daemon up({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(echo.port()), "PORT=127.0.0.1:0"});
+    TempFolder temp;
+    const uint16_t at = quiet_port();
+    Words words{"SERVER=sockmux", "-P127.0.0.1:" + text(at), "SERVER=sockmux://" + local(up.link_port()), "DEST=" + local(echo.port())};
+    if (ways) words.push_back("SERVER=sockmux://" + local(quiet_port()));
+    Background middle(temp, words);
+    REQUIRE(middle.says(" link-up "));
+    Daemon down({"SERVER=sockmux://" + local(at), "PORT=127.0.0.1:0", "DEST=" + local(echo.port())});
+    REQUIRE(wait_for([&] { return count_of(middle.log(), " link-up ") == 2; }, 10));
+    const pid_t old = middle.pid();
+    // The old one waits for this client, and the peer that has nobody there comes to the new one meanwhile.
+    Conn open(up.port());
+    open.send("one");
+    REQUIRE(wait_for([&] { return open.text() == "one"; }, 10));
+    CHECK(ctl({"upgrade", "-s", middle.control(), "--drain", "60"}).status == 0);
+    const pid_t young = middle.pid();
+    CHECK(young != old);
+    const std::string said = "sockmuxd[" + text(static_cast<uint64_t>(young)) + "]";
+    (void)middle.says(said + " link-up ", 2);
+    open.shut();
+    CHECK(wait_for([&] { return open.over(); }, 10));
+    CHECK(middle.says(said + " upgraded"));
+    CHECK(wait_for([&] { return count_of(middle.log(), said + " link-up ") == 2; }, 15));
+    CHECK(serves(up.port(), 10));
+    CHECK(serves(down.port(), 10));
+    CHECK(Background::lives(young));
+  }
+}
+
 TEST_CASE("upgrade: a program or a configuration that does not start changes nothing, and what it says is shown") {
   TempFolder temp;
   const uint16_t port = quiet_port();
