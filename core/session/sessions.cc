@@ -228,12 +228,18 @@ void Sessions::on_session_up(Session& session, Time now) {
   else ask_older(session.peer(), &session, now);
 }
 
-// Whose key it is, is known: no need to ask whether the older link still lives.
+// Whose key it is, is known: no need to ask whether the older link still lives. But two that call each other have two links: there one
+// says nothing about the other, which may be dead.
 void Sessions::replace_older(const Session& session, Time now) {
   uint32_t at = 0;
   while (Session* found = next_of(session.peer_key(), &at)) {
     Session& other = *found;
     if (&other == &session) continue;
+    if (other.dials() != session.dials()) {
+      if (other.held()) other.hold_until(now + seconds(5));
+      else if (other.up()) other.doubt(seconds(1), now);
+      continue;
+    }
     if (other.has_link() && !other.dials()) count_turn(session, other.peer(), now);
     if (other.held() || !other.dials()) other.end(ByeCode::replaced, "replaced by a newer link", now);
   }

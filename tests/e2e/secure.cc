@@ -325,3 +325,26 @@ TEST_CASE("secure: where nothing resumes, TIMEOUT=renew waits until there are no
     CHECK((*net.c)->count(" link-down ") == 0);
   }
 }
+
+TEST_CASE("secure: two daemons that call each other have two links, and neither ends the other's") {
+  TwoSites sites;
+  Server echo(echoes);
+  const uint16_t one = quiet_port(), two = quiet_port();
+  Daemon a(sites.hub.words({"SERVER=sockmuxs", "-P127.0.0.1:" + text(one), "SERVER=sockmuxs://branch@" + local(two), "DEST=" + local(echo.port()), "PORT=127.0.0.1:0"}));
+  Daemon b(sites.branch.words({"SERVER=sockmuxs", "-P127.0.0.1:" + text(two), "SERVER=sockmuxs://hub@" + local(one), "DEST=" + local(echo.port()), "PORT=127.0.0.1:0"}));
+  REQUIRE(wait_for([&] { return a->count(" link-up ") >= 2 && b->count(" link-up ") >= 2; }, 15));
+  Conn from_a(a.port()), from_b(b.port());
+  size_t said = 0;
+  // Longer than the pause behind a link that has stood for a moment.
+  for (int i = 0; i < 30; ++i) {
+    from_a.send("x");
+    from_b.send("y");
+    ++said;
+    REQUIRE(wait_for([&] { return from_a.text().size() == said && from_b.text().size() == said; }, 5));
+    turn(0.1);
+  }
+  CHECK(a->count(" link-up ") == 2);
+  CHECK(b->count(" link-up ") == 2);
+  CHECK(a->count(" link-down ") + b->count(" link-down ") == 0);
+  CHECK(a->count(" peer-twice ") + b->count(" peer-twice ") == 0);
+}
