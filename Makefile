@@ -558,9 +558,10 @@ TINY_CFLAGS_1 = -fno-asynchronous-unwind-tables -fno-unwind-tables $(TINY_PROBED
 TINY_LDFLAGS_1 = -Wl,-z,noseparate-code $(TINY_PROBED) $(TINY_LINK_PROBED)
 SMALL = -fno-threadsafe-statics -ffunction-sections -fdata-sections
 SECURE_CFLAGS_sodium = $(SODIUM_CFLAGS)
+KEYS_CFLAGS_nosmall = -DSMX_NO_KEYS
 SECURE_LIBS_sodium = $(SODIUM_LIBS)
 OUR_FLAGS = -std=c++17 -I. $(WIDE) -DSMX_VERSION='"$(VERSION)"' $(WARN) $(SMALL) $(SANITIZE_$(SANITIZE)) \
-	$(STATIC_CFLAGS_$(STATIC)) $(TINY_CFLAGS_$(TINY)) -DSMX_WITHOUT='"$(WITHOUT)"' $(SECURE_CFLAGS_$(SECURE)) $(EMULATION_CFLAGS_$(BUILD_EMULATED))
+	$(STATIC_CFLAGS_$(STATIC)) $(TINY_CFLAGS_$(TINY)) -DSMX_WITHOUT='"$(WITHOUT)"' $(SECURE_CFLAGS_$(SECURE)) $(KEYS_CFLAGS_$(SECURE)$(FLAVOUR)) $(EMULATION_CFLAGS_$(BUILD_EMULATED))
 # Leave out what nobody calls
 DROP_UNUSED != case `uname -s` in Darwin) echo -Wl,-dead_strip ;; *) echo -Wl,--gc-sections ;; esac
 LINK_FLAGS = $(DROP_UNUSED) $(SANITIZE_$(SANITIZE)) $(STATIC_$(STATIC)) $(TINY_LDFLAGS_$(TINY))

@@ -59,6 +59,12 @@ constexpr bool kHasFtp = built_with("ftp");            // the proxy, and data co
 constexpr bool kHasHelp = built_with("help");          // more than one line of -h
 constexpr bool kHasHints = built_with("hints");        // "do you mean"
 constexpr bool kHasHttp = built_with("http");          // SERVER=http,-in
+// Peers with keys. A small daemon without SECURE=sodium has no code for them; else it is the linker who leaves SECURE out.
+#if defined(SMX_NO_KEYS)
+constexpr bool kHasKeys = false;
+#else
+constexpr bool kHasKeys = true;
+#endif
 constexpr bool kHasLossy = built_with("lossy");        // lines that flip and drop bytes
 constexpr bool kHasNames = built_with("names");        // hosts by name: else by address, or by HOSTS=
 constexpr bool kHasNotify = built_with("notify");      // service managers: $NOTIFY_SOCKET, LISTEN_FDS

@@ -117,7 +117,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   // Of the link; of the last one while the session is held.
   Address peer() const { return peer_; }
   // The same of the key that its peer has proven to hold; nullptr: a clear link.
-  const PeerKey* peer_key() const { return has_key_ ? &key_ : nullptr; }
+  const PeerKey* peer_key() const { return kHasKeys && has_key_ ? &key_ : nullptr; }
   // And of what the peers file calls it; empty: a clear link.
   std::string_view peer_label() const { return label_.text(); }
   // "tcp 192.0.2.1:9000", of the link, or of what it dials; empty: of neither.
