@@ -381,6 +381,7 @@ void FtpDialogue::command(Desk& desk, FtpVerb verb, std::string_view line, std::
     case FtpVerb::protect: return answer(desk, "502 TLS would hide the data connections from the link\r\n");
     case FtpVerb::feat: then = Waits::feat; break;
     case FtpVerb::transfer: then = Waits::transfer; break;
+    case FtpVerb::abor: aborts_ = 0; break;  // its reply is that of an earlier one, if that has had one only
     default: break;
   }
   (void)desk.to_server.say(line);

@@ -367,6 +367,20 @@ TEST_CASE("FTP dialogue: a NOOP that a server never answers does not hide the an
   CHECK(t.server_got() == "PASV\r\n");  // it was EPSV's
 }
 
+TEST_CASE("FTP dialogue: an ABOR that has had one reply does not take that of the next one") {
+  for (const char* reply : {"226 Done\r\n", "426 Cut\r\n"}) {
+    Table t;
+    t.open();
+    t.client("RETR a\r\nABOR\r\n");
+    t.server(std::string("150 Here\r\n") + reply);
+    t.client("ABOR\r\n");
+    CHECK(t.server_got() == "RETR a\r\nABOR\r\nABOR\r\n");
+    t.server("225 Nothing to abort\r\n");
+    t.client("NOOP\r\n");
+    CHECK(t.server_got() == "NOOP\r\n");
+  }
+}
+
 TEST_CASE("FTP dialogue: where a command that has overtaken may be answered or not, an error is passed on, and is the last word after a second") {
   for (const std::string before : {"NOOP\r\n", "ABOR\r\n"})
     for (const std::string asks : {"PASV\r\n", "EPSV\r\n"})

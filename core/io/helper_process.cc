@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #endif
 
+#include "core/io/clock.h"
 #include "core/io/fd.h"
 #include "core/io/helper.h"
 #include "core/io/resident.h"
@@ -34,6 +35,8 @@ namespace {
 constexpr int kSocket = 3;
 constexpr int kMostFds = 3;       // of a request
 constexpr int kMostVariables = 1024;
+constexpr int kMostLeft = 64;      // groups that their program has left somebody in
+constexpr Duration kGrace = seconds(2);
 constexpr int kMostWorkers = 128;  // twice of what a Resolver asks for at once
 constexpr uint32_t kMostSeconds = 60000;
 
@@ -96,6 +99,8 @@ class Server {
   void begin_program(Received& r);
   void send_signal(const HelperRequest& q);
   void reap();
+  void end_group(int group);
+  void end_left(Time now);
   [[noreturn]] void become_program(const HelperProgram& p, Received& r);
   void put(const char* variable, size_t name_size);
   void answer(const HelperAnswer& a);
@@ -104,6 +109,14 @@ class Server {
   const HelperTables& t_;
   sigset_t usual_;  // while we wait, and in programs
   int workers_ = 0;
+  // Groups that get KILL, oldest first. Their numbers are nobody else's as long as somebody is in them (POSIX.1-2017 4.13, "Process ID
+  // Reuse"), and who ends by himself within this time leaves a number that is not given again so soon.
+  struct Left {
+    int group;
+    Time due;
+  };
+  Left left_[kMostLeft];
+  int left_count_ = 0;
   // Of the program that a forked child is about to become
   const char* variable_[kMostVariables + 1];
   int variables_ = 0;
@@ -151,10 +164,17 @@ void Server::run() {
     fd_set set;
     FD_ZERO(&set);
     FD_SET(kSocket, &set);
-    if (pselect(kSocket + 1, &set, nullptr, nullptr, nullptr, &usual_) <= 0) {
-      if (is_passing(errno)) continue;
-      break;
+    timespec pause{};
+    if (left_count_ > 0) {
+      const Time now = read_clock();
+      end_left(now);
+      const int64_t us = left_count_ > 0 && now < left_[0].due ? (left_[0].due - now).us : 0;
+      pause.tv_sec = static_cast<time_t>(us / 1000000);
+      pause.tv_nsec = static_cast<long>(us % 1000000 * 1000);
     }
+    const int ready = pselect(kSocket + 1, &set, nullptr, nullptr, left_count_ > 0 ? &pause : nullptr, &usual_);
+    if (ready == 0 || (ready < 0 && is_passing(errno))) continue;
+    if (ready < 0) break;
     Received r;
     if (!receive(&r)) break;
     obey(r);
@@ -162,6 +182,7 @@ void Server::run() {
   }
   for (uint32_t i = 0; i < t_.most_running; ++i)
     if (t_.running[i].pid > 0) (void)::kill(-t_.running[i].pid, SIGTERM);
+  end_left(kNever);
   _exit(0);
 }
 
@@ -279,10 +300,24 @@ void Server::reap() {
       if (workers_ > 0) --workers_;
       continue;
     }
-    (void)::kill(-pid, SIGTERM);  // what it has left behind in its group
+    end_group(pid);
     place->pid = 0;
     say_ended(place->id, 0, status);
   }
+}
+
+// What a program has left behind: TERM, and KILL later.
+void Server::end_group(int group) {
+  if (::kill(-group, SIGTERM) != 0) return;  // nobody
+  if (left_count_ == kMostLeft) end_left(left_[0].due);
+  left_[left_count_++] = {group, read_clock() + kGrace};
+}
+
+void Server::end_left(Time now) {
+  int n = 0;
+  while (n < left_count_ && left_[n].due <= now) (void)::kill(-left_[n++].group, SIGKILL);
+  left_count_ -= n;
+  for (int i = 0; i < left_count_; ++i) left_[i] = left_[i + n];
 }
 
 // ---- in the child that becomes a program

@@ -138,6 +138,26 @@ TEST_CASE("exec: what a program leaves behind does not hold its client") {
     CHECK(ask(b.port(), "", 10) == "hello\n");
     CHECK(wait_for([&] { return b.is_quiet(); }, 10));
   }
+  SUBCASE("in its group, deaf to TERM: it is ended 2 s later") {
+    // Behind a program that has ended, and behind one that is told to end.
+    for (const bool ends : {true, false}) {
+      CAPTURE(ends);
+      const std::string deaf = "sleep 4" + text(static_cast<uint64_t>(getpid()));
+      const auto lives = [&] {
+        for (const Kin& k : processes_with(deaf))
+          if (k.command.compare(0, deaf.size(), deaf) == 0 && k.state != 'Z') return true;
+        return false;
+      };
+      const std::string command = ends ? "trap \"\" TERM; " + deaf + " & echo hello" : "(trap \"\" TERM; echo hello; exec " + deaf + ") & exec sleep 1000";
+      Both b(Words{"SERVER=exec,-in(XFIL='" + command + "')"});
+      Conn client(b.port());
+      REQUIRE(wait_for([&] { return client.text() == "hello\n"; }, 10));
+      REQUIRE(wait_for([&] { return lives(); }, 10));
+      client.reset();
+      CHECK(wait_for([&] { return !lives(); }, 10));
+      CHECK(b.c().wait_channels(0, 5));
+    }
+  }
   SUBCASE("in a session of its own") {
     Both b(Words{"SERVER=exec,-in(XCOM='echo hello; setsid sleep 30 &')"});
     CHECK(ask(b.port(), "", 15) == "hello\n");
