@@ -21,6 +21,7 @@ namespace {
 
 // How long a program may go on when its channel is over, and its output when it has ended itself.
 constexpr Duration kLinger = seconds(5);
+constexpr Duration kStuck = seconds(60);
 // sh(1) ends with 126 or 127 at once where it cannot run the command.
 constexpr Duration kFailsWithin = seconds(1);
 constexpr int kNotExecutable = 126, kNotFound = 127;
@@ -55,20 +56,24 @@ void Execs::give(Exec& e) {
   free_ = &e;
 }
 
-// Channels that only wait for their client's end make room, when there are more of them than there may be programs.
+// Channels that only wait for their client's end make room, when there are more of them than there may be programs; when few places are
+// left, one whose program has ended, and whose client has taken nothing of what it left for a minute.
 Exec* Execs::make() {
-  uint32_t over = 0;
-  Exec* oldest = nullptr;
+  uint32_t over = 0, left = 0;
+  Exec *oldest = nullptr, *stuck = nullptr;
   for (uint32_t i = 0; i < count_; ++i) {
     Exec& e = execs_[i];
-    if (!e.is_over()) continue;
+    left += e.state_ == Exec::State::free;
+    if (e.state_ != Exec::State::open || e.child_ != nullptr) continue;
+    if (!e.is_over()) {
+      if (stuck == nullptr || e.last_read_ < stuck->last_read_) stuck = &e;
+      continue;
+    }
     ++over;
     if (oldest == nullptr || e.started_ < oldest->started_) oldest = &e;
   }
-  if (over > programs_) {
-    oldest->session_->abort(oldest->id_, CloseCode::idle);
-    oldest->die();
-  }
+  if (over > programs_) oldest->end_idle();
+  if (left <= kSpare && stuck != nullptr && stuck->last_read_ + kStuck <= reactor_.now()) stuck->end_idle();
   Exec* e = free_;
   if (e != nullptr) free_ = e->next_free_;
   return e;
@@ -353,6 +358,11 @@ void Exec::die() {
   close_out();
   session_ = nullptr;
   table_.reactor_.bury(*this);
+}
+
+void Exec::end_idle() {
+  session_->abort(id_, CloseCode::idle);
+  die();
 }
 
 void Exec::on_buried() {

@@ -57,6 +57,7 @@ class Exec final : public Endpoint, private FdHandler, private TimerHandler, pri
   void close_in();
   void close_out();
   void drain_and_drop();
+  void end_idle();
   void die();
 
   Execs& table_;
@@ -82,7 +83,8 @@ class Execs {
  public:
   Execs(Reactor& reactor, Helper& helper) : reactor_(reactor), children_(reactor, helper, Helper::Topic::servers) {}
   // `programs` at once; 0: there are no such servers. A channel may outlive its program, so that there are more of them.
-  static uint32_t channels(uint32_t programs) { return programs == 0 ? 0 : 3 * programs + 8; }
+  static constexpr uint32_t kSpare = 8;
+  static uint32_t channels(uint32_t programs) { return programs == 0 ? 0 : 3 * programs + kSpare; }
   static uint64_t arena_bytes(uint32_t programs) {
     return Children::arena_bytes(programs) + channels(programs) * sizeof(Exec) + 64;
   }

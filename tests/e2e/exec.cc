@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 
+#include "tests/e2e/clocks.h"
 #include "tests/e2e/family.h"
 #include "tests/e2e/sshd.h"
 
@@ -163,6 +164,29 @@ TEST_CASE("exec: what a program leaves behind does not hold its client") {
     CHECK(ask(b.port(), "", 15) == "hello\n");
     CHECK(b.c().wait_channels(0, 5));
   }
+}
+
+TEST_CASE("exec: clients that do not read what an ended program has written keep no others out for ever") {
+  if (cannot_shift()) return;
+  Clocks clocks;
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0"});
+  Daemon c(as_ourselves({"SERVER=sockmux://" + local(a.link_port()), "SERVER=exec,-in(XFIL='yes & sleep 0.1')", "MAXIMA=delegated:1", "-vd"}), clocks.setup());
+  REQUIRE(c->wait_log(" link-up ", 5));
+  constexpr size_t kPlaces = 3 + 8;  // Execs::channels()
+  std::vector<std::unique_ptr<Conn>> slow;
+  for (size_t i = 0; i < kPlaces; ++i) {
+    slow.push_back(std::make_unique<Conn>(a.port()));
+    slow.back()->reading = false;
+    REQUIRE(wait_for([&] { return c->count(" program-ended ") == i + 1; }, 10));
+  }
+  Conn refused(a.port());
+  CHECK(wait_for([&] { return refused.over(); }, 10));
+  CHECK(c->wait_log("no room", 5));
+  clocks.add_monotonic(61);
+  Conn makes_room(a.port());
+  CHECK(wait_for([&] { return makes_room.over(); }, 10));
+  Conn next(a.port());
+  CHECK(wait_for([&] { return next.received() > 0; }, 10));
 }
 
 TEST_CASE("exec: a program that reads nothing, or ends before all is read") {
