@@ -166,6 +166,7 @@ ServerFlows::Server* ServerFlows::server(const RelayTarget& target, Time now) {
     if (s.users == 0 && (oldest == nullptr || s.used < oldest->used)) oldest = &s;
   }
   if (oldest == nullptr) return nullptr;
+  if (oldest->waiting()) resolver_.cancel(*oldest);  // the answer is of another name
   oldest->host = target.host;  // of the configuration: it stays, see remember_hosts()
   oldest->port = target.port;
   oldest->list = Resolved{};
