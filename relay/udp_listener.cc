@@ -337,7 +337,10 @@ void UdpListener::dispatch(Time now, bool may_open) {
   }
   if (f != nullptr && !f->session_->up()) return drop(UdpDrop::no_link);  // the session waits for its next link
   if (f != nullptr && f->stuck_) return drop(UdpDrop::late);
-  if (f != nullptr) return wait(*f, now);
+  if (f != nullptr) {
+    f->interface_ = interface_;  // it may have been made anew
+    return wait(*f, now);
+  }
   if (now < unwelcome(from_).until && same_ip(unwelcome(from_).client, from_)) return drop(UdpDrop::refused);
   if (may_open) return begin_flow(now);
   flows_.reactor_.at_end_of_turn(*this);

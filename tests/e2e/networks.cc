@@ -1,8 +1,10 @@
 // Other networks than a machine of today has: IPv6 alone, no IPv6 at all, packets of 576 bytes. Each in a network namespace of
 // its own, so for root on Linux. Read next: tunnel.h; udp.cc.
+#include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <sys/stat.h>
@@ -101,6 +103,32 @@ void check_all_at(const std::string& host, const std::string& other) {
   CHECK(refused.status() == 69);
 }
 
+// Two interfaces that are each other's far end, with the link-local addresses fe80::1 and fe80::2.
+void make_line() {
+  ip("ip link add v1 type veth peer name v2 && for i in 1 2; do ip link set v$i addrgenmode none && ip link set v$i up && "
+     "ip -6 addr add fe80::$i/64 dev v$i nodad || exit; done");
+}
+
+// Asks from fe80::2 and a port that is the same each time; what fe80::1 says to that, if it does within `seconds`.
+std::string ask_over_line(uint16_t from, uint16_t port, const std::string& question, double seconds) {
+  const int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  REQUIRE(fd >= 0);
+  sockaddr_in6 a{};
+  a.sin6_family = AF_INET6;
+  a.sin6_scope_id = if_nametoindex("v2");
+  a.sin6_port = htons(from);
+  REQUIRE(inet_pton(AF_INET6, "fe80::2", &a.sin6_addr) == 1);
+  REQUIRE(bind(fd, reinterpret_cast<sockaddr*>(&a), sizeof a) == 0);
+  a.sin6_port = htons(port);
+  REQUIRE(inet_pton(AF_INET6, "fe80::1", &a.sin6_addr) == 1);
+  REQUIRE(sendto(fd, question.data(), question.size(), 0, reinterpret_cast<sockaddr*>(&a), sizeof a) == static_cast<ssize_t>(question.size()));
+  char room[100];
+  ssize_t n = -1;
+  (void)wait_for([&] { return (n = recv(fd, room, sizeof room, 0)) >= 0; }, seconds);
+  close(fd);
+  return n < 0 ? "(nothing)" : std::string(room, static_cast<size_t>(n));
+}
+
 void check_bulk(Tunnel& t, uint64_t size) {
   CAPTURE(t.kind);
   Conn copy(t.a->port());
@@ -185,5 +213,22 @@ TEST_CASE("networks: packets of 576 bytes, and of 1280: bulk, datagrams of all s
       CHECK((client.ask(d, 5) == d));
     }
   }
+#endif
+}
+
+TEST_CASE("networks: a UDP client of a link-local address is answered on an interface that was made anew") {
+#if defined(__linux__)
+  if (geteuid() != 0 || !may_unshare()) return;
+  OwnNetwork net;
+  ip("ip link set lo up");
+  make_line();
+  UdpServer server(same);
+  const uint16_t port = quiet_port(), client = quiet_port();
+  Pair p({"DEST=" + local(server.port()) + "/udp"}, {"PORT=[::]:" + text(port) + "/udp", "RELIABLE=*"});
+  CHECK(ask_over_line(client, port, "before", 5) == "before");
+  ip("ip link del v1");
+  make_line();
+  CHECK(ask_over_line(client, port, "behind", 5) == "behind");
+  CHECK(server.clients() == 1);  // the same flow
 #endif
 }
