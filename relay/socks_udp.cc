@@ -96,7 +96,7 @@ void SocksFlow::take(Bytes in) {
     answer.count = 1;
     answer.address[0] = own;
     on_resolved(answer, table_.reactor_.now());
-  } else if (table_.resolver_.resolve(*this, {name_, name_size_}, h.to.port, &answer)) {
+  } else if (table_.resolver_.resolve(*this, {name_, name_size_}, h.to.port, &answer, session_)) {
     on_resolved(answer, table_.reactor_.now());
   }
 }

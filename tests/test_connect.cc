@@ -1,6 +1,9 @@
 // Names and connections: resolver, Connect, listening sockets, with the machine's own loopback.
 #include <doctest/doctest.h>
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <string>
 #include <vector>
@@ -143,6 +146,60 @@ TEST_CASE("more names than the table holds fail at once, and nothing is lost") {
   REQUIRE(l.until([&] { return more.answers == 1; }));
   CHECK(more.answer.count > 0);
 }
+
+#if defined(__GLIBC__)
+namespace {
+
+// While it is there no name without dots is ever answered: the C library looks for aliases of it (hostname(7)) in a file that nobody writes.
+class SilentNames {
+ public:
+  SilentNames() {
+    REQUIRE(mkdtemp(folder_) != nullptr);
+    REQUIRE(mkfifo(path().c_str(), 0600) == 0);
+    REQUIRE(setenv("HOSTALIASES", path().c_str(), 1) == 0);
+  }
+  ~SilentNames() {
+    unsetenv("HOSTALIASES");
+    unlink(path().c_str());
+    rmdir(folder_);
+  }
+
+ private:
+  std::string path() const { return std::string(folder_) + "/aliases"; }
+  char folder_[30] = "/tmp/smx-names-XXXXXX";
+};
+
+}  // namespace
+
+TEST_CASE("names that clients wish for leave places to those of the configuration, and one session's to others'") {
+  SilentNames silent;
+  Loop l;
+  const int session[5] = {};
+  const auto wish = [&](const std::string& name, const void* of) {
+    Query q;
+    Resolved now;
+    const bool asked = !l.resolver.resolve(q, name, 1, &now, of);
+    l.resolver.cancel(q);  // the client has gone; the question is out
+    return asked;
+  };
+  const auto wishes = [&](int i) {
+    int n = 0;
+    while (n < 100 && wish("s" + std::to_string(i) + "n" + std::to_string(n), &session[i])) ++n;
+    return n;
+  };
+  CHECK(wishes(0) == Resolver::kWished / 2);
+  CHECK(wishes(1) == Resolver::kWished / 4);
+  CHECK(wishes(2) == Resolver::kWished / 8);
+  for (int i = 3; i < 5; ++i) CHECK(wishes(i) > 0);
+  CHECK(wish("s0n0", &session[0]));  // is looked up already
+  for (int i = 0; i < Resolver::kNames - Resolver::kWished; ++i) CHECK(wish("c" + std::to_string(i), nullptr));
+  Query q;
+  Resolved now;
+  REQUIRE_FALSE(l.resolver.resolve(q, "localhost", 80, &now));
+  CHECK(l.until([&] { return q.answers == 1; }));
+  CHECK(q.answer.count > 0);
+}
+#endif
 
 TEST_CASE("a thousand questions for one name are one lookup, each with its own port; the answer is kept for a while") {
   Loop l;

@@ -54,10 +54,10 @@ void Connect::start_at(const Address& to, const Address& source, Duration limit,
   reactor_.timers().start(timer_, reactor_.now());
 }
 
-void Connect::start(std::string_view host, uint16_t port, const Address& source, Duration limit, ConnectOwner& owner) {
+void Connect::start(std::string_view host, uint16_t port, const Address& source, Duration limit, ConnectOwner& owner, const void* session) {
   begin(source, limit, owner);
   // An answer that is here already is used at the next timers of this turn, so that no owner is called from within.
-  if (resolver_.resolve(*this, host, port, &list_)) {
+  if (resolver_.resolve(*this, host, port, &list_, session)) {
     reactor_.timers().start(timer_, reactor_.now());
   } else {
     reactor_.timers().start(timer_, deadline_);

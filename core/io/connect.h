@@ -43,8 +43,9 @@ class Connect final : private ResolveQuery, private FdHandler, private TimerHand
   Connect(Reactor& reactor, Resolver& resolver);
   ~Connect() { cancel(); }
 
-  // `host` must stay valid until the end of the attempt. `limit` is for all of it: name and addresses.
-  void start(std::string_view host, uint16_t port, const Address& source, Duration limit, ConnectOwner& owner);
+  // `host` must stay valid until the end of the attempt. `limit` is for all of it: name and addresses. `session`: whose client
+  // wishes for the name, as in Resolver::resolve().
+  void start(std::string_view host, uint16_t port, const Address& source, Duration limit, ConnectOwner& owner, const void* session = nullptr);
   // The same with an address in place of a name.
   void start_at(const Address& to, const Address& source, Duration limit, ConnectOwner& owner);
   void cancel();

@@ -21,7 +21,7 @@ const char* gai_text(int error) { return error == EAI_SYSTEM ? "system error" : 
 
 Resolver::~Resolver() { reactor_.timers().stop(timer_); }
 
-bool Resolver::resolve(ResolveQuery& query, std::string_view host, uint16_t port, Resolved* now_answer) {
+bool Resolver::resolve(ResolveQuery& query, std::string_view host, uint16_t port, Resolved* now_answer, const void* session) {
   SMX_CHECK(!query.waiting());
   *now_answer = Resolved{};
   if (parse_ip(host, &now_answer->address[0])) {
@@ -37,7 +37,7 @@ bool Resolver::resolve(ResolveQuery& query, std::string_view host, uint16_t port
   now_answer->error = EAI_NONAME;
   if (!kHasNames || host.empty() || host.size() > kLongestName) return true;
   now_answer->error = EAI_AGAIN;
-  Name* name = place_for(host);
+  Name* name = place_for(host, session);
   if (name == nullptr) return true;
   if (name->size > 0 && name->id == 0) {
     *now_answer = name->answer;
@@ -48,6 +48,7 @@ bool Resolver::resolve(ResolveQuery& query, std::string_view host, uint16_t port
     memcpy(name->text, host.data(), host.size());
     name->text[host.size()] = 0;
     name->size = host.size();
+    name->session = session;
     if (!ask(*name)) {
       name->size = 0;
       return true;
@@ -59,14 +60,21 @@ bool Resolver::resolve(ResolveQuery& query, std::string_view host, uint16_t port
 }
 
 // The place of this name (case does not count: RFC 4343) if it is looked up or remembered, else a free one, else that of the oldest answer.
-Resolver::Name* Resolver::place_for(std::string_view host) {
+// nullptr: there is none, or the session has its share.
+Resolver::Name* Resolver::place_for(std::string_view host, const void* session) {
   Name* place = nullptr;
+  int wished = 0, own = 0;
   for (Name& n : name_) {
     if (n.size > 0 && n.id == 0 && n.until <= reactor_.now()) n.size = 0;
     if (n.size > 0 && equal_fold({n.text, n.size}, host)) return &n;
-    if (n.size > 0 && n.id != 0) continue;
+    if (n.size > 0 && n.id != 0) {
+      wished += n.session != nullptr;
+      own += n.session == session;
+      continue;
+    }
     if (place == nullptr || (place->size > 0 && (n.size == 0 || n.until < place->until))) place = &n;
   }
+  if (session != nullptr && own >= kWished - wished) return nullptr;
   if (place != nullptr) place->size = 0;
   return place;
 }

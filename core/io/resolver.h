@@ -2,8 +2,9 @@
 //
 // Owner: main. Invariants: an address in digits is answered at once, without the child; a name that is being looked up is
 // not asked for again, and its answer is kept for kKeep; at most kNames are looked up at once, each within the time limit;
-// a slow name never delays another (each has its own worker). A helper of its own is started at the first name and again
-// when it dies, unless it is sealed. Read next: helper.h, transport/tcp.h, connect.h.
+// a slow name never delays another (each has its own worker), and however many names clients wish for, there are places for
+// those of the configuration. A helper of its own is started at the first name and again when it dies, unless it is sealed.
+// Read next: helper.h, transport/tcp.h, connect.h.
 #ifndef SOCKMUX_CORE_IO_RESOLVER_H
 #define SOCKMUX_CORE_IO_RESOLVER_H
 
@@ -46,6 +47,7 @@ class ResolveQuery {
 class Resolver final : private HelperUser, private TimerHandler {
  public:
   static constexpr int kNames = 64;
+  static constexpr int kWished = 48;  // of these, for names that clients of proxies wish for; the helper has workers for twice as many
   static constexpr size_t kLongestName = 255;
   // How long an answer is kept: getaddrinfo(3) does not tell what the name server allows, so short.
   static constexpr Duration kKeep = seconds(5);
@@ -63,8 +65,10 @@ class Resolver final : private HelperUser, private TimerHandler {
   }
 
   // Answers digits, known names and what is remembered in `now_answer` and returns true; otherwise the query waits and
-  // false is returned. A full table answers with EAI_AGAIN at once.
-  bool resolve(ResolveQuery& query, std::string_view host, uint16_t port, Resolved* now_answer);
+  // false is returned. A full table answers with EAI_AGAIN at once. `session`: whose client wishes for the name; it has at most as
+  // many places as it leaves to others of kWished, also for questions that were cancelled, until their time is over. nullptr: the
+  // configuration.
+  bool resolve(ResolveQuery& query, std::string_view host, uint16_t port, Resolved* now_answer, const void* session = nullptr);
   void cancel(ResolveQuery& query) { query.node_.leave(); }
   // Forgets the answers that are kept (HUP: the network may be another one).
   void forget();
@@ -89,10 +93,11 @@ class Resolver final : private HelperUser, private TimerHandler {
     size_t size = 0;  // 0: free
     uint32_t id = 0;
     Time until;       // looked up: when it has failed
+    const void* session = nullptr;  // looked up: for whose client
     Resolved answer;
     List<ResolveQuery, &ResolveQuery::node_> waiting;
   };
-  Name* place_for(std::string_view host);
+  Name* place_for(std::string_view host, const void* session);
   bool ask(Name& name);
   void answer(Name& name, const Resolved& r, Time now);
 
