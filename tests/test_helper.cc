@@ -84,6 +84,18 @@ struct Fixture final : smxtest::Loop, HelperUser, HelperOwner {
   int ended = 0, lost = 0;
 };
 
+// 0: no /proc, or a kernel without this file
+pid_t youngest_child() {
+  const std::string path = "/proc/self/task/" + std::to_string(getpid()) + "/children";
+  const int fd = open(path.c_str(), O_RDONLY);
+  char text[2000] = {};
+  if (fd >= 0) (void)!read(fd, text, sizeof text - 1);
+  close(fd);
+  int last = 0;
+  for (char* next = strtok(text, " "); next != nullptr; next = strtok(nullptr, " ")) last = atoi(next);
+  return last;
+}
+
 }  // namespace
 
 TEST_CASE("helper: runs what it knows, with the client's variables before all others, and tells its end") {
@@ -239,21 +251,27 @@ TEST_CASE("helper: garbage is dropped, with the descriptors that come with it, a
   close(watched[0]);
 }
 
+TEST_CASE("helper: it stands still: once its socket is full it is waited for once, and asked again when it goes on") {
+  Fixture f;
+  const pid_t helper = youngest_child();
+  if (helper <= 0) return;
+  REQUIRE(::kill(helper, SIGSTOP) == 0);
+  int taken = 0;
+  while (taken < 100000 && f.helper.look_up(1, 1, "127.0.0.1")) ++taken;
+  CHECK(taken > 10);
+  CHECK(taken < 100000);
+  const Time begin = read_clock();
+  for (int i = 0; i < 30; ++i) CHECK_FALSE(f.helper.look_up(1, 1, "127.0.0.1"));  // 6 s, at 200 ms each
+  CHECK(read_clock() - begin < seconds(3));
+  REQUIRE(::kill(helper, SIGCONT) == 0);
+  CHECK(f.until([&] { return f.helper.look_up(1, 1, "127.0.0.1"); }));
+}
+
 TEST_CASE("helper: killed, its users and its owner hear of it, and it is not started again") {
   Fixture f;
   CHECK(f.start(0, kWait, 5) == "here\n");
-  // Our youngest child.
-  const pid_t helper = [] {
-    const std::string path = "/proc/self/task/" + std::to_string(getpid()) + "/children";
-    const int fd = open(path.c_str(), O_RDONLY);
-    char text[2000] = {};
-    if (fd >= 0) (void)!read(fd, text, sizeof text - 1);
-    close(fd);
-    int last = 0;
-    for (char* next = strtok(text, " "); next != nullptr; next = strtok(nullptr, " ")) last = atoi(next);
-    return last;
-  }();
-  if (helper <= 0) return;  // no /proc, or a kernel without this file
+  const pid_t helper = youngest_child();
+  if (helper <= 0) return;
   ::kill(helper, SIGKILL);
   CHECK(f.until([&] { return f.lost == 1; }));
   CHECK(f.ended == 2);  // one for each topic

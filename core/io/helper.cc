@@ -20,7 +20,8 @@ namespace smx {
 namespace {
 
 constexpr int kAnswersATurn = 64;
-// A full socket: so long we wait for the helper, about as long as we would have been busy with fork(2) ourselves.
+// A full socket: so long we wait for the helper, about as long as we would have been busy with fork(2) ourselves. In vain: it stands
+// still, and is not waited for again before it has taken something.
 constexpr int kPatienceMs = 200;
 constexpr int kEndMs = 10, kEndTries = 100;
 
@@ -87,6 +88,7 @@ bool Helper::start() {
   }
   pid_ = static_cast<int>(pid);
   socket_ = static_cast<Fd&&>(ours);
+  stands_still_ = false;
   reactor_.want(pair[0], kRead);
   return true;
 }
@@ -150,10 +152,13 @@ int Helper::send(HelperRequest& q, const int* fd) {
     do {
       n = ::sendmsg(socket_.get(), &m, kFlags);
     } while (n < 0 && errno == EINTR);
-    if (n >= 0) return 0;
-    if ((errno != EAGAIN && errno != EWOULDBLOCK) || waited) return errno;
+    if (n >= 0) {
+      stands_still_ = false;
+      return 0;
+    }
+    if ((errno != EAGAIN && errno != EWOULDBLOCK) || waited || stands_still_) return errno;
     pollfd p{socket_.get(), POLLOUT, 0};
-    (void)::poll(&p, 1, kPatienceMs);
+    stands_still_ = ::poll(&p, 1, kPatienceMs) == 0;
   }
 }
 

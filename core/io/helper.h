@@ -141,6 +141,7 @@ class Helper final : private FdHandler {
   int pid_ = -1;
   uint32_t uid_ = 0, gid_ = 0;
   bool drops_ = false;
+  bool stands_still_ = false;  // its socket is full, and it was waited for in vain
   HelperUser* user_[kTopics] = {};
   HelperOwner* owner_ = nullptr;
 };
