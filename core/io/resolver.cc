@@ -126,7 +126,10 @@ void Resolver::answer(Name& name, const Resolved& r, Time now) {
   }
 }
 
+// Without names nothing is ever asked: what would hear of it is left out.
+
 void Resolver::on_helper_answer(const HelperAnswer& a, Time now) {
+  if (!kHasNames) return;
   Resolved r;
   r.error = a.error;
   r.count = a.count < 0 || a.count > Resolved::kMost ? 0 : a.count;
@@ -137,6 +140,7 @@ void Resolver::on_helper_answer(const HelperAnswer& a, Time now) {
 
 // What was asked fails.
 void Resolver::on_helper_ended(Time now) {
+  if (!kHasNames) return;
   Resolved failed;
   failed.error = EAI_AGAIN;
   for (Name& name : name_)
@@ -145,6 +149,7 @@ void Resolver::on_helper_ended(Time now) {
 
 void Resolver::on_timer(Timer& timer, Time now) {
   (void)timer;
+  if (!kHasNames) return;
   Resolved failed;
   failed.error = EAI_AGAIN;
   for (Name& name : name_)
