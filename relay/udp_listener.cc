@@ -274,8 +274,11 @@ bool UdpListener::has_link() {
   return false;
 }
 
+// While there is no channel, room is asked for now and then, not by each newcomer.
 Session* UdpListener::pick(Time now) {
-  return for_one_ ? session_->pick(now) : flows_.sessions_.pick(now, peer_);
+  const bool asks = !full_ || now >= asked_at_ + kPeerPatience;
+  if (asks) asked_at_ = now;
+  return for_one_ ? session_->pick(now, asks) : flows_.sessions_.pick(now, peer_, asks);
 }
 
 void UdpListener::on_ready(int fd, uint8_t ready, Time now) {

@@ -186,6 +186,7 @@ class UdpListener final : private FdHandler, private TimerHandler, private Task 
   uint32_t interface_ = 0;
   bool held_ = false;
   bool full_ = false;          // one has waited in vain for a channel, and none was free since
+  Time asked_at_;              // for room
   ClientFlow* for_ = nullptr;  // whose it is; nullptr: a flow is to be begun
   uint64_t turn_ = 0;          // what is read in one turn of the loop is bounded
   size_t read_bytes_ = 0;

@@ -440,6 +440,31 @@ TEST_CASE("a waiting client: while no flow was silent for a second, one whose qu
   CHECK(!a.mux.make_room(a.now));
 }
 
+TEST_CASE("many waiting clients: one flow at a time makes room, until the peer has let go of it") {
+  MuxConfig c;
+  c.opens = 20;
+  A a(0, c);
+  std::vector<ChannelId> flows;
+  while (a.mux.can_open()) flows.push_back(a.connected());
+  CHECK(a.wait(seconds(2)) == Err::none);
+  for (int served = 1; served <= 3; ++served) {
+    for (int i = 0; i < 50; ++i) CHECK(a.mux.make_room(a.now));
+    CHECK(a.mux.stats().aborted == static_cast<uint64_t>(served));
+    (void)a.write_all();
+    CHECK(a.feed(close(kNo, flows[static_cast<size_t>(served - 1)].slot, 8)) == Err::none);
+    CHECK(a.take_log() == "abort room ");
+    (void)a.connected();
+  }
+  // A peer that does not let go: others may have room, and much later one more is tried.
+  CHECK(a.mux.make_room(a.now));
+  CHECK(a.wait(seconds(2)) == Err::none);
+  CHECK(!a.mux.make_room(a.now));
+  CHECK(a.mux.stats().aborted == 4);
+  CHECK(a.wait(seconds(9)) == Err::none);
+  CHECK(a.mux.make_room(a.now));
+  CHECK(a.mux.stats().aborted == 5);
+}
+
 // Two muxes, flows and TCP channels by chance, links that carry by bits, owners that leave: what arrives is what was sent,
 // whole and in order, and nothing is missing but behind an abort.
 TEST_CASE("datagrams by chance: whole, in order, none lost, beside TCP") {

@@ -354,7 +354,7 @@ class Mux final {
   bool find_mine(uint16_t number, ChannelId* out) const;
   bool is_bind(ChannelId id) const;
   // Frees a channel, to make room for a waiting client: of a peer that lingers after its client's end of file (0.3), or the
-  // UDP flow of ours that has been silent longest.
+  // UDP flow of ours that has been silent longest; of these one at a time. False: there is no room to be expected soon.
   // on_room() comes when the peer has let go of it.
   bool make_room(Time now);
   // The server is connected. What came for it waits in the channel: see wants_write().
@@ -615,6 +615,8 @@ class Mux final {
   uint32_t committed_ = 0;     // blocks promised to channels
   uint32_t base_committed_ = 0;  // v1: first credits of all channels that there can be
   bool room_wanted_ = false;   // can_open() was false when it was last looked at
+  ChannelId room_from_;        // the last flow that was ended for a waiting client, and when
+  Time room_at_;
 
   // link
   State state_ = State::down;

@@ -19,6 +19,9 @@ constexpr uint64_t kLongestLineSeconds = 2;
 // A flow that has been silent for less is not ended for a newcomer's sake, unless all that its client has asked is answered:
 // an answer may be on its way.
 constexpr Duration kFreshFlow = seconds(1);
+// One makes room at a time. Its peer should let go of it within kRoomSoon; behind that others may have room sooner, and after kRoomLate
+// one more is tried.
+constexpr Duration kRoomSoon = seconds(1), kRoomLate = seconds(10);
 // Channel::talk. As names are looked up: a socket for each question, or for two (A and AAAA). More than that is a
 // conversation, whose client comes again.
 //   0 --asks--> 1 --asks--> 2 --answer--> 3 --answer--> answered        1 --answer--> answered        else: more
@@ -171,8 +174,10 @@ bool Mux::waits_for_peer(ChannelId id) const {
   return (c->mine && c->life == Life::opening) || send_room(*c) == 0;
 }
 
-// False: each has had a datagram within the last second, and is no question that has its answer.
+// False: each has had a datagram within the last second, and is no question that has its answer; or the peer does not let go of the
+// one that was to make room.
 bool Mux::end_idle_flow(Time now) {
+  if (find(room_from_) != nullptr && now - room_at_ < kRoomLate) return now - room_at_ < kRoomSoon;
   Channel* oldest = nullptr;
   for_each_used([&](Channel& c) {
     if (!c.udp || !c.mine || !c.attached || (c.life != Life::open && c.life != Life::opening)) return;
@@ -180,9 +185,11 @@ bool Mux::end_idle_flow(Time now) {
     if (may && (oldest == nullptr || c.sent_at < oldest->sent_at)) oldest = &c;
   });
   if (oldest == nullptr) return false;
+  room_from_ = id_of(*oldest);
+  room_at_ = now;
   detach(*oldest);
   ++stats_.aborted;
-  events_.on_abort(id_of(*oldest), CloseCode::idle);
+  events_.on_abort(room_from_, CloseCode::idle);
   abort_local(*oldest, CloseCode::idle);
   return true;
 }

@@ -170,10 +170,10 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   bool wants_read(ChannelId id) const { return mux_.wants_read(id); }
   bool wants_write(ChannelId id) const { return mux_.wants_write(id); }
   bool make_room(Time now);
-  // This one, if a channel can be opened; else nullptr, and room is asked for.
-  Session* pick(Time now) {
+  // This one, if a channel can be opened; else nullptr, and it `makes_room`.
+  Session* pick(Time now, bool makes_room = true) {
     if (can_open()) return this;
-    (void)make_room(now);
+    if (makes_room) (void)make_room(now);
     return nullptr;
   }
   // BIND: asks the peer to listen, as describe() of the endpoint says. can_bind() must hold.

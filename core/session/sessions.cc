@@ -192,7 +192,7 @@ bool Sessions::may_open(Session& session, Time now) {
 }
 
 // By turns; a session that was asked whether it still lives only if there is no other.
-Session* Sessions::pick(Time now, std::string_view peer) {
+Session* Sessions::pick(Time now, std::string_view peer, bool makes_room) {
   Session* doubtful = nullptr;
   const uint32_t hash = hash_of(peer);
   const auto differs = [&](uint32_t i) { return tag_[i].key == kNobody || (!peer.empty() && tag_[i].label != hash); };
@@ -208,8 +208,8 @@ Session* Sessions::pick(Time now, std::string_view peer) {
     return &s;
   }
   if (doubtful != nullptr) return doubtful;
-  for (uint32_t k = 0; k < count_; ++k)
-    if (!differs(k) && session_[k]->up() && session_[k]->leads_to(peer)) (void)session_[k]->make_room(now);
+  for (uint32_t k = 0; k < count_ && makes_room; ++k)
+    if (!differs(k) && session_[k]->up() && session_[k]->leads_to(peer) && session_[k]->make_room(now)) break;
   return nullptr;
 }
 

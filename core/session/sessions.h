@@ -51,8 +51,9 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
   void set_opens(uint32_t a_second) { opens_a_second_ = a_second; }
 
   // A session that can open a channel now, by turns; nullptr: none (on_room() will be called when there is). It is the
-  // same one until used() says that it got a client. `peer`: only one whose peer the peers file calls so.
-  Session* pick(Time now, std::string_view peer = {});
+  // same one until used() says that it got a client. `peer`: only one whose peer the peers file calls so. `makes_room`: if there is none,
+  // one of them makes room.
+  Session* pick(Time now, std::string_view peer = {}, bool makes_room = true);
   void used(const Session& session) { next_ = session.number() % count_; }
   void add_opener(Opener& opener);
 

@@ -113,6 +113,26 @@ TEST_CASE("UDP: newcomers for whom there is no channel do not keep a flow waitin
   CHECK(once);
 }
 
+TEST_CASE("UDP: newcomers while the link carries nothing end one flow for all of them, not one each") {
+  UdpServer server(same);
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(server.port()) + "/udp"});
+  Wire wire(a.link_port());
+  Daemon c({"SERVER=sockmux://" + local(wire.port()), "PORT=127.0.0.1:0/udp", "MAXIMA=channels:20"});
+  REQUIRE(c->wait_log(" link-up ", 5));
+  Clients clients;
+  CHECK(all_ask(clients, c.port(), 20) == 20);
+  wire.freeze();
+  Clients newcomers;
+  for (int round = 0; round < 3; ++round) {  // in each the first one waits
+    for (int i = 0; i < 40; ++i) newcomers.push_back(std::make_unique<Udp>(c.port()));
+    for (auto& one : newcomers) one->send("hello");
+    CHECK(wait_for([&] { return at_ports(c, "no_channel") >= 40 * (round + 1) * (round + 2) / 2; }, 10));
+  }
+  CHECK(at_ports(c, "flows") >= 19);
+  wire.thaw();
+  CHECK(wait_for([&] { return newcomers[0]->ask("hello", 0.5) == "hello"; }, 10));
+}
+
 TEST_CASE("UDP: TIMEOUT=silence ends a flow at both ends, and only one that is silent") {
   UdpServer server(same);
   Pair p({"DEST=" + local(server.port()) + "/udp"}, {"PORT=127.0.0.1:0/udp", "TIMEOUT=silence:1"});
