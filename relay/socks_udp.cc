@@ -55,6 +55,7 @@ size_t make_socks_udp(const Address& from, uint8_t out[kMostSocksUdpHeader]) {
 // ---- one flow
 
 void SocksFlow::datagram(const Bytes* piece, int pieces) {
+  waits_ = true;
   table_.touch(*this);
   size_t size = 0;
   for (int i = 0; i < pieces; ++i) {
@@ -178,6 +179,7 @@ PulledDatagram SocksFlow::pull_datagram(const MutBytes* piece, int pieces, size_
       left -= part;
     }
     p.state = PulledDatagram::State::one;
+    waits_ = false;
     table_.touch(*this);
     return p;
   }
@@ -210,14 +212,14 @@ void SocksFlow::describe(OpenInfo* info) {
 // ---- the tables
 
 uint64_t SocksFlows::arena_bytes(uint32_t flows) {
-  return uint64_t{flows} * (sizeof(SocksFlow) + kKept) + kMostAssociations * sizeof(Association) + kScratch + 256;
+  return uint64_t{places_for(flows)} * (sizeof(SocksFlow) + kKept) + kMostAssociations * sizeof(Association) + kScratch + 256;
 }
 
 bool SocksFlows::init(uint32_t flows, Duration silence, Arena& arena) {
-  most_ = flows;
+  most_ = places_for(flows);
   silence_ = silence;
-  flow_ = arena.raw<SocksFlow>(flows);
-  kept_ = arena.raw<uint8_t>(flows * kKept);
+  flow_ = arena.raw<SocksFlow>(most_);
+  kept_ = arena.raw<uint8_t>(most_ * kKept);
   scratch_ = arena.raw<uint8_t>(kScratch);
   association_ = arena.make<Association>(kMostAssociations);
   return flow_ != nullptr && kept_ != nullptr && scratch_ != nullptr && association_ != nullptr;
@@ -266,7 +268,16 @@ void SocksFlows::dissociate(const Session& session, const Address& client, const
 bool SocksFlows::open(Session& session, ChannelId id, const OpenInfo& info) {
   const Association* a = find(session, info.client, info.local);
   if (a == nullptr) return false;
-  if (used_ == most_) finish(*by_age_.front(), CloseCode::idle);
+  const uint32_t own = session.socks_flows();
+  if (has_its_share(own, most_ - used_)) {
+    SocksFlow* spare = find_spare(by_age_, reactor_.now(), [&](const SocksFlow& f) { return f.session_->socks_flows() >= own; });
+    if (spare == nullptr) {
+      LogLine(LogLevel::warning, "channel-refused").kv("session", session.number()).kv("client", info.client).kv("at", info.local).kv("reason", name(CloseCode::limit));
+      session.refuse(id, CloseCode::limit);
+      return true;
+    }
+    finish(*spare, CloseCode::idle);
+  }
   SocksFlow* f = free_.front();
   if (f == nullptr) {
     f = new (&flow_[fresh_]) SocksFlow(*this);
@@ -274,7 +285,9 @@ bool SocksFlows::open(Session& session, ChannelId id, const OpenInfo& info) {
   }
   f->age_.leave();
   ++used_;
+  ++session.socks_flows();
   f->session_ = &session;
+  f->waits_ = false;
   f->id_ = id;
   f->info_ = info;
   f->target_ = a->target;
@@ -307,6 +320,7 @@ void SocksFlows::forget(SocksFlow& f) {
     if (fd.valid()) reactor_.unwatch(fd.get());
     fd.reset();
   }
+  --f.session_->socks_flows();
   f.session_ = nullptr;
   f.age_.leave();
   free_.push_front(&f);

@@ -17,6 +17,7 @@
 #include "core/io/resolver.h"
 #include "core/session/session.h"
 #include "relay/relay.h"
+#include "relay/udp.h"
 
 namespace smx {
 
@@ -36,6 +37,8 @@ class SocksFlows;
 class SocksFlow final : public Endpoint, private FdHandler, private ResolveQuery {
  public:
   explicit SocksFlow(SocksFlows& table) : table_(table) {}
+  // Who was asked may still answer.
+  bool waits(Time now) const { return waits_ && now - last_ < kAnswerPatience; }
 
  private:
   friend class SocksFlows;
@@ -71,6 +74,7 @@ class SocksFlow final : public Endpoint, private FdHandler, private ResolveQuery
   char name_[255];           // the name that is known, or looked up
   Address address_;          // of it
   Time good_until_, last_;
+  bool waits_ = false;       // a datagram has come from the client since the last answer
 };
 
 class SocksFlows final : private TimerHandler {
@@ -86,7 +90,7 @@ class SocksFlows final : private TimerHandler {
   // A control connection is open, or has ended. False: no room.
   bool associate(const Session& session, const Address& client, const Address& accepted, const RelayTarget& target);
   void dissociate(const Session& session, const Address& client, const Address& accepted);
-  // Takes the channel of a flow, if there is an association for it.
+  // Takes the channel of a flow, if there is an association for it; it is refused if there is no room.
   bool open(Session& session, ChannelId id, const OpenInfo& info);
   uint32_t ask_again();  // exit.cc
   void set_silence(Duration silence);

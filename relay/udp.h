@@ -43,17 +43,24 @@ struct UdpCounts {
 // for kAnswerPatience; nullptr: none. A datagram that goes round, since a port leads to itself, waits for none, and would else go on for
 // ever, from flow to flow.
 constexpr Duration kAnswerPatience = seconds(1);
-constexpr int kLookedAt = 64;
+constexpr int kLookedAt = 64, kOthersLookedAt = 1024;  // of those that fit, and that do not
 template <typename FlowList, typename Fits>
 auto find_spare(const FlowList& by_age, Time now, Fits fits) {
+  int left = kOthersLookedAt;
   auto* f = by_age.front();
-  for (int i = 1; f != nullptr && (f->waits(now) || !fits(*f)); ++i) f = i < kLookedAt ? by_age.after(f) : nullptr;
+  while (f != nullptr && (f->waits(now) || !fits(*f))) {
+    left -= fits(*f) ? kOthersLookedAt / kLookedAt : 1;
+    f = left > 0 ? by_age.after(f) : nullptr;
+  }
   return f;
 }
-template <typename FlowList>
-auto find_spare(const FlowList& by_age, Time now) {
-  return find_spare(by_age, now, [](const auto&) { return true; });
-}
+
+// Whose flows they are (a peer at servers, a port of clients) has at most seven times what is free. Then one of its own ends for a
+// newer one, or one of somebody who has no fewer: so a few are left alone by who wants all, and two that want all get half each. Who is
+// alone has all of MAXIMA=udprelay, since a table has a seventh more. Source: as of fds_to_leave(), relay.h.
+constexpr uint32_t kTimesFree = 7;
+constexpr uint32_t places_for(uint32_t flows) { return flows + flows / kTimesFree; }
+constexpr bool has_its_share(uint32_t own, uint32_t free) { return own >= kTimesFree * free; }
 
 // Who may begin a flow: RELIABLE, PERMIT, REJECT, MAXIMA=conpch.
 class FlowGate {

@@ -144,13 +144,13 @@ void ServerFlow::describe(OpenInfo* info) {
 
 // ---- the tables
 
-uint64_t ServerFlows::arena_bytes(uint32_t flows) { return flows * (sizeof(ServerFlow) + kKept) + UdpBatch::arena_bytes() + 192; }
+uint64_t ServerFlows::arena_bytes(uint32_t flows) { return places_for(flows) * (sizeof(ServerFlow) + kKept) + UdpBatch::arena_bytes() + 192; }
 
 bool ServerFlows::init(uint32_t flows, Duration silence, Arena& arena) {
-  most_ = flows;
+  most_ = places_for(flows);
   silence_ = silence;
-  flow_ = arena.raw<ServerFlow>(flows);
-  kept_ = arena.raw<uint8_t>(flows * kKept);
+  flow_ = arena.raw<ServerFlow>(most_);
+  kept_ = arena.raw<uint8_t>(most_ * kKept);
   for (Server& s : servers_) s.table = this;
   return flow_ != nullptr && kept_ != nullptr && batch_.init(udp_joins(), arena);
 }
@@ -178,10 +178,14 @@ ServerFlows::Server* ServerFlows::server(const RelayTarget& target, Time now) {
 
 bool ServerFlows::open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info) {
   const Time now = reactor_.now();
-  const bool full = used_ == most_ || (reactor_.fds_left() <= kExitSpareFds && used_ > 0);
+  const uint32_t own = session.server_flows();
+  const bool full = has_its_share(own, most_ - used_);
+  const bool no_fd = reactor_.fds_left() <= kExitSpareFds && used_ > 0;
   const bool greedy = reactor_.fds_left() <= fds_to_leave(session);  // who has more than its share makes room by its own
-  if (full || greedy) {
-    ServerFlow* spare = find_spare(by_age_, now, [&](const ServerFlow& f) { return full || f.session_ == &session; });
+  if (full || no_fd || greedy) {
+    ServerFlow* spare = find_spare(by_age_, now, [&](const ServerFlow& f) {
+      return (no_fd || !greedy || f.session_ == &session) && (!full || f.session_->server_flows() >= own);
+    });
     if (spare == nullptr) return false;
     ++counts_.made_room;
     finish(*spare, CloseCode::idle);
@@ -197,6 +201,7 @@ bool ServerFlows::open(Session& session, ChannelId id, const RelayTarget& target
   f->age_.leave();
   ++used_;
   ++counts_.flows;
+  ++session.server_flows();
   f->session_ = &session;
   f->id_ = id;
   f->info_ = info;
@@ -346,6 +351,7 @@ void ServerFlows::forget(ServerFlow& f) {
   if (f.fd_.valid()) reactor_.unwatch(f.fd_.get());
   f.fd_.reset();
   f.state_ = ServerFlow::State::free;
+  --f.session_->server_flows();
   f.session_ = nullptr;
   f.age_.leave();
   free_.push_front(&f);

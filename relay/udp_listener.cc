@@ -100,14 +100,15 @@ uint32_t buckets_for(uint32_t flows) {
 }  // namespace
 
 uint64_t ClientFlows::arena_bytes(uint32_t flows) {
+  flows = places_for(flows);
   return flows * sizeof(ClientFlow) + buckets_for(flows) * sizeof(ClientFlow*) + UdpBatch::arena_bytes() + 128;
 }
 
 bool ClientFlows::init(uint32_t flows, Duration silence, Arena& arena) {
-  most_ = flows;
+  most_ = places_for(flows);
   silence_ = silence;
-  mask_ = buckets_for(flows) - 1;
-  flow_ = arena.raw<ClientFlow>(flows);
+  mask_ = buckets_for(most_) - 1;
+  flow_ = arena.raw<ClientFlow>(most_);
   hash_ = arena.raw<ClientFlow*>(mask_ + 1);
   fill_random(&seed_, sizeof seed_);
   return flow_ != nullptr && hash_ != nullptr && batch_.init(udp_joins(), arena);
@@ -123,9 +124,18 @@ ClientFlow* ClientFlows::find(const UdpListener& l, const Address& client, const
   return f;
 }
 
+// One of a port that has no fewer.
+ClientFlow* ClientFlows::find_spare_for(const UdpListener& l, Time now) const {
+  return find_spare(by_age_, now, [&](const ClientFlow& f) { return f.listener_->own_ >= l.own_; });
+}
+
+bool ClientFlows::has_place(const UdpListener& l, Time now) const {
+  return !has_its_share(l.own_, most_ - used_) || find_spare_for(l, now) != nullptr;
+}
+
 ClientFlow& ClientFlows::make(UdpListener& l, const Address& client, const Address& local) {
-  if (used_ == most_) {
-    ClientFlow* spare = find_spare(by_age_, reactor_.now());
+  if (has_its_share(l.own_, most_ - used_)) {
+    ClientFlow* spare = find_spare_for(l, reactor_.now());
     SMX_CHECK(spare != nullptr);
     ++counts_.made_room;
     finish(*spare, CloseCode::idle);
@@ -138,6 +148,7 @@ ClientFlow& ClientFlows::make(UdpListener& l, const Address& client, const Addre
   f->age_.leave();
   ++used_;
   ++counts_.flows;
+  ++l.own_;
   f->listener_ = &l;
   f->client_ = client;
   f->local_ = local;
@@ -178,6 +189,7 @@ void ClientFlows::forget(ClientFlow& f) {
     gate_.on_flow_ended(f.client_);
   }
   leave_hash(f);
+  --f.listener_->own_;
   f.state_ = ClientFlow::State::free;
   f.session_ = nullptr;
   f.age_.leave();
@@ -351,7 +363,7 @@ void UdpListener::dispatch(Time now, bool may_open) {
 
 void UdpListener::begin_flow(Time now) {
   if (!has_link()) return drop(UdpDrop::no_link);
-  if (!flows_.has_place(now)) return drop(UdpDrop::no_channel);
+  if (!flows_.has_place(*this, now)) return drop(UdpDrop::no_channel);
   if (from_ == to_) return drop(UdpDrop::refused);  // somebody says that we are the client: answers would come here again, for ever
   const char* reason = flows_.gate_.flow_refused(from_, to_);
   if (reason != nullptr) {

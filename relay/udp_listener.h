@@ -64,7 +64,7 @@ class ClientFlow final : public Endpoint, private UdpSender {
   bool stuck_ = false;            // a datagram waited in vain: none is held for it until its channel moves
 };
 
-// The flows of all UDP ports. MAXIMA=udprelay is their number, TIMEOUT=silence their patience.
+// The flows of all UDP ports. MAXIMA=udprelay is the number of one port's, TIMEOUT=silence their patience.
 class ClientFlows final : private TimerHandler {
  public:
   ClientFlows(Reactor& reactor, Sessions& sessions, FlowGate& gate)
@@ -88,8 +88,9 @@ class ClientFlows final : private TimerHandler {
   void on_timer(Timer& timer, Time now) override;
   uint32_t bucket(const UdpListener& l, const Address& client, const Address& local) const;
   ClientFlow* find(const UdpListener& l, const Address& client, const Address& local) const;
-  // Is there a place for a flow, or one that can make room?
-  bool has_place(Time now) const { return used_ < most_ || find_spare(by_age_, now) != nullptr; }
+  // Is there a place for a flow of this port, or one that can make room?
+  bool has_place(const UdpListener& l, Time now) const;
+  ClientFlow* find_spare_for(const UdpListener& l, Time now) const;
   // A flow for this client. has_place() must hold.
   ClientFlow& make(UdpListener& l, const Address& client, const Address& local);
   void touch(ClientFlow& f, Time now);
@@ -192,6 +193,7 @@ class UdpListener final : private FdHandler, private TimerHandler, private Task 
   size_t read_bytes_ = 0;
   int read_count_ = 0;
   uint32_t lost_ = 0;
+  uint32_t own_ = 0;           // flows
   PortCounts counts_;
   Unwelcome unwelcome_[kUnwelcome];
 };

@@ -142,6 +142,9 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   uint32_t number() const { return number_; }
   // Channels that its peer opens.
   Tokens& opens() { return opens_; }
+  // UDP flows of its peer, which the tables of relay/udp_exit.h and relay/socks_udp.h count here.
+  uint32_t& server_flows() { return server_flows_; }
+  uint32_t& socks_flows() { return socks_flows_; }
   Mux& mux() { return mux_; }
   const Mux& mux() const { return mux_; }
   const Reactor& reactor() const { return reactor_; }
@@ -259,6 +262,7 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Time link_since_;
   Time since_;
   uint32_t number_;
+  uint32_t server_flows_ = 0, socks_flows_ = 0;
   Time doubted_at_ = kNever;  // of this link
   uint64_t progress_ = 0;    // mux_.progress() when the link came up
   uint32_t attempts_ = 0;

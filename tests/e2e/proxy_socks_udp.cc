@@ -156,3 +156,35 @@ TEST_CASE("socks proxy: UDP ASSOCIATE under rules, and for nobody else") {
   const std::string answer = ask(p.a->port(), kAssociate, 5);
   CHECK(answer.substr(0, 4) == bytes({5, 0, 5, 7}));
 }
+
+TEST_CASE("socks proxy: UDP ASSOCIATE: a peer's flows without end, each of which waits, leave those of another one alone") {
+  Udp silent(false), server(true);
+  const uint16_t port = quiet_port();
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "SERVER=socks,-in", "SOXCONF=proto:1"});
+  const Words side{"SERVER=sockmux://" + local(a.link_port()), "SOXCONF=proto:1", "PORT=127.0.0.1:" + text(port) + ",127.0.0.1:" + text(port) + "/udp"};
+  const uint16_t other_port = quiet_port();
+  Daemon modest(side), greedy({side[0], side[1], "PORT=127.0.0.1:" + text(other_port) + ",127.0.0.1:" + text(other_port) + "/udp"});
+  REQUIRE(modest->wait_log(" link-up ", 5));
+  REQUIRE(greedy->wait_log(" link-up ", 5));
+  Conn modest_control(port), greedy_control(other_port);
+  for (Conn* c : {&modest_control, &greedy_control}) {
+    c->send(kAssociate);
+    REQUIRE(wait_for([&] { return c->text().size() == 12; }, 5));
+  }
+  Udp client(false);
+  client.send(header(server.port()) + "first", port);
+  CHECK(wait_for([&] { return client.got().size() == 1; }, 5));
+  std::vector<std::unique_ptr<Udp>> clients;
+  for (int i = 0; i < 320; ++i) clients.push_back(std::make_unique<Udp>(false));
+  const double end = now() + 3;
+  while (now() < end) {
+    for (auto& one : clients) one->send(header(silent.port()) + "again", other_port);
+    (void)wait_for([] { return false; }, 0.3 / slowness());
+  }
+  CHECK(modest.wait_channels(2, 5));  // its flow is there still
+  client.send(header(server.port()) + "second", port);
+  CHECK(wait_for([&] { return client.got().size() == 2; }, 5));
+  Udp late(false);
+  late.send(header(server.port()) + "third", port);
+  CHECK(wait_for([&] { return late.got().size() == 1; }, 5));
+}

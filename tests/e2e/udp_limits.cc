@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tests/e2e/datagrams.h"
+#include "tests/e2e/peer.h"
 #include "tests/e2e/sockets.h"
 
 using namespace e2e;
@@ -22,6 +23,28 @@ size_t all_ask(Clients& clients, uint16_t port, size_t count) {
     good += clients[i]->ask(question, 2) == question;
   }
   return good;
+}
+
+
+// A second peer, which is not taken for the first one come again.
+Peer1::Ask of_another() {
+  Peer1::Ask ask;
+  ask.attempt = 0x5566778800000001;
+  return ask;
+}
+
+// A peer's flows 1, 2, ..: each is sent `word`.
+void send_all(Peer1& peer, unsigned count, const std::string& word) {
+  for (unsigned i = 1; i <= count; ++i) peer.numbered(0x22, i, kNoId, word);
+}
+// Its client has come to `port`, which says to which server it goes.
+void open_one(Peer1& peer, unsigned number, unsigned port) { peer.numbered(kConnect, number, kNoId, std::string("\2\2\7\4\x7f\0\0\1", 8) + be16(port)); }
+void open_all(Peer1& peer, unsigned count, unsigned port) {
+  for (unsigned i = 1; i <= count; ++i) open_one(peer, i, port);
+}
+// How many of its datagrams, or CLOSE packets, came.
+size_t came(const Peer1& peer, uint8_t type, const std::string& word = "") {
+  return static_cast<size_t>(std::count_if(peer.seen.begin(), peer.seen.end(), [&](const Peer1::Seen& s) { return s.type == type && (word.empty() || s.payload == word); }));
 }
 
 }  // namespace
@@ -222,4 +245,69 @@ TEST_CASE("UDP: no byte is allocated after the start, whatever comes") {
   CHECK(all_ask(clients, p.c->port(), 200) == 200);
   CHECK(Daemon::value(p.a->statistics(), "allocations") == 0);
   CHECK(Daemon::value(p.c->statistics(), "allocations") == 0);
+}
+
+TEST_CASE("UDP: a peer whose flows all wait for a silent server leaves places to another one, whose idle flows it does not end") {
+  UdpServer server(nullptr), answering(same);
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(server.port()) + "/udp:-P1001", "DEST=" + local(answering.port()) + "/udp",
+            "MAXIMA=udprelay:64,channels:200"});
+  Peer1 greedy(a.link_port()), modest(a.link_port(), of_another());
+  REQUIRE(wait_for([&] { return greedy.up() && modest.up(); }, 5));
+  open_all(modest, 3, 1002);
+  send_all(modest, 3, "first");
+  CHECK(wait_for([&] { return came(modest, 0x22, "first") == 3; }, 5));
+  open_all(greedy, 100, 1001);
+  const double end = now() + 3;
+  while (now() < end) {  // what is asked within a second waits
+    send_all(greedy, 100, "again");
+    (void)wait_for([] { return false; }, 0.3 / slowness());
+  }
+  CHECK(at_servers(a, "flows") >= 60);
+  send_all(modest, 3, "second");
+  CHECK(wait_for([&] { return came(modest, 0x22, "second") == 3; }, 5));
+  // New ones are let in, too.
+  for (unsigned i = 4; i <= 6; ++i) {
+    open_one(modest, i, 1002);
+    modest.numbered(0x22, i, kNoId, "third");
+  }
+  CHECK(wait_for([&] { return came(modest, 0x22, "third") == 3; }, 5));
+  CHECK(came(modest, kClose) == 0);
+}
+
+TEST_CASE("UDP: two peers that want all there is have about the same in the end, and one alone has all that MAXIMA=udprelay says") {
+  UdpServer server(same);
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(server.port()) + "/udp", "MAXIMA=udprelay:64,channels:200"});
+  Peer1 one(a.link_port()), two(a.link_port(), of_another());
+  REQUIRE(wait_for([&] { return one.up() && two.up(); }, 5));
+  open_all(one, 100, 1002);
+  send_all(one, 100, "of one");
+  CHECK(wait_for([&] { return came(one, 0x22) >= 64 && at_servers(a, "flows") == 64; }, 5));
+  const size_t before = came(one, kClose);  // those that made room, and had their answers
+  open_all(two, 100, 1002);
+  send_all(two, 100, "of two");
+  const auto ended = [&] { return came(one, kClose) + came(two, kClose); };
+  CHECK(wait_for([&] { return ended() + static_cast<size_t>(at_servers(a, "flows")) == 200; }, 5));
+  const size_t lost = came(one, kClose) - before;
+  CHECK(lost >= 20);
+  CHECK(lost <= 40);
+}
+
+TEST_CASE("UDP: clients of one port whose flows all wait leave places to those of another one") {
+  UdpServer server(nullptr), answering(same);
+  const uint16_t port = quiet_port();
+  Pair p({"DEST=" + local(server.port()) + "/udp:-P" + text(port), "DEST=" + local(answering.port()) + "/udp", "MAXIMA=udprelay:1000"},
+         {"PORT=127.0.0.1:" + text(port) + "/udp,127.0.0.1:0/udp", "MAXIMA=udprelay:64,channels:200"});
+  Udp modest(p.c->port());
+  CHECK(modest.ask("first") == "first");
+  Clients greedy;
+  for (int i = 0; i < 100; ++i) greedy.push_back(std::make_unique<Udp>(port));
+  const double end = now() + 3;
+  while (now() < end) {
+    for (auto& one : greedy) one->send("again");
+    (void)wait_for([] { return false; }, 0.3 / slowness());
+  }
+  CHECK(at_ports(*p.c, "flows") >= 60);
+  CHECK(modest.ask("second", 5) == "second");
+  Udp late(p.c->port());
+  CHECK(late.ask("third", 5) == "third");
 }
