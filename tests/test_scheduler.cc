@@ -159,4 +159,57 @@ TEST_CASE("scheduler: old channels share alike") {
   for (Channel* one : {&a, &b, &c}) s.remove(*one);
 }
 
+// A datagram is sent whole, however small the quantum.
+TEST_CASE("scheduler: who was served more than its quantum waits until the others have had as much") {
+  constexpr int32_t kSmall = 128;
+  Channel flow, bulk;
+  Bench s;
+  s.set_quantum(kSmall);
+  s.ready(flow);
+  s.ready(bulk);
+  size_t got[2] = {};
+  int32_t least = 0;
+  for (int turn = 0; turn < 10000; ++turn) {
+    Channel* one = s.next();
+    REQUIRE(one->deficit > 0);
+    const size_t n = one == &flow ? 1480 : static_cast<size_t>(kSmall);
+    got[one == &flow ? 0 : 1] += n;
+    s.served(*one, n);
+    if (flow.deficit < least) least = flow.deficit;
+  }
+  const size_t apart = got[0] > got[1] ? got[0] - got[1] : got[1] - got[0];
+  CHECK(apart <= 2 * 1480);
+  CHECK(least > -65536);
+  s.remove(flow);
+  s.remove(bulk);
+}
+
+TEST_CASE("scheduler: where all owe, whoever owes least is next, and nobody owes more than one datagram") {
+  constexpr size_t kDatagram = 65515;  // the largest one, with its header
+  constexpr size_t kSize[] = {kDatagram, 1480, 700};
+  Channel flow[3];
+  Bench s;
+  s.set_quantum(128);
+  for (Channel& c : flow) s.ready(c);
+  size_t got[3] = {};
+  for (int turn = 0; turn < 100000; ++turn) {
+    Channel* one = s.next();
+    REQUIRE(one->deficit > 0);
+    const size_t i = static_cast<size_t>(one - flow);
+    got[i] += kSize[i];
+    s.served(*one, kSize[i]);
+    REQUIRE(one->deficit > -static_cast<int32_t>(kDatagram));
+  }
+  for (const size_t bytes : got) CHECK(bytes + kDatagram >= got[0]);
+  for (const size_t bytes : got) CHECK(got[0] + kDatagram >= bytes);
+  // Alone it need not wait.
+  s.remove(flow[1]);
+  s.remove(flow[2]);
+  for (int turn = 0; turn < 10; ++turn) {
+    REQUIRE(s.next() == &flow[0]);
+    s.served(flow[0], kDatagram);
+  }
+  s.remove(flow[0]);
+}
+
 TEST_SUITE_END();

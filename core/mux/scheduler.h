@@ -2,7 +2,7 @@
 // new list and goes first; one that has spent its quantum joins the old list.
 //
 // Invariant: a channel is in at most one list; every kNewBurst or kSparseBurst grants the old list gets one, so that
-// nobody starves.
+// nobody starves; who is next has a deficit above 0, so nobody owes more than one datagram.
 // Owner: the mux. Pure. Read next: mux_tx.cc, gather_data().
 #ifndef SOCKMUX_CORE_MUX_SCHEDULER_H
 #define SOCKMUX_CORE_MUX_SCHEDULER_H
@@ -37,12 +37,16 @@ class Scheduler {
   // Who is next of those that have sent nothing since they became ready, or nullptr; the others of the new list join
   // the old one. None either when it is the old list's turn.
   Channel* next_sparse();
-  // It sent `n` bytes and may have more.
+  // It was next, sent `n` bytes, which may be more than its deficit (a datagram), and may have more.
   void served(Channel& c, size_t n);
   // It has no more for now, or may not send.
   void remove(Channel& c) { c.sched.leave(); }
 
  private:
+  Channel* next_old();
+  void skip_rounds();
+  void move_behind(Channel& c);
+
   NearList<Channel, &Channel::sched> new_;
   NearList<Channel, &Channel::sched> old_;
   int32_t quantum_ = kQuantum;
