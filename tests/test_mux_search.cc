@@ -363,7 +363,7 @@ TEST_CASE("search: 0.3: HELLO is said once more after 2 s without an answer: the
   CHECK(t.a.write_all().empty());
 }
 
-// Found by the simulation, seed 3706. A protocol error there ends the session, too, if one is held.
+// Found by the simulation, seed 3706. A protocol error there would cost the link, and a pause until the next one.
 TEST_CASE("search: a SETTINGS that was cut short does not swallow the HELLO with which the peer starts anew") {
   for (size_t cut = 1; cut < 200; ++cut) {
     Two t;

@@ -294,7 +294,10 @@ void Session::lose(Err e, std::string_view why, Time now) {
   Link* link = link_;
   link_ = nullptr;
   const bool over = state_ == State::closing;
-  const bool ends = over || fault || e == Err::session_broken || (e == Err::said_bye && (mux_.peer_bye() & 0x80) != 0);
+  // Before the two have agreed on a session it may be anybody who speaks there: a port scanner, or a page in the peer's place.
+  const bool last_word = e == Err::said_bye && (mux_.peer_bye() & 0x80) != 0;
+  const bool broken = e == Err::session_broken || mux_.peer_bye() == static_cast<uint8_t>(ByeCode::session_broken);
+  const bool ends = over || broken || (was_up_ && (fault || last_word));
   const bool useful = mux_.progress() - progress_ > kUseful;
   const bool v1 = mux_.dialect() == Dialect::v1;
   const bool doubtful = doubted_at_ != kNever && mux_.heard_at() <= doubted_at_;

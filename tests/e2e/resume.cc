@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "tests/e2e/datagrams.h"
-#include "tests/e2e/sockets.h"
+#include "tests/e2e/peer.h"
 
 using namespace e2e;
 
@@ -314,4 +314,59 @@ TEST_CASE("resume: behind a HUP, too, a session is held for TIMEOUT=resume") {
   line.c->process().signal(SIGHUP);
   talk.send("c");
   CHECK(wait_for([&] { return talk.text() == "abc"; }, 10));
+}
+
+// A balancer's page, a captive portal, a daemon that is not ours: something else is there for a moment.
+TEST_CASE("resume: what a stranger says in the peer's place, before a link is up, does not end the session that waits") {
+  Server server(echoes);
+  Line line(server.port());
+  Conn open(line.a->port());
+  open.send("x");
+  REQUIRE(wait_for([&] { return open.text() == "x"; }, 5));
+  std::string said = "x";
+  for (const std::string& stranger : {std::string("HTTP/1.0 400\r\n\r\n"), std::string("SSH-2.0-x\r\n"), unnumbered(kBye, "\x83")}) {
+    CAPTURE(stranger);
+    const size_t from = (*line.c)->log().size();
+    bool answered = false;
+    line.wire->meddle = [&](bool up, uint64_t before, std::string& bytes) {
+      if (up) return bytes.clear();
+      bytes = before == 0 ? stranger : "";
+      answered = true;
+    };
+    line.wire->cut();
+    CHECK((*line.c)->wait_log("held=yes", 5, from));
+    CHECK((*line.c)->wait_log(" link-failed ", 5, from));
+    CHECK(answered);
+    line.wire->meddle = nullptr;
+    line.wire->cut();
+    open.send("y");
+    said += "y";
+    REQUIRE(wait_for([&] { return open.text() == said || open.over(); }, 10));
+    CHECK(open.text() == said);
+  }
+  CHECK((*line.a)->count(" session-ended ") == 0);
+  CHECK((*line.c)->count(" session-ended ") == 0);
+}
+
+TEST_CASE("resume: where each place is held, what a stranger says in one does not end its session") {
+  Server server(echoes);
+  Line line(server.port(), {"MAXIMA=links:1"});
+  Conn open(line.a->port());
+  open.send("x");
+  REQUIRE(wait_for([&] { return open.text() == "x"; }, 5));
+  line.wire->refuses = true;
+  line.wire->cut();
+  REQUIRE((*line.a)->wait_log("held=yes", 5));
+  for (const std::string& stranger : {std::string("GET / HTTP/1.1\r\n\r\n"), std::string(5000, '\0'), unnumbered(kBye, "\x80")}) {
+    CAPTURE(stranger);
+    const size_t from = (*line.a)->log().size();
+    Conn scan(line.a->link_port());
+    scan.send(stranger);
+    CHECK(wait_for([&] { return scan.over(); }, 5));
+    CHECK((*line.a)->wait_log(" link-failed ", 5, from));
+  }
+  line.wire->refuses = false;
+  open.send("y");
+  REQUIRE(wait_for([&] { return open.text() == "xy" || open.over(); }, 10));
+  CHECK(open.text() == "xy");
 }
