@@ -405,8 +405,9 @@ void Stream::abort(CloseCode code) {
     table_.give(*dial_);
     owner_ = nullptr;
   }
-  if (fd_.valid()) set_reset_on_close(fd_.get());
-  if (owner_ != nullptr && code != CloseCode::reset) {
+  // Its kernel may still have what the other end has not read, and would throw it away.
+  if (fd_.valid() && code != CloseCode::done) set_reset_on_close(fd_.get());
+  if (owner_ != nullptr && code != CloseCode::reset && code != CloseCode::done) {
     LogLine(LogLevel::info, "client-refused").kv("client", peer_).kv("at", local_address(fd_.get())).kv("reason", name(code));
   }
   die();

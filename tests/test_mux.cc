@@ -941,6 +941,20 @@ TEST_CASE("when the link is lost every channel is aborted once, but for those wh
   CHECK(a.mux.blocks_used() == 0);
 }
 
+TEST_CASE("when the link is lost a channel that was told the peer's end is not broken as the others are, but its other direction ends") {
+  A a;
+  const ChannelId told = a.accepted(1);
+  CHECK(a.feed(numbered(Type::send, 1, kNo, Data(1000, 'x')) + numbered(Type::fin, 1, kNo)) == Err::none);
+  CHECK(a.log == "end ");
+  CHECK(a.at(told).in.size() == 1000);
+  a.code = CloseCode::reset;
+  a.mux.link_down(a.now);
+  a.mux.verify();
+  CHECK(a.log == "end abort ");
+  CHECK(a.code == CloseCode::done);
+  CHECK(a.mux.channels() == 0);
+}
+
 TEST_CASE("a server that is still being connected when the link is lost is given up") {
   A a;
   CHECK(a.feed(connect(1) + numbered(Type::send, 1, kNo, "ask") + numbered(Type::fin, 1, kNo)) == Err::none);

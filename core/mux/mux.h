@@ -131,7 +131,8 @@ class MuxEvents {
   virtual void on_end(ChannelId id) = 0;
   // Both directions are over, nothing is left to deliver: close the local socket.
   virtual void on_done(ChannelId id) = 0;
-  // The channel is broken: reset the local socket.
+  // The channel is broken: reset the local socket. `done`: all that the peer had to say was delivered, and its end; close the socket, so
+  // that it can still be read there, and is reset only if it has more to say itself.
   virtual void on_abort(ChannelId id, CloseCode code) = 0;
   // The peer asks us to listen at info.local: answer with bound() or refuse(), now or later. False: forbidden. Its channel
   // ends by abort() or on_abort(), with any code.

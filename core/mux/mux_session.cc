@@ -42,7 +42,7 @@ void Mux::end_session(Time now) {
     if (c.attached) {
       detach(c);
       ++stats_.aborted;
-      events_.on_abort(id_of(c), CloseCode::reset);
+      events_.on_abort(id_of(c), c.rx == Rx::done ? CloseCode::done : CloseCode::reset);
     }
     if (c.life != Life::free) release(c);
   });

@@ -370,3 +370,40 @@ TEST_CASE("resume: where each place is held, what a stranger says in one does no
   REQUIRE(wait_for([&] { return open.text() == "xy" || open.over(); }, 10));
   CHECK(open.text() == "xy");
 }
+
+// The kernel has it, and throws away what it has not sent yet when the connection is reset.
+TEST_CASE("resume: a client that reads slowly gets all of a server that has ended before the session, and a server whose answer is cut is reset") {
+  constexpr uint64_t kSize = 400 * 1000;
+  for (const bool goodbye : {false, true}) {
+    CAPTURE(goodbye);
+    int clients = 0;
+    Server server([&](Conn& c) {
+      if (clients++ == 0) c.send_pattern(7, kSize).close_behind();
+      else c.echo = clients > 2;
+    });
+    Line line(server.port(), {}, {"TIMEOUT=resume:0"});
+    Conn slow(line.a->port());
+    slow.expect_pattern(7).reading = false;
+    REQUIRE(wait_for([&] { return clients == 1; }, 5));
+    Conn half(line.a->port());
+    half.send("ask").shut();
+    REQUIRE(wait_for([&] { return clients == 2 && server.last().text() == "ask" && server.last().ended(); }, 5));
+    server.last().send("first");
+    REQUIRE(wait_for([&] { return half.text() == "first" && Daemon::value(line.a->statistics(), "rx") > static_cast<int64_t>(kSize); }, 10));
+    for (int i = 0; i < 2; ++i) CHECK(serves(line.a->port(), 5));  // the end that stood behind it has come
+    if (goodbye) (*line.c)->signal(SIGTERM);
+    else line.wire->cut();
+    REQUIRE((*line.a)->wait_log("held=no", 8));
+    CHECK(wait_for([&] { return half.over(); }, 5));
+    CHECK(half.error() != 0);
+    CHECK(wait_for([&] {
+      if (!server.conns().empty()) server.last().send("second");
+      return server.conns().empty();
+    }, 5));
+    slow.reading = true;
+    CHECK(wait_for([&] { return slow.over(); }, 10));
+    CHECK(slow.error() == 0);
+    CHECK_FALSE(slow.wrong());
+    CHECK(slow.received() == kSize);
+  }
+}
