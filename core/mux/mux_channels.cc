@@ -247,6 +247,7 @@ void Mux::abort_local(Channel& c, CloseCode code) {
   const bool unsent = c.life == Life::opening && c.mine && (c.due & kDueConnect) != 0;
   if (c.life == Life::orphan || unsent) return release(c);
   if (dialect_ == Dialect::v03) {
+    c.close = code;
     if (c.life == Life::opening && c.mine) return clear_due(c, 0xff);  // CLOSE needs the peer's id: it waits for CONNECTED
     const bool unheard = !c.mine && (c.life == Life::opening || (c.due & kDueConnected) != 0);
     const bool ended = c.life == Life::ended;
