@@ -302,6 +302,10 @@ void Session::lose(Err e, std::string_view why, Time now) {
   const bool v1 = mux_.dialect() == Dialect::v1;
   const bool doubtful = doubted_at_ != kNever && mux_.heard_at() <= doubted_at_;
   mux_.link_down(now, !ends);
+  if (mux_.held()) {
+    peer_ = session_peer_;
+    link_since_ = session_since_;
+  }
   if (was_up_ && v1) line.kv("held", mux_.held() ? "yes" : "no");
   if (doubtful) mux_.hold_until(now + kBriefly);
   link->close(gently_ || (e != Err::none && e != Err::silent));
@@ -452,6 +456,8 @@ void Session::on_timer(Timer& timer, Time now) {
 
 void Session::on_up() {
   was_up_ = true;
+  session_peer_ = peer_;
+  session_since_ = link_since_;
   if (!dials() && !has_key_ && !mux_.resumed()) forget_links();  // who knows who it is
   ++links_;
   since_ = reactor_.now();

@@ -244,6 +244,8 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Flag<kHasUpgrade> reserved_;    // for one of them
   Link* link_ = nullptr;
   Address peer_;
+  Address session_peer_;     // with which the session was agreed, and when: while it is held others may have its place
+  Time session_since_;
   PeerKey key_;
   Text<kPeerLabel> label_;
   Text<kHasControl ? 79 : 0> down_why_;

@@ -407,3 +407,37 @@ TEST_CASE("resume: a client that reads slowly gets all of a server that has ende
     CHECK(slow.received() == kSize);
   }
 }
+
+TEST_CASE("resume: a stranger who was let into the place of a held session leaves it to its own peer") {
+  Server server(echoes), other(echoes);
+  Daemon hub({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "MAXIMA=links:2"});
+  Daemon one({"SERVER=sockmux://" + local(hub.link_port()), "SRCIF=127.0.0.2", "DEST=" + local(server.port())});
+  REQUIRE(hub->wait_log(" link-up session=1 ", 5));
+  Conn first(hub.port());
+  first.send("x");
+  REQUIRE(wait_for([&] { return first.text() == "x"; }, 5));
+  Wire wire(hub.link_port());
+  Daemon two({"SERVER=sockmux://" + local(wire.port()), "DEST=" + local(other.port())});
+  REQUIRE(hub->wait_log(" link-up session=2 ", 5));
+  std::unique_ptr<Conn> second;
+  for (int i = 0; i < 4 && other.conns().empty(); ++i) {  // by turns
+    second = std::make_unique<Conn>(hub.port());
+    second->send("x");
+    REQUIRE(wait_for([&] { return second->text() == "x"; }, 5));
+  }
+  REQUIRE(!other.conns().empty());
+  one.kill();
+  wire.refuses = true;
+  wire.cut();
+  REQUIRE(wait_for([&] { return hub->count("held=yes") == 2; }, 5));
+  Conn scan("127.0.0.1", hub.link_port(), "127.0.0.3");
+  scan.send("GET / HTTP/1.1\r\n\r\n");
+  REQUIRE(hub->wait_log(" link-failed session=1 ", 5));
+  one.restart();
+  REQUIRE(one->wait_log(" link-up ", 5));
+  CHECK(wait_for([&] { return first.over(); }, 5));
+  wire.refuses = false;
+  second->send("y");
+  REQUIRE(wait_for([&] { return second->text() == "xy" || second->over(); }, 10));
+  CHECK(second->text() == "xy");
+}
