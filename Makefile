@@ -302,6 +302,7 @@ TEST_SRCS = \
 	tests/test_gaps.cc \
 	tests/test_helper.cc \
 	tests/test_hostlist.cc \
+	tests/test_likeness.cc \
 	tests/test_line.cc \
 	tests/test_line_lock.cc \
 	tests/test_log.cc \

@@ -6,6 +6,7 @@
 #include "core/base/bytes.h"
 #include "core/base/check.h"
 #include "core/io/log.h"
+#include "core/session/likeness.h"
 
 namespace smx {
 
@@ -22,7 +23,7 @@ bool less_missed(const Session& a, const Session& b, const Address& peer, const 
   return a.link_since() < b.link_since();
 }
 
-std::string_view host_of(const Session& s) { return hello_host(s.mux().peer_hello()); }
+PeerMarks marks_of(const Session& s) { return {s.mux().peer_name(), hello_host(s.mux().peer_hello()), s.peer()}; }
 
 }  // namespace
 
@@ -221,7 +222,7 @@ void Sessions::add_opener(Opener& opener) {
 // A peer that comes again with a new session, while an older link from there seems to stand: that one is asked. It may be
 // dead, with nothing in between to tell us (a router that lost power, a NAT that forgot). A session of it that is held
 // will hardly be asked for again: it is kept for 5 s, or ends at once if its peer had the same name (SOXCONF=name).
-// The same host is known by its address, or by the name in its HELLO: a line that comes back may have another address.
+// One at another address that only its host is called the same is asked, and held as long as any: many routers have one name.
 void Sessions::on_session_up(Session& session, Time now) {
   if (session.mux().resumed()) return;
   if (session.peer_key() != nullptr) replace_older(session, now);
@@ -261,21 +262,20 @@ void Sessions::count_turn(const Session& session, const Address& other, Time now
 }
 
 void Sessions::ask_older(const Address& peer, const Session* but, Time now) {
-  const std::string_view host = but == nullptr ? std::string_view() : host_of(*but);
-  const std::string_view name = but == nullptr ? std::string_view() : but->mux().peer_name();
+  const PeerMarks marks = but == nullptr ? PeerMarks{{}, {}, peer} : marks_of(*but);
   for (uint32_t i = 0; i < count_; ++i) {
     if (tag_[i].key != kClear) continue;
     Session& other = *session_[i];
-    const std::string_view other_name = other.mux().peer_name();
     if (&other == but || (!other.up() && !other.held()) || other.peer_key() != nullptr) continue;
-    const bool same_name = !name.empty() && name == other_name;
-    if (!same_name && !name.empty() && !other_name.empty()) continue;  // two that share an address
-    const bool same = same_name || (peer.family != 0 && same_ip(other.peer(), peer)) || (!host.empty() && host_of(other) == host);
-    if (!same) continue;
-    if (other.held()) {
-      other.hold_until(same_name ? now : now + seconds(5));
+    const Likeness like = likeness(marks, marks_of(other));
+    const bool v1 = other.mux().dialect() == Dialect::v1;
+    if (like == Likeness::other) continue;
+    if (like == Likeness::maybe) {
+      other.probe(v1 ? seconds(5) : seconds(10), now);
+    } else if (other.held()) {
+      other.hold_until(like == Likeness::is ? now : now + seconds(5));
     } else {
-      other.doubt(other.mux().dialect() == Dialect::v1 ? seconds(1) : seconds(10), now);
+      other.doubt(v1 ? seconds(1) : seconds(10), now);
     }
   }
 }

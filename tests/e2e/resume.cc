@@ -408,6 +408,31 @@ TEST_CASE("resume: a client that reads slowly gets all of a server that has ende
   }
 }
 
+// Every OpenWrt is called so.
+TEST_CASE("resume: a peer of the same host name at another address does not shorten the time for which another's session is held") {
+  Server server(echoes), other(echoes);
+  Daemon hub({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0"});
+  const std::string at = "SERVER=sockmux://" + local(hub.link_port());
+  Daemon one({at, "SRCIF=127.0.0.2", "DEST=" + local(server.port())});
+  REQUIRE(hub->wait_log(" link-up ", 5));
+  Conn open(hub.port());
+  open.send("x");
+  REQUIRE(wait_for([&] { return open.text() == "x"; }, 5));
+  one->signal(SIGSTOP);
+  Daemon two({at, "SRCIF=127.0.0.3", "DEST=" + local(other.port())});
+  REQUIRE(two->wait_log(" link-up ", 5));
+  // It is asked whether it lives, so that clients go elsewhere soon.
+  REQUIRE(hub->wait_log(" link-down session=1 ", 10));
+  CHECK(hub->says("held=yes"));
+  const double later = now() + 6;
+  CHECK(wait_for([&] { return now() > later; }, 7));
+  CHECK(hub->count(" session-ended ") == 0);
+  one->signal(SIGCONT);
+  open.send("y");
+  REQUIRE(wait_for([&] { return open.text() == "xy" || open.over(); }, 10));
+  CHECK(open.text() == "xy");
+}
+
 TEST_CASE("resume: a stranger who was let into the place of a held session leaves it to its own peer") {
   Server server(echoes), other(echoes);
   Daemon hub({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "MAXIMA=links:2"});
