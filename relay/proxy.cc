@@ -219,7 +219,8 @@ void ProxyStream::pump(Time now) {
     if (i + 1 == kStepsATurn) kick();
   }
   const bool clear = desk_.from_client.empty() && desk_.to_client.empty() && desk_.from_server.empty() && desk_.to_server.empty();
-  if (state_ == State::raw && clear && !reset_) return hand_over();
+  // The error of a read is told once: a Stream would take what follows for an end.
+  if (state_ == State::raw && clear && !reset_ && !desk_.server_broken) return hand_over();
   if (state_ == State::raw && clear && desk_.server_ended) return end_now(CloseCode::reset);  // nobody is told an end that is none
   set_clock(now);
   update();

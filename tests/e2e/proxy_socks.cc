@@ -113,3 +113,22 @@ TEST_CASE("socks proxy: 0.0.0.0 and :: are this host, which rules may keep out")
   Pair open({"PORT=127.0.0.1:0"}, {"SERVER=socks,-in(REACHABLE=127.0.0.1)"});
   CHECK(code_of(open.a->port(), by_ip4) == 0);
 }
+
+// The server is faster than the client, so that the proxy still has something for it when the reset is read.
+TEST_CASE("socks proxy: what a server resets in the middle does not look whole to its client, and so with CONNECT") {
+  Server server([](Conn& c) { c.send_pattern(61, 64 << 20); });
+  for (const bool socks : {true, false}) {
+    CAPTURE(socks);
+    Pair p({"PORT=127.0.0.1:0"}, {socks ? "SERVER=socks,-in" : "SERVER=http,-in", "REMITTABLE=socks,https/*"});
+    Conn c(p.a->port());
+    c.rate = 1 << 20;
+    if (socks) c.send(kHello5 + by_name("127.0.0.1", server.port()));
+    else c.send("CONNECT " + local(server.port()) + " HTTP/1.1\r\nHost: x\r\n\r\n");
+    REQUIRE(wait_for([&] { return c.received() > 300000; }, 10));
+    server.last().reset();
+    c.rate = 0;
+    CHECK(wait_for([&] { return c.over(); }, 10));
+    CHECK_FALSE(c.ended());
+    CHECK(p.c->wait_channels(0, 10));
+  }
+}
