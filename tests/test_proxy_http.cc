@@ -220,6 +220,25 @@ TEST_CASE("http: fields of one hop end here") {
   CHECK(h.client == "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Stays: 2\r\nVia: 1.1 far\r\nVia: 1.1 sockmuxd\r\n\r\n");
 }
 
+TEST_CASE("http: what frames a message goes on, even if Connection names it") {
+  for (const size_t piece : kPieces) {
+    CAPTURE(piece);
+    Http h;
+    h.on_wish = [](Http& p) { p.connect_ok(); };
+    h.client_says(with("Connection: Content-Length\r\nContent-Length: 3\r\n") + "abc", piece);
+    h.server_says("HTTP/1.1 200 OK\r\nConnection: content-length, X\r\nX: y\r\nContent-Length: 5\r\n\r\nhello", piece);
+    CHECK(h.server == "POST / HTTP/1.1\r\nHost: host\r\nContent-Length: 3\r\nVia: 1.1 sockmuxd\r\nConnection: close\r\n\r\nabc");
+    CHECK(h.client == kOkPassed);
+    CHECK(h.last == Next::wait);
+    Http c;
+    c.on_wish = h.on_wish;
+    c.client_says(with("Proxy-Connection: transfer-encoding\r\nTransfer-Encoding: chunked\r\n") + "3\r\nabc\r\n0\r\n\r\n", piece);
+    c.server_says("HTTP/1.1 200 OK\r\nConnection: transfer-encoding\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", piece);
+    CHECK(has(c.server, "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n"));
+    CHECK(c.client == "HTTP/1.1 200 OK\r\nVia: 1.1 sockmuxd\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+  }
+}
+
 TEST_CASE("http: bodies of requests, by length and in chunks") {
   for (const size_t piece : kPieces) {
     CAPTURE(piece);

@@ -210,6 +210,7 @@ bool ends_here(const HttpMessage& m, std::string_view name) {
                                        "upgrade",    "transfer-encoding", "proxy-authorization"};
   for (const char* s : kOurs)
     if (equal_fold(name, s)) return true;
+  if (equal_fold(name, "content-length")) return false;  // who reads on must find the same end as we
   for (size_t i = 0; i < m.options; ++i)
     if (equal_fold(m.option[i], name)) return true;
   return false;

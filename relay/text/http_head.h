@@ -82,7 +82,8 @@ size_t find_head(std::string_view text, size_t* from);
 HttpFault parse_request(std::string_view head, HttpRequest* out);
 HttpFault parse_answer(std::string_view head, HttpAnswer* out);
 
-// Is the field one that is for the next hop only, and does it end here? RFC 9110, 7.6.1.
+// Is the field one that is for the next hop only, and does it end here? RFC 9110, 7.6.1. Content-Length never does, and who passes
+// the message on says Transfer-Encoding anew, so that its length is known there, whatever Connection names.
 bool ends_here(const HttpMessage& m, std::string_view name);
 
 // "host", "host:port", "[v6]:port" of a URL; `port` stays as it is if none is given. False: it is none of these.
