@@ -429,17 +429,22 @@ void ProxyStream::set_clock(Time now) {
   round_ = desk_.round;
   moved_at_ = moved();
   if (clock_ == Desk::Clock::off) return table_.reactor_.timers().stop(timer_);
-  const Duration limit = clock_ == Desk::Clock::login ? target_.login_limit : clock_ == Desk::Clock::io ? target_.io_limit : seconds(1);
-  table_.reactor_.timers().start(timer_, now + limit);
+  table_.reactor_.timers().start(timer_, now + limit());
+}
+
+Duration ProxyStream::limit() const {
+  if (state_ == State::ending) return kLinger;
+  return clock_ == Desk::Clock::login ? target_.login_limit : clock_ == Desk::Clock::io ? target_.io_limit : seconds(1);
 }
 
 void ProxyStream::on_timer(Timer& timer, Time now) {
-  (void)timer;
+  // While the link is cut the client can neither take nor say anything, and what waits for it would be lost.
+  const Time until = session_->up() ? session_->link_since() + limit() : now + limit();
+  if (now < until) return table_.reactor_.timers().start(timer, until);
   const bool counts_moves = state_ == State::ending || clock_ == Desk::Clock::io;
   if (counts_moves && moved() != moved_at_) {
     moved_at_ = moved();
-    table_.reactor_.timers().start(timer_, now + (state_ == State::ending ? kLinger : target_.io_limit));
-    return;
+    return table_.reactor_.timers().start(timer, now + limit());
   }
   if (state_ == State::talking && clock_ != Desk::Clock::off) {
     const Dialogue::Next next = dialogue_->timed_out(desk_);

@@ -2,7 +2,7 @@
 // between them that decides what is passed on.
 //
 //   talking --Next::raw, pipes empty--> (a Stream takes over)
-//      |  +--Next::close--> ending --both ends told, or kLinger without progress--> buried
+//      |  +--Next::close--> ending --both ends told, or kLinger of a link without progress--> buried
 //      +--Next::abort, or the channel breaks--> buried
 //
 // Owner: Proxies, a table made at the start, memory untouched until a proxy is used. Invariants: bytes are taken from
@@ -88,6 +88,7 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   void end_now(CloseCode code);
   void hand_over();
   void set_clock(Time now);
+  Duration limit() const;
   void update();
   uint64_t moved() const;
   void die();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "tests/e2e/clocks.h"
 #include "tests/e2e/datagrams.h"
 #include "tests/e2e/peer.h"
 
@@ -26,6 +27,38 @@ struct Line {
   }
   std::unique_ptr<Daemon> a, c;
   std::unique_ptr<Wire> wire;
+};
+
+// The same with an exit whose clock is moved while the line is cut.
+struct LongCut {
+  explicit LongCut(const Words& more)
+      : a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "TIMEOUT=resume:1h"}), wire(a.link_port()), c(exit_words(more, wire.port()), clocks.setup()) {
+    REQUIRE(c->wait_log(" link-up ", 5));
+    REQUIRE(a->wait_log(" link-up ", 5));
+  }
+  static Words exit_words(const Words& more, uint16_t link) {
+    Words words{"SERVER=sockmux://" + local(link), "TIMEOUT=resume:1h", "TIMEOUT=retry:1", "-vv"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  void cut() {
+    wire.refuses = true;
+    wire.cut();
+    REQUIRE(c->wait_log(" link-down ", 5));
+  }
+  void wait(int64_t seconds) {
+    clocks.add_monotonic(seconds);
+    (void)c.statistics();  // its timers have seen that
+  }
+  void mend() {
+    wire.meddle = nullptr;
+    wire.refuses = false;
+    REQUIRE(wait_for([&] { return c->says("resumed=yes"); }, 20));
+  }
+  Clocks clocks;
+  Daemon a;
+  Wire wire;
+  Daemon c;
 };
 
 }  // namespace
@@ -465,4 +498,29 @@ TEST_CASE("resume: a stranger who was let into the place of a held session leave
   second->send("y");
   REQUIRE(wait_for([&] { return second->text() == "xy" || second->over(); }, 10));
   CHECK(second->text() == "xy");
+}
+
+TEST_CASE("resume: an answer of the HTTP proxy waits for its client as long as the link is cut, half read or whole") {
+  if (cannot_shift()) return;
+  for (const uint64_t size : {uint64_t{20} << 20, uint64_t{50000}}) {
+    CAPTURE(size);
+    Server server([](Conn&) {});
+    LongCut line({"SERVER=http,-in", "TIMEOUT=io:60"});
+    Conn client(line.a.port());
+    client.send("GET http://" + local(server.port()) + "/ HTTP/1.0\r\n\r\n");
+    REQUIRE(wait_for([&] { return server.accepted() == 1 && server.last().received() > 0; }, 5));
+    line.cut();
+    const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: " + text(size) + "\r\n\r\n";
+    server.last().send(head).send_pattern(62, size);
+    if (size < 100000) REQUIRE(wait_for([&] { return line.c->says("to=ending"); }, 5));
+    for (int i = 0; i < 6; ++i) line.wait(61);
+    line.mend();
+    REQUIRE(wait_for([&] { return client.over(); }, 20));
+    CHECK(client.ended());
+    const size_t body = client.text().find("\r\n\r\n");
+    REQUIRE(body != std::string::npos);
+    CHECK(digest_of(client.text().substr(body + 4)) == digest_of(pattern(62, size)));
+    client.close();
+    CHECK(line.c.wait_channels(0, 10));
+  }
 }
