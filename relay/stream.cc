@@ -272,8 +272,8 @@ void Stream::update() {
 }
 
 void Stream::on_ready(int fd, uint8_t ready, Time now) {
-  (void)fd;
-  if (state_ == State::lingering) return drain_and_drop(now);
+  (void)fd, (void)now;
+  if (state_ == State::lingering) return drain_and_drop();
   if (state_ != State::open) return;
   if ((ready & (kRead | kUrgent)) != 0) urgent_ = (ready & kUrgent) != 0;
   // Whoever ended the channel meanwhile, push() or done(), has set the state.
@@ -301,7 +301,7 @@ Pulled Stream::pull(const MutBytes* piece, int pieces) {
   } else if (over) {
     end_seen_ = true;
     p.state = Pulled::State::end;
-    if (write_broken_) linger(table_.reactor().now());
+    if (write_broken_) linger();
   } else if (reset_ || (r.size == asked && !p.urgent)) {
     p.state = Pulled::State::more;
   }
@@ -341,7 +341,7 @@ Taken Stream::wrote(const IoResult& r, size_t whole) {
     LogLine(LogLevel::debug, "stream-error").kv("session", session_->number()).kv("peer", peer_).error(r.error);
     write_broken_ = true;
     reset_ = r.error != EPIPE && !end_seen_;
-    if (end_seen_) linger(table_.reactor().now());
+    if (end_seen_) linger();
     else if (reset_) session_->readable(id_);  // pull() tells how
   }
   if (write_broken_) t.size = whole;
@@ -354,7 +354,7 @@ void Stream::end() {
     return;
   }
   // What was dropped must not look as if it had ended there: the close will be a reset, soon.
-  if (write_broken_) return linger(table_.reactor().now());
+  if (write_broken_) return linger();
   shutdown_write(fd_.get());
 }
 
@@ -366,16 +366,16 @@ void Stream::done() {
   session_ = nullptr;
   if (end_seen_) return die();
   state_ = State::lingering;
-  linger(table_.reactor().now());
+  linger();
   update();
 }
 
-void Stream::drain_and_drop(Time now) {
+void Stream::drain_and_drop() {
   if (++drops_ > kMostDrops) {
     set_reset_on_close(fd_.get());
     return die();
   }
-  linger(now);  // as long as it says something
+  linger();  // as long as it says something
   uint8_t waste[4096];
   for (size_t n = 0; n < kDropATurn; n += sizeof waste) {
     const IoResult r = read_fd(fd_.get(), waste, sizeof waste);
@@ -384,13 +384,13 @@ void Stream::drain_and_drop(Time now) {
   }
 }
 
-void Stream::linger(Time now) { table_.linger(*this, now + kLinger); }
+void Stream::linger() { table_.linger(*this, table_.reactor().now() + kLinger); }
 
-// kLinger later.
-void Stream::lingered() {
+// kLinger later. While the link was cut the peer could not end the channel, and what is in the ring for it would be lost.
+void Stream::lingered(Time now) {
   if (state_ == State::open) {
+    if (!session_->up() || now < session_->link_since() + kLinger) return linger();
     session_->abort(id_, CloseCode::reset);
-    set_reset_on_close(fd_.get());
   }
   die();
 }

@@ -116,12 +116,12 @@ class Stream final : public Endpoint, private FdHandler {
   Dial& start_dial(Session& session, ChannelId id, const OpenInfo& info);
   void begin(Session& session, const Address& peer);
   uint64_t host_key() const { return node_.listed() ? 0 : host_key_; }
-  void linger(Time now);
-  void lingered();
+  void linger();
+  void lingered(Time now);
   void update();
   IoResult read_urgent(const MutBytes* piece, int pieces, bool* urgent);
   Taken wrote(const IoResult& r, size_t whole);
-  void drain_and_drop(Time now);
+  void drain_and_drop();
   void listen_in(const MutBytes* piece, size_t size);
   void listen_in(std::string_view said);
   void channel_over();

@@ -56,7 +56,7 @@ void Streams::on_timer(Timer& timer, Time now) {
   Stream* s = lingers_.front();
   for (; s != nullptr && s->until_ <= now; s = lingers_.front()) {
     s->node_.leave();
-    s->lingered();
+    s->lingered(now);
   }
   if (s != nullptr) reactor_.timers().start(timer_, s->until_);
 }

@@ -145,6 +145,17 @@ Conn::Conn(int fd) : fd_(fd), connected_(true), began_(now()) {
   fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
+int connect_small(uint16_t port) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), size = 2048;
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(port);
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  REQUIRE(connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0);
+  return fd;
+}
+
 Conn::~Conn() { close(); }
 
 Conn& Conn::send(const std::string& bytes) {

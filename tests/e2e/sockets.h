@@ -108,6 +108,9 @@ class Conn final : public Actor {
   std::string text_;
 };
 
+// A connection to that port of 127.0.0.1 whose socket takes a few KB that are not read; for a Conn.
+int connect_small(uint16_t port);
+
 // Accepts at a free port and does with each connection what `greet` says.
 class Server final : public Actor {
  public:
