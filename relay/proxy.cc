@@ -17,6 +17,8 @@ namespace {
 // still wait at the other end of the link for a slow one; CLOSE with code 0 must wait for its end (sockmux(7)), and with
 // any other code it would lose that.
 constexpr Duration kLinger = seconds(120);
+// ... and where places are few. What it has been told to the end of may be on its way all that time.
+constexpr Duration kLingerCrowded = seconds(30);
 constexpr int kStepsATurn = 16;
 }  // namespace
 
@@ -34,15 +36,16 @@ bool Proxies::init(uint32_t count, Arena& arena) {
   return proxies_ != nullptr && memory_ != nullptr && connects_ != nullptr;
 }
 
-// Few are left: the one that has been idle the longest ends, or else the one that has waited the longest for its client's end.
+// Few are left: the one that has been idle the longest ends, and also the one that has waited the longest for its client's end.
 void Proxies::make_room() {
   ProxyStream *idle = nullptr, *ending = nullptr;
+  const Time now = reactor_.now();
   for (uint32_t i = 0; i < fresh_; ++i) {
     ProxyStream& p = proxies_[i];
     if (p.state_ == ProxyStream::State::talking && p.desk_.idle && p.desk_.to_client.empty()) {
       if (idle == nullptr || p.timer_.deadline() < idle->timer_.deadline()) idle = &p;
-    } else if (p.state_ == ProxyStream::State::ending && p.end_told_) {
-      if (ending == nullptr || p.timer_.deadline() < ending->timer_.deadline()) ending = &p;
+    } else if (p.overstays(now)) {
+      if (ending == nullptr || p.end_told_at_ < ending->end_told_at_) ending = &p;
     }
   }
   if (idle != nullptr) idle->end_idle();
@@ -141,6 +144,7 @@ Pulled ProxyStream::pull(const MutBytes* piece, int pieces) {
   } else if (state_ == State::ending) {
     p.state = Pulled::State::end;
     end_told_ = true;
+    end_told_at_ = table_.reactor_.now();
   }
   kick();
   return p;
@@ -399,6 +403,12 @@ void ProxyStream::begin_ending(Time now) {
 void ProxyStream::end_idle() {
   begin_ending(table_.reactor_.now());
   kick();
+}
+
+// Does a client that could have all by now keep a place that others want?
+bool ProxyStream::overstays(Time now) const {
+  if (state_ != State::ending || !end_told_ || !session_->up()) return false;
+  return now >= end_told_at_ + kLingerCrowded && now >= session_->link_since() + kLingerCrowded;
 }
 
 void ProxyStream::end_now(CloseCode code) {

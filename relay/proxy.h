@@ -85,6 +85,7 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   void fail(Failure why, const char* reason);
   void begin_ending(Time now);
   void end_idle();
+  bool overstays(Time now) const;
   void end_now(CloseCode code);
   void hand_over();
   void set_clock(Time now);
@@ -107,6 +108,7 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   State state_ = State::free;
   const Session* associated_ = nullptr;  // whose SocksFlows knows of it
   bool end_told_ = false;      // pull() has returned the end
+  Time end_told_at_;           // ... then
   bool shut_ = false;          // the direction to the server is ended
   bool write_broken_ = false;  // the server takes nothing more
   bool reset_ = false;         // ... and had not ended before: see Stream::push()
@@ -130,7 +132,7 @@ class Proxies {
   // Who relays the datagrams of SOCKS; without it UDP ASSOCIATE is not supported.
   void set_socks_udp(SocksFlows& flows) { socks_udp_ = &flows; }
   // Takes the channel, or returns false: all are in use, and a line in the log says so. Before that happens, those that
-  // are idle (kept HTTP connections) end, the longest idle first.
+  // are idle (kept HTTP connections) end, the longest idle first, and those whose client was told the end 30 s ago and stays.
   bool open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info, ProxyStream::Make make);
   uint32_t ask_again(const char* why);  // exit.cc
 

@@ -1,6 +1,7 @@
 // The HTTP proxy at the exit, with curl, nginx and hand-made clients. Read next: relay/http.h, tests/test_proxy_http.cc.
 #include <doctest/doctest.h>
 
+#include "tests/e2e/clocks.h"
 #include "tests/e2e/proxies.h"
 
 using namespace e2e;
@@ -315,6 +316,39 @@ TEST_CASE("http proxy: 400 clients that keep their connections: those that are i
   // One that has waited is still good for a request.
   clients.back()->send(request);
   CHECK(wait_for([&] { return count_of(clients.back()->text(), page) == 2; }, 5));
+}
+
+// The places of the proxies are taken, but for 14 or fewer, by those that have said nothing yet, and one by a client that was told
+// everything by the exit, and has not read it.
+TEST_CASE("http proxy: where places are few an answer that is on its way arrives, and who stays for half a minute behind its end makes room") {
+  if (cannot_shift()) return;
+  constexpr uint64_t kSize = 50000;
+  for (const bool stays : {false, true}) {
+    CAPTURE(stays);
+    Clocks clocks;
+    Server server([&](Conn& c) {
+      c.on_bytes = [&c](const char*, size_t) { c.send("HTTP/1.1 200 OK\r\nContent-Length: " + text(kSize) + "\r\n\r\n").send_pattern(64, kSize).close_behind(); };
+    });
+    Pair p({"PORT=127.0.0.1:0"}, {"SERVER=http,-in", "TIMEOUT=login:1h", "-vv"}, {}, clocks.setup());
+    const std::string request = "GET http://" + local(server.port()) + "/ HTTP/1.0\r\n\r\n";
+    Conn slow(connect_small(p.a->port()));
+    slow.reading = false;
+    slow.send(request);
+    REQUIRE((*p.c)->wait_log("to=ending", 5));
+    std::vector<std::unique_ptr<Conn>> silent;
+    for (int64_t n = 1; n <= 241; ++n) {
+      silent.push_back(std::make_unique<Conn>(p.a->port()));
+      if (n % 10 == 1) REQUIRE(p.c->wait_channels(n + 1, 5));
+    }
+    if (stays) clocks.add_monotonic(31);
+    for (int i = 0; i < 20; ++i) CHECK(ask(p.a->port(), request).size() > kSize);
+    slow.reading = true;
+    CHECK(wait_for([&] { return slow.over(); }, 10));
+    CHECK(slow.ended() == !stays);
+    const size_t body = slow.text().find("\r\n\r\n");
+    if (!stays) CHECK(digest_of(slow.text().substr(body + 4)) == digest_of(pattern(64, kSize)));
+    CHECK_FALSE((*p.c)->says("proxies-full"));
+  }
 }
 
 TEST_CASE("http proxy: a client that stays after the end: nothing is lost, and the link stays") {
