@@ -9,7 +9,7 @@ namespace smx {
 
 namespace {
 constexpr int kMostDigits = 15;
-constexpr uint32_t kMostExtra = 16384;
+constexpr uint32_t kMostExtra = 16384;  // bytes behind one size, or of all trailers
 }  // namespace
 
 void HttpBody::begin(Kind kind, uint64_t length, bool plain) {
@@ -88,6 +88,7 @@ bool HttpBody::take(uint8_t byte) {
     case At::size_lf:
       if (byte != '\n') return false;
       digits_ = 0;
+      extra_ = 0;
       at_ = left_ == 0 ? At::trailer : At::data;
       if (left_ > 0) {
         Text<20> line;

@@ -38,7 +38,7 @@ class HttpBody {
   char due_[20];
   uint64_t left_ = 0;        // of the body, or of the chunk
   int digits_ = 0;
-  uint32_t extra_ = 0;       // bytes of extensions and trailers so far
+  uint32_t extra_ = 0;       // bytes behind the size in this line, or of trailers, so far
   bool line_empty_ = true;   // trailer: nothing stands in this line yet
 };
 

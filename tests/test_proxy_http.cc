@@ -277,6 +277,32 @@ TEST_CASE("http: chunks that are none") {
   CHECK(h.taken < 100000);
 }
 
+// Servers that do not know a chunk's size before they have it pad it with blanks.
+TEST_CASE("http: what stands behind the sizes of chunks is bounded by the line, that of the trailer as a whole") {
+  std::string body, chunks;
+  for (int i = 0; i < 20000; ++i) body += "hello", chunks += i % 2 == 0 ? "5    \r\nhello\r\n" : "5;a=b\r\nhello\r\n";
+  Http h;
+  h.on_wish = [](Http& p) { p.connect_ok(); };
+  h.client_says("GET http://host/ HTTP/1.0\r\n\r\n");
+  h.server_says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + "0\r\n\r\n", 10000);
+  CHECK(h.last == Next::close);
+  const size_t at = h.client.find("\r\n\r\n");
+  REQUIRE(at != std::string::npos);
+  CHECK(h.client.substr(at + 4) == body);
+  Http u;
+  u.on_wish = h.on_wish;
+  u.client_says(with("Transfer-Encoding: chunked\r\n") + chunks + "0\r\n\r\n", 10000);
+  u.server_says(kOk);
+  CHECK(u.client == kOkPassed);
+  CHECK(u.last == Next::wait);
+  Http t;
+  t.on_wish = h.on_wish;
+  std::string trailer = "0\r\n";
+  for (int i = 0; i < 10000; ++i) trailer += "A: b\r\n";
+  t.client_says(with("Transfer-Encoding: chunked\r\n") + trailer, 10000);
+  CHECK(begins(t.client, "HTTP/1.1 400 "));
+}
+
 TEST_CASE("http: bodies of answers: length, chunks, the server's end; HEAD, 204, 304, 1xx") {
   for (const size_t piece : kPieces) {
     CAPTURE(piece);
