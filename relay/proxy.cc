@@ -314,7 +314,8 @@ void ProxyStream::start_connect() {
   known_.clear();
   Address known;
   if (router.known_host(target_.rule, w.host, &known)) append_ip(known_, known);
-  connect_->start(known_.size() > 0 ? known_.text() : w.host, w.port, target_.source, target_.connect_limit, *this, w.configured ? nullptr : session_);
+  const std::string_view host = known_.size() > 0 ? known_.text() : w.host;
+  connect_->start(host, w.port, target_.source, target_.connect_limit, *this, w.configured ? nullptr : session_);
 }
 
 uint32_t ProxyStream::fds_to_leave() { return smx::fds_to_leave(*session_); }

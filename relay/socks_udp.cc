@@ -272,7 +272,11 @@ bool SocksFlows::open(Session& session, ChannelId id, const OpenInfo& info) {
   if (has_its_share(own, most_ - used_)) {
     SocksFlow* spare = find_spare(by_age_, reactor_.now(), [&](const SocksFlow& f) { return f.session_->socks_flows() >= own; });
     if (spare == nullptr) {
-      LogLine(LogLevel::warning, "channel-refused").kv("session", session.number()).kv("client", info.client).kv("at", info.local).kv("reason", name(CloseCode::limit));
+      LogLine(LogLevel::warning, "channel-refused")
+          .kv("session", session.number())
+          .kv("client", info.client)
+          .kv("at", info.local)
+          .kv("reason", name(CloseCode::limit));
       session.refuse(id, CloseCode::limit);
       return true;
     }

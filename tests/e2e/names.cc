@@ -22,7 +22,9 @@ std::string dns_answer(const std::string& question, char last) {
 }
 
 // For "A" in "A.example" as it stands in a question.
-bool asks_for(const std::string& question, const std::string& label) { return question.find(static_cast<char>(label.size()) + label) != std::string::npos; }
+bool asks_for(const std::string& question, const std::string& label) {
+  return question.find(static_cast<char>(label.size()) + label) != std::string::npos;
+}
 
 }  // namespace
 
@@ -50,7 +52,8 @@ TEST_CASE("UDP: a server whose place was that of one that is still looked up get
   if (geteuid() != 0 || !may_unshare()) return;
   bool slow = true;
   const std::string of_no_use(12, 'x');  // its id is not that of the question
-  UdpServer names([&](const std::string& q) { return asks_for(q, "quick") ? dns_answer(q, 6) : slow ? of_no_use : dns_answer(q, 5); }, "127.0.0.153", 53);
+  const auto says = [&](const std::string& q) { return asks_for(q, "quick") ? dns_answer(q, 6) : slow ? of_no_use : dns_answer(q, 5); };
+  UdpServer names(says, "127.0.0.153", 53);
   TempFolder folder;
   write_file(folder / "resolv.conf", "nameserver 127.0.0.153\noptions timeout:1 attempts:20\n");
   UdpServer wrong(nullptr, "127.0.0.5"), right(nullptr, "127.0.0.6");

@@ -159,11 +159,12 @@ TEST_CASE("socks proxy: UDP ASSOCIATE under rules, and for nobody else") {
 
 TEST_CASE("socks proxy: UDP ASSOCIATE: a peer's flows without end, each of which waits, leave those of another one alone") {
   Udp silent(false), server(true);
-  const uint16_t port = quiet_port();
+  const uint16_t port = quiet_port(), other_port = quiet_port();
   Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "SERVER=socks,-in", "SOXCONF=proto:1"});
-  const Words side{"SERVER=sockmux://" + local(a.link_port()), "SOXCONF=proto:1", "PORT=127.0.0.1:" + text(port) + ",127.0.0.1:" + text(port) + "/udp"};
-  const uint16_t other_port = quiet_port();
-  Daemon modest(side), greedy({side[0], side[1], "PORT=127.0.0.1:" + text(other_port) + ",127.0.0.1:" + text(other_port) + "/udp"});
+  const auto side = [&](uint16_t at) {
+    return Words{"SERVER=sockmux://" + local(a.link_port()), "SOXCONF=proto:1", "PORT=" + local(at) + "," + local(at) + "/udp"};
+  };
+  Daemon modest(side(port)), greedy(side(other_port));
   REQUIRE(modest->wait_log(" link-up ", 5));
   REQUIRE(greedy->wait_log(" link-up ", 5));
   Conn modest_control(port), greedy_control(other_port);

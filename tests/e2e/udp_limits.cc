@@ -38,13 +38,16 @@ void send_all(Peer1& peer, unsigned count, const std::string& word) {
   for (unsigned i = 1; i <= count; ++i) peer.numbered(0x22, i, kNoId, word);
 }
 // Its client has come to `port`, which says to which server it goes.
-void open_one(Peer1& peer, unsigned number, unsigned port) { peer.numbered(kConnect, number, kNoId, std::string("\2\2\7\4\x7f\0\0\1", 8) + be16(port)); }
+void open_one(Peer1& peer, unsigned number, unsigned port) {
+  peer.numbered(kConnect, number, kNoId, std::string("\2\2\7\4\x7f\0\0\1", 8) + be16(port));
+}
 void open_all(Peer1& peer, unsigned count, unsigned port) {
   for (unsigned i = 1; i <= count; ++i) open_one(peer, i, port);
 }
 // How many of its datagrams, or CLOSE packets, came.
 size_t came(const Peer1& peer, uint8_t type, const std::string& word = "") {
-  return static_cast<size_t>(std::count_if(peer.seen.begin(), peer.seen.end(), [&](const Peer1::Seen& s) { return s.type == type && (word.empty() || s.payload == word); }));
+  const auto is_it = [&](const Peer1::Seen& s) { return s.type == type && (word.empty() || s.payload == word); };
+  return static_cast<size_t>(std::count_if(peer.seen.begin(), peer.seen.end(), is_it));
 }
 
 }  // namespace
