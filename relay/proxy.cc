@@ -19,6 +19,9 @@ namespace {
 constexpr Duration kLinger = seconds(120);
 // ... and where places are few. What it has been told to the end of may be on its way all that time.
 constexpr Duration kLingerCrowded = seconds(30);
+// The channel is over, and the server has been told: how long it may be silent, and in how many turns it may speak. As in stream.cc.
+constexpr Duration kLastLinger = seconds(5);
+constexpr uint32_t kMostDrops = 1024;
 constexpr int kStepsATurn = 16;
 }  // namespace
 
@@ -45,7 +48,7 @@ void Proxies::make_room() {
     if (p.state_ == ProxyStream::State::talking && p.desk_.idle && p.desk_.to_client.empty()) {
       if (idle == nullptr || p.timer_.deadline() < idle->timer_.deadline()) idle = &p;
     } else if (p.overstays(now)) {
-      if (ending == nullptr || p.end_told_at_ < ending->end_told_at_) ending = &p;
+      if (ending == nullptr || p.waits_since_ < ending->waits_since_) ending = &p;
     }
   }
   if (idle != nullptr) idle->end_idle();
@@ -76,7 +79,7 @@ bool Proxies::open(Session& session, ChannelId id, const RelayTarget& target, co
 ProxyStream::ProxyStream(Proxies& table) : table_(table), timer_(*this) {}
 
 void ProxyStream::set_state(State to) {
-  static const char* const kName[] = {"free", "talking", "raw", "ending", "dead"};
+  static const char* const kName[] = {"free", "talking", "raw", "ending", "parting", "dead"};
   if (to == state_) return;
   if (log_wanted(LogLevel::debug)) {
     LogLine(LogLevel::debug, "proxy-state")
@@ -144,7 +147,7 @@ Pulled ProxyStream::pull(const MutBytes* piece, int pieces) {
   } else if (state_ == State::ending) {
     p.state = Pulled::State::end;
     end_told_ = true;
-    end_told_at_ = table_.reactor_.now();
+    waits_since_ = table_.reactor_.now();
   }
   kick();
   return p;
@@ -177,11 +180,17 @@ void ProxyStream::end() {
 // Both ways are over. 0.3 has no half-close: what the client said last may still be on its way to the server.
 void ProxyStream::done() {
   session_ = nullptr;
-  if (state_ == State::raw) {
-    (void)move_bytes(desk_.from_client, desk_.to_server);
-    write_server();
-  }
-  die();
+  if (state_ != State::raw) return die();
+  (void)move_bytes(desk_.from_client, desk_.to_server);
+  write_server();
+  if (table_.parting_ >= table_.count_ / 4) return die();
+  set_state(State::parting);
+  ++table_.parting_;
+  drops_ = 0;
+  desk_.client_ended = true;
+  waits_since_ = table_.reactor_.now();
+  table_.reactor_.timers().start(timer_, waits_since_ + (shut_ ? kLastLinger : kLinger));
+  kick();
 }
 
 void ProxyStream::abort(CloseCode code) {
@@ -201,6 +210,7 @@ void ProxyStream::describe(OpenInfo* info) {
 
 // Moves bytes and lets the dialogue work until nothing changes. Never called from within the mux.
 void ProxyStream::pump(Time now) {
+  if (state_ == State::parting) return part(now);
   for (int i = 0; i < kStepsATurn; ++i) {
     if (state_ == State::dead) return;
     const uint64_t before = moved();
@@ -280,7 +290,7 @@ void ProxyStream::write_server() {
     desk_.urgent_at = 0;
     if (reset_) read_server();
   }
-  const bool wanted = desk_.shut_server || (state_ == State::raw && desk_.client_ended && desk_.from_client.empty());
+  const bool wanted = desk_.shut_server || (is_raw() && desk_.client_ended && desk_.from_client.empty());
   if (!wanted || shut_ || !desk_.to_server.empty()) return;
   shut_ = true;
   if (!write_broken_) shutdown_write(fd_.get());
@@ -406,14 +416,37 @@ void ProxyStream::end_idle() {
   kick();
 }
 
-// Does a client that could have all by now keep a place that others want?
+// Without a channel: the server gets what is left, and what it says is dropped, since a close that has not read it would be a reset.
+void ProxyStream::part(Time now) {
+  const uint64_t before = desk_.to_server.moved();
+  const bool was_shut = shut_;
+  do write_server();
+  while (move_bytes(desk_.from_client, desk_.to_server) > 0);
+  const bool said = !desk_.from_server.empty();
+  if (said) ++drops_;
+  desk_.from_server.clear();
+  desk_.to_client.clear();
+  if (write_broken_ || desk_.server_broken || (shut_ && desk_.server_ended)) return die();
+  if (drops_ > kMostDrops) {
+    reset_ = true;
+    return die();
+  }
+  if (desk_.to_server.moved() != before || shut_ != was_shut || (shut_ && said)) {
+    waits_since_ = now;
+    table_.reactor_.timers().start(timer_, now + (shut_ ? kLastLinger : kLinger));
+  }
+  update();
+}
+
+// Does a client that could have all by now, or a server that takes nothing, keep a place that others want?
 bool ProxyStream::overstays(Time now) const {
+  if (state_ == State::parting) return now >= waits_since_ + kLingerCrowded;
   if (state_ != State::ending || !end_told_ || !session_->up()) return false;
-  return now >= end_told_at_ + kLingerCrowded && now >= session_->link_since() + kLingerCrowded;
+  return now >= waits_since_ + kLingerCrowded && now >= session_->link_since() + kLingerCrowded;
 }
 
 void ProxyStream::end_now(CloseCode code) {
-  session_->abort(id_, code);
+  if (session_ != nullptr) session_->abort(id_, code);
   session_ = nullptr;
   die();
 }
@@ -449,6 +482,7 @@ Duration ProxyStream::limit() const {
 }
 
 void ProxyStream::on_timer(Timer& timer, Time now) {
+  if (state_ == State::parting) return end_now(CloseCode::idle);
   // While the link is cut the client can neither take nor say anything, and what waits for it would be lost.
   const Time until = session_->up() ? session_->link_since() + limit() : now + limit();
   if (now < until) return table_.reactor_.timers().start(timer, until);
@@ -468,6 +502,8 @@ void ProxyStream::on_timer(Timer& timer, Time now) {
 // Unregisters and closes at once; the memory returns at the end of the turn, since callers up the stack may be its own.
 void ProxyStream::die() {
   if (state_ == State::dead) return;
+  if (state_ == State::parting) --table_.parting_;
+  if (is_raw() && !(desk_.from_client.empty() && desk_.to_server.empty())) reset_ = true;  // it must not look whole
   set_state(State::dead);
   if (leg_ != nullptr) leg_->release();
   leg_ = nullptr;

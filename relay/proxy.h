@@ -3,7 +3,8 @@
 //
 //   talking --Next::raw, pipes empty--> (a Stream takes over)
 //      |  +--Next::close--> ending --both ends told, or kLinger of a link without progress--> buried
-//      +--Next::abort, or the channel breaks--> buried
+//      |  +--Next::abort, or the channel breaks--> buried
+//      +--raw, and the channel is over (0.3 has no half-close)--> parting --all is written, or time--> buried
 //
 // Owner: Proxies, a table made at the start, memory untouched until a proxy is used. Invariants: bytes are taken from
 // the channel or from the server only while their pipe has room; what the server's socket waits for is computed in
@@ -45,7 +46,7 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
 
  private:
   friend class Proxies;
-  enum class State : uint8_t { free, talking, raw, ending, dead };
+  enum class State : uint8_t { free, talking, raw, ending, parting, dead };
   struct Memory {
     alignas(max_align_t) uint8_t dialogue[kDialogueBytes];
     uint8_t from_client[kPipeIn], from_server[kPipeIn];
@@ -88,6 +89,8 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   bool overstays(Time now) const;
   void end_now(CloseCode code);
   void hand_over();
+  bool is_raw() const { return state_ == State::raw || state_ == State::parting; }
+  void part(Time now);
   void set_clock(Time now);
   Duration limit() const;
   void update();
@@ -97,7 +100,7 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   Proxies& table_;
   Fd fd_;
   Timer timer_;
-  Session* session_ = nullptr;
+  Session* session_ = nullptr;  // nullptr while parting, and when it is dead
   ChannelId id_;
   Connect* connect_ = nullptr;  // while connecting
   Dialogue* dialogue_ = nullptr;
@@ -108,12 +111,13 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   State state_ = State::free;
   const Session* associated_ = nullptr;  // whose SocksFlows knows of it
   bool end_told_ = false;      // pull() has returned the end
-  Time end_told_at_;           // ... then
+  Time waits_since_;           // ... then; parting: the server took something then
   bool shut_ = false;          // the direction to the server is ended
   bool write_broken_ = false;  // the server takes nothing more
   bool reset_ = false;         // ... and had not ended before: see Stream::push()
   Desk::Clock clock_ = Desk::Clock::off;
   uint32_t round_ = 0;
+  uint32_t drops_ = 0;         // parting: turns in which the server said something
   uint64_t moved_at_ = 0;      // moved() when the clock started
   uint64_t changes_ = 0;       // ends, failures, servers dropped
   Text<kAddressText> known_;   // an address that HOSTS= gives to the wished name
@@ -152,6 +156,7 @@ class Proxies {
   uint32_t fresh_ = 0;  // from here on never used
   uint32_t count_ = 0;
   uint32_t used_ = 0;
+  uint32_t parting_ = 0;  // at most a quarter of them
 };
 
 // Relays of the registry: SERVER=telnet,-in and so on. With an address and no proxy's work to do they are open_tcp().

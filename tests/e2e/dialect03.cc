@@ -1,6 +1,9 @@
 // Dialect 0.3, as a DeleGate would see us. Read next: peer.h.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
+#include "tests/e2e/clocks.h"
 #include "tests/e2e/peer.h"
 
 using namespace e2e;
@@ -213,6 +216,53 @@ TEST_CASE("0.3: what a server sent before it closed arrives, also when a write o
   peer.ack_all();
   CHECK(wait_for([&] { return peer.received(id) == pattern(3, kSize); }, 5));
   CHECK(peer.fault() == "");
+}
+
+// The client closes when all that it said is acknowledged, but most of it has had no room in the server's socket yet. How much can be
+// acknowledged without a server that reads is found out first.
+TEST_CASE("0.3: a proxy's server that reads slowly gets all, though the channel is closed right behind it; or it sees a reset") {
+  if (cannot_shift()) return;
+  const std::string all = pattern(65, 1 << 20);
+  size_t most = all.size();
+  for (const std::string server_is : {"measured", "slow", "stuck"}) {
+    CAPTURE(server_is);
+    Clocks clocks;
+    Server server([](Conn& c) { c.expect_pattern(65).reading = false; });
+    server.hold_little();
+    Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "SERVER=socks,-in", "-vv"}, clocks.setup());
+    Peer03 peer(a.link_port());
+    REQUIRE(wait_for([&] { return peer.up(); }, 5));
+    const unsigned id = peer.open();
+    REQUIRE(wait_for([&] { return peer.opened(id); }, 5));
+    std::string wish("\5\1\0\5\1\0\1\x7f\0\0\1", 11);
+    wish += be16(server.port());
+    size_t sent = 60000;  // nearly all that may be on its way without SENT, so that it is not through at once
+    peer.send(id, wish + all.substr(0, sent));
+    const auto acknowledged = [&] { return peer.sent_bytes == wish.size() + sent; };
+    while (sent < most && wait_for(acknowledged, most == all.size() ? 0.5 : 5)) {
+      const size_t n = std::min<size_t>(16000, most - sent);
+      peer.send(id, all.substr(sent, n));
+      sent += n;
+    }
+    if (server_is == "measured") {
+      REQUIRE(peer.sent_bytes > 100000);
+      most = peer.sent_bytes - 20000;
+      continue;
+    }
+    REQUIRE(wait_for(acknowledged, 5));
+    peer.close(id);
+    REQUIRE(wait_for([&] { return peer.closed(id); }, 5));
+    if (server_is == "stuck") clocks.add_monotonic(125);
+    (void)a.statistics();
+    Conn& to = server.last();
+    to.reading = true;
+    REQUIRE(wait_for([&] { return to.over(); }, 10));
+    CHECK(to.ended() == (server_is == "slow"));
+    CHECK_FALSE(to.wrong());
+    if (server_is == "slow") CHECK(to.received() == sent);
+    to.close();
+    CHECK(wait_for([&] { return a->says("from=dead to=free"); }, 5));
+  }
 }
 
 TEST_CASE("0.3: 10,000 connections leave no slot behind, in either role and whoever ends first") {

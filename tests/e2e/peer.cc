@@ -118,7 +118,10 @@ void Peer03::on_packet(uint8_t version, uint8_t type, unsigned said, unsigned ra
     case kSend:
       if (said != c.peer) wrong("SEND with another id");
       return took(raid, payload, true);
-    case kSent: ++sents; return;
+    case kSent:
+      ++sents;
+      sent_bytes += std::stoul(payload);
+      return;
     case kClose:
       if (c.closing) return forget(raid);  // both have said it
       c.dies = now() + closed_after;
@@ -179,7 +182,11 @@ unsigned Peer03::open(const std::string& first, const std::string& client, const
   return id;
 }
 
-void Peer03::send(unsigned id, const std::string& bytes) { put(kSend, id, channel_.at(id).peer, bytes); }
+void Peer03::send(unsigned id, const std::string& bytes) {
+  std::string all;
+  for (size_t at = 0; at < bytes.size(); at += 16000) all += packet(3, kSend, id, channel_.at(id).peer, bytes.substr(at, 16000));
+  raw(all);
+}
 
 void Peer03::close(unsigned id) {
   Channel& c = channel_.at(id);

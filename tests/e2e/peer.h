@@ -73,6 +73,7 @@ class Peer03 : public Peer {
   bool refuses = false;      // answers CONNECT by CLOSE "No server"
   size_t echooks = 0;
   size_t sents = 0;          // SENT packets that came
+  size_t sent_bytes = 0;     // ... and what they acknowledge
   size_t connects = 0;
   size_t most = 0;           // channels at once
   size_t now_open() const { return channel_.size(); }
@@ -85,6 +86,7 @@ class Peer03 : public Peer {
   bool opened(unsigned id) const { return channel_.count(id) != 0 && channel_.at(id).peer != 0; }
   bool closed(unsigned id) const { return channel_.count(id) == 0; }
   const std::string& received(unsigned id) { return received_[id]; }
+  // In packets of at most 16,000 bytes, all at once.
   void send(unsigned id, const std::string& bytes);
   void close(unsigned id);
   // Acknowledges what came while acks was false, and all that comes from now on.

@@ -333,6 +333,13 @@ Server::Server(Greet greet, const std::string& host, uint16_t port) : greet_(std
 
 Server::~Server() { close(fd_); }
 
+// The other end's buffer goes by the size of our segments.
+void Server::hold_little() {
+  const int size = 2048, segment = 536;
+  setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+  setsockopt(fd_, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
+}
+
 void Server::want(std::vector<pollfd>& list) {
   conns_.remove_if([](const std::unique_ptr<Conn>& c) { return c->closed(); });
   list.push_back({fd_, POLLIN, 0});
