@@ -322,12 +322,13 @@ TEST_CASE("http proxy: 400 clients that keep their connections: those that are i
 // everything by the exit, and has not read it.
 TEST_CASE("http proxy: where places are few an answer that is on its way arrives, and who stays for half a minute behind its end makes room") {
   if (cannot_shift()) return;
-  constexpr uint64_t kSize = 50000;
+  static constexpr uint64_t kSize = 50000;
   for (const bool stays : {false, true}) {
     CAPTURE(stays);
     Clocks clocks;
     Server server([&](Conn& c) {
-      c.on_bytes = [&c](const char*, size_t) { c.send("HTTP/1.1 200 OK\r\nContent-Length: " + text(kSize) + "\r\n\r\n").send_pattern(64, kSize).close_behind(); };
+      const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: " + text(kSize) + "\r\n\r\n";
+      c.on_bytes = [&c, head](const char*, size_t) { c.send(head).send_pattern(64, kSize).close_behind(); };
     });
     Pair p({"PORT=127.0.0.1:0"}, {"SERVER=http,-in", "TIMEOUT=login:1h", "-vv"}, {}, clocks.setup());
     const std::string request = "GET http://" + local(server.port()) + "/ HTTP/1.0\r\n\r\n";
