@@ -13,6 +13,14 @@ struct ListNode {
   ListNode* prev = nullptr;
   ListNode* next = nullptr;
   bool listed() const { return next != nullptr; }
+  // The list that `behind` is in, or the end of.
+  void join(ListNode* behind) {
+    SMX_CHECK(!listed());
+    prev = behind;
+    next = behind->next;
+    behind->next->prev = this;
+    behind->next = this;
+  }
   void leave() {
     if (next == nullptr) return;
     prev->next = next;
@@ -36,18 +44,10 @@ class List {
     ListNode* n = (i->*node).next;
     return n == &end_ ? nullptr : item(n);
   }
-  void push_back(T* i) { insert(end_.prev, i); }
-  void push_front(T* i) { insert(&end_, i); }
+  void push_back(T* i) { (i->*node).join(end_.prev); }
+  void push_front(T* i) { (i->*node).join(&end_); }
 
  private:
-  void insert(ListNode* behind, T* i) {
-    ListNode* n = &(i->*node);
-    SMX_CHECK(!n->listed());
-    n->prev = behind;
-    n->next = behind->next;
-    behind->next->prev = n;
-    behind->next = n;
-  }
   static T* item(ListNode* n) {
     // The offset of the member, found on an address that is never read.
     alignas(T) static char place[sizeof(T)];

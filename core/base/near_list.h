@@ -30,6 +30,14 @@ class NearNode {
  private:
   template <typename T, NearNode T::*node>
   friend class NearList;
+  void join(NearNode* behind) {
+    SMX_CHECK(!listed());
+    NearNode* next = behind->at(behind->next_);
+    prev_ = to(behind);
+    next_ = to(next);
+    behind->next_ = behind->to(this);
+    next->prev_ = next->to(this);
+  }
   static constexpr intptr_t kUnit = alignof(int32_t);
   NearNode* at(int32_t distance) const {
     return reinterpret_cast<NearNode*>(reinterpret_cast<intptr_t>(this) + distance * kUnit);  // NOLINT(performance-no-int-to-ptr): where an offset is kept, it is from an address
@@ -60,19 +68,10 @@ class NearList {
     NearNode* n = (i->*node).at((i->*node).next_);
     return n == end_ ? nullptr : item(n);
   }
-  void push_back(T* i) { insert(end_->at(end_->prev_), i); }
-  void push_front(T* i) { insert(end_, i); }
+  void push_back(T* i) { (i->*node).join(end_->at(end_->prev_)); }
+  void push_front(T* i) { (i->*node).join(end_); }
 
  private:
-  void insert(NearNode* behind, T* i) {
-    NearNode* n = &(i->*node);
-    SMX_CHECK(!n->listed());
-    NearNode* next = behind->at(behind->next_);
-    n->prev_ = n->to(behind);
-    n->next_ = n->to(next);
-    behind->next_ = behind->to(n);
-    next->prev_ = next->to(n);
-  }
   static T* item(NearNode* n) {
     // The offset of the member, found on an address that is never read.
     alignas(T) static char place[sizeof(T)];
