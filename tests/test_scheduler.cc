@@ -47,8 +47,11 @@ TEST_CASE("scheduler: a channel keeps its turn until its quantum is spent, and w
   s.served(a, kQuantum - 1);
   CHECK(s.next() == &a);
   s.served(a, 1);
-  CHECK(a.deficit == Scheduler::kQuantum);
+  CHECK(a.deficit == 0);
   CHECK(s.next() == &b);
+  s.remove(b);
+  CHECK(s.next() == &a);
+  CHECK(a.deficit == Scheduler::kQuantum);
 }
 
 TEST_CASE("scheduler: new channels without end do not starve an old one") {

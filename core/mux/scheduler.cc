@@ -19,28 +19,24 @@ Channel* Scheduler::next() {
   return new_.front();
 }
 
-// A datagram is sent whole: who owes for one lets the others go first, a quantum each time. At most two rounds of the list.
+// A datagram is sent whole: who owes for one waits until the others have had as much. At most two rounds of the list.
 Channel* Scheduler::next_old() {
   const Channel* first = nullptr;
-  Channel* c = old_.front();
-  while (c != nullptr && c->deficit <= 0) {
-    if (c == first) skip_rounds();
+  for (;;) {
+    Channel* c = old_.front();
+    if (c == first && c != nullptr) share();
+    if (c == nullptr || c->deficit > 0) return c;
     if (first == nullptr) first = c;
     move_behind(*c);
-    c = old_.front();
   }
-  return c;
 }
 
-// As many rounds at once as nobody could send in.
-void Scheduler::skip_rounds() {
-  int32_t rounds = INT32_MAX;
-  for (const Channel* c = old_.front(); c != nullptr && rounds > 0; c = old_.after(c)) {
-    const int32_t owes = c->deficit < 0 ? -c->deficit / quantum_ : 0;
-    if (owes < rounds) rounds = owes;
-  }
-  if (rounds == 0) return;
-  for (Channel* c = old_.front(); c != nullptr; c = old_.after(c)) c->deficit += rounds * quantum_;
+// All have spent what they had: each gets the same, a quantum for who owes least.
+void Scheduler::share() {
+  int32_t most = INT32_MIN;
+  for (const Channel* c = old_.front(); c != nullptr; c = old_.after(c))
+    if (c->deficit > most) most = c->deficit;
+  for (Channel* c = old_.front(); c != nullptr; c = old_.after(c)) c->deficit += quantum_ - most;
 }
 
 Channel* Scheduler::next_sparse() {
@@ -62,7 +58,6 @@ void Scheduler::served(Channel& c, size_t n) {
 }
 
 void Scheduler::move_behind(Channel& c) {
-  c.deficit += quantum_;
   c.sched.leave();
   old_.push_back(&c);
 }

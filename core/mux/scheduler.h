@@ -44,7 +44,7 @@ class Scheduler {
 
  private:
   Channel* next_old();
-  void skip_rounds();
+  void share();
   void move_behind(Channel& c);
 
   NearList<Channel, &Channel::sched> new_;

@@ -14,7 +14,7 @@ namespace smx {
 struct PeerMarks {
   std::string_view name;  // SOXCONF=name
   std::string_view host;  // of its HELLO
-  Address at;
+  const Address& at;
 };
 
 enum class Likeness : uint8_t {

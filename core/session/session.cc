@@ -124,8 +124,8 @@ void Session::begin_link(Link& link, Time now) {
     mux_.end_session(reactor_.now());
   }
   if (!dials() && !same_key(link.peer_key(), peer_key())) forget_links();
-  peer_ = link.peer();
   has_key_ = link.peer_key() != nullptr;
+  if (has_key_ || !mux_.held()) peer_ = link.peer();
   if (has_key_) key_ = *link.peer_key();
   label_.clear();
   label_.add(link.peer_label());
@@ -295,17 +295,12 @@ void Session::lose(Err e, std::string_view why, Time now) {
   link_ = nullptr;
   const bool over = state_ == State::closing;
   // Before the two have agreed on a session it may be anybody who speaks there: a port scanner, or a page in the peer's place.
-  const bool last_word = e == Err::said_bye && (mux_.peer_bye() & 0x80) != 0;
-  const bool broken = e == Err::session_broken || mux_.peer_bye() == static_cast<uint8_t>(ByeCode::session_broken);
-  const bool ends = over || broken || (was_up_ && (fault || last_word));
+  const bool refused = fault || (e == Err::said_bye && (mux_.peer_bye() & 0x80) != 0);
+  const bool ends = over || e == Err::session_broken || (was_up_ && refused);
   const bool useful = mux_.progress() - progress_ > kUseful;
   const bool v1 = mux_.dialect() == Dialect::v1;
   const bool doubtful = doubted_at_ != kNever && mux_.heard_at() <= doubted_at_;
   mux_.link_down(now, !ends);
-  if (mux_.held()) {
-    peer_ = session_peer_;
-    link_since_ = session_since_;
-  }
   if (was_up_ && v1) line.kv("held", mux_.held() ? "yes" : "no");
   if (doubtful) mux_.hold_until(now + kBriefly);
   link->close(gently_ || (e != Err::none && e != Err::silent));
@@ -456,8 +451,7 @@ void Session::on_timer(Timer& timer, Time now) {
 
 void Session::on_up() {
   was_up_ = true;
-  session_peer_ = peer_;
-  session_since_ = link_since_;
+  peer_ = link_->peer();
   if (!dials() && !has_key_ && !mux_.resumed()) forget_links();  // who knows who it is
   ++links_;
   since_ = reactor_.now();

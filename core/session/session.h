@@ -114,8 +114,9 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   // Held, and maybe never asked for again: not for longer than that.
   void hold_until(Time until);
   bool has_link() const { return link_ != nullptr; }
-  // Of the link; of the last one while the session is held.
-  Address peer() const { return peer_; }
+  // Of the link; of the last one while the session is held, and until a clear link that has its place then is up: it may be a
+  // stranger's.
+  const Address& peer() const { return peer_; }
   // The same of the key that its peer has proven to hold; nullptr: a clear link.
   const PeerKey* peer_key() const { return kHasKeys && has_key_ ? &key_ : nullptr; }
   // And of what the peers file calls it; empty: a clear link.
@@ -244,8 +245,6 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
   Flag<kHasUpgrade> reserved_;    // for one of them
   Link* link_ = nullptr;
   Address peer_;
-  Address session_peer_;     // with which the session was agreed, and when: while it is held others may have its place
-  Time session_since_;
   PeerKey key_;
   Text<kPeerLabel> label_;
   Text<kHasControl ? 79 : 0> down_why_;

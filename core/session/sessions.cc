@@ -268,14 +268,13 @@ void Sessions::ask_older(const Address& peer, const Session* but, Time now) {
     Session& other = *session_[i];
     if (&other == but || (!other.up() && !other.held()) || other.peer_key() != nullptr) continue;
     const Likeness like = likeness(marks, marks_of(other));
-    const bool v1 = other.mux().dialect() == Dialect::v1;
     if (like == Likeness::other) continue;
     if (like == Likeness::maybe) {
-      other.probe(v1 ? seconds(5) : seconds(10), now);
+      other.probe(seconds(10), now);
     } else if (other.held()) {
       other.hold_until(like == Likeness::is ? now : now + seconds(5));
     } else {
-      other.doubt(v1 ? seconds(1) : seconds(10), now);
+      other.doubt(other.mux().dialect() == Dialect::v1 ? seconds(1) : seconds(10), now);
     }
   }
 }

@@ -184,7 +184,11 @@ unsigned Peer03::open(const std::string& first, const std::string& client, const
 
 void Peer03::send(unsigned id, const std::string& bytes) {
   std::string all;
-  for (size_t at = 0; at < bytes.size(); at += 16000) all += packet(3, kSend, id, channel_.at(id).peer, bytes.substr(at, 16000));
+  size_t at = 0;
+  do {
+    all += packet(3, kSend, id, channel_.at(id).peer, bytes.substr(at, 16000));
+    at += 16000;
+  } while (at < bytes.size());
   raw(all);
 }
 

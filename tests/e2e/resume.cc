@@ -455,7 +455,7 @@ TEST_CASE("resume: a peer of the same host name at another address does not shor
   Daemon two({at, "SRCIF=127.0.0.3", "DEST=" + local(other.port())});
   REQUIRE(two->wait_log(" link-up ", 5));
   // It is asked whether it lives, so that clients go elsewhere soon.
-  REQUIRE(hub->wait_log(" link-down session=1 ", 10));
+  REQUIRE(hub->wait_log(" link-down session=1 ", 15));
   CHECK(hub->says("held=yes"));
   const double later = now() + 6;
   CHECK(wait_for([&] { return now() > later; }, 7));
