@@ -396,13 +396,24 @@ void UdpListener::wait(ClientFlow& f, Time now) {
   for_ = &f;
   flows_.reactor_.timers().start(timer_, now + (f.session_->waits_for_peer(f.id_) ? kPeerPatience : kLinkPatience));
   f.session_->readable(f.id_);
+  // Where one has waited in vain the others do, too, as long as nothing moves.
+  if (!held_ || for_ != &f || f.session_ != late_ || f.session_->mux().progress() != late_progress_) return;
+  f.stuck_ = true;
+  drop(UdpDrop::late);
 }
 
 void UdpListener::on_timer(Timer& timer, Time now) {
   (void)timer;
   if (!held_) return;
-  if (for_ != nullptr) for_->stuck_ = true;
-  else full_ = true;
+  if (for_ != nullptr) {
+    for_->stuck_ = true;
+    const Session& s = *for_->session_;
+    const bool by_link = s.mux().dialect() == Dialect::v1 && !s.waits_for_peer(for_->id_);  // else it is this channel alone
+    late_ = by_link ? &s : nullptr;
+    late_progress_ = s.mux().progress();
+  } else {
+    full_ = true;
+  }
   drop(for_ != nullptr ? UdpDrop::late : UdpDrop::no_channel);
   read(now, true);
 }

@@ -189,6 +189,8 @@ class UdpListener final : private FdHandler, private TimerHandler, private Task 
   bool full_ = false;          // one has waited in vain for a channel, and none was free since
   Time asked_at_;              // for room
   ClientFlow* for_ = nullptr;  // whose it is; nullptr: a flow is to be begun
+  const Session* late_ = nullptr;  // that took nothing for too long, as long as it has moved no more than that
+  uint64_t late_progress_ = 0;
   uint64_t turn_ = 0;          // what is read in one turn of the loop is bounded
   size_t read_bytes_ = 0;
   int read_count_ = 0;

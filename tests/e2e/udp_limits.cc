@@ -2,6 +2,8 @@
 // Read next: udp.cc.
 #include <doctest/doctest.h>
 
+#include <signal.h>
+
 #include <algorithm>
 
 #include "tests/e2e/datagrams.h"
@@ -157,6 +159,33 @@ TEST_CASE("UDP: newcomers while the link carries nothing end one flow for all of
   CHECK(at_ports(c, "flows") >= 19);
   wire.thaw();
   CHECK(wait_for([&] { return newcomers[0]->ask("hello", 0.5) == "hello"; }, 10));
+}
+
+TEST_CASE("UDP: clients over one link wait for another one that takes nothing once, not once for each of its flows") {
+  UdpServer one(same), two(same);
+  Daemon hub({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0/udp"});
+  Daemon stopped({"SERVER=sockmux://" + local(hub.link_port()), "DEST=" + local(one.port()) + "/udp"});
+  Daemon lives({"SERVER=sockmux://" + local(hub.link_port()), "DEST=" + local(two.port()) + "/udp"});
+  REQUIRE(wait_for([&] { return hub->count(" link-up ") == 2; }, 5));
+  std::vector<std::unique_ptr<Udp>> of_stopped, of_lives;
+  for (int i = 0; i < 24; ++i) {
+    const size_t before = one.got().size();
+    auto client = std::make_unique<Udp>(hub.port());
+    REQUIRE(client->ask("hello", 5) == "hello");
+    (one.got().size() > before ? of_stopped : of_lives).push_back(std::move(client));
+  }
+  REQUIRE(of_stopped.size() > 8);
+  REQUIRE(!of_lives.empty());
+  stopped->signal(SIGSTOP);
+  const auto flood = [&](size_t size) {
+    for (const auto& c : of_stopped) c->send(std::string(size, 'x')), turn(0);
+  };
+  REQUIRE(wait_for([&] { return flood(60000), at_ports(hub, "late") > 0; }, 20));
+  const double begun = now();
+  flood(1400);
+  CHECK(of_lives[0]->ask("here", 30) == "here");
+  CHECK(now() - begun < 4.5 * slowness());
+  stopped->signal(SIGCONT);
 }
 
 TEST_CASE("UDP: TIMEOUT=silence ends a flow at both ends, and only one that is silent") {
