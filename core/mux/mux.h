@@ -599,6 +599,7 @@ class Mux final {
   uint32_t tx_pieces_size_ = 0, tx_pieces_at_ = 0;  // bytes in it; of these, in the ring
   uint32_t rx_pieces_size_ = 0;
   uint32_t tx_pieces_slot_ = 0, rx_pieces_slot_ = 0;
+  bool tx_cut_ = false;  // the channel of a datagram in pieces has ended, and its CLOSE is still to be put into the ring
   uint8_t* scratch_ = nullptr;  // one payload that wraps around the end of the rx ring
   uint32_t opens_ = 0;
   uint32_t theirs_slots_ = 0;

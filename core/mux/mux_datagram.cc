@@ -48,8 +48,8 @@ bool Mux::pull_datagram(Channel& c, size_t space, Time now) {
   const size_t largest = largest_datagram();
   size_t first = largest < kMaxPayload ? largest : kMaxPayload;
   if (v1 && first > space - kHeader) first = space - kHeader;
-  // Another one is in pieces, or 0.3 has no room for a whole packet: behind the others, once the ring has drained.
-  const bool waits = v1 ? tx_pieces_size_ > 0 : tx_.room() < kHeader + first;
+  // Another one is in pieces, or was, and the CLOSE that says so is not out; or 0.3 has no room for a whole packet: behind the others, once the ring has drained.
+  const bool waits = v1 ? tx_pieces_size_ > 0 || tx_cut_ : tx_.room() < kHeader + first;
   if (waits) {
     scheduler_.served(c, static_cast<size_t>(c.deficit));
     return true;
@@ -109,7 +109,10 @@ void Mux::put_pieces(size_t space) {
 void Mux::forget_pieces(const Channel& c, bool rx) {
   if (!c.udp) return;
   const uint32_t slot = index_of(c);
-  if (tx_pieces_size_ > 0 && tx_pieces_slot_ == slot) tx_pieces_size_ = tx_pieces_at_ = 0;
+  if (tx_pieces_size_ > 0 && tx_pieces_slot_ == slot) {
+    tx_pieces_size_ = tx_pieces_at_ = 0;
+    tx_cut_ = true;
+  }
   if (rx && rx_pieces_size_ > 0 && rx_pieces_slot_ == slot) rx_pieces_size_ = 0;
 }
 

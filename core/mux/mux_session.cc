@@ -50,6 +50,7 @@ void Mux::end_session(Time now) {
   memset(theirs_, 0, numbers * sizeof *theirs_);
   tx_.reset(0);
   tx_pieces_size_ = tx_pieces_at_ = rx_pieces_size_ = 0;
+  tx_cut_ = false;
   sent_ = frame_end_ = 0;
   rx_numbered_ = rx_acked_ = 0;
   peer_channels_ = 0;

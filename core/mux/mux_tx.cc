@@ -84,6 +84,7 @@ void Mux::gather_control(Time now) {
       emit_v1(*c, now);
     }
   }
+  tx_cut_ = false;
 }
 
 // Bytes that bulk may have in the ring: 7/8 of it, since the rest is for control and for sparse channels, so that a ring
