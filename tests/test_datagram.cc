@@ -358,6 +358,23 @@ TEST_CASE("a flow that is closed in the middle of a datagram: the rest is droppe
   CHECK(a.write_types() == "08 22");
 }
 
+TEST_CASE("a flow that is closed in the middle of a datagram while others are read: no other datagram before its CLOSE") {
+  MuxConfig c;
+  c.tx_ring = 64 * 1024;
+  A a(0, c);
+  const ChannelId one = a.accepted(1), two = a.accepted(2), control = a.accepted(3, false);
+  a.send_datagram(one, filled(65000));
+  (void)a.write_all();
+  a.at(control).out = "the end of the flow";
+  a.at(control).when_pulled = [&] { a.mux.abort(one, CloseCode::idle); };
+  a.at(two).datagrams = {"next"};
+  a.mux.local_readable(control);
+  a.mux.local_readable(two);
+  CHECK(a.write_types() == "06 08");
+  CHECK(a.ack() == Err::none);
+  CHECK(a.write_types() == "22");
+}
+
 TEST_CASE("bulk that fills the ring does not keep a small datagram out") {
   A a;
   const ChannelId tcp = a.accepted(3, false);

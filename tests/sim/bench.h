@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <deque>
+#include <functional>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -122,6 +123,7 @@ struct Local {
   std::deque<Data> datagrams;  // UDP: which it will send
   std::vector<Data> got;       // and which it got
   size_t too_large = 0;        // UDP: which it dropped for that
+  std::function<void()> when_pulled;  // TCP: what else happens then
 };
 
 class Bench : public smx::MuxEvents {
@@ -260,6 +262,7 @@ class Bench : public smx::MuxEvents {
   void describe(smx::ChannelId id, smx::OpenInfo* info) override { *info = at(id).info; }
   smx::Pulled on_pull(smx::ChannelId id, const smx::MutBytes* piece, int pieces) override {
     Local& l = at(id);
+    if (l.when_pulled) l.when_pulled();
     smx::Pulled p;
     if (l.fails) {
       p.state = smx::Pulled::State::error;
