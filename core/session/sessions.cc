@@ -248,15 +248,17 @@ void Sessions::replace_older(const Session& session, Time now) {
 
 // A key on two machines: they take the link from each other for ever. Said once a minute.
 void Sessions::count_turn(const Session& session, const Address& other, Time now) {
+  const PeerKey* key = session.peer_key();
+  if (key == nullptr) return;
   Turns* t = &turns_[0];
   for (Turns& x : turns_) {
-    if (x.count > 0 && x.key == *session.peer_key()) {
+    if (x.count > 0 && x.key == *key) {
       t = &x;
       break;
     }
     if (x.since < t->since) t = &x;
   }
-  if (t->count == 0 || t->key != *session.peer_key() || now > t->since + seconds(60)) *t = {*session.peer_key(), now, 0};
+  if (t->count == 0 || t->key != *key || now > t->since + seconds(60)) *t = {*key, now, 0};
   if (++t->count != kOften) return;
   LogLine(LogLevel::warning, "peer-twice").kv("name", session.peer_label()).kv("peer", session.peer()).kv("other", other).kv("reason", "taken over again and again: is its key on two machines?");
 }

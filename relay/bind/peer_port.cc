@@ -94,7 +94,7 @@ void BoundPorts::open(Session& session, ChannelId id, const OpenInfo& info, Time
 // Has this peer had it before? Of a session that is over, or that Sessions ends since the peer has come with `session`, which
 // may be behind this BIND.
 bool BoundPorts::is_left(const BoundPort& p, const Session& session) {
-  if (p.state_ == BoundPort::State::free || p.key_ != *session.peer_key()) return false;
+  if (p.state_ == BoundPort::State::free || !same_key(&p.key_, session.peer_key())) return false;
   return p.state_ == BoundPort::State::kept || (p.session_ != &session && (!p.session_->up() || !p.session_->dials()));
 }
 
@@ -127,7 +127,7 @@ const char* BoundPorts::whose(const Session& session, const Address& at, bool ud
     if (own_[i].udp == udp && mixed_up(own_[i].at, at)) return "a port of our own";
   for (uint32_t i = 0; i < fresh_; ++i) {
     const BoundPort& p = ports_[i];
-    if (p.state_ != BoundPort::State::free && p.udp() == udp && p.key_ != *session.peer_key() && mixed_up(p.at_, at)) return "a port of another peer";
+    if (p.state_ != BoundPort::State::free && p.udp() == udp && !same_key(&p.key_, session.peer_key()) && mixed_up(p.at_, at)) return "a port of another peer";
   }
   return nullptr;
 }
@@ -152,7 +152,7 @@ BoundPorts::Refusal BoundPorts::make(Session& session, const OpenInfo& info, Bou
   for (uint32_t i = 0; i < fresh_; ++i) {
     const bool is_free = ports_[i].state_ == BoundPort::State::free;
     if (is_free && p == nullptr) p = &ports_[i];
-    if (is_free || ports_[i].key_ != *session.peer_key()) continue;
+    if (is_free || !same_key(&ports_[i].key_, session.peer_key())) continue;
     ++of_one;
     if (is_left(ports_[i], session)) left = &ports_[i];
   }
