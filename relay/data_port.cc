@@ -127,7 +127,7 @@ void DataPort::abort(CloseCode code) {
 
 void DataPort::on_timer(Timer& timer, Time now) {
   // While the link is cut, or all channels are in use, who comes waits in the queue, and where a link was is no reason to be sent away.
-  const Time until = session_->can_open() && !crowded_ ? session_->link_since() + kUnused : now + kUnused;
+  const Time until = session_->can_open() && !crowded_ ? session_->end_of_limit(kUnused, now) : now + kUnused;
   if (now < until) return table_.reactor_.timers().start(timer, until);
   LogLine(LogLevel::debug, "data-port-unused").kv("session", session_->number()).kv("client", client_).kv("at", at_);
   close(CloseCode::idle);

@@ -17,6 +17,9 @@ constexpr uint16_t kLeastPort = 1024;  // data ports below are refused: RFC 2577
 constexpr char kGreeting[] = "220 FTP proxy: log in as USER name@host[:port]\r\n";
 constexpr char kNotHere[] = "502 Data connections are not possible over this link (SockMux 0.3)\r\n";
 
+// As ABOR is answered, and a transfer that it has ended.
+bool may_be_of_abort(int code) { return code == 225 || code == 226 || code == 426; }
+
 const char* family_text(const Address& a) { return a.family == 6 ? "2" : "1"; }
 
 }  // namespace
@@ -188,9 +191,8 @@ void FtpDialogue::on_reply_line(Desk& desk, std::string_view line) {
 // some are not answered; but ABOR may have one reply or two, and a server may have dropped a command: then nothing follows.
 bool FtpDialogue::is_late(Desk& desk, int code) {
   if (overtaken_ == 0 && aborts_ == 0) return false;
-  const bool of_transfer = code == 225 || code == 226 || code == 426;
   const bool asks_port = waits_ == Waits::pasv || waits_ == Waits::epsv;
-  if (waits_ != Waits::nothing && !of_transfer && !asks_port) return false;
+  if (waits_ != Waits::nothing && !may_be_of_abort(code) && !asks_port) return false;
   count_late(code);
   if (asks_port && code >= 400) {
     doubtful_ = true;
@@ -201,9 +203,8 @@ bool FtpDialogue::is_late(Desk& desk, int code) {
 }
 
 void FtpDialogue::count_late(int code) {
-  const bool of_abort = code == 225 || code == 226 || code == 426;
-  uint8_t& first = of_abort ? aborts_ : overtaken_;
-  uint8_t& second = of_abort ? overtaken_ : aborts_;
+  uint8_t& first = may_be_of_abort(code) ? aborts_ : overtaken_;
+  uint8_t& second = may_be_of_abort(code) ? overtaken_ : aborts_;
   if (first > 0) --first;
   else --second;
 }

@@ -441,8 +441,8 @@ void ProxyStream::part(Time now) {
 // Does a client that could have all by now, or a server that takes nothing, keep a place that others want?
 bool ProxyStream::overstays(Time now) const {
   if (state_ == State::parting) return now >= waits_since_ + kLingerCrowded;
-  if (state_ != State::ending || !end_told_ || !session_->up()) return false;
-  return now >= waits_since_ + kLingerCrowded && now >= session_->link_since() + kLingerCrowded;
+  if (state_ != State::ending || !end_told_) return false;
+  return now >= waits_since_ + kLingerCrowded && now >= session_->end_of_limit(kLingerCrowded, now);
 }
 
 void ProxyStream::end_now(CloseCode code) {
@@ -484,7 +484,7 @@ Duration ProxyStream::limit() const {
 void ProxyStream::on_timer(Timer& timer, Time now) {
   if (state_ == State::parting) return end_now(CloseCode::idle);
   // While the link is cut the client can neither take nor say anything, and what waits for it would be lost.
-  const Time until = session_->up() ? session_->link_since() + limit() : now + limit();
+  const Time until = session_->end_of_limit(limit(), now);
   if (now < until) return table_.reactor_.timers().start(timer, until);
   const bool counts_moves = state_ == State::ending || clock_ == Desk::Clock::io;
   if (counts_moves && moved() != moved_at_) {

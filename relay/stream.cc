@@ -389,7 +389,7 @@ void Stream::linger() { table_.linger(*this, table_.reactor().now() + kLinger); 
 // kLinger later. While the link was cut the peer could not end the channel, and what is in the ring for it would be lost.
 void Stream::lingered(Time now) {
   if (state_ == State::open) {
-    if (!session_->up() || now < session_->link_since() + kLinger) return linger();
+    if (now < session_->end_of_limit(kLinger, now)) return linger();
     session_->abort(id_, CloseCode::reset);
   }
   die();

@@ -48,10 +48,12 @@ template <typename FlowList, typename Fits>
 auto find_spare(const FlowList& by_age, Time now, Fits fits) {
   int left = kOthersLookedAt;
   auto* f = by_age.front();
-  while (f != nullptr && (f->waits(now) || !fits(*f))) {
-    left -= fits(*f) ? kOthersLookedAt / kLookedAt : 1;
-    f = left > 0 ? by_age.after(f) : nullptr;
+  for (; f != nullptr && left > 0; f = by_age.after(f)) {
+    const bool fit = fits(*f);
+    if (fit && !f->waits(now)) return f;
+    left -= fit ? kOthersLookedAt / kLookedAt : 1;
   }
+  f = nullptr;
   return f;
 }
 
