@@ -282,16 +282,20 @@ bool Daemon::tell_take(void* self, std::string_view, uint32_t* next, ControlRepl
   return true;
 }
 
-// "60 control pidfile": how long to drain, in seconds, or "-"; what is the new one's to remove.
+// "60 control pidfile": how long to drain, in seconds, or "-"; what is the new one's to remove. Only when all of "1 ok" has been
+// written, so that the new one goes on, we let go.
 bool Daemon::hand_over(void* self, std::string_view argument, uint32_t* next, ControlReply& reply) {
   Daemon& d = *static_cast<Daemon*>(self);
-  if (kHasUpgrade && *next > 0) return false;  // the connection stays until we are gone
-  if (!d.may_replace(reply)) return true;
+  const uint32_t step = (*next)++;
+  if (kHasUpgrade && step > 1) return false;  // the connection stays until we are gone
+  if (step == 0 && !d.may_replace(reply)) return true;
   const std::string_view drain = next_word(&argument);
   const Text<20> digits(drain);
   uint64_t drain_s = 0;
-  if (d.ending_ != Ending::no || (drain != "-" && (!number_in(digits.c_str(), &drain_s) || drain_s > kLongestDrain))) {
-    reply.fail(d.ending_ != Ending::no ? "hand-over: this daemon ends" : "hand-over: expected seconds");
+  const bool good = drain == "-" || (number_in(digits.c_str(), &drain_s) && drain_s <= kLongestDrain);
+  if (step == 0) {
+    if (d.ending_ == Ending::no && good) return false;
+    reply.fail(good ? "hand-over: this daemon ends" : "hand-over: expected seconds");
     return true;
   }
   while (!argument.empty()) {
@@ -303,17 +307,16 @@ bool Daemon::hand_over(void* self, std::string_view argument, uint32_t* next, Co
       d.pidfile_.reset();  // the lock is that of the other descriptor, too
     }
   }
-  ++*next;
   d.passed_on_ = true;
   const Time now = d.reactor_.now();
-  d.begin_shutdown("upgrade", now);
+  if (d.ending_ == Ending::no) d.begin_shutdown("upgrade", now);
   if (drain_s > 0) d.drain_until_ = now + seconds(static_cast<int64_t>(drain_s));
   return false;
 }
 
 // Who has taken our place is gone, most likely by a stop that is meant for all of us; of long drains its manager knows nothing.
 void Daemon::end_hand_over(void* self, uint32_t next) {
-  if (next == 0) return;  // one who was sent away
+  if (next < 2) return;  // one who was sent away, or whose "1 ok" could not be written
   Daemon& d = *static_cast<Daemon*>(self);
   d.passed_on_ = false;
   d.hurry(d.reactor_.now());
