@@ -52,7 +52,7 @@ void Listener::stop() {
   counts_ = PortCounts{};  // it may be another port after that
   task_node.leave();
   reactor_.timers().stop(timer_);
-  reactor_.unwatch(fd_.get());
+  reactor_.unwatch(fd_.get(), false);  // a new daemon may have it, too, or a manager
   fd_.reset();
 }
 

@@ -259,7 +259,7 @@ void UdpListener::stop() {
   let_go();
   task_node.leave();
   flows_.batch_.flush();
-  flows_.reactor_.unwatch(fd_.get());
+  flows_.reactor_.unwatch(fd_.get(), false);  // a new daemon may have it, too, or a manager
   fd_.reset();
 }
 

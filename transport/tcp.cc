@@ -27,7 +27,7 @@ void TcpAcceptor::stop() {
   counts_ = PortCounts{};  // it may be another port after that
   reactor_.timers().stop(timer_);
   task_node.leave();
-  reactor_.unwatch(fd_.get());
+  reactor_.unwatch(fd_.get(), false);  // a new daemon may have it, too, or a manager
   fd_.reset();
 }
 

@@ -65,7 +65,7 @@ class Reactor {
   int watch(int fd, FdHandler& handler);
   // What it waits for from now on; takes effect before the next poll.
   void want(int fd, uint8_t events);
-  // Takes it out. `closing`: the caller closes it at once.
+  // Takes it out. `closing`: the caller closes it at once, and no other process has it.
   void unwatch(int fd, bool closing = true);
   // So many of the process' descriptors are not ours and stay open.
   void set_foreign_fds(uint32_t fds) { foreign_fds_ = fds; }

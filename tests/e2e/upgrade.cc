@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -106,6 +107,29 @@ TEST_CASE("upgrade: a new daemon takes the place of one in the background, no cl
   CHECK(ctl({"version", "-s", d.control()}).status == 0);
   ::kill(young, SIGTERM);
   CHECK(wait_for([&] { return !exists(calling.temp / "pid") && !exists(d.control()); }, 10));
+}
+
+TEST_CASE("upgrade: who waits for the new daemon's link does not keep the old one busy, though both have the port") {
+  if (!exists("/proc/self/stat")) return;
+  Calling calling;
+  Background& d = calling.d;
+  Conn open(calling.port);
+  open.send("one");
+  REQUIRE(wait_for([&] { return open.text() == "one"; }, 10));
+  const std::string stat = "/proc/" + text(static_cast<uint64_t>(d.pid())) + "/stat";
+  REQUIRE(ctl({"upgrade", "-s", d.control(), "--drain", "60"}).status == 0);
+  const auto ticks = [&] {  // of a processor: utime and stime of proc(5), in hundredths of a second
+    long user = 0, system = 0;
+    const std::string all = read_file(stat);
+    REQUIRE(sscanf(all.c_str() + all.rfind(')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld", &user, &system) == 2);
+    return user + system;
+  };
+  Conn waiting(calling.port);
+  waiting.send("two");
+  const long before = ticks();
+  CHECK_FALSE(wait_for([&] { return ticks() - before > 20; }, 1));
+  open.shut();
+  CHECK(wait_for([&] { return waiting.text() == "two"; }, 10));
 }
 
 TEST_CASE("upgrade: a hub's peers and the datagrams of its clients find the new one") {
