@@ -528,7 +528,9 @@ void Daemon::begin_shutdown(const char* why, Time now) {
   LogLine(LogLevel::info, "ending").kv("reason", why).kv("channels", sessions_.channels());
   if (service_ != nullptr) service_->end(why);
   ending_ = Ending::draining;
-  exit_->shut();
+  // Behind an upgrade peers have no other daemon to come to until we are gone.
+  if (kHasUpgrade && passed_on_) exit_->shut_ports();
+  else exit_->shut();
   if (far_ports_ != nullptr) far_ports_->shut();
   for (size_t i = 0; i < listeners_; ++i) listener_[i]->stop();
   stop_udp();
@@ -551,6 +553,7 @@ void Daemon::on_timer(Timer& timer, Time now) {
   if (ending_ == Ending::draining) {
     if (sessions_.channels() > 0 && now < drain_until_) return reactor_.timers().start(end_, now + kLook);
     ending_ = Ending::goodbye;
+    exit_->shut();
     drain_until_ = now + kGoodbye + kLook;
     sessions_.shut(ByeCode::shutdown, now);
   }

@@ -42,11 +42,11 @@ void ExitDoor::on_open(Session& session, ChannelId id, const OpenInfo& info, Tim
 
 bool ExitDoor::on_bind(Session& session, ChannelId id, const OpenInfo& info, Time now) {
   if (info.control != kNone && !shut_) return ports_ != nullptr && ports_->open(session, id, info, now);
-  if (bound_ports_ != nullptr && !shut_) {
+  if (bound_ports_ != nullptr && !ports_shut_) {
     bound_ports_->open(session, id, info, now);
     return true;
   }
-  const CloseCode code = shut_ ? CloseCode::shutdown : CloseCode::forbidden;
+  const CloseCode code = ports_shut_ ? CloseCode::shutdown : CloseCode::forbidden;
   LogLine(LogLevel::warning, "bind-refused").kv("session", session.number()).kv("at", info.local).kv("reason", name(code));
   session.refuse(id, code);
   return true;

@@ -32,6 +32,11 @@ class ExitDoor final : public Exit {
   // TERM: new channels are refused from now on.
   void shut() {
     shut_ = true;
+    shut_ports();
+  }
+  // Ports that peers have asked for close, and they get no others.
+  void shut_ports() {
+    ports_shut_ = true;
     if (bound_ports_ != nullptr) bound_ports_->shut();
   }
   // Who serves UDP servers; without it such channels are refused.
@@ -54,7 +59,7 @@ class ExitDoor final : public Exit {
   Part<kHasFtp, DataPorts> ports_;
   Part<kHasBind, PortGiver> bound_ports_;
   Part<kHasUdp && kHasSocks, SocksFlows> socks_udp_;
-  bool shut_ = false;
+  bool shut_ = false, ports_shut_ = false;
 };
 
 }  // namespace smx

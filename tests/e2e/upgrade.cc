@@ -132,6 +132,29 @@ TEST_CASE("upgrade: who waits for the new daemon's link does not keep the old on
   CHECK(wait_for([&] { return waiting.text() == "two"; }, 10));
 }
 
+TEST_CASE("upgrade: who comes by a peer while the old daemon drains is served by that") {
+  TempFolder temp;
+  Server echo(echoes);
+  const uint16_t links = quiet_port();
+  Background hub(temp, {"SERVER=sockmux", "-P" + local(links), "DEST=" + local(echo.port())});
+  Daemon branch({"SERVER=sockmux://" + local(links), "PORT=127.0.0.1:0"});
+  Conn open(branch.port());
+  open.send("one");
+  REQUIRE(wait_for([&] { return open.text() == "one"; }, 10));
+  const pid_t old = hub.pid();
+  REQUIRE(ctl({"upgrade", "-s", hub.control(), "--drain", "60"}).status == 0);
+  for (int i = 0; i < 20; ++i) {
+    Conn next(branch.port());
+    next.send("two").shut();
+    CHECK(wait_for([&] { return next.over(); }, 10));
+    CHECK(next.text() == "two");
+  }
+  CHECK(Background::lives(old));
+  open.shut();
+  CHECK(wait_for([&] { return open.over() && !Background::lives(old); }, 10));
+  CHECK(serves(branch.port(), 10));
+}
+
 TEST_CASE("upgrade: a hub's peers and the datagrams of its clients find the new one") {
   TempFolder temp;
   Server echo(echoes);
