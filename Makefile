@@ -655,12 +655,12 @@ $(BUILD)/splicebench: $(SPLICE_OBJS) $(BUILD)/rules.mk
 	@$(SAY) LINK $@
 	$(QUIET)$(LINK_TEST) $(SPLICE_OBJS) $(LDLIBS)
 
-# Twice the daemon of $(BUILD)/sockmuxd, with other names for the system calls. GNU binutils, Linux
+# Three times the daemon of $(BUILD)/sockmuxd, with other names for the system calls. GNU binutils, Linux
 SIMD_CALLS = $(BUILD)/tests/simos/calls_files.o $(BUILD)/tests/simos/calls_io.o $(BUILD)/tests/simos/calls_net.o $(BUILD)/tests/simos/calls_process.o
 $(BUILD)/simd: $(SIMD_OBJS) $(DAEMON_OBJS) $(LIB_OBJS) tools/simos.sh $(BUILD)/rules.mk
 	@$(SAY) LINK $@
-	$(QUIET)sh tools/simos.sh 2 $(BUILD)/simd $(SIMD_CALLS) -- $(DAEMON_OBJS) $(LIB_OBJS)
-	$(QUIET)$(LINK_TEST) $(SIMD_OBJS) $(BUILD)/simd_1.o $(BUILD)/simd_2.o $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
+	$(QUIET)sh tools/simos.sh 3 $(BUILD)/simd $(SIMD_CALLS) -- $(DAEMON_OBJS) $(LIB_OBJS)
+	$(QUIET)$(LINK_TEST) $(SIMD_OBJS) $(BUILD)/simd_1.o $(BUILD)/simd_2.o $(BUILD)/simd_3.o $(SECURE_LIBS_$(SECURE)) $(LDLIBS)
 
 # The inputs that are checked in, by any compiler; and the program that makes new ones, which needs clang (make fuzz)
 $(BUILD)/fuzz_files: $(FUZZ_OBJS) $(FUZZ_CTL_OBJS) $(FUZZ_FILES_OBJS) $(LIB_OBJS) $(BUILD)/rules.mk

@@ -5,6 +5,7 @@
 #ifndef SOCKMUX_TESTS_SIMOS_CALLS_H
 #define SOCKMUX_TESTS_SIMOS_CALLS_H
 
+#include "tests/simos/network.h"
 #include "tests/simos/process.h"
 
 namespace simos {
@@ -18,6 +19,20 @@ class Gate {
  private:
   int error_ = 0;
 };
+
+// A new daemon waits at the control socket of the one before it, for as long as SO_RCVTIMEO and SO_SNDTIMEO let it.
+bool may_wait(const File* f);
+
+// `io` until it returns anything else than -EAGAIN, or it has waited enough.
+template <typename F>
+ssize_t waited(File* f, short events, F io) {
+  const Micros until = world->now + static_cast<Tcp*>(f)->patience;
+  for (;;) {
+    const ssize_t r = io();
+    if (r != -EAGAIN || world->now >= until) return r;
+    if (!current->wait_for(f, events, until)) return -EINTR;
+  }
+}
 
 // As system calls return: -1 and errno.
 inline int refuse(int error) {

@@ -148,8 +148,8 @@ int sim_flock(int fd, int how) {
   if (n == nullptr) return refuse(EBADF);
   if (gate.error() != 0) return refuse(gate.error());
   if ((how & LOCK_UN) != 0) return n->locked_by = nullptr, 0;
-  if (n->locked_by != nullptr && n->locked_by != current) return refuse(EWOULDBLOCK);
-  n->locked_by = current;
+  if (n->locked_by != nullptr && n->locked_by != current->file(fd)) return refuse(EWOULDBLOCK);
+  n->locked_by = current->file(fd);
   return 0;
 }
 

@@ -29,14 +29,19 @@ ssize_t told(const char* what, int fd, ssize_t r) {
   return fail_with(r);
 }
 
-// A call that would wait is a bug: the daemon never waits but for all at once.
+// A call that would wait is a bug: the daemon never waits but for all at once. Only a new one waits for the one before it.
 ssize_t checked(File* f, const char* what, ssize_t r) {
   if (r == -EAGAIN && (f->flags & O_NONBLOCK) == 0) current->crash(what);
   return r;
 }
 
+ssize_t read_from(File* f, const char* what, void* to, size_t n) {
+  if (may_wait(f)) return waited(f, POLLIN, [&] { return f->read(static_cast<uint8_t*>(to), n); });
+  return checked(f, what, f->read(static_cast<uint8_t*>(to), n));
+}
+
 ssize_t write_to(File* f, const uint8_t* from, size_t n) {
-  const ssize_t r = checked(f, "write(2) blocks", f->write(from, n));
+  const ssize_t r = may_wait(f) ? waited(f, POLLOUT, [&] { return f->write(from, n); }) : checked(f, "write(2) blocks", f->write(from, n));
   if (r == -EPIPE && current->action[SIGPIPE].sa_handler != SIG_IGN) current->crash("SIGPIPE");
   return r;
 }
@@ -52,6 +57,8 @@ int write_error(File* f, int error) {
 
 }  // namespace
 
+bool simos::may_wait(const File* f) { return f->kind == File::Kind::tcp && (f->flags & O_NONBLOCK) == 0 && static_cast<const Tcp*>(f)->patience > 0; }
+
 extern "C" {
 
 int sim_close(int fd) {
@@ -66,7 +73,7 @@ ssize_t sim_read(int fd, void* to, size_t n) {
   const Gate gate(Call::read, fd);
   File* f = file_of(fd);
   if (f == nullptr) return -1;
-  return told("read", fd, gate.error() != 0 ? -gate.error() : checked(f, "read(2) blocks", f->read(static_cast<uint8_t*>(to), n)));
+  return told("read", fd, gate.error() != 0 ? -gate.error() : read_from(f, "read(2) blocks", to, n));
 }
 
 ssize_t sim_write(int fd, const void* from, size_t n) {
@@ -188,7 +195,7 @@ int sim_epoll_ctl(int handle, int op, int fd, epoll_event* e) {
   if (op == EPOLL_CTL_DEL) return all.erase(all.begin() + static_cast<ptrdiff_t>(at)), 0;
   if (op == EPOLL_CTL_ADD) all.push_back({});
   all[at] = {fd, f, e->events, e->data.u64};
-  f->owner = current;
+  current->learn(f);
   return 0;
 }
 
@@ -239,12 +246,8 @@ int sim_nanosleep(const timespec* t, timespec* left) {
   const Gate gate(Call::nanosleep);
   if (gate.error() != 0) return refuse(gate.error());
   const Micros until = world->now + t->tv_sec * kSecond + t->tv_nsec / 1000;
-  // The set of epoll(7) is nothing to it.
-  std::vector<Process::Interest> set;
-  set.swap(current->interests);
-  while (world->now < until && current->wait(until)) {
+  while (world->now < until && current->wait_for(nullptr, 0, until)) {
   }
-  set.swap(current->interests);
   return 0;
 }
 

@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include "tests/simos/files.h"
@@ -99,6 +101,26 @@ PairEnd::Packet packet_of(const msghdr& m) {
     p.files.push_back(f);
   }
   return p;
+}
+
+void receive_files(const std::vector<File*>& files, msghdr* m) {
+  cmsghdr c{};
+  c.cmsg_level = SOL_SOCKET;
+  c.cmsg_type = SCM_RIGHTS;
+  c.cmsg_len = CMSG_LEN(0);
+  for (File* f : files) {
+    const int fd = m->msg_controllen < c.cmsg_len + sizeof(int) ? -1 : current->take_fd(f);
+    if (fd < 0) m->msg_flags |= MSG_CTRUNC;
+    else memcpy(static_cast<char*>(m->msg_control) + c.cmsg_len, &fd, sizeof fd), c.cmsg_len += sizeof fd;
+    let_go(f);
+  }
+  m->msg_controllen = c.cmsg_len == CMSG_LEN(0) ? 0 : c.cmsg_len;
+  if (m->msg_controllen > 0) memcpy(m->msg_control, &c, sizeof c);
+}
+
+int tell_number(int number, void* value, socklen_t* n) {
+  memcpy(value, &number, std::min<size_t>(*n, sizeof number));
+  return 0;
 }
 
 }  // namespace
@@ -204,8 +226,8 @@ int sim_connect(int fd, const sockaddr* a, socklen_t n) {
   if (as_tcp(f) != nullptr && as_tcp(f)->is_unix) {
     if (gate.error() != 0) return refuse(gate.error());
     if (disk_of(current->ip()).find(reinterpret_cast<const sockaddr_un*>(a)->sun_path) == nullptr) return refuse(ENOENT);
-    const int error = as_tcp(f)->connect_unix(to);
-    return error != 0 ? refuse(error) : 0;
+    const ssize_t error = may_wait(f) ? -waited(f, 0, [&] { return -as_tcp(f)->connect_unix(to); }) : as_tcp(f)->connect_unix(to);
+    return error != 0 ? refuse(static_cast<int>(error)) : 0;
   }
   if (gate.error() == EINTR && as_tcp(f) != nullptr) (void)as_tcp(f)->connect_to(to, *network->path(current->ip(), to.ip));  // it goes on by itself
   if (gate.error() != 0) return refuse(gate.error());
@@ -257,7 +279,6 @@ int sim_getpeername(int fd, sockaddr* a, socklen_t* n) {
 }
 
 int sim_getsockopt(int fd, int level, int option, void* value, socklen_t* n) {
-  (void)n;
   const Gate gate(Call::getsockopt, fd);
   File* f = socket_of(fd);
   if (f == nullptr) return -1;
@@ -267,6 +288,8 @@ int sim_getsockopt(int fd, int level, int option, void* value, socklen_t* n) {
     memcpy(value, &error, sizeof error);
     return 0;
   }
+  if (level == SOL_SOCKET && option == SO_TYPE) return tell_number(as_udp(f) != nullptr ? SOCK_DGRAM : SOCK_STREAM, value, n);
+  if (level == IPPROTO_IPV6 && option == IPV6_V6ONLY) return tell_number(1, value, n);
   if (level == SOL_SOCKET && option == SO_PEERCRED && as_tcp(f) != nullptr && as_tcp(f)->is_unix) {
     const int32_t who[3] = {1, 0, 0};  // root
     memcpy(value, who, std::min<size_t>(*n, sizeof who));
@@ -282,6 +305,11 @@ int sim_setsockopt(int fd, int level, int option, const void* value, socklen_t n
   if (gate.error() != 0) return refuse(gate.error());
   if (Tcp* t = as_tcp(f)) {
     if (level == SOL_SOCKET && option == SO_OOBINLINE) t->oob_inline = true;
+    if (level == SOL_SOCKET && option == SO_RCVTIMEO && n == sizeof(timeval)) {
+      timeval limit;
+      memcpy(&limit, value, sizeof limit);
+      t->patience = limit.tv_sec * kSecond;
+    }
     if (level == SOL_SOCKET && option == SO_LINGER && n == sizeof(linger)) {
       linger l;
       memcpy(&l, value, sizeof l);
@@ -324,6 +352,15 @@ ssize_t sim_sendmsg(int fd, const msghdr* m, int flags) {
   Udp* u = as_udp(f);
   if (f == nullptr || gate.error() != 0) return refuse(f == nullptr ? EBADF : gate.error());
   if (f->kind == File::Kind::unix_socket) return fail_with(static_cast<PairEnd*>(f)->send(packet_of(*m)));
+  if (Tcp* t = as_tcp(f); t != nullptr && t->is_unix) {
+    PairEnd::Packet p = packet_of(*m);
+    Stream* const out = t->out;
+    const uint64_t before = out->wrote;
+    const ssize_t r = t->write(reinterpret_cast<const uint8_t*>(p.bytes.data()), p.bytes.size());
+    if (r > 0) out->pass(before, p.files);
+    else for (File* passed : p.files) let_go(passed);
+    return fail_with(r);
+  }
   if (u == nullptr) return refuse(EOPNOTSUPP);
   if (m->msg_name != nullptr && !fits(f, static_cast<const sockaddr*>(m->msg_name))) return refuse(EAFNOSUPPORT);
   return fail_with(u->send(*m, m->msg_name == nullptr ? Place{} : from_address(static_cast<const sockaddr*>(m->msg_name))));
@@ -338,6 +375,13 @@ ssize_t sim_recvmsg(int fd, msghdr* m, int flags) {
   if (f->kind == File::Kind::unix_socket) {
     m->msg_controllen = 0;
     return fail_with(f->read(static_cast<uint8_t*>(m->msg_iov[0].iov_base), m->msg_iov[0].iov_len));
+  }
+  if (Tcp* t = as_tcp(f); t != nullptr && t->is_unix) {
+    std::vector<File*> files;
+    const auto io = [&] { return t->read_with(static_cast<uint8_t*>(m->msg_iov[0].iov_base), m->msg_iov[0].iov_len, &files); };
+    const ssize_t r = may_wait(f) ? waited(f, POLLIN, io) : io();
+    receive_files(files, m);
+    return fail_with(r);
   }
   if (u == nullptr) return refuse(EOPNOTSUPP);
   Place from;

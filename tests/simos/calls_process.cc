@@ -160,12 +160,12 @@ long sim_sysconf(int what) {
 int sim_gethostname(char* to, size_t n) {
   const Gate gate(Call::gethostname);
   if (gate.error() != 0) return refuse(gate.error());
-  snprintf(to, n, "host%d", current->number());
+  snprintf(to, n, "host%u", current->ip() & 255);
   return 0;
 }
 
-char* sim_getenv(const char* name) { return (void)name, nullptr; }
-int sim_unsetenv(const char* name) { return (void)name, 0; }
+char* sim_getenv(const char* name) { return const_cast<char*>(current->variable(name)); }
+int sim_unsetenv(const char* name) { return current->forget_variable(name), 0; }
 
 int sim_getifaddrs(ifaddrs** out) {
   const Gate gate(Call::getifaddrs);

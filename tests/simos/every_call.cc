@@ -28,7 +28,7 @@ std::vector<uint64_t> chosen(const std::vector<uint64_t>& numbers, uint32_t more
 
 }  // namespace
 
-void fail_every_call(uint64_t seed, Process* const (&daemons)[kDaemons], Run run, uint32_t more, uint64_t part, uint64_t parts, const char* program, unsigned long long* passed,
+void fail_every_call(uint64_t seed, Process* const (&daemons)[kProcesses], Run run, uint32_t more, uint64_t part, uint64_t parts, const char* program, unsigned long long* passed,
                      unsigned long long* failed) {
   const Verdict whole = run(seed, daemons, false, Plan(), true);
   if (!whole.failure.empty()) {
@@ -37,7 +37,7 @@ void fail_every_call(uint64_t seed, Process* const (&daemons)[kDaemons], Run run
     return;
   }
   uint64_t at = 0;
-  for (int p = 0; p < kDaemons; ++p) {
+  for (int p = 0; p < kProcesses; ++p) {
     std::vector<Faults::Record> calls;
     calls.swap(daemons[p]->faults.calls);
     std::vector<uint64_t> order;  // of places

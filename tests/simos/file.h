@@ -34,8 +34,9 @@ struct File : Callee {
   void poke();
 
   const Kind kind;
-  int refs = 0;            // descriptors
+  int refs = 0;            // descriptors, and those under way to another process
   Process* owner = nullptr;
+  Process* second = nullptr;  // where a daemon has it from the one before it
   Holder* holder = nullptr;
   int flags = 0;           // O_NONBLOCK and the like
 };

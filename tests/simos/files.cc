@@ -160,7 +160,7 @@ ssize_t Terminal::write(const uint8_t* from, size_t n) {
 
 void Terminal::closed() {
   node.opened.erase(std::remove(node.opened.begin(), node.opened.end(), this), node.opened.end());
-  node.locked_by = nullptr;
+  if (node.locked_by == this) node.locked_by = nullptr;
 }
 
 // ---- plain files
@@ -188,7 +188,9 @@ ssize_t PlainFile::write(const uint8_t* from, size_t n) {
   return static_cast<ssize_t>(n);
 }
 
-void PlainFile::closed() { node.locked_by = nullptr; }
+void PlainFile::closed() {
+  if (node.locked_by == this) node.locked_by = nullptr;
+}
 
 // ---- the log
 

@@ -74,7 +74,7 @@ struct Node : Callee {
   bool gone = false;              // the plug is out
   bool full = false;              // ENOSPC
   uint64_t number = 0;
-  Process* locked_by = nullptr;   // flock(2)
+  File* locked_by = nullptr;      // flock(2)
   void hang_up();
 };
 

@@ -21,8 +21,10 @@
 extern "C" {
 int sim_main_1(int, char**);
 int sim_main_2(int, char**);
+int sim_main_3(int, char**);
 extern char __start_sim1_data[], __stop_sim1_data[], __start_sim1_bss[], __stop_sim1_bss[];
 extern char __start_sim2_data[], __stop_sim2_data[], __start_sim2_bss[], __stop_sim2_bss[];
+extern char __start_sim3_data[], __stop_sim3_data[], __start_sim3_bss[], __stop_sim3_bss[];
 }
 
 using namespace simos;
@@ -57,7 +59,7 @@ void catch_crashes() {
   for (const int s : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) sigaction(s, &action, nullptr);
 }
 
-Verdict run_seed(uint64_t seed, Process* const (&daemons)[kDaemons], bool traced, const Plan& plan, bool recording) {
+Verdict run_seed(uint64_t seed, Process* const (&daemons)[kProcesses], bool traced, const Plan& plan, bool recording) {
   Verdict v;
   World* w = new World(seed, traced);
   Network n;
@@ -101,11 +103,12 @@ struct Options {
 
 // Seeds first, first + step, ...; of every call the share `job`.
 void run_some(const Options& o, uint64_t job, unsigned long long* passed, unsigned long long* failed) {
-  static const Image images[kDaemons] = {
+  static const Image images[kProcesses] = {
       image(sim_main_1, __start_sim1_data, __stop_sim1_data, __start_sim1_bss, __stop_sim1_bss),
-      image(sim_main_2, __start_sim2_data, __stop_sim2_data, __start_sim2_bss, __stop_sim2_bss)};
-  static Process a(1, images[0]), b(2, images[1]);
-  Process* const daemons[kDaemons] = {&a, &b};
+      image(sim_main_2, __start_sim2_data, __stop_sim2_data, __start_sim2_bss, __stop_sim2_bss),
+      image(sim_main_3, __start_sim3_data, __stop_sim3_data, __start_sim3_bss, __stop_sim3_bss)};
+  static Process a(1, images[0]), b(2, images[1]), c(3, images[2]);
+  Process* const daemons[kProcesses] = {&a, &b, &c};
   constexpr unsigned long long kMostShown = 10;
   if (o.every_call) {
     for (uint64_t seed = o.first; seed < o.first + o.count; ++seed)

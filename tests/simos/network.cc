@@ -210,6 +210,15 @@ int Tcp::take_error() {
   return e;
 }
 
+ssize_t Tcp::read_with(uint8_t* to, size_t n, std::vector<File*>* files) {
+  if (in != nullptr) n = in->until_next_passed(n);
+  const ssize_t r = read(to, n);
+  if (r <= 0) return r;
+  for (File* f : in->passed_before(in->taken))
+    files->push_back(f);
+  return r;
+}
+
 ssize_t Tcp::read(uint8_t* to, size_t n) {
   if (state == State::connecting) return -EAGAIN;
   if (state == State::failed && error != 0) return -take_error();

@@ -32,6 +32,7 @@ bool is_six_of_a_host(const in6_addr& a);
 
 // Where the control socket of a host listens: another kind of address, as far as a daemon sees it.
 constexpr Place control_place(uint32_t ip) { return {ip ^ 0xff000000, 1}; }
+constexpr const char* kControlPath = "/run/sockmux.ctl";
 
 class Tcp;
 class Stream;
@@ -70,6 +71,11 @@ class Stream final : public Callee {
   void lose();             // the rest never arrives
   void sever();
   void free_memory();      // nobody reads it any more
+  // Descriptors that go with the byte `at`, each with a reference; what a read of up to `n` bytes may take, so that it ends before those
+  // of another write; those that went with bytes before `end`. Source: unix(7), SCM_RIGHTS.
+  void pass(uint64_t at, const std::vector<File*>& files);
+  size_t until_next_passed(size_t n) const;
+  std::vector<File*> passed_before(uint64_t end);
 
   uint64_t wrote = 0, arrived = 0, taken = 0;
   uint64_t urgent_at = UINT64_MAX;   // the last urgent byte: its place
@@ -86,8 +92,13 @@ class Stream final : public Callee {
     Mark mark;
   };
   Path& path_;
+  struct Passed {
+    uint64_t at;
+    File* file;
+  };
   std::vector<uint8_t> ring_;
   std::deque<Due> due_;
+  std::deque<Passed> passed_;
   Micros busy_until_ = 0;
   bool scheduled_ = false, dead_reset_ = false, over_ = false, lost_ = false, severed_ = false;
 };
@@ -111,8 +122,11 @@ class Tcp final : public File {
   bool six = false;        // a socket of IPv6
   std::string name;        // a Unix socket: the file's
   bool is_unix = false;
+  Micros patience = 0;     // how long a call on a Unix socket waits at most
   int take_error();
   Tcp* accept();
+  // With the descriptors that came, whose references are the caller's.
+  ssize_t read_with(uint8_t* to, size_t n, std::vector<File*>* files);
   void got_reset(int why);
   void break_off();                      // it has been reset, and both ends know
 

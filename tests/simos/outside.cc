@@ -74,12 +74,12 @@ int Scenario::plan(const Process& daemon, bool of_link, const smx::HelperRequest
     return 0;
   }
   const uint16_t port = static_cast<uint16_t>(atoi(q.text + kServerPort * smx::kClientValue));
-  const uint32_t first = way_ == Way::program && host_[1].process == &daemon ? 1 : 0;
+  const uint32_t first = way_ == Way::program && host_[1].ip == daemon.ip() ? 1 : 0;
   uint32_t end = first;
   bool good = false;
   for (const Host& h : host_)
     for (const Port& p : h.ports)
-      if (h.process != &daemon && p.service == Service::exec) good = good || p.number == port, ++end;
+      if (h.ip != daemon.ip() && p.service == Service::exec) good = good || p.number == port, ++end;
   if (good && q.number >= first && q.number < end) return out->to = {daemon.ip(), static_cast<uint16_t>(port - 1000)}, 0;
   world->fail("process %d starts program %u for port %u", daemon.number(), q.number, port);
   return EINVAL;

@@ -20,6 +20,7 @@ int event_of(int what, int tag) { return what | tag << 2; }
 
 void File::poke() {
   if (owner != nullptr) owner->poke();
+  if (second != nullptr) second->poke();
   if (holder != nullptr) holder->on_socket();
 }
 
@@ -37,7 +38,7 @@ bool Process::is_alive(uint32_t pid) {
   return false;
 }
 
-void Process::boot(uint32_t ip, std::vector<std::string> words) {
+void Process::boot(uint32_t ip, std::vector<std::string> words, Variables variables) {
   forget();
   memcpy(image_.data, image_.fresh.data(), image_.fresh.size());
   memset(image_.bss, 0, static_cast<size_t>(image_.bss_end - image_.bss));
@@ -45,6 +46,7 @@ void Process::boot(uint32_t ip, std::vector<std::string> words) {
   booted_ = world->now;
   pid_ = 100 + world->random.below(30000);
   words_ = std::move(words);
+  variables_ = std::move(variables);
   argv_.clear();
   for (std::string& w : words_) argv_.push_back(w.data());
   argv_.push_back(nullptr);
@@ -99,8 +101,7 @@ void Process::kill() {
   state_ = State::ended;
   exit_code_ = 137;
   ++life_;
-  for (size_t fd = 0; fd < fds_.size(); ++fd)
-    if (fds_[fd] != nullptr) close_fd(static_cast<int>(fd));
+  close_all();
 }
 
 void Process::forget() {
@@ -141,9 +142,15 @@ void Process::run() {
   current = nullptr;
   if (state_ == State::ended) {
     ++life_;
-    for (size_t fd = 0; fd < fds_.size(); ++fd)
-      if (fds_[fd] != nullptr) close_fd(static_cast<int>(fd));
+    close_all();
   }
+}
+
+// What another process still has is watched here no more.
+void Process::close_all() {
+  for (size_t fd = 0; fd < fds_.size(); ++fd)
+    if (fds_[fd] != nullptr) close_fd(static_cast<int>(fd));
+  interests.clear();
 }
 
 bool Process::wait(Micros until) {
@@ -162,14 +169,11 @@ bool Process::wait(Micros until) {
     wake_due_ = true;
     world->after(random.below(8), *this, event_of(kWake, waiting_));
   } else {
-    if (until <= world->now) {
-      state_ = State::waiting;
-      world->after(1, *this, event_of(kTimeout, waiting_));
-    } else {
-      state_ = State::waiting;
-      if (until < INT64_MAX) world->at(until + random.below(200), *this, event_of(kTimeout, waiting_));
-    }
+    state_ = State::waiting;
+    if (until <= world->now) world->after(1, *this, event_of(kTimeout, waiting_));
   }
+  // Behind what is ready, too: another process may take that first.
+  if (until > world->now && until < INT64_MAX) world->at(until + random.below(200), *this, event_of(kTimeout, waiting_));
   current = nullptr;
   fiber_.leave();
   current = this;
@@ -191,6 +195,28 @@ bool Process::anything_ready() const {
   for (const Asked& a : polls)
     if (a.file == nullptr || (a.file->ready() & (static_cast<uint32_t>(a.events) | EPOLLHUP | EPOLLERR)) != 0) return true;
   return false;
+}
+
+bool Process::wait_for(File* file, short events, Micros until) {
+  // The set of epoll(7) is nothing to it.
+  std::vector<Interest> set;
+  set.swap(interests);
+  if (file != nullptr) polls.push_back({file, events});
+  const bool good = wait(until);
+  polls.clear();
+  set.swap(interests);
+  return good;
+}
+
+const char* Process::variable(const std::string& name) const {
+  for (const auto& v : variables_)
+    if (v.first == name) return v.second.c_str();
+  return nullptr;
+}
+
+void Process::forget_variable(const std::string& name) {
+  for (auto& v : variables_)
+    if (v.first == name) v.first.clear();  // the text stays where it is
 }
 
 // ---- signals
@@ -237,15 +263,24 @@ int Process::take_fd(File* f, int least) {
   if (fd >= fds_.size()) fds_.resize(fd + 1);
   fds_[fd] = f;
   ++f->refs;
-  if (f->owner == nullptr) f->owner = this;
+  learn(f);
   return static_cast<int>(fd);
+}
+
+void Process::learn(File* f) {
+  if (f->owner == nullptr) f->owner = this;
+  else if (f->owner != this) f->second = this;
 }
 
 int Process::close_fd(int fd) {
   File* f = file(fd);
   if (f == nullptr) return -EBADF;
   fds_[static_cast<size_t>(fd)] = nullptr;
-  if (--f->refs > 0) return 0;
+  if (std::find(fds_.begin(), fds_.end(), f) == fds_.end()) {
+    if (f->owner == this) f->owner = f->second;
+    f->second = nullptr;
+  }
+  if (--f->refs > 0) return 0;  // and what is watched of it stays so: epoll(7)
   interests.erase(std::remove_if(interests.begin(), interests.end(), [f](const Interest& i) { return i.file == f; }), interests.end());
   f->owner = nullptr;
   f->closed();

@@ -36,7 +36,8 @@ class Process final : public Callee {
   static bool is_alive(uint32_t pid);
 
   // ---- life
-  void boot(uint32_t ip, std::vector<std::string> words);  // runs from the next event on
+  using Variables = std::vector<std::pair<std::string, std::string>>;  // of its environment
+  void boot(uint32_t ip, std::vector<std::string> words, Variables variables = {});  // runs from the next event on
   void kill();                                              // kill -9: descriptors close as the kernel closes them
   void signal(int number);
   void freeze(Micros until) { frozen_until_ = until; }  // SIGSTOP, and SIGCONT then
@@ -59,10 +60,15 @@ class Process final : public Callee {
   [[noreturn]] void crash(const char* why);
   // Waits until a descriptor of the epoll set or of `polls` may be ready, or until then. False: a signal came.
   bool wait(Micros until);
+  // Waits for that file alone, or (null) for the time. False: a signal came.
+  bool wait_for(File* file, short events, Micros until);
   void poke();  // something may be ready
+  const char* variable(const std::string& name) const;
+  void forget_variable(const std::string& name);
 
   int take_fd(File* file, int least = 0);  // -1: EMFILE
   int close_fd(int fd);
+  void learn(File* file);  // it hears of that one from now on
   File* file(int fd) const { return fd >= 0 && static_cast<size_t>(fd) < fds_.size() ? fds_[static_cast<size_t>(fd)] : nullptr; }
   size_t open_fds() const;
   std::string list_fds() const;
@@ -110,6 +116,7 @@ class Process final : public Callee {
   void run();
   bool anything_ready() const;
   void deliver_signals();
+  void close_all();
 
   const int number_;
   const Image& image_;
@@ -119,6 +126,7 @@ class Process final : public Callee {
   uint32_t ip_ = 0, pid_ = 0;
   int exit_code_ = 0;
   std::vector<std::string> words_;
+  Variables variables_;
   std::vector<char*> argv_;
   std::vector<File*> fds_;
   struct Mapping {

@@ -13,14 +13,17 @@ enum What { kStart = 0, kCall = 1000, kLook = 50000, kTrouble = 100000 };
 
 }  // namespace
 
-Scenario::Scenario(Process* const (&daemons)[kDaemons]) {
+Scenario::Scenario(Process* const (&daemons)[kProcesses]) {
   outside = this;
   for (int i = 0; i < kDaemons; ++i) {
     host_[i].process = daemons[i];
     host_[i].ip = kHostIp[i];
-    daemons[i]->fd_limit = 1024;
-    daemons[i]->memory_left = size_t{1} << 30;
-    crowd_.daemons.push_back(daemons[i]);
+  }
+  spare_ = daemons[kDaemons];
+  for (Process* p : daemons) {
+    p->fd_limit = 1024;
+    p->memory_left = size_t{1} << 30;
+    crowd_.daemons.push_back(p);
   }
 }
 
@@ -125,6 +128,7 @@ bool Scenario::may_refuse(const Process& p) const { return p.faults.done_at_star
 
 // False: the run is over.
 bool Scenario::check_alive() {
+  look_at_upgrade();
   for (const Host& h : host_) {
     if (h.process->state() != Process::State::ended || world->failed()) continue;
     if (h.process->told_to_end && h.process->exit_code() != 0 && h.process->exit_code() != h.process->may_end_with && h.process->exit_code() != 137) world->fail("process %d, told to end, has ended with %d", h.process->number(), h.process->exit_code());
@@ -185,6 +189,8 @@ bool Scenario::all_wanted() const {
   return true;
 }
 
+bool Scenario::all_replaced() const { return !spare_->alive(); }
+
 bool Scenario::all_ended() const {
   for (const Host& h : host_)
     if (h.process->alive()) return false;
@@ -213,14 +219,15 @@ void Scenario::run() {
   if (!await(10 * kSecond, "the end of who was told to end", &Scenario::all_wanted)) return;
   for (Host& h : host_) start(h);
   if (!await((slow_ ? 600 : 180) * kSecond, "the end of all streams", &Scenario::all_over)) return;
+  if (!await(20 * kSecond, "the end of who was replaced", &Scenario::all_replaced)) return;
   // A link that was cut in silence before is found out by then: TIMEOUT=ping, and 10 s for the answer.
   if (!world->run_until(world->now + 20 * kSecond) || !check_alive()) return;
   for (const Host& h : host_) h.process->longest_renewal = 0, h.process->renewed_at = -1;
   crowd_.strict = !v03_ && !moves_cost();  // without a half-close, who is slow behind the other's end is cut
   if (!probe()) return;
   crowd_.fault_forgiven = false;
-  for (const Host& h : host_) {
-    if (!h.process->faults.done) continue;
+  for (const Process* p : crowd_.daemons) {
+    if (!p->faults.done) continue;
     if (asks_ports() && !world->run_until(world->now + 70 * kSecond)) return;  // a port that was not to be had is asked for each minute
     if (!probe()) return;
   }
@@ -245,15 +252,21 @@ bool Scenario::probe() {
 }
 
 void Scenario::check_answers() {
-  if (v03_ || host_[0].process->faults.done || host_[1].process->faults.done) return;  // datagrams become a stream in 0.3
+  if (v03_ || any_fault()) return;  // datagrams become a stream in 0.3
   for (const Asker* a : probes_)
     if (a->asked() == 0 || a->answered() == 0) world->fail("none of %u datagrams has an answer", a->asked());
+}
+
+bool Scenario::any_fault() const {
+  for (const Process* p : crowd_.daemons)
+    if (p->faults.done) return true;
+  return false;
 }
 
 // A link that is made anew where all is well is there again at once: over FIFOs within a moment, over TCP within some round trips.
 void Scenario::check_renewals() {
   const Micros most = way_ == Way::fifo ? 200 * kMilli : 3 * kSecond;
-  if (slow_ || link_named_ || host_[0].process->faults.done || host_[1].process->faults.done) return;  // a name may lead to a dead address first
+  if (slow_ || link_named_ || any_fault()) return;  // a name may lead to a dead address first
   for (const Host& h : host_) {
     const Process& p = *h.process;
     const Micros longest = std::max(p.longest_renewal, p.renewed_at < 0 ? 0 : world->now - p.renewed_at);
@@ -264,7 +277,7 @@ void Scenario::check_renewals() {
 // Those that the other side has asked for may have been refused at first.
 size_t Scenario::late_ports(int which) const {
   size_t n = 0;
-  if (!host_[0].process->faults.done && !host_[1].process->faults.done) return 0;
+  if (!any_fault()) return 0;
   for (const Port& p : host_[which].ports) n += p.remote;
   return n;
 }
@@ -327,6 +340,7 @@ void Scenario::report(Verdict* out) const {
     out->lost += t->end() != Talker::End::clean;
   }
   for (const Asker* a : askers_) out->datagrams += a->answered();
+  if (!out->failure.empty()) out->log = "---- log of " + std::to_string(spare_->number()) + ", descriptors" + spare_->list_fds() + "\n" + spare_->log;
   for (const Host& h : host_) {
     out->calls += h.process->calls;
     out->turns += h.process->turns;

@@ -29,7 +29,7 @@ struct Verdict {
   double seconds = 0;
 };
 
-constexpr int kDaemons = 2;
+constexpr int kDaemons = 2, kProcesses = 3;  // one more, which takes the place of another
 constexpr uint16_t kLinkPort = 9000;
 constexpr uint32_t kNobodyIp = 0x0a00004d, kMuteIp = 0x0a00004e;  // nobody is there; nothing answers there
 // The name of a host: of a server, and of the other side of the link.
@@ -38,7 +38,7 @@ std::string link_name_of(uint32_t ip);
 
 class Scenario final : public Callee, private Outside {
  public:
-  explicit Scenario(Process* const (&daemons)[kDaemons]);
+  explicit Scenario(Process* const (&daemons)[kProcesses]);
   ~Scenario() override { outside = nullptr; }
   void on_event(int what) override;
   void run();
@@ -99,9 +99,11 @@ class Scenario final : public Callee, private Outside {
   size_t late_ports(int which) const;
   bool all_ended() const;
   bool all_wanted() const;  // has ended who was told to?
+  bool all_replaced() const;  // and who has been replaced?
   bool check_alive();
   bool may_refuse(const Process& p) const;
   bool probe();
+  bool any_fault() const;
   void check_answers();
   void check_renewals();
   void check_fds(const size_t (&before)[kDaemons]);
@@ -119,6 +121,9 @@ class Scenario final : public Callee, private Outside {
   void line_trouble(int kind);
   void host_trouble(int kind);
   void change_config(Host& h);
+  void upgrade(Host& h);
+  void look_at_upgrade();
+  bool upgrades() const;
   void make_well();
   void well_server(Server& server);
   void again(int kind, Micros least, Micros most);
@@ -126,6 +131,10 @@ class Scenario final : public Callee, private Outside {
   enum class Way : uint8_t { tcp, fifo, line, tcp_and_line, program };
   static constexpr uint32_t kWays = 5;
   Host host_[kDaemons];
+  // sockmuxctl upgrade: the process that is no host's, or `upgraded_`'s to be; what was one's drains until it ends.
+  Process* spare_ = nullptr;
+  Host* upgraded_ = nullptr;
+  bool replaced_ = false, upgrade_may_fail_ = false;
   Crowd crowd_;
   Path* link_ = nullptr;
   Path* near_ = nullptr;

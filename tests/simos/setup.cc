@@ -50,6 +50,7 @@ void Scenario::choose() {
   choose_link();
   choose_troubles();
   for (int i = 0; i < kDaemons; ++i) choose_ports(i);
+  if (upgrades() && asks_ports()) strict_ = false;  // these are closed for a while
   for (int i = 0; i < kDaemons; ++i) choose_words(i);
   crowd_.strict = strict_ && !moves_cost();
   crowd_.half_close = !v03_;
@@ -184,7 +185,7 @@ void Scenario::choose_words(int which) {
   w.push_back("MAXIMA=channels:" + std::to_string((want_second ? 40 : 6) + chance.below(30)) + (accepts ? ",links:4" : "") + ",udprelay:16");
   w.push_back("SOXCONF=sandbox:no");
   host.control = chance.chance(50);
-  if (host.control) w.push_back("SOXCONF=control:/run/sockmux.ctl");
+  if (host.control) w.push_back(std::string("SOXCONF=control:") + kControlPath);
   if (v03_) w.push_back("SOXCONF=proto:0.3");
   if (chance.chance(40)) w.push_back("SOXCONF=packsize:" + std::to_string(chance.skewed(129, 16384)));
   if (!secure_ && chance.chance(50)) w.push_back(std::string("SOXCONF=name:") + kNames[which]);

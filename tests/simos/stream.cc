@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "tests/simos/network.h"
+#include "tests/simos/pair.h"
 
 namespace simos {
 
@@ -104,7 +105,24 @@ void Stream::sever() {
   severed_ = true;
 }
 
+void Stream::pass(uint64_t at, const std::vector<File*>& files) {
+  for (File* f : files) passed_.push_back({at, f});
+}
+
+size_t Stream::until_next_passed(size_t n) const {
+  for (const Passed& p : passed_)
+    if (p.at > passed_.front().at) return std::min(n, static_cast<size_t>(p.at - taken));
+  return n;
+}
+
+std::vector<File*> Stream::passed_before(uint64_t end) {
+  std::vector<File*> files;
+  for (; !passed_.empty() && passed_.front().at < end; passed_.pop_front()) files.push_back(passed_.front().file);
+  return files;
+}
+
 void Stream::free_memory() {
+  for (File* f : passed_before(UINT64_MAX)) let_go(f);
   over_ = true;
   std::vector<uint8_t>().swap(ring_);
   taken = wrote;

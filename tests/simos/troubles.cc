@@ -9,12 +9,12 @@ enum Kind {
   // of the link
   kCutReset, kCutEnd, kCutSilence, kStall, kRefuse, kPlug, kDeaf,
   // of the hosts
-  kStatistics, kHup, kWallBack, kFreeze, kServerAway, kServerHangs, kLogFull,
+  kStatistics, kHup, kWallBack, kFreeze, kServerAway, kServerHangs, kLogFull, kUpgrade,
   // which may cost streams
   kKill, kTerm, kHelperDies, kJump, kLongStall, kFewFds,
   kCount,
   // the ends of some
-  kGoOn, kAccept, kPlugBack, kHear, kServerBack, kServerWell, kLogRoom, kRestart
+  kGoOn, kAccept, kPlugBack, kHear, kServerBack, kServerWell, kLogRoom, kRestart, kUpgraded
 };
 constexpr int kFirstCostly = kKill;
 constexpr int kTroubleEvent = 100000;
@@ -34,7 +34,16 @@ void Scenario::choose_troubles() {
     unsure_ = unsure_ || kind == kServerAway;
     troubles_.push_back({chance.range(0, 8 * kSecond), kind});
   }
+  // An old daemon that has no channels waits for its goodbye for a second: one that is on its way may be lost with a link.
+  for (const Trouble& t : troubles_) strict_ = strict_ && !(upgrades() && (t.kind <= kDeaf || t.kind == kFreeze));
+  if (upgrades() && hold_s_ == 0) strict_ = false;
   if (v03_ || (hold_s_ < 60 && (link_->flips > 0 || way_ == Way::program))) strict_ = false;
+}
+
+bool Scenario::upgrades() const {
+  for (const Trouble& t : troubles_)
+    if (t.kind == kUpgrade) return true;
+  return false;
 }
 
 void Scenario::again(int kind, Micros least, Micros most) { world->after(world->random.range(least, most), *this, kTroubleEvent + kind); }
@@ -98,7 +107,41 @@ void Scenario::change_config(Host& h) {
   if (strict_ && chance.chance(10)) h.config->data += "PORT=nonsense:at all\n";  // refused as a whole; who starts with it ends
 }
 
+// As sockmuxctl upgrade does it: one that has the same words takes the place of who is there.
+void Scenario::upgrade(Host& h) {
+  if (!h.control || spare_->alive() || !h.process->alive() || !h.process->started || h.process->told_to_end) return;
+  Process::Variables variables = {{"SOCKMUX_TAKE", kControlPath}};
+  if (const uint32_t drain = strict_ ? 600 : world->random.skewed(0, 30); drain > 0) variables.emplace_back("SOCKMUX_DRAIN", std::to_string(drain));
+  spare_->fd_limit = 1024;
+  spare_->boot(h.ip, h.words, std::move(variables));
+  upgraded_ = &h;
+  upgrade_may_fail_ = !strict_;
+  again(kUpgraded, 0, 0);
+}
+
+// Is the new one there, has the old one ended?
+void Scenario::look_at_upgrade() {
+  if (upgraded_ == nullptr) {
+    if (!replaced_ || spare_->alive()) return;
+    replaced_ = false;
+    if (spare_->exit_code() != 0 && spare_->exit_code() != 137 && spare_->exit_code() != spare_->may_end_with) world->fail("process %d, replaced, has ended with %d", spare_->number(), spare_->exit_code());
+    return;
+  }
+  Host& h = *upgraded_;
+  if (!spare_->started && spare_->alive()) return;
+  upgraded_ = nullptr;
+  if (!spare_->started) {
+    if (!upgrade_may_fail_ && !spare_->faults.done && !h.process->faults.done) world->fail("the upgrade of process %d has failed: %d", h.process->number(), spare_->exit_code());
+    return;
+  }
+  std::swap(h.process, spare_);
+  spare_->told_to_end = replaced_ = true;
+  h.wanted = true;
+  if (well_ && h.config != nullptr) h.process->signal(SIGHUP);  // it may have read what was there before
+}
+
 void Scenario::host_trouble(int kind) {
+  look_at_upgrade();
   Random& chance = world->random;
   Host& h = host_[chance.below(kDaemons)];
   Port* port = h.ports.empty() ? nullptr : &h.ports[chance.below(static_cast<uint32_t>(h.ports.size()))];
@@ -144,6 +187,10 @@ void Scenario::host_trouble(int kind) {
     case kFewFds:
       // One that begins just now says so and ends, as it should.
       if (h.process->started) h.process->fd_limit = static_cast<uint32_t>(h.process->open_fds()) + chance.below(12);
+      break;
+    case kUpgrade: upgrade(h); break;
+    case kUpgraded:
+      if (upgraded_ != nullptr) again(kUpgraded, kMilli, kMilli);
       break;
     default:  // what is over again
       for (Host& each : host_) {
