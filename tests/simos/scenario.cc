@@ -219,12 +219,18 @@ void Scenario::run() {
   if (!await(10 * kSecond, "the end of who was told to end", &Scenario::all_wanted)) return;
   for (Host& h : host_) start(h);
   if (!await((slow_ ? 600 : 180) * kSecond, "the end of all streams", &Scenario::all_over)) return;
-  if (!await(20 * kSecond, "the end of who was replaced", &Scenario::all_replaced)) return;
+  // With a link that is gone it has channels for as long as it holds them, if it may drain for that long.
+  if (!await((20 + 60) * kSecond, "the end of who was replaced", &Scenario::all_replaced)) return;
   // A link that was cut in silence before is found out by then: TIMEOUT=ping, and 10 s for the answer.
   if (!world->run_until(world->now + 20 * kSecond) || !check_alive()) return;
   for (const Host& h : host_) h.process->longest_renewal = 0, h.process->renewed_at = -1;
   crowd_.strict = !v03_ && !moves_cost();  // without a half-close, who is slow behind the other's end is cut
   if (!probe()) return;
+  if (any_fault()) {
+    for (const Host& h : host_)
+      if (h.config != nullptr) h.process->signal(SIGHUP);       // the last one may have met the fault
+    world->run_until(world->now + 5 * kSecond);                 // the server of a client that is gone may hear of it later
+  }
   crowd_.fault_forgiven = false;
   for (const Process* p : crowd_.daemons) {
     if (!p->faults.done) continue;
