@@ -98,6 +98,10 @@ one)
   case " ${FUZZ_LESS:-} " in
   *" $1 "*) FUZZ_SECONDS=$(((FUZZ_SECONDS + 3) / 4)) ;;
   esac
+  if [ "${FUZZ_UNTIL:-0}" -gt 0 ]; then  # no more than it still wants
+    left=$((FUZZ_UNTIL - $(so_far "$1")))
+    [ "$left" -ge "$FUZZ_SECONDS" ] || FUZZ_SECONDS=$((left + 1))
+  fi
   one "$1" "$FUZZ_SECONDS"
   ;;
 run)
@@ -106,6 +110,8 @@ run)
   [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
   ;;
 long)
+  FUZZ_UNTIL=$time
+  export FUZZ_UNTIL
   while :; do
     left=
     for target; do [ "$(so_far "$target")" -ge "$time" ] || left="$left $target"; done
