@@ -88,7 +88,7 @@ at_once() {
 so_far() { awk -v t="$1" '$1 == t { s += $2 } END { print s + 0 }' "$corpus/slices" 2>/dev/null || echo 0; }
 
 write_table() {
-  awk '{ s[$1] += $2; r[$1] += $3; f[$1] += $4 != 0 }
+  awk '{ s[$1] += $2; r[$1] += $3; f[$1] += $4 != 0 && $4 != 72 }  # 72: somebody has broken it off
     END { for (t in s) printf "%-16s %7.1f min %12.0f runs %3d found\n", t, s[t] / 60, r[t], f[t] }' "$corpus/slices" | sort >"$table"
 }
 
