@@ -95,8 +95,8 @@ bool Mux::drop_orphan(uint32_t from, uint32_t to) {
   const ChannelId id = id_of(*c);
   detach(*c);
   ++stats_.aborted;
+  events_.on_abort(id, CloseCode::limit);  // before its slot forgets whose it is
   release(*c);
-  events_.on_abort(id, CloseCode::limit);
   return true;
 }
 

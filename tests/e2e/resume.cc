@@ -555,3 +555,37 @@ TEST_CASE("resume: what a server has said that takes nothing more arrives, howev
   CHECK(client.received() == kAnswer);
   CHECK(line.c.wait_channels(0, 10));
 }
+
+// Their memory and numbers are needed: each makes way, the oldest first.
+TEST_CASE("resume: clients that read slowly what a session that has ended has left make way for new ones") {
+  Server server([](Conn&) {});
+  Line line(server.port(), {}, {"TIMEOUT=resume:0", "MAXIMA=channels:2"});
+  std::vector<std::unique_ptr<Conn>> slow;
+  int64_t sent = 0;
+  for (int i = 1; i <= 2; ++i) {
+    slow.push_back(std::make_unique<Conn>(connect_small(line.a->port())));
+    slow.back()->reading = false;
+    REQUIRE(wait_for([&] { return server.accepted() == static_cast<size_t>(i); }, 5));
+    const int64_t before = Daemon::value(line.a->statistics(), "blocks");
+    REQUIRE(wait_for([&] {  // what the kernel does not take stays in the daemon
+      server.last().send_pattern(7, 20 * 1000);
+      sent += 20 * 1000;
+      return Daemon::value(line.a->statistics(), "blocks") > before;
+    }, 10));
+    server.last().close_behind();
+    REQUIRE(wait_for([&] { return server.conns().empty() && Daemon::value(line.a->statistics(), "rx") > sent; }, 5));
+  }
+  for (int i = 0; i < 3; ++i) (void)line.a->statistics();  // the end has come, too
+  line.wire->cut();
+  REQUIRE((*line.a)->wait_log("held=no", 5));
+  REQUIRE(wait_for([&] { return (*line.a)->count(" link-up ") == 2; }, 5));
+  CHECK(Daemon::value(line.a->statistics(), "channels") == 2);
+  std::vector<std::unique_ptr<Conn>> fresh;
+  for (int i = 0; i < 2; ++i) fresh.push_back(std::make_unique<Conn>(line.a->port()));
+  CHECK(wait_for([&] { return server.conns().size() == 2; }, 5));
+  for (auto& c : slow) {
+    c->reading = true;
+    CHECK(wait_for([&] { return c->over(); }, 5));
+    CHECK(c->error() != 0);
+  }
+}
