@@ -387,6 +387,34 @@ TEST_CASE("lossy: a line that falls silent is given up, and the session goes on 
   CHECK(t.b().at(t.b().opened).in == pattern(1, 20000));
 }
 
+// As with one wire of a cable broken: it never hears us, and says HELLO without end.
+TEST_CASE("lossy: a session is held for no longer where the peer says HELLO and nothing behind it, whoever is to ask") {
+  for (const bool asker : {false, true}) {
+    CAPTURE(asker);
+    Two t;
+    t.a().is_asker = asker;
+    t.b().is_asker = !asker;
+    t.both();
+    REQUIRE(t.come_up());
+    (void)t.open();
+    t.stop(0);
+    t.stop(1);
+    REQUIRE(t.a().mux.held());
+    t.spoil = [](int i, std::string& bytes) {
+      if (i == 0) bytes.clear();
+    };
+    t.both();
+    t.run(seconds(55), [&] { return t.error[0] != Err::none; });
+    CHECK(t.error[0] == Err::none);
+    CHECK(t.a().mux.state() == (asker ? Mux::State::ask : Mux::State::wait));
+    CHECK(t.a().mux.channels() == 1);
+    REQUIRE(t.run(seconds(10), [&] { return t.error[0] != Err::none; }));
+    CHECK(t.error[0] == Err::handshake_timeout);
+    (void)t.a().mux.tick(t.now());
+    CHECK(t.a().mux.channels() == 0);
+  }
+}
+
 TEST_CASE("lossy: the answerer starts anew while the asker still asks: the same ask, said again, is no late one") {
   Two t;
   t.a().is_asker = true;

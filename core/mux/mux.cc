@@ -184,6 +184,8 @@ void Mux::link_up(const LinkStart& start, Time now) {
 // The peer's next packet is due. Nobody knows when somebody comes to the other end of a lossy line: there is no limit, but for a program.
 void Mux::begin_handshake(Time now) {
   handshake_deadline_ = start_.lossy && start_.repeat ? kNever : now + config_.hello_timeout + pace_.patience;
+  // Who says HELLO again and again, and never hears us, does not keep a held session.
+  if (start_.search && state_ != State::hello) handshake_deadline_ = earlier(handshake_deadline_, hold_deadline_);
 }
 
 void Mux::go_up(Time now) {
