@@ -44,7 +44,7 @@ void Ways::plan(Time now) {
       if (w.failures == 0 && enough > from) from = enough;
     }
   }
-  if (current_ >= 0 && !up_) next = earlier(next, since_ + kAnswer);
+  if (current_ >= 0 && !up_) next = earlier(next, since_ + kAnswer + session_.mux().pace().patience);
   if (current_ >= 0) next = earlier(next, doubtful_ ? now + kDoubt : doubt_at_);
   reactor_.timers().stop(timer_);
   if (next != kNever) reactor_.timers().start(timer_, next);
@@ -52,7 +52,7 @@ void Ways::plan(Time now) {
 
 void Ways::on_timer(Timer& timer, Time now) {
   (void)timer;
-  if (current_ >= 0 && !up_ && since_ + kAnswer <= now) {
+  if (current_ >= 0 && !up_ && since_ + kAnswer + session_.mux().pace().patience <= now) {
     session_.drop("HELLO was answered, and the ask for a session was not", now);
     return plan(now);
   }

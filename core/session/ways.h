@@ -31,7 +31,7 @@ class Ways final : public LinkSource, private TrialOwner, private TimerHandler {
   static constexpr Duration kHeadStart = seconds(2);
   static constexpr Duration kSoon = seconds(5), kLate = seconds(60);
   static constexpr Duration kLasting = seconds(10);
-  // For a peer that has said HELLO to answer the ask as well.
+  // For a peer that has said HELLO to answer the ask as well, beside the line's own time.
   static constexpr Duration kAnswer = seconds(5);
   // For a peer that was asked for a sign of life to give one.
   static constexpr Duration kDoubt = seconds(2);

@@ -279,6 +279,17 @@ TEST_CASE("failover: a session that began on the lesser way, a line, goes on ove
   CHECK((*net.c)->count("resumed=no") == 1);
 }
 
+// 300 baud: ask and answer take longer than another peer may need to think.
+TEST_CASE("failover: a way that is a very slow line is given the time that ask and answer take there") {
+  TempFolder folder;
+  Line line(folder, 30);
+  Net net({"SERVER=sockmux:comm@" + line.name(1) + ",300", "SOXCONF=name:the-acceptor-at-the-end-of-the-line"});
+  net.one->refuses = true;
+  net.c = std::make_unique<Daemon>(Words{to(*net.one), "SERVER=sockmux:comm@" + line.name(0) + ",300", "SOXCONF=name:the-connector-with-a-name-as-long"});
+  CHECK((*net.c)->wait_log("link-up session=1 peer=\"tty", 40));
+  CHECK((*net.c)->count(" link-failed ") == 0);
+}
+
 TEST_CASE("failover: a serial line is preferred, and may be plugged out and in again") {
   TempFolder folder;
   Line line(folder);
