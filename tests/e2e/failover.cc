@@ -357,6 +357,39 @@ TEST_CASE("failover: 0.3 does not resume: back to the better link only when no c
   CHECK(serves(net.a->port(), 5));
 }
 
+// It is the client's and ours, and no link changes that any more.
+TEST_CASE("failover: what a client has still to read of a session that has ended keeps no link from the better way") {
+  Server server([](Conn&) {});
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(server.port())});
+  Wire one(a.link_port()), two(a.link_port());
+  Daemon c({to(one), to(two), "PORT=127.0.0.1:0", "TIMEOUT=resume:0"});
+  REQUIRE(c->wait_log("link-up session=1 peer=\"" + name_of(one), 5));
+  Conn slow(connect_small(c.port()));
+  slow.reading = false;
+  REQUIRE(wait_for([&] { return server.accepted() == 1; }, 5));
+  int64_t sent = 0;
+  REQUIRE(wait_for([&] {  // what the kernel does not take stays in the daemon
+    server.last().send_pattern(7, 20 * 1000);
+    sent += 20 * 1000;
+    return Daemon::value(c.statistics(), "blocks") > 0;
+  }, 10));
+  server.last().close_behind();
+  REQUIRE(wait_for([&] { return server.conns().empty() && Daemon::value(c.statistics(), "rx") > sent; }, 5));
+  for (int i = 0; i < 3; ++i) (void)c.statistics();  // the end has come, too
+  one.refuses = true;
+  one.cut();
+  REQUIRE(c->wait_log(" link-moved ", 10));
+  CHECK(Daemon::value(c.statistics(), "channels") == 1);
+  one.refuses = false;
+  c->signal(SIGHUP);
+  CHECK(wait_for([&] { return moves(c) == 2; }, 8));
+  CHECK(Daemon::value(c.statistics(), "channels") == 1);
+  slow.expect_pattern(7).reading = true;
+  CHECK(wait_for([&] { return slow.over(); }, 10));
+  CHECK(slow.received() == static_cast<uint64_t>(sent));
+  CHECK(slow.error() == 0);
+}
+
 TEST_CASE("failover: a better way to another host waits until no channel is open, since that host knows of none") {
   Net net;
   const std::string hello = "20261123-085921.114471 another smx/1:21d40e58";
