@@ -308,3 +308,38 @@ TEST_CASE("service: a port that goes and comes again by reloads is stored again,
     CHECK(counts("FDSTORE", i));
   }
 }
+
+// Who has made a socket may keep it open, and its file is then in the kernel's set for as long, whatever is closed here.
+TEST_CASE("service: a port of the manager's that goes by a reload wakes nobody, whoever comes to it") {
+  TempFolder temp;
+  run({"chmod", "755", temp.path()}, 5);
+  Made link(SOCK_STREAM), port(SOCK_STREAM), datagrams(SOCK_DGRAM);
+  const auto write = [&](const std::string& words) { put_file(temp / "conf", "SERVER=sockmux\n-P127.0.0.1:0\n" + words); };
+  write("-P" + local(link.port) + "\nPORT=" + local(port.port) + "\nPORT=" + local(datagrams.port) + "/udp\n");
+  ProcessSetup setup;
+  setup.environment = {"LISTEN_FDS=3", "LISTEN_PID=$$"};
+  setup.descriptors = {port.fd, datagrams.fd, link.fd};
+  Daemon d({"+=" + temp / "conf"}, setup);
+  d.await_start();
+  write("");
+  d->signal(SIGHUP);
+  CHECK(d->wait_log(" reloaded ", 5));
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const auto comes_to = [&](const Made& made, const char* what) {
+    CAPTURE(what);
+    to.sin_port = htons(made.port);
+    const int client = socket(AF_INET, (what[0] == 'd' ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+    REQUIRE(connect(client, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
+    if (what[0] == 'd') REQUIRE(send(client, "x", 1, 0) == 1);
+    const auto turns = [&] { return Daemon::value(d.statistics(), "turns"); };
+    const int64_t before = turns();
+    wait_for([] { return false; }, 0.3);
+    CHECK(turns() - before < 20);
+    close(client);
+  };
+  comes_to(datagrams, "datagram");
+  comes_to(port, "client");
+  comes_to(link, "link");
+}
