@@ -91,6 +91,7 @@ TEST_CASE("line lock: whose process lives has it; whose is dead, or who does not
   };
   CHECK_FALSE(taken("         1\n"));
   CHECK(taken(std::to_string(dead) + "\n"));
+  CHECK(taken(std::to_string(getpid()) + "\n"));  // left behind: who holds it does not ask
   // The older form: four bytes.
   CHECK_FALSE(taken(binary(1)));
   CHECK(taken(binary(dead)));

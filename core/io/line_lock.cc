@@ -88,7 +88,8 @@ bool LineLock::is_stale() {
     return age > kFreshSeconds || age < -kFreshSeconds;
   }
   holder_ = static_cast<uint32_t>(pid);
-  return kill(static_cast<pid_t>(pid), 0) < 0 && errno == ESRCH;
+  // Ours: we could not remove it in a folder of root's, or one before us had our number, as in a container.
+  return pid == getpid() || (kill(static_cast<pid_t>(pid), 0) < 0 && errno == ESRCH);
 }
 
 // 0 or errno.
