@@ -133,6 +133,15 @@ TEST_CASE("a line that is too long is cut, and still one line") {
   CHECK(out.size() < kLogText + 100);
 }
 
+TEST_CASE("what repeats is counted behind any number of other events, too") {
+  Capture c;
+  static std::deque<std::string> kinds;
+  for (int i = 0; i < 75; ++i) LogLine(LogLevel::info, kinds.emplace_back("test-kind-" + std::to_string(i)).c_str());
+  c.take();
+  for (int i = 0; i < 30; ++i) LogLine(LogLevel::info, kinds.back().c_str());
+  CHECK(lines(c.take()) == 19);
+}
+
 TEST_CASE("what repeats is counted, not written") {
   Capture c;
   const uint64_t before = log_suppressed();

@@ -22,7 +22,7 @@ namespace {
 
 constexpr int kBurst = 20;              // lines of one event ...
 constexpr Duration kWindow = seconds(10);  // ... within this time
-constexpr int kEvents = 48;             // events that are told apart
+constexpr int kEvents = 96;             // events that are told apart: more than there are
 
 struct Seen {
   const char* event = nullptr;
