@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <errno.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -58,4 +59,22 @@ TEST_CASE("CHROOT: a folder, and root only") {
   CHECK(check_chroot("/no-such-folder") == ENOENT);
   CHECK(check_chroot("/dev/null") == ENOTDIR);
   CHECK(check_chroot("/") == (geteuid() == 0 ? 0 : EPERM));
+}
+
+TEST_CASE("PIDFILE: the file that goes is ours, and not that of a daemon which has made its own there since") {
+  char folder[] = "/tmp/sockmux-test-XXXXXX";
+  REQUIRE(mkdtemp(folder) != nullptr);
+  const std::string path = std::string(folder) + "/pid";
+  int error = 0;
+  const Fd ours = open_pidfile(path.c_str(), &error);
+  REQUIRE(ours.valid());
+  CHECK(write_pid(ours.get()) == 0);
+  REQUIRE(unlink(path.c_str()) == 0);
+  const Fd other = open_pidfile(path.c_str(), &error);
+  REQUIRE(other.valid());
+  drop_pidfile(ours.get(), path.c_str());
+  CHECK(same_open_file(other.get(), path.c_str()));
+  drop_pidfile(other.get(), path.c_str());
+  CHECK(access(path.c_str(), F_OK) < 0);
+  rmdir(folder);
 }

@@ -222,8 +222,9 @@ bool same_open_file(int fd, const char* path) {
   return fstat(fd, &open) == 0 && stat(path, &there) == 0 && open.st_dev == there.st_dev && open.st_ino == there.st_ino;
 }
 
+// Somebody may have removed it, and another daemon have its own there now.
 void drop_pidfile(int fd, const char* path) {
-  if (::unlink(path) < 0) (void)!ftruncate(fd, 0);
+  if (!same_open_file(fd, path) || ::unlink(path) < 0) (void)!ftruncate(fd, 0);
 }
 
 void lock_memory(void* memory, size_t size) { (void)mlock(memory, size); }

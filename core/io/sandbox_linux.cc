@@ -464,7 +464,7 @@ int enter_sandbox(const SandboxNeeds& needs) {
 #endif
   if (needs.programs) filter.allow(kPrograms);
   if (needs.syslog) filter.allow(kSyslog);
-  if (needs.programs || needs.reads || needs.fifos || needs.devices) filter.allow(kLooks);
+  if (needs.programs || needs.reads || needs.fifos || needs.devices || needs.removes) filter.allow(kLooks);
   if (needs.reads) filter.allow(kReads);
   if (needs.fifos || needs.devices) filter.allow(kFifos);
   if (needs.removes || needs.devices) filter.allow(kRemoves);
