@@ -280,10 +280,10 @@ void Scenario::check_renewals() {
   }
 }
 
-// Those that the other side has asked for may have been refused at first.
+// Those that the other side has asked for may have been refused at first, or the asking lost with a link that flips bits.
 size_t Scenario::late_ports(int which) const {
   size_t n = 0;
-  if (!any_fault()) return 0;
+  if (!any_fault() && !flips_) return 0;
   for (const Port& p : host_[which].ports) n += p.remote;
   return n;
 }

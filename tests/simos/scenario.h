@@ -140,6 +140,7 @@ class Scenario final : public Callee, private Outside {
   Path* near_ = nullptr;
   Way way_ = Way::tcp;
   bool v03_ = false, secure_ = false, slow_ = false, six_ = false;  // the link is one of IPv6
+  bool flips_ = false;       // at first the link does so to bits
   bool link_named_ = false;  // the other side is told by name
   bool strict_ = true;  // no stream may be lost
   bool renews_ = false;  // TIMEOUT=renew at either side

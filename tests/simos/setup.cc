@@ -65,6 +65,7 @@ void Scenario::choose_link() {
   link_->room = 1024u << chance.below(9);
   link_->odd = chance.chance(40) ? 0 : 5 + chance.below(80);
   if (secure_ && (way_ == Way::tcp || way_ == Way::program) && chance.chance(30)) link_->flips = 1u << chance.below(6);
+  flips_ = link_->flips > 0;
   network->set_path(host_[0].ip, host_[1].ip, link_);
   Path* mute = world->make<Path>();
   mute->connects = Path::Connects::silent;
