@@ -131,8 +131,8 @@ class Session final : private MuxEvents, private LinkOwner, private DialOwner, p
     owner_.on_session_link(*this);
   }
   Time link_since() const { return link_since_; }
-  // When a limit of that length may run out at the earliest, if it counts only what time there was a link.
-  Time end_of_limit(Duration limit, Time now) const { return (up() ? link_since_ : now) + limit; }
+  // When a limit of that length may run out at the earliest, if it counts only what time a link was up.
+  Time end_of_limit(Duration limit, Time now) const { return (up() ? since_ : now) + limit; }
   // Of this peer: how often its link came up, and why the last one ended (empty: none has) and when.
   uint32_t links() const { return links_; }
   // Bytes of this peer's links.

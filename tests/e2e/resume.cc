@@ -527,33 +527,44 @@ TEST_CASE("resume: an answer of the HTTP proxy waits for its client as long as t
 
 // The answer, more than the client's socket takes, is lost on the line, and has to come again. Meanwhile the server has closed, and a
 // write to it has failed.
-TEST_CASE("resume: what a server has said that takes nothing more arrives, however long the link is cut behind it") {
+TEST_CASE("resume: what a server has said that takes nothing more arrives, however long the link is cut behind it, and its handshake takes") {
   if (cannot_shift()) return;
-  constexpr uint64_t kAnswer = 50000;
-  Server server([](Conn& c) { c.on_bytes = [&c](const char*, size_t) { c.send_pattern(63, kAnswer).close_behind(); }; });
-  LongCut line({"DEST=" + local(server.port())});
-  Conn client(connect_small(line.a.port()));
-  client.expect_pattern(63);
-  client.reading = false;
-  line.wire.meddle = [&](bool up, uint64_t, std::string& bytes) {
-    if (up && server.accepted() == 1 && server.conns().empty()) bytes.clear();
-  };
-  client.send("x");
-  REQUIRE(wait_for([&] { return server.accepted() == 1 && server.conns().empty(); }, 5));
-  for (int i = 0; i < 100 && !line.c->says("stream-error"); ++i) {
-    client.send("y");
-    (void)wait_for([&] { return line.c->says("stream-error"); }, 0.05);
+  for (const bool slow_handshake : {false, true}) {
+    CAPTURE(slow_handshake);
+    constexpr uint64_t kAnswer = 50000;
+    Server server([](Conn& c) { c.on_bytes = [&c](const char*, size_t) { c.send_pattern(63, kAnswer).close_behind(); }; });
+    LongCut line({"DEST=" + local(server.port())});
+    Conn client(connect_small(line.a.port()));
+    client.expect_pattern(63);
+    client.reading = false;
+    line.wire.meddle = [&](bool up, uint64_t, std::string& bytes) {
+      if (up && server.accepted() == 1 && server.conns().empty()) bytes.clear();
+    };
+    client.send("x");
+    REQUIRE(wait_for([&] { return server.accepted() == 1 && server.conns().empty(); }, 5));
+    for (int i = 0; i < 100 && !line.c->says("stream-error"); ++i) {
+      client.send("y");
+      (void)wait_for([&] { return line.c->says("stream-error"); }, 0.05);
+    }
+    REQUIRE(line.c->says("Broken pipe"));
+    line.cut();
+    for (int i = 0; i < 3; ++i) line.wait(6);
+    if (slow_handshake) {  // longer than the limit
+      const size_t from = line.c->log().size();
+      line.wire.freeze();
+      line.wire.refuses = false;
+      REQUIRE(line.c->wait_log(" link-open ", 10, from));
+      for (const int seconds : {6, 4}) line.wait(seconds);
+      line.wire.thaw();
+    }
+    line.mend();
+    (void)line.a.wait_channels(0, slow_handshake ? 3 : 1);  // so it would be soon, were the channel reset meanwhile
+    client.reading = true;
+    REQUIRE(wait_for([&] { return client.over(); }, 20));
+    CHECK(client.ended());
+    CHECK(client.received() == kAnswer);
+    CHECK(line.c.wait_channels(0, 10));
   }
-  REQUIRE(line.c->says("Broken pipe"));
-  line.cut();
-  for (int i = 0; i < 3; ++i) line.wait(6);
-  line.mend();
-  (void)line.a.wait_channels(0, 1);  // so it would be soon, were the channel reset meanwhile
-  client.reading = true;
-  REQUIRE(wait_for([&] { return client.over(); }, 20));
-  CHECK(client.ended());
-  CHECK(client.received() == kAnswer);
-  CHECK(line.c.wait_channels(0, 10));
 }
 
 // Their memory and numbers are needed: each makes way, the oldest first.
