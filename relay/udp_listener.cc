@@ -408,7 +408,8 @@ void UdpListener::on_timer(Timer& timer, Time now) {
   if (for_ != nullptr) {
     for_->stuck_ = true;
     const Session& s = *for_->session_;
-    const bool by_link = s.mux().dialect() == Dialect::v1 && !s.waits_for_peer(for_->id_);  // else it is this channel alone
+    // Else it is this channel alone; or the link was cut, and the next one may take it.
+    const bool by_link = s.mux().dialect() == Dialect::v1 && !s.waits_for_peer(for_->id_) && s.mux().unsent_bytes() + s.mux().unacked_bytes() > 0;
     late_ = by_link ? &s : nullptr;
     late_progress_ = s.mux().progress();
   } else {

@@ -204,6 +204,29 @@ TEST_CASE("UDP: the link is cut during a flow; datagrams meanwhile are dropped a
   CHECK(server.clients() == 1);  // the channel outlived the link
 }
 
+// Both have waited for the daemon when it goes on, so that the datagram is held when the link is lost.
+TEST_CASE("UDP: a datagram that was held when the link was cut is dropped, and those behind the next link are not") {
+  UdpServer server(same);
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "DEST=" + local(server.port()) + "/udp"});
+  Wire wire(a.link_port());
+  Daemon c({"SERVER=sockmux://" + local(wire.port()), "PORT=127.0.0.1:0/udp", "TIMEOUT=retry:1"});
+  REQUIRE(c->wait_log(" link-up ", 5));
+  Udp client(c.port());
+  CHECK(client.ask("before") == "before");
+  (void)wait_for([] { return false; }, 0.5);  // nothing is on its way
+  c->signal(SIGSTOP);
+  client.send("held");
+  wire.refuses = true;
+  wire.cut();
+  (void)wait_for([] { return false; }, 0.1);
+  c->signal(SIGCONT);
+  REQUIRE(c->wait_log(" link-down ", 5));
+  CHECK(wait_for([&] { return at_ports(c, "late") == 1; }, 5));
+  wire.refuses = false;
+  REQUIRE(c->wait_log("resumed=yes", 5));
+  for (const char* word : {"one", "two", "three"}) CHECK(client.ask(word) == word);
+}
+
 TEST_CASE("UDP: a DNS query does not wait behind bulk of TCP") {
   UdpServer dns(same);
   Server giver(gives(3, 2000u << 20));
