@@ -311,6 +311,8 @@ void Exec::on_timer(Timer& timer, Time now) {
   (void)timer;
   if (state_ != State::open) return die();
   if (write_broken_ && end_seen_) {
+    const Time until = session_->end_of_limit(kLinger, now);  // see Stream::lingered()
+    if (now < until) return table_.reactor_.timers().start(timer_, until);
     session_->abort(id_, CloseCode::reset);
     return die();
   }

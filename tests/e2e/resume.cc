@@ -6,6 +6,7 @@
 
 #include "tests/e2e/clocks.h"
 #include "tests/e2e/datagrams.h"
+#include "tests/e2e/family.h"
 #include "tests/e2e/peer.h"
 
 using namespace e2e;
@@ -599,4 +600,33 @@ TEST_CASE("resume: clients that read slowly what a session that has ended has le
     CHECK(wait_for([&] { return c->over(); }, 5));
     CHECK(c->error() != 0);
   }
+}
+
+// The same with a program that has ended.
+TEST_CASE("resume: what a program has said that reads nothing more arrives, however long the link is cut behind it") {
+  if (cannot_shift()) return;
+  constexpr uint64_t kAnswer = 50000;
+  LongCut line(as_ourselves({"SERVER=exec,-in(XCOM='head -c 1 >/dev/null; exec head -c " + text(kAnswer) + " /dev/zero')"}));
+  Conn client(connect_small(line.a.port()));
+  client.reading = false;
+  bool lost = false;
+  line.wire.meddle = [&](bool up, uint64_t, std::string& bytes) {
+    if (up && lost) bytes.clear();
+  };
+  REQUIRE(line.c->wait_log(" program-started ", 5));
+  lost = true;
+  client.send("x");
+  REQUIRE(line.c->wait_log(" program-ended ", 5));
+  const int64_t before = Daemon::value(line.c.statistics(), "rx");
+  client.send("y");
+  REQUIRE(wait_for([&] { return Daemon::value(line.c.statistics(), "rx") > before; }, 5));
+  line.cut();
+  for (int i = 0; i < 3; ++i) line.wait(6);
+  line.mend();
+  (void)line.a.wait_channels(0, 1);  // so it would be soon, were the channel reset meanwhile
+  client.reading = true;
+  REQUIRE(wait_for([&] { return client.over(); }, 20));
+  CHECK(client.ended());
+  CHECK(client.received() == kAnswer);
+  CHECK(line.c.wait_channels(0, 10));
 }
