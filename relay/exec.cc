@@ -339,6 +339,7 @@ void Exec::on_child_ended(int status, Time now) {
 
 void Exec::abort(CloseCode code) {
   LogLine(LogLevel::debug, "channel-aborted").kv("session", session_->number()).kv("program", name_.text()).kv("reason", name(code));
+  if (code == CloseCode::done) return done();  // its input is whole
   session_ = nullptr;
   die();
 }

@@ -195,6 +195,7 @@ void ProxyStream::done() {
 
 void ProxyStream::abort(CloseCode code) {
   LogLine(LogLevel::debug, "channel-aborted").kv("session", session_->number()).kv("client", desk_.client).kv("reason", name(code));
+  if (code == CloseCode::done) return done();  // nothing that its client has said is missing
   session_ = nullptr;
   if (fd_.valid()) set_reset_on_close(fd_.get());
   die();

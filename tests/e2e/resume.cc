@@ -630,3 +630,40 @@ TEST_CASE("resume: what a program has said that reads nothing more arrives, howe
   CHECK(client.received() == kAnswer);
   CHECK(line.c.wait_channels(0, 10));
 }
+
+// With a proxy between them a part of it may be there still, and no server of its own.
+TEST_CASE("resume: a server and a program that have heard all of their client, and its end, go on though the session ends") {
+  const std::string all = pattern(67, 120000);
+  TempFolder folder;
+  Server server([](Conn& c) { c.expect_pattern(67).reading = false; });
+  server.hold_little();
+  for (const bool program : {false, true}) {
+    CAPTURE(program);
+    const std::string command = "cat >/dev/null; echo heard; sleep 1; echo done >" + folder / "done";
+    Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0"});
+    Wire wire(a.link_port());
+    Daemon c(as_ourselves({"SERVER=sockmux://" + local(wire.port()), program ? "SERVER=exec,-in(XFIL='" + command + "')" : "SERVER=socks,-in", "TIMEOUT=resume:0", "-vv"}));
+    REQUIRE(c->wait_log(" link-up ", 5));
+    REQUIRE(a->wait_log(" link-up ", 5));
+    Conn client(a.port());
+    if (!program) client.send("\4\1");
+    (void)wait_for([] { return false; }, 0.3);  // there is credit now for more than the server takes at once
+    client.send((program ? "" : be16(server.port()) + std::string("\x7f\0\0\1\0", 5)) + all).shut();
+    if (program) REQUIRE(wait_for([&] { return client.text() == "heard\n"; }, 10));
+    else REQUIRE(wait_for([&] { return client.received() == 8 && Daemon::value(c.statistics(), "rx") > 120000; }, 10));
+    if (!program) (void)wait_for([] { return false; }, 0.5);  // the end stands behind it
+    wire.cut();
+    REQUIRE(c->wait_log("held=no", 5));
+    if (program) {
+      CHECK(wait_for([&] { return exists(folder / "done"); }, 4));
+      continue;
+    }
+    CHECK_FALSE(c->says("from=raw to=dead"));
+    Conn& to = server.last();
+    to.reading = true;
+    REQUIRE(wait_for([&] { return to.over(); }, 10));
+    CHECK(to.ended());
+    CHECK(to.received() == all.size());
+    CHECK_FALSE(to.wrong());
+  }
+}
