@@ -155,7 +155,7 @@ void FtpLeg::on_connected(Fd fd, const Address& to, Time now) {
     return fail(CloseCode::limit);
   }
   LogLine(LogLevel::debug, "server-connected").kv("session", session_->number()).kv("server", to).kv("client", client_);
-  s->take_over(*session_, id_, to, end_seen_, nullptr, 0);
+  s->take_over(*session_, id_, to, end_seen_, false, nullptr, 0);
   s->goes_with(rule_, control_port_, host_key_);
   set_step(Step::done);
 }

@@ -144,7 +144,7 @@ Pulled ProxyStream::pull(const MutBytes* piece, int pieces) {
   }
   if (!desk_.to_client.empty()) {
     p.state = Pulled::State::more;
-  } else if (state_ == State::ending) {
+  } else if (says_end()) {
     p.state = Pulled::State::end;
     end_told_ = true;
     waits_since_ = table_.reactor_.now();
@@ -229,7 +229,7 @@ void ProxyStream::pump(Time now) {
     }
     if (desk_.drop_server) drop_server();
     write_server();
-    if (!desk_.to_client.empty() || (state_ == State::ending && !end_told_)) session_->readable(id_);
+    if (!desk_.to_client.empty() || (says_end() && !end_told_)) session_->readable(id_);
     if (moved() == before) break;
     if (i + 1 == kStepsATurn) kick();
   }
@@ -461,7 +461,7 @@ void ProxyStream::hand_over() {
   if (s == nullptr) {
     session.abort(id_, CloseCode::limit);
   } else {
-    s->take_over(session, id_, desk_.server, desk_.client_ended, target_.rule, name_key(desk_.wish.host));
+    s->take_over(session, id_, desk_.server, desk_.client_ended, end_told_, target_.rule, name_key(desk_.wish.host));
   }
   die();
 }

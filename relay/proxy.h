@@ -89,6 +89,8 @@ class ProxyStream final : public Endpoint, private FdHandler, private TimerHandl
   bool overstays(Time now) const;
   void end_now(CloseCode code);
   void hand_over();
+  // Behind what to_client holds comes nothing. A server may end its direction and leave the other one full.
+  bool says_end() const { return state_ == State::ending || (state_ == State::raw && desk_.server_ended && !desk_.server_broken && desk_.from_server.empty()); }
   bool is_raw() const { return state_ == State::raw || state_ == State::parting; }
   void part(Time now);
   void set_clock(Time now);

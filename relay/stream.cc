@@ -156,8 +156,10 @@ void Stream::start_server(Session& session, ChannelId id, const RelayTarget& tar
   d.connect_.start(target.host, target.port, target.source, target.connect_limit, d);
 }
 
-void Stream::take_over(Session& session, ChannelId id, const Address& server, bool client_ended, const void* rule, uint64_t host_key) {
+void Stream::take_over(Session& session, ChannelId id, const Address& server, bool client_ended, bool server_ended, const void* rule,
+                       uint64_t host_key) {
   begin(session, server);
+  end_seen_ = server_ended;
   rule_ = rule;
   host_key_ = host_key;
   id_ = id;

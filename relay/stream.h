@@ -82,9 +82,10 @@ class Stream final : public Endpoint, private FdHandler {
   void start_server(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info);
   // Data connections of FTP (ftp_data.h). A channel of the peer: connects to an address that is allowed already.
   void start_data_server(Session& session, ChannelId id, const Address& to, const Address& source, Duration limit, const OpenInfo& info);
-  // A channel that another endpoint has served so far, with its connected server. `client_ended`: end() came already.
+  // A channel that another endpoint has served so far, with its connected server. `client_ended`: end() came already; `server_ended`: and
+  // pull() has told the other one.
   // `rule`: as in RelayTarget, or nullptr; `host_key`: name_key() of the server's name, where the rule does not say it, or 0.
-  void take_over(Session& session, ChannelId id, const Address& server, bool client_ended, const void* rule, uint64_t host_key);
+  void take_over(Session& session, ChannelId id, const Address& server, bool client_ended, bool server_ended, const void* rule, uint64_t host_key);
   // Of both: when the peers file has changed it stays or ends as its control connection does, to this port of the same server,
   // whether that one is there or not.
   void goes_with(const void* rule, uint16_t control_port, uint64_t host_key);

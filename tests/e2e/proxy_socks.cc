@@ -132,3 +132,29 @@ TEST_CASE("socks proxy: what a server resets in the middle does not look whole t
     CHECK(p.c->wait_channels(0, 10));
   }
 }
+
+// The proxy still has something for it then.
+TEST_CASE("socks proxy: the end of a server that reads nothing reaches its client, and so with CONNECT; later it gets all") {
+  constexpr uint64_t kSize = 2 << 20;
+  for (const bool socks : {true, false}) {
+    CAPTURE(socks);
+    Server server([](Conn& c) { c.expect_pattern(66).reading = false; });
+    server.hold_little();
+    Pair p({"PORT=127.0.0.1:0"}, {socks ? "SERVER=socks,-in" : "SERVER=http,-in", "REMITTABLE=socks,https/*", "-vv"});
+    Conn c(p.a->port());
+    c.send(socks ? kHello5 : "CONNECT " + local(server.port()) + " HTTP/1.1\r\n");
+    (void)wait_for([&] { return false; }, 0.3);  // there is credit now for more than the server takes at once
+    c.send((socks ? by_name("127.0.0.1", server.port()) : "Host: x\r\n\r\n") + pattern(66, kSize)).shut();
+    REQUIRE(wait_for([&] { return server.accepted() == 1 && Daemon::value(p.c->statistics(), "rx") > 150000; }, 10));
+    CHECK_FALSE(p.c->process().says("from=raw to=dead"));
+    server.last().send("answer").shut();
+    CHECK(wait_for([&] { return c.ended(); }, 5));
+    CHECK(c.text().find("answer") != std::string::npos);
+    server.last().reading = true;
+    CHECK(wait_for([&] { return server.last().over(); }, 20));
+    CHECK(server.last().ended());
+    CHECK(server.last().received() == kSize);
+    CHECK_FALSE(server.last().wrong());
+    CHECK(p.c->wait_channels(0, 10));
+  }
+}
