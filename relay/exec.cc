@@ -317,7 +317,9 @@ void Exec::on_timer(Timer& timer, Time now) {
     return die();
   }
   if (child_ != nullptr || end_seen_) return;
-  if (now - last_read_ < kLinger) return table_.reactor_.timers().start(timer_, last_read_ + kLinger);
+  // It is not asked for more while its client takes nothing.
+  const Time until = (session_->wants_read(id_) ? last_read_ : now) + kLinger;
+  if (now < until) return table_.reactor_.timers().start(timer_, until);
   abandoned_ = true;
   session_->readable(id_);
   update();

@@ -189,6 +189,28 @@ TEST_CASE("exec: clients that do not read what an ended program has written keep
   CHECK(wait_for([&] { return next.received() > 0; }, 10));
 }
 
+TEST_CASE("exec: what a program leaves behind does not hold a client that took nothing for a while, either") {
+  if (cannot_shift()) return;
+  constexpr uint64_t kSize = 4 << 20;
+  Clocks clocks;
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0"});
+  Daemon c(as_ourselves({"SERVER=sockmux://" + local(a.link_port()), "SERVER=exec,-in(XFIL='setsid sh -c \"head -c " + text(kSize) + " /dev/zero; exec sleep 30\" & sleep 0.1')", "-vd"}), clocks.setup());
+  REQUIRE(c->wait_log(" link-up ", 5));
+  Conn client(connect_small(a.port()));
+  client.reading = false;
+  REQUIRE(c->wait_log(" program-ended ", 5));
+  (void)wait_for([] { return false; }, 0.5);  // all buffers are full
+  for (int i = 0; i < 3; ++i) {
+    clocks.add_monotonic(6);
+    (void)c.statistics();
+  }
+  client.reading = true;
+  CHECK(wait_for([&] { return client.received() == kSize; }, 20));
+  CHECK(wait_for([&] { return client.over(); }, 10));
+  CHECK(client.ended());
+  CHECK(client.received() == kSize);
+}
+
 TEST_CASE("exec: a program that reads nothing, or ends before all is read") {
   Both b(Words{"SERVER=exec,-in(XCOM='echo answer; exec true')"});
   Conn client(b.port());
