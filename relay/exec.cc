@@ -56,24 +56,24 @@ void Execs::give(Exec& e) {
   free_ = &e;
 }
 
-// Channels that only wait for their client's end make room, when there are more of them than there may be programs; when few places are
-// left, one whose program has ended, and whose client has taken nothing of what it left for a minute.
+// When few places are left, one whose program has ended makes room, if its client has taken nothing of what it left for a minute of a link;
+// when there are fewer still, and more of those that only wait for their client's end than there may be programs, the first one of these,
+// whose output may be on its way.
 Exec* Execs::make() {
-  uint32_t over = 0, left = 0;
-  Exec *oldest = nullptr, *stuck = nullptr;
+  uint32_t left = 0, overs = 0;
+  Exec *over = nullptr, *stuck = nullptr;
+  const Time now = reactor_.now();
   for (uint32_t i = 0; i < count_; ++i) {
     Exec& e = execs_[i];
     left += e.state_ == Exec::State::free;
     if (e.state_ != Exec::State::open || e.child_ != nullptr) continue;
-    if (!e.is_over()) {
-      if (stuck == nullptr || e.last_read_ < stuck->last_read_) stuck = &e;
-      continue;
-    }
-    ++over;
-    if (oldest == nullptr || e.started_ < oldest->started_) oldest = &e;
+    const bool stays = now >= e.last_read_ + kStuck && now >= e.session_->end_of_limit(kStuck, now);
+    if (stays && (stuck == nullptr || e.last_read_ < stuck->last_read_)) stuck = &e;
+    overs += e.end_seen_;
+    if (e.end_seen_ && (over == nullptr || e.last_read_ < over->last_read_)) over = &e;
   }
-  if (over > programs_) oldest->end_idle();
-  if (left <= kSpare && stuck != nullptr && stuck->last_read_ + kStuck <= reactor_.now()) stuck->end_idle();
+  if (left <= kSpare && stuck != nullptr) stuck->end_idle();
+  else if (left <= kSpare / 2 && overs > programs_) over->end_idle();
   Exec* e = free_;
   if (e != nullptr) free_ = e->next_free_;
   return e;
@@ -250,6 +250,7 @@ Pulled Exec::pull(const MutBytes* piece, int pieces) {
   p.size = r.size;
   if (r.error != 0 || (!r.again && r.size == 0) || (r.again && abandoned_)) {
     end_seen_ = true;
+    last_read_ = table_.reactor_.now();
     p.state = Pulled::State::end;
     table_.reactor_.timers().stop(timer_);
     if (write_broken_) table_.reactor_.timers().start(timer_, table_.reactor_.now() + kLinger);

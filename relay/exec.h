@@ -51,8 +51,6 @@ class Exec final : public Endpoint, private FdHandler, private TimerHandler, pri
   void on_child_ended(int status, Time now) override;
 
   int out() const { return pipes_ ? out_.get() : in_.get(); }
-  // Its program has ended and so has its output: only its client's end is awaited.
-  bool is_over() const { return state_ == State::open && child_ == nullptr && end_seen_; }
   void update();
   void close_in();
   void close_out();

@@ -211,6 +211,24 @@ TEST_CASE("exec: what a program leaves behind does not hold a client that took n
   CHECK(client.received() == kSize);
 }
 
+// Of the clients whose programs have ended, those that are still on their way to the end are let be.
+TEST_CASE("exec: newcomers do not cut off what others are still getting") {
+  constexpr uint64_t kSize = 50000;
+  Both b({"SERVER=exec,-in(XFIL='head -c " + text(kSize) + " /dev/zero')", "MAXIMA=delegated:1", "-vd"});
+  std::vector<std::unique_ptr<Conn>> slow;
+  for (size_t i = 0; i < 3; ++i) {
+    slow.push_back(std::make_unique<Conn>(connect_small(b.port())));
+    slow.back()->reading = false;
+    if (!wait_for([&] { return b.c()->count(" program-ended ") == i + 1; }, 3)) break;
+  }
+  for (const auto& s : slow) s->reading = true;
+  for (const auto& s : slow) {
+    CHECK(wait_for([&] { return s->over(); }, 10));
+    CHECK(s->ended());
+    CHECK(s->received() == kSize);
+  }
+}
+
 TEST_CASE("exec: a program that reads nothing, or ends before all is read") {
   Both b(Words{"SERVER=exec,-in(XCOM='echo answer; exec true')"});
   Conn client(b.port());
