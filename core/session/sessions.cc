@@ -13,8 +13,9 @@ namespace smx {
 namespace {
 
 // Of two held sessions: which one should take a link of `peer`, and end if that one asks for none of them. Its own, else
-// one without channels, else the older one.
+// of a clear link any clear one, since another ends at once; else one without channels, else the older one.
 bool less_missed(const Session& a, const Session& b, const Address& peer, const PeerKey* key) {
+  if (kHasKeys && same_key(a.peer_key(), key) != same_key(b.peer_key(), key)) return same_key(a.peer_key(), key);
   const auto own = [&](const Session& s) {
     return same_key(s.peer_key(), key) && (key != nullptr || (peer.family != 0 && same_ip(s.peer(), peer)));
   };
@@ -122,14 +123,14 @@ Session* Sessions::place_for(const Address& peer, const PeerKey* key, Time now) 
     if (oldest_of_it == nullptr || s.link_since() < oldest_of_it->link_since()) oldest_of_it = &s;
   }
   // A peer with a key takes its own held session, or the place of a link that is not up yet, of its own before others'; those
-  // that others hold come last, so that no peer can end them by links that never say what they want.
-  if (idle == nullptr && (key == nullptr || (held != nullptr && same_key(held->peer_key(), key)))) idle = held;
+  // that others hold come last, so that no peer can end them by links that never say what they want; and who has none ends none of a key.
+  if (idle == nullptr && held != nullptr && same_key(held->peer_key(), key)) idle = held;
   if (oldest_of_it != nullptr) oldest = oldest_of_it;
   if (idle == nullptr && oldest != nullptr) {
     oldest->drop("no handshake yet, and a newer link needs its place", now);
     idle = oldest;
   }
-  if (idle == nullptr) idle = held;
+  if (idle == nullptr && key != nullptr) idle = held;
   return idle;
 }
 

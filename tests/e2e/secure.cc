@@ -114,6 +114,30 @@ TEST_CASE("secure: over FIFOs, whoever comes first, and with what was left in th
   }
 }
 
+TEST_CASE("secure: beside a port of clear links, a peer on FIFOs whose session is held does not lose it to who comes there") {
+  TwoSites sites;
+  Fifos fifos(true);
+  Server echo([](Conn& c) { c.echo = true; });
+  Daemon hub(sites.hub.words({"SERVER=sockmux", "-P127.0.0.1:0", "SERVER=sockmuxs:commin@" + fifos.com0(), "SERVER=sockmuxs:commout@" + fifos.com1(),
+                              "PORT=127.0.0.1:0", "MAXIMA=links:1"}));
+  Daemon branch(sites.branch.words({"SERVER=sockmuxs:commin@" + fifos.com1(), "SERVER=sockmuxs:commout@" + fifos.com0(), "DEST=" + local(echo.port())}));
+  REQUIRE(wait_both(hub, branch, 20));
+  Conn open(hub.port());
+  open.send("x");
+  REQUIRE(wait_for([&] { return open.text() == "x"; }, 5));
+  branch.kill();
+  REQUIRE(hub->wait_log("held=yes", 5));
+  Conn silent(hub.link_port()), scan(hub.link_port());
+  CHECK(wait_for([&] { return silent.over(); }, 5));
+  scan.close();
+  Daemon clear({"SERVER=sockmux://" + local(hub.link_port())});
+  REQUIRE(clear->wait_log(" link-up ", 5));
+  Conn another(hub.link_port());
+  CHECK(wait_for([&] { return another.over(); }, 5));
+  CHECK(hub->count(" session-ended ") == 0);
+  CHECK_FALSE(open.over());
+}
+
 TEST_CASE("secure: over a program, to a port and to a daemon at its standard input") {
   for (const Words& dialect : kDialects) {
     CAPTURE(dialect.size());
