@@ -175,7 +175,7 @@ TEST_CASE("exec: clients that do not read what an ended program has written keep
   constexpr size_t kPlaces = 3 + 8;  // Execs::channels()
   std::vector<std::unique_ptr<Conn>> slow;
   for (size_t i = 0; i < kPlaces; ++i) {
-    slow.push_back(std::make_unique<Conn>(a.port()));
+    slow.push_back(std::make_unique<Conn>(connect_small(a.port())));
     slow.back()->reading = false;
     REQUIRE(wait_for([&] { return c->count(" program-ended ") == i + 1; }, 10));
   }
