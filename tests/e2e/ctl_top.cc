@@ -29,8 +29,8 @@ struct Live {
 };
 
 struct Sitting : Terminal {
-  explicit Sitting(const std::string& path, const Words& environment = {"TERM=xterm", "LC_ALL=C.UTF-8"})
-      : Terminal({ctl_path(), "top", "-s", path, "-i", "0.1"}, environment) {}
+  explicit Sitting(const std::string& path, const Words& environment = {"TERM=xterm", "LC_ALL=C.UTF-8"}, bool blocks = true)
+      : Terminal({ctl_path(), "top", "-s", path, "-i", "0.1"}, environment, blocks) {}
   // A key, and what it makes appear.
   bool press(const std::string& key, const std::string& then) {
     const size_t from = screen().size();
@@ -92,6 +92,22 @@ TEST_CASE("top: channels and peers, sorted, filtered, paused, at any size; q lea
   CHECK(t.screen().substr(t.screen().size() - kEnd.size()) == kEnd);
   CHECK(t.echoes());
   CHECK(Daemon::value(live.p->a->statistics(), "allocations") == 0);
+}
+
+TEST_CASE("top: a terminal that takes nothing for a moment, and does not block, is waited for") {
+  Live live;
+  Sitting t(live.path, {"TERM=xterm", "LC_ALL=C.UTF-8"}, false);
+  REQUIRE(t.shows("1 channels by rate"));
+  t.reading = false;
+  for (unsigned i = 0; i < 60; ++i) {  // each is drawn anew, some 400 bytes
+    t.resize(24 + i % 2, 80);
+    (void)wait_for([] { return false; }, 0.02);
+  }
+  t.reading = true;
+  CHECK(t.press("b", "by bytes"));
+  CHECK_FALSE(t.over());
+  t.type("q");
+  CHECK(t.status() == 0);
 }
 
 TEST_CASE("top: a signal ends it, and leaves the terminal as it was") {

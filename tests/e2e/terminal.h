@@ -19,13 +19,15 @@ namespace e2e {
 
 class Terminal : public Actor {
  public:
-  explicit Terminal(const Words& words, const Words& environment = {"TERM=dumb"}) {
+  // `blocks`: false: who shares the terminal has made it one that does not.
+  explicit Terminal(const Words& words, const Words& environment = {"TERM=dumb"}, bool blocks = true) {
     std::vector<char*> argv;
     for (const std::string& w : words) argv.push_back(const_cast<char*>(w.c_str()));
     argv.push_back(nullptr);
     pid_ = forkpty(&fd_, nullptr, nullptr, nullptr);
     REQUIRE(pid_ >= 0);
     if (pid_ == 0) {
+      if (!blocks) (void)fcntl(STDOUT_FILENO, F_SETFL, O_NONBLOCK);
       for (const std::string& e : environment) putenv(const_cast<char*>(e.c_str()));
       execv(argv[0], argv.data());
       _exit(127);
@@ -45,6 +47,7 @@ class Terminal : public Actor {
     return wait_for([&] { return screen_.find(text) != std::string::npos; }, seconds);
   }
   bool over() const { return over_; }
+  bool reading = true;
   void signal(int number) { CHECK(kill(pid_, number) == 0); }
   // As a window that is pulled larger: the program gets SIGWINCH.
   void resize(unsigned rows, unsigned columns) {
@@ -67,7 +70,7 @@ class Terminal : public Actor {
   }
 
   void want(std::vector<pollfd>& list) override {
-    if (!over_) list.push_back({fd_, POLLIN, 0});
+    if (!over_ && reading) list.push_back({fd_, POLLIN, 0});
   }
   void ready(const pollfd* list, size_t count) override {
     if (count == 0 || list[0].revents == 0) return;

@@ -32,6 +32,8 @@ int put(int fd, std::string_view text) {
   }
   return 0;
 }
+
+int put_waiting(int fd, std::string_view text) { return put(fd, text); }
 int print(std::string_view text) {
   for (const char c : text) MUST(c == '\n' || c == '\t' || (c >= ' ' && c < 0x7f));
   return 0;

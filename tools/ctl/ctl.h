@@ -22,6 +22,8 @@ void complain(std::initializer_list<std::string_view> pieces);
 int misused(std::initializer_list<std::string_view> pieces);
 // All of it, to a descriptor that blocks. 0 or errno.
 [[nodiscard]] int put(int fd, std::string_view text);
+// The same to one that who shares it with us may have made one that does not block: it is waited for.
+[[nodiscard]] int put_waiting(int fd, std::string_view text);
 // To standard output. 0, or the exit code, and the user was told.
 [[nodiscard]] int print(std::string_view text);
 

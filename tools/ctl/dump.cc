@@ -187,7 +187,7 @@ int Output::add(const void* bytes, size_t n) {
 int Output::flush() {
   const size_t n = size_;
   size_ = 0;
-  const int error = put(fd_, {reinterpret_cast<const char*>(buffer_), n});
+  const int error = put_waiting(fd_, {reinterpret_cast<const char*>(buffer_), n});
   if (error == 0) return 0;
   complain({name_, ": ", strerror(error)});
   return kIo;

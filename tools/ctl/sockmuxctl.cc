@@ -36,16 +36,19 @@ int put(int fd, std::string_view text) {
   return 0;
 }
 
-// Who shares it with us may have made it one that does not block.
-int print(std::string_view text) {
-  int error = 0;
-  while (!text.empty() && error == 0) {
-    const IoResult r = write_fd(STDOUT_FILENO, text.data(), text.size());
-    pollfd p{STDOUT_FILENO, POLLOUT, 0};
+int put_waiting(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const IoResult r = write_fd(fd, text.data(), text.size());
+    pollfd p{fd, POLLOUT, 0};
     if (r.again) (void)::poll(&p, 1, -1);
-    error = r.error;
+    if (r.error != 0) return r.error;
     text.remove_prefix(r.size);
   }
+  return 0;
+}
+
+int print(std::string_view text) {
+  const int error = put_waiting(STDOUT_FILENO, text);
   if (error == 0) return 0;
   complain({"standard output: ", strerror(error)});
   return kIo;

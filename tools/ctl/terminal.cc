@@ -60,7 +60,7 @@ int Terminal::open() {
 }
 
 void Terminal::begin() {
-  (void)put(STDOUT_FILENO, kOtherScreen);
+  (void)put_waiting(STDOUT_FILENO, kOtherScreen);
   take_over();
   open_ = true;
 }
@@ -72,14 +72,14 @@ void Terminal::take_over() {
   raw.c_cc[VMIN] = 1;
   raw.c_cc[VTIME] = 0;
   (void)tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
-  (void)put(STDOUT_FILENO, kBegin);
+  (void)put_waiting(STDOUT_FILENO, kBegin);
   measure();
 }
 
 void Terminal::leave() {
   if (!open_) return;
   open_ = false;
-  (void)put(STDOUT_FILENO, kEnd);
+  (void)put_waiting(STDOUT_FILENO, kEnd);
   (void)tcsetattr(STDIN_FILENO, TCSADRAIN, &before_);
 }
 
@@ -108,7 +108,7 @@ void Terminal::show(int row) {
   for (int i = row; i < rows_; ++i) now_size_[i] = 0;
   size_t n = 0;
   const auto flush = [&] {
-    if (put(STDOUT_FILENO, {out_, n}) != 0) signal_ = SIGHUP;  // nobody looks any more
+    if (put_waiting(STDOUT_FILENO, {out_, n}) != 0) signal_ = SIGHUP;  // nobody looks any more
     n = 0;
   };
   const auto add = [&](std::string_view text) {
