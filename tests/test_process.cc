@@ -2,8 +2,10 @@
 #include <doctest/doctest.h>
 #include <errno.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <string>
@@ -76,5 +78,34 @@ TEST_CASE("PIDFILE: the file that goes is ours, and not that of a daemon which h
   CHECK(same_open_file(other.get(), path.c_str()));
   drop_pidfile(other.get(), path.c_str());
   CHECK(access(path.c_str(), F_OK) < 0);
+  rmdir(folder);
+}
+
+// One that ends removes its file while another has opened that already, and gets the lock a moment later.
+TEST_CASE("PIDFILE: who has it has the file of that name, whoever ends at the same time") {
+  char folder[] = "/tmp/sockmux-test-XXXXXX";
+  REQUIRE(mkdtemp(folder) != nullptr);
+  const std::string path = std::string(folder) + "/pid";
+  const auto turn = [&](int* had) {
+    int error = 0;
+    const Fd fd = open_pidfile(path.c_str(), &error);
+    if (!fd.valid()) return error == EWOULDBLOCK;
+    ++*had;
+    const bool same = same_open_file(fd.get(), path.c_str());
+    drop_pidfile(fd.get(), path.c_str());
+    return same;
+  };
+  const pid_t other = fork();
+  REQUIRE(other >= 0);
+  int had = 0;
+  if (other == 0)
+    for (;;) (void)turn(&had);
+  bool good = true;
+  for (int i = 0; i < 20000 && good; ++i) good = turn(&had);
+  kill(other, SIGKILL);
+  CHECK(waitpid(other, nullptr, 0) == other);
+  CHECK(good);
+  CHECK(had > 0);
+  (void)unlink(path.c_str());
   rmdir(folder);
 }

@@ -170,16 +170,16 @@ bool set_umask(const char* octal) {
 }
 
 namespace {
+
 Fd open_file(const char* path, int flags, mode_t mode, int* error) {
   Fd fd(::open(path, O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags, mode));
   *error = fd.valid() ? 0 : errno;
   return fd;
 }
-}  // namespace
 
 // It is emptied, by root as a rule, and may be in a folder where others can make files: no link of theirs is followed, and what is
 // no file is let be.
-Fd open_pidfile(const char* path, int* error) {
+Fd lock_pidfile(const char* path, int* error) {
   Fd fd = open_file(path, O_WRONLY | O_NOFOLLOW, 0644, error);
   struct stat s;
   if (fd.valid() && (fstat(fd.get(), &s) < 0 || !S_ISREG(s.st_mode))) {
@@ -192,6 +192,19 @@ Fd open_pidfile(const char* path, int* error) {
   if (result < 0) {
     *error = errno;
     fd.reset();
+  }
+  return fd;
+}
+
+}  // namespace
+
+Fd open_pidfile(const char* path, int* error) {
+  constexpr int kTries = 3;
+  Fd fd;
+  // Who has just ended may have removed it between our open(2) and our lock.
+  for (int i = 0; i < kTries; ++i) {
+    fd = lock_pidfile(path, error);
+    if (!fd.valid() || same_open_file(fd.get(), path)) break;
   }
   return fd;
 }
