@@ -16,6 +16,7 @@
 #include "config/report.h"
 #include "core/base/features.h"
 #include "core/control/control.h"
+#include "core/control/unix_socket.h"
 #include "core/io/child.h"
 #include "core/io/helper.h"
 #include "core/io/names.h"
@@ -252,6 +253,7 @@ class Daemon final : private SignalHandler, private TimerHandler, private StdioO
   } probe_rows_;
   Part<kHasDump, Dumps> dumps_;
   const char* control_path_ = nullptr;  // what is ours to remove
+  FileId control_file_;
   Timer end_{*this};
   Part<kHasNotify, Service> service_;           // if there is a manager
   Part<kHasUpgrade, Predecessor> predecessor_;  // if there is one

@@ -45,6 +45,7 @@ int Daemon::open_control() {
   Text<300> text(path);
   if (error == 0) {
     control_path_ = path;
+    control_file_ = file_at(path);
     control_ = tables_.create<Control>(reactor_);
     probes_ = tables_.create<Probes>(reactor_, *control_);
     make_dumps();
@@ -69,9 +70,10 @@ int Daemon::open_control() {
   return error == EACCES || error == EPERM ? kExitPermission : kExitCannotCreate;
 }
 
-// In a folder of root's it may have to stay: nobody answers there, then, and the next daemon replaces it.
+// In a folder of root's it may have to stay: nobody answers there, then, and the next daemon replaces it. Somebody may have removed ours,
+// and another daemon have its own there now.
 void Daemon::remove_control() {
-  if (control_path_ != nullptr) (void)::unlink(control_path_);
+  if (control_path_ != nullptr && (control_file_.number == 0 || file_at(control_path_) == control_file_)) (void)::unlink(control_path_);
 }
 
 }  // namespace smx

@@ -104,6 +104,12 @@ Fd connect_unix(const char* path, int limit_s, int* error) {
   return fd;
 }
 
+FileId file_at(const char* path) {
+  struct stat s;
+  if (stat(path, &s) < 0) return {};
+  return {static_cast<uint64_t>(s.st_dev), static_cast<uint64_t>(s.st_ino)};
+}
+
 bool is_bound_to(int fd, const char* path) {
   sockaddr_un at{};
   socklen_t size = sizeof at - 1;  // a NUL stays behind it

@@ -23,6 +23,13 @@ Fd listen_unix(const char* path, int backlog, int* error);
 // Blocks for as long as the listener's queue is full, at most `limit_s` where the system can say so.
 Fd connect_unix(const char* path, int limit_s, int* error);
 
+// What there is at a path, to know it again. number 0: nothing that can be asked for.
+struct FileId {
+  uint64_t device = 0, number = 0;
+  bool operator==(const FileId& o) const { return device == o.device && number == o.number; }
+};
+FileId file_at(const char* path);
+
 // Is `path` the address of this socket?
 bool is_bound_to(int fd, const char* path);
 

@@ -246,6 +246,24 @@ TEST_CASE("control: who dials and has never got through says to whom; one that e
   CHECK(gone.error == "sockmuxctl: " + path + ": no daemon answers here; SOXCONF=control:FILE says where one does, --socket FILE asks there\n");
 }
 
+TEST_CASE("control: the end of a daemon whose socket was removed leaves that of the next one") {
+  TempFolder folder;
+  REQUIRE(chmod(folder.path().c_str(), 0777) == 0);
+  const std::string path = folder / "control";
+  const Words words = {"SERVER=sockmux", "-P127.0.0.1:0", "SOXCONF=control:" + path};
+  Daemon first(words);
+  first.await_start();
+  REQUIRE(unlink(path.c_str()) == 0);
+  Daemon second(words);
+  second.await_start();
+  first->signal(SIGTERM);
+  REQUIRE(first->wait_end(10));
+  CHECK(ctl({"version", "-s", path}).status == 0);
+  second->signal(SIGTERM);
+  REQUIRE(second->wait_end(10));
+  CHECK_FALSE(exists(path));
+}
+
 TEST_CASE("control: only root and the daemon's own user are answered, even where the file would let others in") {
   if (geteuid() != 0) return;  // only root has other users
   constexpr unsigned kOther = 12345, kNobody = 65534;
