@@ -482,6 +482,7 @@ int Daemon::run() {
   allocations_ = allocations();
   reactor_.stay_small();
   reactor_.run();
+  if (proxies_ != nullptr) proxies_->end_parting();
   if (children_ != nullptr) children_->end_all(true);
   if (execs_ != nullptr) execs_->children().end_all(true);
   helper_.stop();
@@ -548,10 +549,11 @@ void Daemon::hurry(Time now) {
 
 void Daemon::on_timer(Timer& timer, Time now) {
   (void)timer;
-  // Ending: channels may finish; then the links say goodbye.
+  // Ending: channels may finish, and what is left of those of proxies; then the links say goodbye.
   constexpr Duration kLook = millis(20);
   if (ending_ == Ending::draining) {
-    if (sessions_.channels() > 0 && now < drain_until_) return reactor_.timers().start(end_, now + kLook);
+    const bool parting = proxies_ != nullptr && proxies_->parting() > 0;
+    if ((sessions_.channels() > 0 || parting) && now < drain_until_) return reactor_.timers().start(end_, now + kLook);
     ending_ = Ending::goodbye;
     exit_->shut();
     drain_until_ = now + kGoodbye + kLook;

@@ -74,6 +74,11 @@ bool Proxies::open(Session& session, ChannelId id, const RelayTarget& target, co
   return true;
 }
 
+void Proxies::end_parting() {
+  for (uint32_t i = 0; i < fresh_; ++i)
+    if (proxies_[i].state_ == ProxyStream::State::parting) proxies_[i].die();
+}
+
 // ---- one of them
 
 ProxyStream::ProxyStream(Proxies& table) : table_(table), timer_(*this) {}

@@ -141,6 +141,10 @@ class Proxies {
   // are idle (kept HTTP connections) end, the longest idle first, and those whose client was told the end 30 s ago and stays.
   bool open(Session& session, ChannelId id, const RelayTarget& target, const OpenInfo& info, ProxyStream::Make make);
   uint32_t ask_again(const char* why);  // exit.cc
+  // Those whose channel is over, but whose server has not got all yet.
+  uint32_t parting() const { return parting_; }
+  // The daemon ends: such a server must not take what it has got for all.
+  void end_parting();
 
  private:
   friend class ProxyStream;

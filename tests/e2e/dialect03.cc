@@ -1,5 +1,6 @@
 // Dialect 0.3, as a DeleGate would see us. Read next: peer.h.
 #include <doctest/doctest.h>
+#include <signal.h>
 
 #include <algorithm>
 
@@ -220,12 +221,13 @@ TEST_CASE("0.3: what a server sent before it closed arrives, also when a write o
 
 // The client closes when all that it said is acknowledged, but most of it has had no room in the server's socket yet. How much can be
 // acknowledged without a server that reads is found out first.
-TEST_CASE("0.3: a proxy's server that reads slowly gets all, though the channel is closed right behind it; or it sees a reset") {
+TEST_CASE("0.3: a proxy's server that reads slowly gets all, though the channel is closed right behind it, also while we end; or it sees a reset") {
   if (cannot_shift()) return;
   const std::string all = pattern(65, 1 << 20);
   size_t most = all.size();
-  for (const std::string server_is : {"measured", "slow", "stuck"}) {
+  for (const std::string server_is : {"measured", "slow", "stuck", "slow, at TERM", "stuck, at TERM"}) {
     CAPTURE(server_is);
+    const bool slow = server_is[1] == 'l', term = server_is.back() == 'M';
     Clocks clocks;
     Server server([](Conn& c) { c.expect_pattern(65).reading = false; });
     server.hold_little();
@@ -253,15 +255,22 @@ TEST_CASE("0.3: a proxy's server that reads slowly gets all, though the channel 
     peer.close(id);
     REQUIRE(wait_for([&] { return peer.closed(id); }, 5));
     if (server_is == "stuck") clocks.add_monotonic(125);
-    (void)a.statistics();
+    if (term) {
+      peer.link().close();
+      a->signal(SIGTERM);
+      if (slow) (void)wait_for([] { return false; }, 0.3);
+      else CHECK(a->wait_end(6));
+    } else {
+      (void)a.statistics();
+    }
     Conn& to = server.last();
     to.reading = true;
     REQUIRE(wait_for([&] { return to.over(); }, 10));
-    CHECK(to.ended() == (server_is == "slow"));
+    CHECK(to.ended() == slow);
     CHECK_FALSE(to.wrong());
-    if (server_is == "slow") CHECK(to.received() == sent);
+    if (slow) CHECK(to.received() == sent);
     to.close();
-    CHECK(wait_for([&] { return a->says("from=dead to=free"); }, 5));
+    CHECK((term ? a->wait_end(3) : wait_for([&] { return a->says("from=dead to=free"); }, 5)));
   }
 }
 
