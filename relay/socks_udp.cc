@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kScratch = 65536;
 constexpr Duration kAgain = seconds(60);  // a name is looked up again
 constexpr int kTries = 8;                 // datagrams that one call passes over
+constexpr int kDropsATurn = 128;
 constexpr uint8_t kIp4 = 1, kName = 3, kIp6 = 4;
 }  // namespace
 
@@ -187,15 +188,23 @@ PulledDatagram SocksFlow::pull_datagram(const MutBytes* piece, int pieces, size_
 }
 
 void SocksFlow::update() {
-  const uint8_t events = session_->wants_read(id_) ? static_cast<uint8_t>(kRead) : uint8_t{0};
+  // See ServerFlow::update()
+  const uint8_t events = session_->wants_read(id_) || !session_->up() ? static_cast<uint8_t>(kRead) : uint8_t{0};
   for (const Fd& fd : fd_)
     if (fd.valid()) table_.reactor_.want(fd.get(), events);
 }
 
 void SocksFlow::on_ready(int fd, uint8_t ready, Time now) {
-  (void)fd, (void)ready, (void)now;
+  (void)ready, (void)now;
+  if (!session_->up()) return drop_input(fd);
   session_->readable(id_);
   update();
+}
+
+void SocksFlow::drop_input(int fd) {
+  const MutBytes waste{table_.scratch_, kScratch};
+  for (int i = 0; i < kDropsATurn; ++i)
+    if (receive_udp(fd, &waste, 1).again) return;
 }
 
 void SocksFlow::abort(CloseCode code) {

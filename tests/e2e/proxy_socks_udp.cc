@@ -28,6 +28,8 @@ class Udp final : public Actor {
   ~Udp() override { (void)close(fd_); }
   uint16_t port() const { return port_; }
   const std::vector<std::string>& got() const { return got_; }
+  // Who sent the last one.
+  uint16_t from() const { return from_; }
   void send(const std::string& data, uint16_t port) {
     const sockaddr_in a = address("127.0.0.1", port);
     CHECK(sendto(fd_, data.data(), data.size(), 0, reinterpret_cast<const sockaddr*>(&a), sizeof a) == static_cast<ssize_t>(data.size()));
@@ -41,6 +43,7 @@ class Udp final : public Actor {
     const ssize_t n = recvfrom(fd_, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &size);
     if (n < 0) return;
     got_.emplace_back(buffer, static_cast<size_t>(n));
+    from_ = ntohs(from.sin_port);
     if (!echo_) return;
     const std::string answer = "echo: " + got_.back();
     (void)sendto(fd_, answer.data(), answer.size(), 0, reinterpret_cast<const sockaddr*>(&from), size);
@@ -55,7 +58,7 @@ class Udp final : public Actor {
     return a;
   }
   int fd_ = -1;
-  uint16_t port_ = 0;
+  uint16_t port_ = 0, from_ = 0;
   bool echo_;
   std::vector<std::string> got_;
 };
@@ -118,6 +121,30 @@ TEST_CASE("socks proxy: UDP ASSOCIATE: a flow that is silent for TIMEOUT=silence
     CHECK(client.got().back() == header(server.port()) + "echo: hello");
     CHECK(p.c->wait_channels(1, 10));  // the connection's, which stays
   }
+}
+
+TEST_CASE("socks proxy: UDP ASSOCIATE: what a server sends while the link is cut is dropped, and is no news behind it") {
+  Udp server(false), client(false);
+  const uint16_t port = quiet_port();
+  Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:" + text(port) + ",127.0.0.1:" + text(port) + "/udp"});
+  Wire wire(a.link_port());
+  Daemon c({"SERVER=sockmux://" + local(wire.port()), "SERVER=socks,-in", "SOXCONF=proto:1", "TIMEOUT=retry:1"});
+  REQUIRE(c->wait_log(" link-up ", 5));
+  Conn control(port);
+  control.send(kAssociate);
+  REQUIRE(wait_for([&] { return control.text().size() == 12; }, 5));
+  client.send(header(server.port()) + "hello", port);
+  REQUIRE(wait_for([&] { return server.got().size() == 1; }, 5));
+  wire.refuses = true;
+  wire.cut();
+  REQUIRE(c->wait_log(" link-down ", 5));
+  for (int i = 0; i < 3; ++i) server.send("old", server.from());
+  (void)wait_for([] { return false; }, 0.3);
+  wire.refuses = false;
+  REQUIRE(c->wait_log("resumed=yes", 10));
+  server.send("new", server.from());
+  CHECK(wait_for([&] { return !client.got().empty(); }, 5));
+  CHECK(client.got() == Words{header(server.port()) + "new"});
 }
 
 TEST_CASE("socks proxy: UDP ASSOCIATE under rules, and for nobody else") {
