@@ -143,6 +143,8 @@ class Dialogue {
   virtual void failed(Desk& desk, Failure why) = 0;
   // What step() would return; there is no second chance for the same clock and round.
   virtual Next timed_out(Desk& desk) = 0;
+  // Client and channel are gone (0.3). True: what is left in from_client is the server's. Called from within the mux: the pipes only.
+  virtual bool leaves_rest(Desk& desk) { return (void)desk, false; }
 
  protected:
   ~Dialogue() = default;

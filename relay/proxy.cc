@@ -185,6 +185,8 @@ void ProxyStream::end() {
 // Both ways are over. 0.3 has no half-close: what the client said last may still be on its way to the server.
 void ProxyStream::done() {
   session_ = nullptr;
+  desk_.client_ended = true;
+  if (state_ == State::talking && dialogue_->leaves_rest(desk_)) set_state(State::raw);
   if (state_ != State::raw) return die();
   (void)move_bytes(desk_.from_client, desk_.to_server);
   write_server();
@@ -192,7 +194,6 @@ void ProxyStream::done() {
   set_state(State::parting);
   ++table_.parting_;
   drops_ = 0;
-  desk_.client_ended = true;
   waits_since_ = table_.reactor_.now();
   table_.reactor_.timers().start(timer_, waits_since_ + (shut_ ? kLastLinger : kLinger));
   kick();

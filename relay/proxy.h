@@ -8,7 +8,7 @@
 //
 // Owner: Proxies, a table made at the start, memory untouched until a proxy is used. Invariants: bytes are taken from
 // the channel or from the server only while their pipe has room; what the server's socket waits for is computed in
-// update() and nowhere else; the dialogue is called from pump() only, never from within the mux.
+// update() and nowhere else; the dialogue is called from pump() only, and from within the mux only in done().
 // Read next: dialogue.h, stream.h, exit.h.
 #ifndef SOCKMUX_RELAY_PROXY_H
 #define SOCKMUX_RELAY_PROXY_H

@@ -26,6 +26,7 @@ class TelnetDialogue final : public Dialogue {
   void connected(Desk& desk) override;
   void failed(Desk& desk, Failure why) override;
   Next timed_out(Desk& desk) override;
+  bool leaves_rest(Desk& desk) override { return state_ == State::joined && step(desk) == Next::raw; }
 
  private:
   enum class State : uint8_t { asking, connecting, joined };

@@ -274,6 +274,27 @@ TEST_CASE("0.3: a proxy's server that reads slowly gets all, though the channel 
   }
 }
 
+// The proxy waits for the LF that may follow when both come in one turn.
+TEST_CASE("0.3: what comes with CLOSE behind the CR that ends the telnet proxy's line is the server's, but for an LF") {
+  for (const std::string end : {"", "\n"}) {
+    CAPTURE(end.size());
+    Server server([](Conn& c) { (void)c; });
+    Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "SERVER=telnet,-in", "REMITTABLE=telnet/*"});
+    Peer03 peer(a.link_port());
+    REQUIRE(wait_for([&] { return peer.up(); }, 5));
+    const unsigned id = peer.open("127.0.0.1 " + text(server.port()) + "\r");
+    REQUIRE(wait_for([&] { return peer.opened(id) && peer.received(id).find("-- connected") != std::string::npos; }, 5));
+    a->signal(SIGSTOP);
+    peer.send(id, end + "data");
+    peer.close(id);
+    (void)wait_for([] { return false; }, 0.1);
+    a->signal(SIGCONT);
+    REQUIRE(wait_for([&] { return server.last().over(); }, 5));
+    CHECK(server.last().ended());
+    CHECK(server.last().text() == "data");
+  }
+}
+
 TEST_CASE("0.3: 10,000 connections leave no slot behind, in either role and whoever ends first") {
   Server server(echoes);
   Daemon a({"SERVER=sockmux", "-P127.0.0.1:0", "PORT=127.0.0.1:0", "DEST=" + local(server.port()), "TIMEOUT=lin:1"});
