@@ -194,7 +194,7 @@ bool FtpDialogue::is_late(Desk& desk, int code) {
   const bool asks_port = waits_ == Waits::pasv || waits_ == Waits::epsv;
   if (waits_ != Waits::nothing && !may_be_of_abort(code) && !asks_port) return false;
   count_late(code);
-  if (asks_port && code >= 400) {
+  if (asks_port && (doubtful_ || code >= 400)) {
     doubtful_ = true;
     desk.clock = Desk::Clock::moment;
     ++desk.round;

@@ -410,6 +410,21 @@ TEST_CASE("FTP dialogue: where a command that has overtaken may be answered or n
       }
 }
 
+TEST_CASE("FTP dialogue: that second begins anew with each reply that may be one of those") {
+  Table t;
+  t.open();
+  t.client("RETR a\r\nNOOP\r\nNOOP\r\n");
+  t.server("150 Here\r\n226 Done\r\n");
+  t.client("PASV\r\n");
+  t.server("502 What?\r\n");
+  const uint32_t round = t.desk.round;
+  t.server("200 Here\r\n");
+  CHECK(t.desk.clock == Desk::Clock::moment);
+  CHECK(t.desk.round != round);
+  t.server("227 (192,0,2,9,19,138)\r\n");
+  CHECK(t.take_did() == "listen 192.0.2.9:5002 ");
+}
+
 TEST_CASE("FTP dialogue: time runs for what the client does not see, and 425 is the answer") {
   Table t;
   t.open();
