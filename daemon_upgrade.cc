@@ -286,8 +286,10 @@ bool Daemon::tell_take(void* self, std::string_view, uint32_t* next, ControlRepl
 // written, so that the new one goes on, we let go.
 bool Daemon::hand_over(void* self, std::string_view argument, uint32_t* next, ControlReply& reply) {
   Daemon& d = *static_cast<Daemon*>(self);
-  const uint32_t step = (*next)++;
+  const uint32_t step = *next;
   if (kHasUpgrade && step > 1) return false;  // the connection stays until we are gone
+  if (step == 1 && !reply.empty()) return false;
+  ++*next;
   if (step == 0 && !d.may_replace(reply)) return true;
   const std::string_view drain = next_word(&argument);
   const Text<20> digits(drain);

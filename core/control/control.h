@@ -36,6 +36,8 @@ class ControlReply {
   bool has_room() const { return kBuffer - text_.size() > kLine + kEnd; }
   // has_room() must hold. A longer one is cut.
   void line(std::string_view text) { text_.add(text.substr(0, kLine)).add('\n'); }
+  // All that was added before is written.
+  bool empty() const { return text_.size() == 0; }
   // A command that goes on is to come to its end: true as soon as there is nothing left to say.
   bool over() const { return over_; }
   // In place of an answer; in the command's first call only.

@@ -247,7 +247,7 @@ void Talker::finish(End how, int error) {
   if (!client_ && partner_ == nullptr && crowd_.rude_clients) excused = true;
   // Behind a program: once both ways have ended it gets some seconds, and who has not read all by then is cut.
   const bool forgiven = excused || (manner_.behind_program && (shut_ || partner_ == nullptr || partner_->over() || partner_->excused));
-  if (crowd_.is_strict() && !forgiven) world->fail("%s has lost its stream without a reason", describe().c_str());
+  if (crowd_.is_strict() && !forgiven && !(crowd_.moves() && partner_ == nullptr)) world->fail("%s has lost its stream without a reason", describe().c_str());
   // The other end of it loses it, too.
   excused = true;
   if (partner_ != nullptr) partner_->excused = true;

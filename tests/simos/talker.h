@@ -112,6 +112,9 @@ class Crowd {
   bool fault_forgiven = true;
   bool rude_clients = false;  // there are some; who has not heard of whom it serves may serve one
   std::vector<const Process*> daemons;
+  // A new daemon takes the place of another until then: a channel that is on its way to the old one's goodbye ends with that, as sockmuxd(8) says.
+  Micros moved = INT64_MIN;
+  bool moves() const { return world->now < moved; }
   bool half_close = true;  // the link keeps a half-close apart
 
  private:

@@ -124,6 +124,7 @@ void Scenario::look_at_upgrade() {
   if (upgraded_ == nullptr) {
     if (!replaced_ || spare_->alive()) return;
     replaced_ = false;
+    crowd_.moved = world->now + 5 * kSecond;
     if (spare_->exit_code() != 0 && spare_->exit_code() != 137 && spare_->exit_code() != spare_->may_end_with) world->fail("process %d, replaced, has ended with %d", spare_->number(), spare_->exit_code());
     return;
   }
@@ -136,6 +137,7 @@ void Scenario::look_at_upgrade() {
   }
   std::swap(h.process, spare_);
   spare_->told_to_end = replaced_ = true;
+  crowd_.moved = INT64_MAX;
   h.wanted = true;
   if (well_ && h.config != nullptr) h.process->signal(SIGHUP);  // it may have read what was there before
 }
