@@ -256,12 +256,11 @@ Dialogue::Next ProxyStream::step() {
   return Dialogue::Next::wait;
 }
 
-// What waits in the channel, as far as there is room. False: the channel is gone, and so is this.
+// What waits in the channel, as far as there is room. False: the channel is gone, and so is this, or it parts by a task of its own.
 bool ProxyStream::take_from_client() {
   if (state_ == State::ending) desk_.from_client.clear();
   if (desk_.from_client.room() == 0 || !session_->wants_write(id_)) return true;
-  (void)session_->writable(id_);
-  return state_ != State::dead;
+  return session_->writable(id_);
 }
 
 void ProxyStream::read_server() {
