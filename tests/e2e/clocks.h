@@ -15,7 +15,9 @@
 namespace e2e {
 
 inline bool cannot_shift() {
-  bool cannot = daemon_sanitized() || daemon_static() || sizeof(void*) != 8;
+  constexpr size_t kClass = 4;  // of an ELF file: 1: 32 bits, 2: 64
+  const std::string program = read_file(daemon_path());
+  bool cannot = daemon_sanitized() || daemon_static() || program.size() <= kClass || program[kClass] != 2 || sizeof(void*) != 8;
 #if !defined(__linux__)
   cannot = true;
 #endif
