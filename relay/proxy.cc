@@ -171,6 +171,14 @@ Taken ProxyStream::push(const Bytes* piece, int pieces) {
 
 Taken ProxyStream::push_urgent(uint8_t byte) {
   const Bytes one{&byte, 1};
+  if (state_ == State::raw) {  // one at a time, behind all that came before; else pump() asks again when that has gone
+    Taken t;
+    if (desk_.from_client.empty() && desk_.urgent_at == 0) t.size = desk_.to_server.put(one);
+    if (t.size == 0) return t;
+    desk_.urgent_at = desk_.to_server.size();
+    kick();
+    return t;
+  }
   const Taken t = push(&one, 1);
   if (t.size == 1) desk_.urgent = true;
   return t;

@@ -110,6 +110,28 @@ TEST_CASE("urgent data: they wait while the link is away") {
   CHECK(server.last().urgent().back() == 19);
 }
 
+TEST_CASE("urgent data: a proxy that still has something for its server passes them on at their place") {
+  constexpr size_t kSize = 120000;  // more than the server's connection holds, and less than the proxy has room for
+  Server server([](Conn& c) { c.watch_urgent().reading = false; });
+  server.hold_little();
+  Pair p({"PORT=127.0.0.1:0"}, {"SERVER=socks,-in", "-vv"});
+  Conn client(p.a->port());
+  client.send({"\5\1\0", 3});
+  (void)wait_for([] { return false; }, 0.3);  // there is credit now for more than the server takes at once
+  client.send(std::string("\5\1\0\1\x7f\0\0\1", 8) + static_cast<char>(server.port() >> 8) + static_cast<char>(server.port() & 255) + pattern(7, kSize));
+  client.send_urgent('!').send("after");
+  REQUIRE(wait_for([&] { return server.accepted() == 1 && Daemon::value(p.c->statistics(), "rx") > static_cast<int64_t>(kSize); }, 10));
+  CHECK_FALSE(p.c->process().says("from=raw to=dead"));
+  const int64_t turns = Daemon::value(p.c->statistics(), "turns");
+  (void)wait_for([] { return false; }, 0.3);
+  CHECK(Daemon::value(p.c->statistics(), "turns") - turns < 30);  // it does not wait busily
+  Conn& to = server.last();
+  to.reading = true;
+  REQUIRE(wait_for([&] { return to.received() == kSize + 6 || to.over(); }, 10));
+  CHECK(to.text() == pattern(7, kSize) + "!after");
+  CHECK(to.urgent() == std::vector<uint64_t>{kSize});
+}
+
 TEST_CASE("urgent data: a real telnet client's Synch is urgent at the server") {
   const std::string telnet = find_program("telnet");
   Server server([](Conn& c) { c.watch_urgent().send("login: "); });
