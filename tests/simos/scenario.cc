@@ -28,6 +28,7 @@ Scenario::Scenario(Process* const (&daemons)[kProcesses]) {
 }
 
 void Scenario::start(Host& host) {
+  if (upgraded_ == &host && spare_->alive()) return;  // a new one may take its place, though it was killed by then
   if (host.wanted && !host.process->alive()) host.process->boot(host.ip, host.words);
 }
 

@@ -133,7 +133,7 @@ void Scenario::look_at_upgrade() {
   upgraded_ = nullptr;
   if (!spare_->started) {
     if (!upgrade_may_fail_ && !spare_->faults.done && !h.process->faults.done) world->fail("the upgrade of process %d has failed: %d", h.process->number(), spare_->exit_code());
-    return;
+    return start(h);
   }
   std::swap(h.process, spare_);
   spare_->told_to_end = replaced_ = true;
