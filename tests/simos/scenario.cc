@@ -293,7 +293,7 @@ size_t Scenario::late_ports(int which) const {
 // a line beside TCP, the first link may have come over either. Where getrandom(2) has failed, /dev/urandom stays open.)
 void Scenario::check_fds(const size_t (&before)[kDaemons]) {
   for (int i = 0; i < kDaemons; ++i)
-    if (host_[i].process->open_fds() > before[i] + (way_ == Way::tcp_and_line ? 1 : 0) + (renews_ ? 1 : 0) + (host_[i].process->faults.what == simos::Call::getrandom ? 1 : 0) + late_ports(i))
+    if (host_[i].process->open_fds() > before[i] + (way_ == Way::tcp_and_line ? 1 : 0) + (renews_ ? way_ == Way::program ? 3 : 1 : 0) + (host_[i].process->faults.what == simos::Call::getrandom ? 1 : 0) + late_ports(i))
       world->fail("process %d has %zu descriptors, and had %zu:%s", host_[i].process->number(), host_[i].process->open_fds(), before[i], host_[i].process->list_fds().c_str());
 }
 

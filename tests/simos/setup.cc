@@ -52,6 +52,7 @@ void Scenario::choose() {
   for (int i = 0; i < kDaemons; ++i) choose_ports(i);
   if (upgrades() && asks_ports()) strict_ = false;  // these are closed for a while
   for (int i = 0; i < kDaemons; ++i) choose_words(i);
+  if (upgrades() && renews_) strict_ = false;  // the next link is the new daemon's
   crowd_.strict = strict_ && !moves_cost();
   crowd_.half_close = !v03_;
 }
