@@ -23,15 +23,14 @@ class Gate {
 // A new daemon waits at the control socket of the one before it, for as long as SO_RCVTIMEO and SO_SNDTIMEO let it.
 bool may_wait(const File* f);
 
-// `io` until it returns anything else than -EAGAIN, or it has waited enough.
+// What `io` returns; who may wait does so while that is -EAGAIN.
 template <typename F>
 ssize_t waited(File* f, short events, F io) {
-  const Micros until = world->now + static_cast<Tcp*>(f)->patience;
-  for (;;) {
-    const ssize_t r = io();
-    if (r != -EAGAIN || world->now >= until) return r;
-    if (!current->wait_for(f, events, until)) return -EINTR;
-  }
+  ssize_t r = io();
+  if (!may_wait(f)) return r;
+  for (const Micros until = world->now + static_cast<Tcp*>(f)->patience; r == -EAGAIN && world->now < until; r = io())
+    if (!current->wait_for({{f, events}}, until)) return -EINTR;
+  return r;
 }
 
 // As system calls return: -1 and errno.

@@ -31,17 +31,12 @@ ssize_t told(const char* what, int fd, ssize_t r) {
 
 // A call that would wait is a bug: the daemon never waits but for all at once. Only a new one waits for the one before it.
 ssize_t checked(File* f, const char* what, ssize_t r) {
-  if (r == -EAGAIN && (f->flags & O_NONBLOCK) == 0) current->crash(what);
+  if (r == -EAGAIN && (f->flags & O_NONBLOCK) == 0 && !may_wait(f)) current->crash(what);
   return r;
 }
 
-ssize_t read_from(File* f, const char* what, void* to, size_t n) {
-  if (may_wait(f)) return waited(f, POLLIN, [&] { return f->read(static_cast<uint8_t*>(to), n); });
-  return checked(f, what, f->read(static_cast<uint8_t*>(to), n));
-}
-
 ssize_t write_to(File* f, const uint8_t* from, size_t n) {
-  const ssize_t r = may_wait(f) ? waited(f, POLLOUT, [&] { return f->write(from, n); }) : checked(f, "write(2) blocks", f->write(from, n));
+  const ssize_t r = checked(f, "write(2) blocks", waited(f, POLLOUT, [&] { return f->write(from, n); }));
   if (r == -EPIPE && current->action[SIGPIPE].sa_handler != SIG_IGN) current->crash("SIGPIPE");
   return r;
 }
@@ -73,7 +68,7 @@ ssize_t sim_read(int fd, void* to, size_t n) {
   const Gate gate(Call::read, fd);
   File* f = file_of(fd);
   if (f == nullptr) return -1;
-  return told("read", fd, gate.error() != 0 ? -gate.error() : read_from(f, "read(2) blocks", to, n));
+  return told("read", fd, gate.error() != 0 ? -gate.error() : checked(f, "read(2) blocks", waited(f, POLLIN, [&] { return f->read(static_cast<uint8_t*>(to), n); })));
 }
 
 ssize_t sim_write(int fd, const void* from, size_t n) {
@@ -222,16 +217,10 @@ int sim_poll(pollfd* set, nfds_t count, int timeout) {
   const Gate gate(Call::poll);
   Process& p = *current;
   if (gate.error() != 0) return refuse(gate.error());
-  p.polls.clear();
+  std::vector<Process::Asked> files;
   for (nfds_t i = 0; i < count; ++i)
-    if (set[i].fd >= 0) p.polls.push_back({p.file(set[i].fd), set[i].events});
-  // The set of epoll(7) is nothing to it.
-  std::vector<Process::Interest> set_of_epoll;
-  set_of_epoll.swap(p.interests);
-  const bool good = timeout == 0 || p.wait(timeout < 0 ? INT64_MAX : world->now + Micros{timeout} * kMilli);
-  p.polls.clear();
-  set_of_epoll.swap(p.interests);
-  if (!good) return refuse(EINTR);
+    if (set[i].fd >= 0) files.push_back({p.file(set[i].fd), set[i].events});
+  if (timeout != 0 && !p.wait_for(std::move(files), timeout < 0 ? INT64_MAX : world->now + Micros{timeout} * kMilli)) return refuse(EINTR);
   int n = 0;
   for (nfds_t i = 0; i < count; ++i) {
     const File* f = p.file(set[i].fd);
@@ -246,7 +235,7 @@ int sim_nanosleep(const timespec* t, timespec* left) {
   const Gate gate(Call::nanosleep);
   if (gate.error() != 0) return refuse(gate.error());
   const Micros until = world->now + t->tv_sec * kSecond + t->tv_nsec / 1000;
-  while (world->now < until && current->wait_for(nullptr, 0, until)) {
+  while (world->now < until && current->wait_for({}, until)) {
   }
   return 0;
 }

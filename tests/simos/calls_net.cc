@@ -226,7 +226,7 @@ int sim_connect(int fd, const sockaddr* a, socklen_t n) {
   if (as_tcp(f) != nullptr && as_tcp(f)->is_unix) {
     if (gate.error() != 0) return refuse(gate.error());
     if (disk_of(current->ip()).find(reinterpret_cast<const sockaddr_un*>(a)->sun_path) == nullptr) return refuse(ENOENT);
-    const ssize_t error = may_wait(f) ? -waited(f, 0, [&] { return -as_tcp(f)->connect_unix(to); }) : as_tcp(f)->connect_unix(to);
+    const ssize_t error = -waited(f, 0, [&] { return -as_tcp(f)->connect_unix(to); });
     return error != 0 ? refuse(static_cast<int>(error)) : 0;
   }
   if (gate.error() == EINTR && as_tcp(f) != nullptr) (void)as_tcp(f)->connect_to(to, *network->path(current->ip(), to.ip));  // it goes on by itself
@@ -378,8 +378,7 @@ ssize_t sim_recvmsg(int fd, msghdr* m, int flags) {
   }
   if (Tcp* t = as_tcp(f); t != nullptr && t->is_unix) {
     std::vector<File*> files;
-    const auto io = [&] { return t->read_with(static_cast<uint8_t*>(m->msg_iov[0].iov_base), m->msg_iov[0].iov_len, &files); };
-    const ssize_t r = may_wait(f) ? waited(f, POLLIN, io) : io();
+    const ssize_t r = waited(f, POLLIN, [&] { return t->read_with(static_cast<uint8_t*>(m->msg_iov[0].iov_base), m->msg_iov[0].iov_len, &files); });
     receive_files(files, m);
     return fail_with(r);
   }

@@ -197,11 +197,10 @@ bool Process::anything_ready() const {
   return false;
 }
 
-bool Process::wait_for(File* file, short events, Micros until) {
-  // The set of epoll(7) is nothing to it.
+bool Process::wait_for(std::vector<Asked> files, Micros until) {
   std::vector<Interest> set;
   set.swap(interests);
-  if (file != nullptr) polls.push_back({file, events});
+  polls = std::move(files);
   const bool good = wait(until);
   polls.clear();
   set.swap(interests);

@@ -60,8 +60,12 @@ class Process final : public Callee {
   [[noreturn]] void crash(const char* why);
   // Waits until a descriptor of the epoll set or of `polls` may be ready, or until then. False: a signal came.
   bool wait(Micros until);
-  // Waits for that file alone, or (null) for the time. False: a signal came.
-  bool wait_for(File* file, short events, Micros until);
+  struct Asked {
+    File* file;
+    short events;
+  };
+  // Waits for these alone; none: for the time. The epoll set is nothing to it. False: a signal came.
+  bool wait_for(std::vector<Asked> files, Micros until);
   void poke();  // something may be ready
   const char* variable(const std::string& name) const;
   void forget_variable(const std::string& name);
@@ -82,10 +86,6 @@ class Process final : public Callee {
   };
   std::vector<Interest> interests;
   uint32_t begin = 0;  // of the interests, so that all get their turn
-  struct Asked {
-    File* file;
-    short events;
-  };
   std::vector<Asked> polls;  // of a poll(2) that waits
 
   void* map(size_t size);
