@@ -14,7 +14,6 @@ namespace {
 constexpr size_t kScratch = 65536;
 constexpr Duration kAgain = seconds(60);  // a name is looked up again
 constexpr int kTries = 8;                 // datagrams that one call passes over
-constexpr int kDropsATurn = 128;
 constexpr uint8_t kIp4 = 1, kName = 3, kIp6 = 4;
 }  // namespace
 
@@ -196,15 +195,12 @@ void SocksFlow::update() {
 
 void SocksFlow::on_ready(int fd, uint8_t ready, Time now) {
   (void)ready, (void)now;
-  if (!session_->up()) return drop_input(fd);
+  if (!session_->up()) {
+    (void)drop_datagrams(fd);
+    return;
+  }
   session_->readable(id_);
   update();
-}
-
-void SocksFlow::drop_input(int fd) {
-  const MutBytes waste{table_.scratch_, kScratch};
-  for (int i = 0; i < kDropsATurn; ++i)
-    if (receive_udp(fd, &waste, 1).again) return;
 }
 
 void SocksFlow::abort(CloseCode code) {

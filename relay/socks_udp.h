@@ -57,7 +57,6 @@ class SocksFlow final : public Endpoint, private FdHandler, private ResolveQuery
   void send(std::string_view host, const Address& to, Bytes data);
   bool may_answer(const Address& from) const;
   int socket_for(const Address& to);
-  void drop_input(int fd);
   void update();
 
   SocksFlows& table_;

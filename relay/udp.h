@@ -36,7 +36,7 @@ struct UdpCounts {
   uint64_t flows = 0;      // begun
   uint64_t made_room = 0;  // flows ended for a newer one
   uint64_t server_errors = 0;  // ICMP said that nobody is there
-  void drop(UdpDrop d) { ++dropped[static_cast<int>(d)]; }
+  void drop(UdpDrop d, uint32_t count = 1) { dropped[static_cast<int>(d)] += count; }
 };
 
 // Of a table that is full, the flow that makes room: of those that were silent longest the first that waits for no answer, or has waited

@@ -16,7 +16,6 @@ constexpr Duration kAgain = seconds(60);      // a name is looked up again
 constexpr Duration kRetry = seconds(5);       // one that was not found
 constexpr Duration kPeerPatience = seconds(2);  // what a server sends waits so long for SENT (0.3)
 constexpr int kTries = 8;                     // errors and cut datagrams that one call passes over
-constexpr size_t kDropATurn = 65536;
 
 bool means_nobody(int error) { return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == EHOSTDOWN; }
 }  // namespace
@@ -115,15 +114,7 @@ void ServerFlow::on_timer(Timer& timer, Time now) {
   table_.reactor_.timers().start(timer_, now + kPeerPatience);
 }
 
-void ServerFlow::drop_input(UdpDrop why) {
-  uint8_t waste[64];
-  const MutBytes piece{waste, sizeof waste};
-  for (size_t n = 0; n < kDropATurn; n += 512) {
-    const Datagram d = receive_udp(fd_.get(), &piece, 1);
-    if (d.again) break;
-    if (d.error == 0) table_.counts_.drop(why);
-  }
-}
+void ServerFlow::drop_input(UdpDrop why) { table_.counts_.drop(why, drop_datagrams(fd_.get())); }
 
 void ServerFlow::abort(CloseCode code) {
   LogLine(LogLevel::debug, "flow-closed")

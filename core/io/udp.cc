@@ -249,6 +249,19 @@ int send_udp(int fd, const Bytes* piece, int pieces, size_t segment) {
   return send_message(fd, m, piece, pieces);
 }
 
+uint32_t drop_datagrams(int fd) {
+  constexpr int kMost = 128;
+  uint8_t waste[64];
+  const MutBytes piece{waste, sizeof waste};
+  uint32_t dropped = 0;
+  for (int i = 0; i < kMost; ++i) {
+    const Datagram d = receive_udp(fd, &piece, 1);
+    if (d.again) break;
+    dropped += d.error == 0;
+  }
+  return dropped;
+}
+
 bool udp_joins() {
 #ifdef UDP_SEGMENT
   const Fd fd(::socket(AF_INET, SOCK_DGRAM, 0));

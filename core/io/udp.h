@@ -33,6 +33,8 @@ struct Datagram {
   uint32_t lost = 0;       // datagrams that the kernel has dropped at this socket so far, where it says so (Linux)
 };
 Datagram receive_udp(int fd, const MutBytes* piece, int pieces);
+// Receives datagrams that nobody wants, at most 128 a call. How many there were.
+uint32_t drop_datagrams(int fd);
 
 // Sends one datagram to `to`, from our address `from` where that is not none. Never waits: 0 or errno.
 // `segment` not 0: several of that size, the last one maybe shorter; all of them go, or none. Only where udp_joins().
