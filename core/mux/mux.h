@@ -402,6 +402,8 @@ class Mux final {
   bool has_spare_memory() const { return tx_.touched() > kLightBytes || rx_spare() > kLightBytes || pool_.touched() > kFewBlocks; }
   int all_spare_memory(MutBytes out[kSpares]);
   uint32_t orphans() const { return orphans_count_; }
+  // No channel is one of this session: who has still to read what an ended one has left needs no link.
+  bool needs_no_link() const { return live_ == orphans_count_; }
   // Who watches this mux's packets, as those of `session`; nullptr: nobody.
   void set_tap(MuxTap* tap, uint32_t session) {
     tap_ = tap;

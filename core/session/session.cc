@@ -325,7 +325,7 @@ void Session::lose(Err e, std::string_view why, Time now) {
 // peer has been heard over it, which may not know of the session yet.
 bool Session::may_renew() {
   if (!up() || !(mux_.heard_at() > since_)) return false;
-  const bool may = mux_.resumes() ? mux_.progress() != progress_ || mux_.unsent_bytes() + mux_.unacked_bytes() == 0 : mux_.channels() == mux_.orphans();
+  const bool may = mux_.resumes() ? mux_.progress() != progress_ || mux_.unsent_bytes() + mux_.unacked_bytes() == 0 : mux_.needs_no_link();
   if constexpr (kHasFailover) renewing_ = may;
   return may;
 }

@@ -99,8 +99,8 @@ void Ways::on_link_asked(Time now) {
   plan(now);
 }
 
-// Would channels survive a move, or are there none? What a client has still to get of an earlier session needs no link.
-bool Ways::may_move() const { return session_.mux().resumes() || session_.mux().channels() == session_.mux().orphans(); }
+// Would channels survive a move, or are there none?
+bool Ways::may_move() const { return session_.mux().resumes() || session_.mux().needs_no_link(); }
 
 // Is it worth the link that we have? The host at its other end should be the same: only that one knows the session.
 bool Ways::is_good(const Trial& trial) const {
@@ -108,9 +108,9 @@ bool Ways::is_good(const Trial& trial) const {
   const Settings* ask = trial.ask();
   if (!session_.has_link()) return true;
   // No session goes on with another key, nor with none.
-  if (!same_key(trial.link().peer_key(), session_.peer_key())) return mux.channels() == mux.orphans();
+  if (!same_key(trial.link().peer_key(), session_.peer_key())) return mux.needs_no_link();
   if (ask != nullptr) return mux.has_session(ask->session) && !mux.is_stale(ask->attempt, trial.asks_again());
-  if (mux.channels() == mux.orphans()) return true;
+  if (mux.needs_no_link()) return true;
   return mux.resumes() && trial.dialect() == Dialect::v1 && hello_host(trial.peer_hello()) == hello_host(mux.peer_hello());
 }
 
