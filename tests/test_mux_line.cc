@@ -27,6 +27,16 @@ struct Two : NoisyLine {
     b().at(b().opened).in.clear();
     return id;
   }
+  // Up, with a channel; then the link is lost, and both hold the session.
+  void come_up_and_hold() {
+    both();
+    REQUIRE(come_up());
+    (void)open();
+    stop(0);
+    stop(1);
+    REQUIRE(a().mux.held());
+    REQUIRE(b().mux.held());
+  }
 };
 
 // One frame of a hand-made peer.
@@ -394,12 +404,7 @@ TEST_CASE("lossy: a session is held for no longer where the peer says HELLO and 
     Two t;
     t.a().is_asker = asker;
     t.b().is_asker = !asker;
-    t.both();
-    REQUIRE(t.come_up());
-    (void)t.open();
-    t.stop(0);
-    t.stop(1);
-    REQUIRE(t.a().mux.held());
+    t.come_up_and_hold();
     t.spoil = [](int i, std::string& bytes) {
       if (i == 0) bytes.clear();
     };
@@ -418,13 +423,7 @@ TEST_CASE("lossy: a session is held for no longer where the peer says HELLO and 
 TEST_CASE("lossy: the answerer starts anew while the asker still asks: the same ask, said again, is no late one") {
   Two t;
   t.a().is_asker = true;
-  t.both();
-  REQUIRE(t.come_up());
-  (void)t.open();
-  t.stop(0);
-  t.stop(1);
-  REQUIRE(t.a().mux.held());
-  REQUIRE(t.b().mux.held());
+  t.come_up_and_hold();
   bool lost = true;  // what the answerer says from its answer on
   t.spoil = [&](int i, std::string& bytes) {
     if (lost && i == 1 && t.b().mux.up()) bytes.clear();

@@ -8,8 +8,8 @@
 #   merge   what of FUZZ_CORPUS reaches an edge that nothing smaller reaches goes into tests/fuzz/corpus
 #
 # FUZZ_BUILD: the folder of the program. FUZZ_CORPUS: a folder TARGET for each, which grows; by default FUZZ_BUILD/corpus.
-# FUZZ_NICE: how nice they are. FUZZ_LESS: targets that get a quarter of TIME. An input that fails stays in FUZZ_CORPUS/TARGET.found; put it into tests/fuzz/finds/TARGET,
-# with a name that says what it was, and `make check` runs it from then on.
+# FUZZ_NICE: how nice they are. FUZZ_LESS: targets that get a quarter of TIME. An input that fails stays in FUZZ_CORPUS/TARGET.found;
+# put it into tests/fuzz/finds/TARGET, with a name that says what it was, and `make check` runs it from then on.
 set -u
 here=tests/fuzz
 build=${FUZZ_BUILD:-build/fuzz}
