@@ -17,7 +17,7 @@ class Pipes(Program):
         run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '7', '-subj', '/CN=localhost',
              '-keyout', self.place / 'key', '-out', self.place / 'cert'])
         self.place.write('untar', f'#!/bin/sh\ntar xf - -C {self.place / "untarred"} && echo all is here\n', 0o755)
-        found = {'sort': self.inetd('EXEC:sort'), 'untar': self.inetd(f'EXEC:{self.place / "untar"}'), 'echo': self.inetd('PIPE'),
+        found = {'sort': self.inetd('EXEC:sort'), 'untar': self.inetd(f'EXEC:{self.place / "untar"}'), 'echo': self.inetd('EXEC:cat'),
                  'seq': self.inetd('EXEC:seq 1 300000'), 'date': self.inetd('EXEC:true')}
         for name, word in (('tls', '-rev'), ('files', '-WWW')):
             found[name] = Ports.free()
@@ -36,7 +36,7 @@ class Pipes(Program):
 
     def inetd(self, what):
         port = Ports.free()
-        self.place.start(f'inetd-{port}', ['socat', f'TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,backlog=64', what])
+        self.place.start(f'inetd-{port}', ['socat', '-t60', f'TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,backlog=64', what])
         return port
 
     def ends(self, way, kind):
@@ -61,7 +61,8 @@ class Pipes(Program):
     @item('16 MiB to an echo, both ways at once', unit='s', without=NO_HALF)
     def echo(self, way):
         data = noise(16, 16 << 20)
-        # Not socat, which writes before it reads on: with all buffers full it and the echo wait for each other.
+        # The client is not socat, which writes before it reads on: with all buffers full it and the echo would wait for each other. The
+        # echo is cat and not socat's PIPE, which waits for itself, with no tunnel at all, as soon as its pipe has room for less than a write.
         back = run(['nc', '-N', '127.0.0.1', way.port('echo')], input=data).out
         sure(back == data, len(back), 'bytes came back')
         return sha(back)
