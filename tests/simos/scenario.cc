@@ -134,6 +134,7 @@ bool Scenario::check_alive() {
     if (h.process->state() != Process::State::ended || world->failed()) continue;
     if (h.process->told_to_end && h.process->exit_code() != 0 && h.process->exit_code() != h.process->may_end_with && h.process->exit_code() != 137) world->fail("process %d, told to end, has ended with %d", h.process->number(), h.process->exit_code());
     if (!h.wanted || (h.process->told_to_end && well_)) continue;
+    if (upgraded_ == &h) continue;  // killed by then; a new one is on its way to its place
     if (may_refuse(*h.process)) return false;
     world->fail("process %d has ended with %d", h.process->number(), h.process->exit_code());
   }

@@ -19,6 +19,10 @@ enum Kind {
 constexpr int kFirstCostly = kKill;
 constexpr int kTroubleEvent = 100000;
 
+// Who starts with it ends.
+constexpr char kNonsense[] = "PORT=nonsense:at all\n";
+bool is_nonsense(const std::string& config) { return config.find(kNonsense) != std::string::npos; }
+
 }  // namespace
 
 // What is to happen, and so whether streams may be lost.
@@ -104,7 +108,8 @@ void Scenario::change_config(Host& h) {
   for (const char* port : {"8050", "8051/udp", "8052"})
     if (chance.chance(40)) h.config->data += "PORT=" + text_of(h.ip, chance.chance(30)) + ":" + port + "\n";
   if (chance.chance(20)) h.config->data += "SERVER=tcprelay://10.0.0.9:9,-in:-:-P" + std::to_string(8060 + chance.below(3)) + "\n";
-  if (strict_ && chance.chance(10)) h.config->data += "PORT=nonsense:at all\n";  // refused as a whole; who starts with it ends
+  if (strict_ && chance.chance(10)) h.config->data += kNonsense;  // refused as a whole
+  if (upgraded_ == &h) upgrade_may_fail_ = upgrade_may_fail_ || is_nonsense(h.config->data);
 }
 
 // As sockmuxctl upgrade does it: one that has the same words takes the place of who is there.
@@ -115,7 +120,7 @@ void Scenario::upgrade(Host& h) {
   spare_->fd_limit = 1024;
   spare_->boot(h.ip, h.words, std::move(variables));
   upgraded_ = &h;
-  upgrade_may_fail_ = !strict_;
+  upgrade_may_fail_ = !strict_ || (h.config != nullptr && is_nonsense(h.config->data));
   again(kUpgraded, 0, 0);
 }
 
