@@ -199,14 +199,14 @@ Fd lock_pidfile(const char* path, int* error) {
 }  // namespace
 
 Fd open_pidfile(const char* path, int* error) {
-  constexpr int kTries = 3;
-  Fd fd;
+  constexpr int kTries = 100;
   // Who has just ended may have removed it between our open(2) and our lock.
   for (int i = 0; i < kTries; ++i) {
-    fd = lock_pidfile(path, error);
-    if (!fd.valid() || same_open_file(fd.get(), path)) break;
+    Fd fd = lock_pidfile(path, error);
+    if (!fd.valid() || same_open_file(fd.get(), path)) return fd;
   }
-  return fd;
+  *error = EWOULDBLOCK;  // that many have had it meanwhile
+  return Fd();
 }
 
 // A FIFO that nobody reads is opened for both ways, so that its reader may come later, and go.
