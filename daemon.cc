@@ -482,6 +482,8 @@ int Daemon::run() {
   allocations_ = allocations();
   reactor_.stay_small();
   reactor_.run();
+  // The kernel would end their sockets, as if all had come.
+  sessions_.end_all(reactor_.now());
   if (proxies_ != nullptr) proxies_->end_parting();
   if (children_ != nullptr) children_->end_all(true);
   if (execs_ != nullptr) execs_->children().end_all(true);

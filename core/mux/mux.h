@@ -262,6 +262,8 @@ class Mux final {
   void link_down(Time now, bool keep = true);
   // Every channel ends: with on_abort(), unless all that the peer sent is here already.
   void end_session(Time now);
+  // The process ends: each of them with on_abort(), since what is not delivered by now never will be.
+  void end_all(Time now);
   // There is no link, and the session waits for one.
   bool held() const { return state_ == State::down && session_live_; }
   // A held session ends at `until`, if not before.

@@ -57,6 +57,11 @@ void Mux::end_session(Time now) {
   state_ = state;
 }
 
+void Mux::end_all(Time now) {
+  end_session(now);
+  while (drop_orphan(0, slots())) {}
+}
+
 // The values of the first SETTINGS hold for the session's life.
 void Mux::begin_session(const Settings& peer, Time now) {
   peer_credit_ = peer.credit;

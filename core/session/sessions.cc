@@ -310,6 +310,10 @@ void Sessions::shut(ByeCode code, Time now) {
   for (uint32_t i = 0; i < count_; ++i) session_[i]->shut(code, now);
 }
 
+void Sessions::end_all(Time now) {
+  for (uint32_t i = 0; i < count_; ++i) session_[i]->mux().end_all(now);
+}
+
 bool Sessions::any_link() const {
   for (uint32_t i = 0; i < count_; ++i)
     if (session_[i]->has_link()) return true;

@@ -61,6 +61,8 @@ class Sessions final : public LinkTaker, private SessionOwner, private Task {
   // TERM: no new channels; when all are over, or `patience` has passed, links end with BYE.
   void shut(ByeCode code, Time now);
   bool any_link() const;
+  // Behind that: who has not got all by now is reset.
+  void end_all(Time now);
   uint32_t channels() const;
   // Channels that the sessions which lead to `peer` may open at once; 0: none of them is up.
   uint32_t most_own(std::string_view peer) const;

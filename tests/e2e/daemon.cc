@@ -98,6 +98,38 @@ TEST_CASE("TERM waits 4 s at most; a second one ends at once") {
   }
 }
 
+TEST_CASE("TERM: a server that has not read all of its client when the daemon is gone is reset, and not ended") {
+  constexpr uint64_t kSize = 64000;
+  for (const bool twice : {false, true}) {
+    CAPTURE(twice);
+    Server server([&](Conn& c) {
+      if (server.accepted() > 1) return echoes(c);
+      c.expect_pattern(11).reading = false;
+    });
+    server.hold_little();
+    Pair p({"PORT=127.0.0.1:0"}, {"DEST=" + local(server.port())});
+    Conn client(p.a->port());
+    REQUIRE(wait_for([&] { return server.accepted() == 1; }, 5));
+    client.send_pattern(11, kSize).shut();
+    REQUIRE(wait_for([&] { return Daemon::value(p.c->statistics(), "rx") > static_cast<int64_t>(kSize); }, 10));
+    CHECK(serves(p.a->port(), 5));  // the end that stood behind it has come
+    (*p.c)->signal(SIGTERM);
+    CHECK((*p.c)->wait_log(" ending ", 2));
+    if (twice) {
+      (*p.c)->signal(SIGTERM);
+      (*p.c)->signal(SIGTERM);
+    }
+    CHECK((*p.c)->wait_end(6));
+    CHECK((*p.c)->status() == 0);
+    Conn& to = *server.conns().front();
+    to.reading = true;
+    CHECK(wait_for([&] { return to.over(); }, 5));
+    CHECK(to.error() != 0);
+    CHECK(to.received() < kSize);
+    CHECK_FALSE(to.wrong());
+  }
+}
+
 TEST_CASE("USR1 writes statistics; PIPE and a reader of the log that goes do not end the daemon") {
   Server server(echoes);
   Pair p({"PORT=127.0.0.1:0"}, {"DEST=" + local(server.port())});
