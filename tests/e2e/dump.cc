@@ -1,8 +1,10 @@
 // sockmuxctl dump: what a daemon's links carry is shown, data and secrets are not; a packet of every type as text; bad files.
 // Read next: tests/test_tap.cc (what may be seen), tests/test_dump.sh (Wireshark), dump_secure.cc.
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <map>
 #include <set>
@@ -305,6 +307,38 @@ TEST_CASE("dump: a file that is none, is cut, or of another kind: the message sa
     write_file(folder / "f", p.all);
     const int status = ctl({"dump", "-r", folder / "f"}).status;
     CHECK((status == 0 || status == 65));
+  }
+}
+
+TEST_CASE("dump: -r - waits for more where standard input was made one that does not block") {
+  TempFolder folder;
+  Pcap file;
+  file.section().interface();
+  for (const Shown& s : shown()) file.packet(s.pseudo());
+  write_file(folder / "f", file.all);
+  const Said whole = ctl({"dump", "-r", folder / "f"});
+  // Cut behind a block, and within one.
+  const size_t section = Pcap().section().all.size();
+  for (const size_t cut : {section, section + 5}) {
+    CAPTURE(cut);
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    for (const int fd : ends) REQUIRE(fcntl(fd, F_SETFD, FD_CLOEXEC) == 0);
+    REQUIRE(fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0);
+    REQUIRE(write(ends[1], file.all.data(), cut) == static_cast<ssize_t>(cut));
+    ProcessSetup setup;
+    setup.separate = true;
+    setup.prepare = [&] { (void)!dup2(ends[0], STDIN_FILENO); };
+    Process p({ctl_path(), "dump", "-r", "-"}, setup);
+    CHECK_FALSE(p.wait_end(0.5));
+    const size_t rest = file.all.size() - cut;
+    CHECK(write(ends[1], file.all.data() + cut, rest) == static_cast<ssize_t>(rest));
+    close(ends[1]);
+    CHECK(p.wait_end(10));
+    CHECK(p.status() == 0);
+    CHECK(p.log() == "");
+    CHECK(p.output() == whole.out);
+    close(ends[0]);
   }
 }
 

@@ -1,6 +1,7 @@
 // Reads what dump_write.cc has written, and what other programs have made of it: either byte order, blocks and options that
 // are not known. Read next: dump.h.
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include <initializer_list>
@@ -61,6 +62,11 @@ int Reader::fill(size_t n, bool* end) {
   *end = false;
   while (size_ < n) {
     const IoResult r = read_fd(fd_, block_ + size_, n - size_);
+    if (r.again) {  // who shares it with us may have made it one that does not block
+      pollfd p{fd_, POLLIN, 0};
+      (void)::poll(&p, 1, -1);
+      continue;
+    }
     if (r.error != 0) {
       complain({name_, ": ", strerror(r.error)});
       return kIo;
