@@ -342,6 +342,28 @@ TEST_CASE("dump: -r - waits for more where standard input was made one that does
   }
 }
 
+TEST_CASE("dump: a file that is there already is written over only by a dump that has begun, and is its owner's alone then") {
+  Net net;
+  net.call();
+  const std::string file = net.folder / "f.pcapng", before(4000, 'x');
+  write_file(file, before);
+  REQUIRE(chmod(file.c_str(), 0644) == 0);
+  CHECK(ctl({"dump", "-s", net.folder / "none", "-w", file}).status == 69);
+  CHECK(ctl({"dump", "7", "-s", net.at_a, "-w", file}).status == 76);
+  CHECK(read_file(file) == before);
+  CHECK(ctl({"dump", "-s", net.at_a, "-w", file, "--payload", "--for", "1"}).status == 0);
+  CHECK(read_file(file).substr(0, 4) == "\x0a\x0d\x0d\x0a");
+  CHECK(read_file(file).find("xxxx") == std::string::npos);
+  CHECK(ctl({"dump", "-r", file}).status == 0);
+  struct stat st;
+  REQUIRE(stat(file.c_str(), &st) == 0);
+  CHECK((st.st_mode & 0777) == 0600);
+  // What is no file stays as it is.
+  CHECK(ctl({"dump", "-s", net.at_a, "-w", "/dev/null", "--for", "1"}).status == 0);
+  REQUIRE(stat("/dev/null", &st) == 0);
+  CHECK((st.st_mode & 0777) == 0666);
+}
+
 TEST_CASE("dump: both sides of a link see the same packets, and no data") {
   Net net;
   const auto at_a = dump(net.a->process(), net.at_a);

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <initializer_list>
@@ -184,10 +185,21 @@ int Output::add(const void* bytes, size_t n) {
   return 0;
 }
 
+// 0 or errno.
+int Output::begin_anew() {
+  struct stat s;
+  if (fstat(fd_, &s) < 0) return errno;
+  if (!S_ISREG(s.st_mode)) return 0;
+  return fchmod(fd_, 0600) < 0 || ftruncate(fd_, 0) < 0 ? errno : 0;
+}
+
 int Output::flush() {
   const size_t n = size_;
   size_ = 0;
-  const int error = put_waiting(fd_, {reinterpret_cast<const char*>(buffer_), n});
+  if (n == 0) return 0;
+  int error = anew_ ? begin_anew() : 0;
+  anew_ = false;
+  if (error == 0) error = put_waiting(fd_, {reinterpret_cast<const char*>(buffer_), n});
   if (error == 0) return 0;
   complain({name_, ": ", strerror(error)});
   return kIo;
@@ -202,13 +214,13 @@ int dump(int argc, char** argv) {
   if (o.from != nullptr) return read_file(o);
   const bool standard = o.to == nullptr || std::string_view(o.to) == "-";
   if (o.to != nullptr && standard && isatty(STDOUT_FILENO) != 0) return wrong({"dump: -w -: standard output is a terminal; expected a pipe or a file"});
-  // For its owner alone: with --payload it may hold anything.
-  const Fd fd(standard ? STDOUT_FILENO : ::open(o.to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  // For its owner alone: with --payload it may hold anything. What it holds stays until the daemon has begun: it may refuse.
+  const Fd fd(standard ? STDOUT_FILENO : ::open(o.to, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   if (!fd.valid()) {
     complain({o.to, ": ", strerror(errno)});
     return kCannotCreate;
   }
-  Output out(fd.get(), standard ? "standard output" : o.to);
+  Output out(fd.get(), standard ? "standard output" : o.to, !standard);
   return watch(o, out, o.to != nullptr);
 }
 

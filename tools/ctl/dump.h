@@ -55,16 +55,18 @@ struct DumpCounts {
 // The daemon at `fd` has been asked for a dump: dump_watch.cc. `path` is for messages. The exit code.
 int watch_dump(int fd, const char* path, const DumpLimits& limits, DumpSink& sink, DumpCounts* out);
 
-// To a descriptor, much at a time.
+// To a descriptor, much at a time. `anew`: what a file held before goes when the first bytes come, and it is its owner's alone.
 class Output {
  public:
-  Output(int fd, const char* name) : fd_(fd), name_(name) {}
+  Output(int fd, const char* name, bool anew = false) : fd_(fd), name_(name), anew_(anew) {}
   int add(const void* bytes, size_t n);
   int flush();
 
  private:
+  int begin_anew();
   int fd_;
   const char* name_;
+  bool anew_;
   size_t size_ = 0;
   uint8_t buffer_[32768];
 };

@@ -152,7 +152,7 @@ int Watch::line(std::string_view text) {
 int Watch::wait(int fd, Time end, bool* ready) {
   pollfd p{fd, POLLIN, 0};
   *ready = ::poll(&p, 1, 0) > 0;
-  const int code = *ready ? 0 : sink_.flush();
+  const int code = *ready || state_ < State::on ? 0 : sink_.flush();
   if (*ready || code != 0) return code;
   constexpr int64_t kMostMs = 1000;  // a signal may have come just before
   const Time until = earlier(end, state_ == State::ask || ends_ ? since_ + millis(kPatienceMs) : kNever);
@@ -186,7 +186,7 @@ int Watch::run(int fd) {
     const IoResult r = read_fd(fd, buffer + size, sizeof buffer - size);
     if (r.again) continue;
     if (r.error != 0 || r.size == 0) {
-      const int code = sink_.flush();
+      const int code = state_ < State::on ? 0 : sink_.flush();
       if (code != 0) return code;
       complain({path_, ": the daemon has ended", r.error == 0 || r.error == ECONNRESET ? "" : ": ", r.error == 0 || r.error == ECONNRESET ? "" : strerror(r.error)});
       return kUnavailable;
