@@ -215,3 +215,10 @@ TEST_CASE("dump: a file of 300 links that talk by turns names each once, and is 
   const Said old = ctl({"dump", "-r", folder / "many"});
   CHECK_MESSAGE(old.status == 0, old.error);
 }
+
+TEST_CASE("upgrade: a daemon that does not tell its folder is no reason to crash") {
+  const Impostor who([](const std::string&) { return ok("pid\t1\nbackground\tyes\nword\ttrue\n"); });
+  const Said said = ask(who, {"upgrade"});
+  CHECK(said.status == 76);
+  CHECK(said.error == "sockmuxctl: " + who.path + ": this is no sockmuxd, or one that cannot be upgraded so\n");
+}

@@ -50,7 +50,7 @@ struct Running {
   char* memory = nullptr;
   const char* pid = "";
   bool background = false, manager = false, stores = false;
-  const char* folder = "/";
+  const char* folder = nullptr;
   char** word = nullptr;  // ends with nullptr
   size_t words = 0;
 };
@@ -127,7 +127,7 @@ bool understand(char* text, Running* out) {
     line = newline + 1;
   }
   for (char* l = at; l < to; l += strlen(l) + 1) {
-    if (std::string_view(l) == "end") return *out->pid != 0 && out->words > 0;
+    if (std::string_view(l) == "end") return *out->pid != 0 && out->folder != nullptr && out->words > 0;
     char* value = strchr(l, '\t');
     if (value == nullptr) return false;
     const std::string_view name(l, static_cast<size_t>(value - l));
