@@ -222,3 +222,16 @@ TEST_CASE("upgrade: a daemon that does not tell its folder is no reason to crash
   CHECK(said.status == 76);
   CHECK(said.error == "sockmuxctl: " + who.path + ": this is no sockmuxd, or one that cannot be upgraded so\n");
 }
+
+TEST_CASE("upgrade: a new daemon that takes the question and does not answer is waited for once, and not 300 times") {
+  bool first = true;
+  const Impostor who([&first](const std::string&) {
+    const std::string now = first ? ok("pid\t1\nbackground\tyes\nfolder\t/\nword\ttrue\n") : "";
+    first = false;
+    return now;
+  });
+  Process p({ctl_path(), "upgrade", "-s", who.path});
+  CHECK(p.wait_end(25));
+  CHECK(p.status() == 75);
+  CHECK(p.says("the new daemon did not take over"));
+}

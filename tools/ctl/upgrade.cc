@@ -20,6 +20,7 @@
 #include "core/base/letters.h"
 #include "core/base/text.h"
 #include "core/control/unix_socket.h"
+#include "core/io/clock.h"
 #include "core/io/fd.h"
 #include "core/io/process.h"
 #include "tools/ctl/ctl.h"
@@ -206,8 +207,8 @@ int run(const char* folder, char* const* words) {
 
 // Until another daemon than `old` answers. 0 or the exit code.
 int await_follower(const char* path, const char* old) {
-  constexpr int kTries = kPatienceSeconds * 20;
-  for (int i = 0; i < kTries; ++i) {
+  const Time end = read_clock() + seconds(kPatienceSeconds);  // one that hangs takes as long to be asked once
+  while (read_clock() < end) {
     char* text = nullptr;
     size_t size = 0;
     uint32_t stranger = 0;
