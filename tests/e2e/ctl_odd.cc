@@ -235,3 +235,13 @@ TEST_CASE("upgrade: a new daemon that takes the question and does not answer is 
   CHECK(p.status() == 75);
   CHECK(p.says("the new daemon did not take over"));
 }
+
+TEST_CASE("doctor: an answer of a hub with as many peers as there may be is read to its end") {
+  std::string rows = "kind\tat\tpeer\tresult\ttime_us\tdialect\treason\ndaemon\t1\t-\t0.3.0\n";
+  for (int i = 0; i < 32768; ++i)
+    rows += "caller\t[2001:db8:1234:5678:9abc:def0:1234:5678]:50311\ta-peer-with-a-name-of-32-letters\tup\t123456789012\n";
+  const Impostor who([&rows](const std::string&) { return ok(rows); });
+  const Said said = ctl({"doctor", "-s", who.path, "SERVER=sockmux", "-P127.0.0.1:0"});
+  CHECK(said.out.find("answer cut") == std::string::npos);
+  CHECK(said.out.find("links: 32768 peers have called and linked\n") != std::string::npos);
+}

@@ -19,7 +19,7 @@ namespace smx::ctl {
 
 namespace {
 
-constexpr size_t kMemory = 24u << 20;  // reserved; what is not touched costs nothing
+constexpr size_t kMemory = 32u << 20;  // reserved; what is not touched costs nothing
 constexpr const char* kFile = "/etc/sockmux.conf";
 
 // The files of the disk, and which they were.

@@ -17,7 +17,7 @@ namespace smx::ctl {
 namespace {
 
 constexpr int kPatienceSeconds = 15;             // a peer's answer takes up to 13 s: daemon_probe.cc
-constexpr size_t kMostAnswer = size_t{2} << 20;  // rows of a hub's callers
+constexpr size_t kMostAnswer = size_t{8} << 20;  // rows of a hub's callers: 32,768 with long names and addresses take 5 MiB
 
 std::string_view next_part(std::string_view* rest, char end) {
   const size_t at = place_of(*rest, end);
