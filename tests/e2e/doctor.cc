@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -434,6 +435,37 @@ TEST_CASE("doctor: a daemon that runs with the same PIDFILE, and one that is sta
   CHECK(other.out.find("WARN  not listening: the daemon that runs does not listen at 1 port of this configuration\n") !=
         std::string::npos);
 }
+
+#if defined(__linux__)
+TEST_CASE("doctor: while nobody reads what it says, a daemon with the PIDFILE that it has looked at can start") {
+  TempFolder folder;
+  const std::string pid = "PIDFILE=" + (folder / "pid");
+  write_file(folder / "pid", "");
+  const Words words = doctor({"SERVER=sockmux", "-P127.0.0.1:0", pid, kNoDaemon});
+  const size_t before = ctl(words).out.find("ok    PIDFILE=");
+  REQUIRE(before != std::string::npos);
+  // A pipe of one page, which is full where it says how that file is.
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  for (const int fd : ends) REQUIRE(fcntl(fd, F_SETFD, FD_CLOEXEC) == 0);
+  const int page = fcntl(ends[1], F_SETPIPE_SZ, 4096);
+  REQUIRE(page >= 4096);
+  const std::string filling(static_cast<size_t>(page) - before - 2, 'x');
+  REQUIRE(write(ends[1], filling.data(), filling.size()) == static_cast<ssize_t>(filling.size()));
+  ProcessSetup setup;
+  setup.prepare = [&] { (void)!dup2(ends[1], STDOUT_FILENO); };
+  Words command{ctl_path()};
+  command.insert(command.end(), words.begin(), words.end());
+  Process looks(command, setup);
+  CHECK_FALSE(looks.wait_end(1));
+  Daemon d({"SERVER=sockmux", "-P127.0.0.1:0", pid});
+  d.await_start();
+  CHECK_FALSE(d->says("belongs to a daemon that runs"));
+  CHECK(looks.running());
+  close(ends[0]);
+  close(ends[1]);
+}
+#endif
 
 TEST_CASE("doctor: without words the daemon that runs tells its own; and who has no right to ask is told so") {
   TempFolder folder;

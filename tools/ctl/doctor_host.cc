@@ -112,7 +112,7 @@ void check_folder(Patient& p, const char* word, std::string_view path) {
 void check_pidfile(Patient& p) {
   const std::string_view path = p.config.pidfile;
   if (path.empty()) return;
-  const Fd fd(::open(path.data(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  Fd fd(::open(path.data(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (fd.valid() && flock(fd.get(), LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
     char text[24];
     const ssize_t n = ::read(fd.get(), text, sizeof text);
@@ -124,6 +124,7 @@ void check_pidfile(Patient& p) {
         Place::here, "already running: PIDFILE=% belongs to process %, which does not answer at the control socket",
         {path, pid}, "'kill %' ends it. Two daemons of one configuration cannot run at once.", {pid});
   }
+  fd.reset();  // with our lock, which keeps a daemon from starting: who reads what follows may take his time
   check_folder(p, "PIDFILE", path);
 }
 
