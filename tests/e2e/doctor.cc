@@ -467,6 +467,23 @@ TEST_CASE("doctor: while nobody reads what it says, a daemon with the PIDFILE th
 }
 #endif
 
+TEST_CASE("doctor: a peer that says its greeting a byte at a time is not heard for minutes") {
+  Server slow([](Conn&) {});
+  Process p({ctl_path(), "doctor", "SERVER=sockmux://" + local(slow.port()), kNoDaemon});
+  REQUIRE(wait_for([&] { return slow.accepted() == 1; }, 10));
+  // Nothing for the HELLO; then one with 256 bytes of text, each within the time that a line has.
+  const std::string hello = packet(3, kHello, 1, 2, std::string(256, 'x'));
+  const double begin = now() + 4.5;
+  size_t said = 0;
+  CHECK(wait_for(
+      [&] {
+        if (said < hello.size() && now() > begin + 0.5 * static_cast<double>(said) && !slow.last().over()) slow.last().send(hello.substr(said++, 1));
+        return !p.running();
+      },
+      20));
+  CHECK(p.status() == 2);
+}
+
 TEST_CASE("doctor: without words the daemon that runs tells its own; and who has no right to ask is told so") {
   TempFolder folder;
   REQUIRE(chmod(folder.path().c_str(), 0755) == 0);

@@ -212,9 +212,11 @@ Greeting greet(Fd& fd, MutBytes memory, Bytes* got, bool* ended) {
   }
   // Programs that wait for a line get one.
   constexpr std::string_view kLine = "\r\n\r\n";
-  if (got->size == 0 && !*ended && send_all(fd.get(), as_bytes(kLine)))
-    while (!settled() && hear(fd.get(), memory, got, kTextWait, ended)) {
+  if (got->size == 0 && !*ended && send_all(fd.get(), as_bytes(kLine))) {
+    const Time last = read_clock() + kHelloWait;  // whoever says a byte at a time
+    while (!settled() && read_clock() < last && hear(fd.get(), memory, got, kTextWait, ended)) {
     }
+  }
   return classify(*got, ours);
 }
 
