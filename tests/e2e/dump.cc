@@ -310,6 +310,22 @@ TEST_CASE("dump: a file that is none, is cut, or of another kind: the message sa
   }
 }
 
+TEST_CASE("dump: a packet that makes more text than there is room for has a line of its own all the same") {
+  TempFolder folder;
+  std::string payload = "\x01";
+  while (payload.size() + 2 <= 16376) payload += std::string("\x86\0", 2);  // " for-client bad:"
+  std::string bytes = std::string("\x11\x04\0\0\xff\xff", 6) + static_cast<char>(payload.size() >> 8) + static_cast<char>(payload.size()) + payload;
+  Pcap file;
+  file.section().interface().packet(Shown{"sent", "1", bytes, ""}.pseudo()).packet(shown()[0].pseudo());
+  write_file(folder / "f", file.all);
+  const Said said = ctl({"dump", "-r", folder / "f"});
+  CHECK(said.status == 0);
+  const std::vector<std::string> lines = lines_of(said.out);
+  REQUIRE(lines.size() == 3);
+  CHECK(Line(lines[1]).type == "BIND");
+  CHECK(Line(lines[2]).body() == shown()[0].text);
+}
+
 TEST_CASE("dump: -r - waits for more where standard input was made one that does not block") {
   TempFolder folder;
   Pcap file;

@@ -278,8 +278,8 @@ void add_packet(TextBase& to, const DumpPacket& p) {
 // ---- the sink
 
 int TextSink::print(TextBase& line) {
-  line.add('\n');
-  return out_.add(line.text().data(), line.size());
+  const int code = out_.add(line.text().data(), line.size());
+  return code != 0 ? code : out_.add("\n", 1);  // one that was cut has no room for it
 }
 
 int TextSink::session(uint32_t number, std::string_view what) {
