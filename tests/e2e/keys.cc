@@ -72,6 +72,11 @@ TEST_CASE("keys: genkey makes a file for its owner alone, prints the public key,
   REQUIRE(symlink((folder / "elsewhere").c_str(), (folder / "link").c_str()) == 0);
   CHECK(ctl({"genkey", folder / "link"}).status == 73);
   CHECK_FALSE(exists(folder / "elsewhere"));
+  // Half a key stays nowhere, for it would be in the way of a whole one.
+  const Said none = ctl_shell("ulimit -f 0; \"$ctl\" genkey " + folder / "limited");
+  CHECK(none.status == 74);
+  CHECK(none.error == "sockmuxctl: " + folder / "limited" + ": File too large\n");
+  CHECK_FALSE(exists(folder / "limited"));
   const Said lost = ctl({"genkey", folder / "no/key"});
   CHECK(lost.status == 73);
   CHECK(lost.error == "sockmuxctl: " + folder / "no/key" + ": No such file or directory\n");

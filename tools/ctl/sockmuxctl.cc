@@ -3,6 +3,7 @@
 // A command is a line in kCommands. Read next: ctl.h, keys.cc, ask.cc. Source: sockmuxctl(8).
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -198,6 +199,7 @@ int run_doctor(int argc, char** argv) {
 
 int run(int argc, char** argv) {
   fill_standard_fds();  // so that no key file becomes standard output
+  (void)signal(SIGXFSZ, SIG_IGN);  // a file that may not become longer (setrlimit(2)) is an error as others are
   const int upgraded = upgrade(argc, argv);
   if (upgraded >= 0) return upgraded;
   const int sick = run_doctor(argc, argv);
