@@ -8,6 +8,12 @@ namespace smx::secure {
 
 namespace {
 
+// Has said nothing for so long that a newer link may have its place.
+bool is_late(const Shake& s, Time now) {
+  const bool waits = s.state() == Shake::State::waits || s.state() == Shake::State::answered;
+  return s.state() == Shake::State::refusing || (waits && now >= s.since() + SecureDoor::kPatience);
+}
+
 void log_refused(const Address& from, std::string_view why) {
   LogLine(LogLevel::warning, "link-refused").kv("peer", from).kv("reason", why);
 }
@@ -36,9 +42,9 @@ Shake* SecureDoor::place_for(const Address& from, Time now, bool* crowded) {
     for (Shake* s = list->front(); s != nullptr; s = list->after(s)) {
       const bool is_same = is_same_place(s->from(), from);
       if (is_same) ++same;
-      const bool is_late = s->state() == Shake::State::refusing || (s->state() == Shake::State::waits && now >= s->since() + kPatience);
-      if (is_late && late == nullptr) late = s;
-      if (is_late && is_same && late_one_of_it == nullptr) late_one_of_it = s;
+      if (!is_late(*s, now)) continue;
+      if (late == nullptr) late = s;
+      if (is_same && late_one_of_it == nullptr) late_one_of_it = s;
     }
   }
   *crowded = same >= kOfOneAddress;
@@ -100,7 +106,7 @@ void SecureDoor::wait(Time now) {
   Time next = now + kPatience;
   for (Shake* s = open_.front(); s != nullptr; s = open_.after(s)) {
     const Time late = s->since() + kPatience;
-    if (s->state() == Shake::State::waits && late > now) next = earlier(next, late);
+    if (late > now) next = earlier(next, late);
   }
   reactor_.timers().stop(timer_);
   reactor_.timers().start(timer_, next);

@@ -20,7 +20,7 @@ namespace smx::secure {
 class SecureDoor final : public LinkTaker, private ShakeOwner, private Task, private TimerHandler {
  public:
   static constexpr uint32_t kOfOneAddress = 16;
-  static constexpr Duration kPatience = seconds(1);  // of message 1, where others wait
+  static constexpr Duration kPatience = seconds(1);  // of message 1, and of the first record, where others wait
   static constexpr int kShare = 10;                  // of the time, one part for handshakes while links have work
 
   SecureDoor(Reactor& reactor, SecureLinks& links, LinkTaker& sessions) : reactor_(reactor), links_(links), sessions_(sessions), timer_(*this) {}

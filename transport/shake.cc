@@ -286,6 +286,7 @@ void Shake::answer_message(Time now) {
   const Fault fault = responder().answer(random_secret(), peer_.psk, {hello, said}, now, out_, &size);
   if (fault != Fault::none) return fail_answering(fault, now);
   state_ = State::answered;
+  since_ = now;
   reader_.start(responder().receive_key(), first_, sizeof first_);
   send(size, now);
   if (state_ == State::answered && in_.size > 0) take_record(now);

@@ -85,6 +85,7 @@ class Shake final : private LinkOwner, private TimerHandler {
   std::string_view why() const { return why_.text(); }
   // Failed by no fault of the peer's.
   bool is_blameless() const { return blameless_; }
+  // That the other side has its turn: the beginning, or our answer.
   Time since() const { return since_; }
   // Of the link, which may be closed by now.
   const Address& from() const { return from_; }

@@ -130,6 +130,25 @@ struct House final : private LinkTaker {
     proven.push_back(&link);
     return true;
   }
+  // Behind message 2: it is the peer.
+  void proves(Caller& c, FakeLink& l) {
+    REQUIRE(c.take(l.out, now) == Initiator::Got::up);
+    LinkKeys link_keys;
+    c.i.keys(&link_keys);
+    RecordWriter w;
+    w.start(link_keys.tx, now);
+    Data record(kRecord);
+    memcpy(record.data() + kRecordHead, "x", 1);
+    record.resize(w.seal(record.data(), 1, now));
+    l.says(record, now);
+  }
+  void comes_in(const Address& from) {
+    FakeLink& l = comes(from);
+    Caller c(keys);
+    l.says(c.begin(), now);
+    turns(6);
+    proves(c, l);
+  }
   // A message 1 of somebody whom the book does not name.
   Data of_stranger() {
     Caller c(keys, keys.stranger, keys.theirs.shown, keys.psk);
@@ -158,6 +177,7 @@ House& house(uint32_t half_open) {
 
 // Runs once.
 struct Waker final : Task {
+  ~Waker() { task_node.leave(); }
   int woken = 0;
   void on_task(Time) override { ++woken; }
 };
@@ -300,22 +320,7 @@ TEST_CASE("door: one that only waits to be refused makes room at once, and is ch
 
 TEST_CASE("door: a peer gets in; from then on its address comes first, and waits where a stranger's is closed") {
   House& h = house(64);
-  const auto come_in = [&] {
-    FakeLink& l = h.comes(ip(1));
-    Caller c(h.keys);
-    l.says(c.begin(), h.now);
-    h.turns(5);
-    REQUIRE(c.take(l.out, h.now) == Initiator::Got::up);
-    LinkKeys keys;
-    c.i.keys(&keys);
-    RecordWriter w;
-    w.start(keys.tx, h.now);
-    Data record(kRecord);
-    memcpy(record.data() + kRecordHead, "x", 1);
-    record.resize(w.seal(record.data(), 1, h.now));
-    l.says(record, h.now);
-  };
-  come_in();
+  h.comes_in(ip(1));
   REQUIRE(h.proven.size() == 1);
   CHECK(h.proven[0]->peer_label() == "branch1");
 
@@ -332,6 +337,30 @@ TEST_CASE("door: a peer gets in; from then on its address comes first, and waits
   FakeLink& outside = h.comes(ip(1));
   CHECK_FALSE(outside.closed);
   CHECK_FALSE(h.door.has_room(waker));
+}
+
+TEST_CASE("door: who says nothing behind message 2 keeps others out for a second, and not until he is given up") {
+  House& h = house(64);
+  h.comes_in(ip(1));
+  REQUIRE(h.proven.size() == 1);
+  h.now = h.reactor.now();
+  std::vector<FakeLink*> silent;
+  for (uint32_t i = 0; i < SecureDoor::kOfOneAddress; ++i) {
+    Caller c(h.keys);
+    silent.push_back(&h.comes(ip(1)));
+    silent.back()->says(c.begin(), h.now);
+    h.turns(6);
+    REQUIRE(c.take(silent.back()->out, h.now) == Initiator::Got::up);
+    h.now = h.reactor.now();
+  }
+  FakeLink& outside = h.comes(ip(1));
+  Waker waker;
+  CHECK_FALSE(h.door.has_room(waker));
+  h.reactor.timers().run(h.now + seconds(1), 10);
+  CHECK(outside.owner != nullptr);
+  CHECK(h.door.has_room(waker));
+  CHECK(silent[0]->closed);
+  CHECK_FALSE(silent[1]->closed);
 }
 
 TEST_CASE("door: the HELLO of a clear link is answered with BYE, in words") {
