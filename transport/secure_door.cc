@@ -141,11 +141,13 @@ void SecureDoor::on_message(Shake& shake, Time now) {
 // turn there is time; else a step has to wait until nine times as long has passed as the last one took.
 void SecureDoor::on_task(Time now) {
   let_in_waiting(now);
-  Shakes& list = known_.empty() ? queued_ : known_;
+  const bool known = !known_.empty() && (queued_.empty() || ahead_ < kAhead);
+  Shakes& list = known ? known_ : queued_;
   Shake* s = list.front();
   const Time begin = read_clock();
   if (s != nullptr && (reactor_.idle() || begin >= next_step_)) {
     s->step(now);
+    ahead_ = known && !queued_.empty() ? ahead_ + 1 : 0;
     const Time end = read_clock();
     next_step_ = end + Duration{(end - begin).us * (kShare - 1)};
     if (s->state() != Shake::State::queued) {

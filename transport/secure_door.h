@@ -6,7 +6,8 @@
 // Where they are reached, one that is late, or only waits to be refused, makes room for a new one. If there is none, one link
 // waits outside and no more are accepted: but those of an address from where no peer has come yet are closed, since a queue
 // that one stranger fills would keep everybody out. A bucket of failed handshakes for each address. One step of a handshake in
-// each turn of the loop, and while links have work, at most a tenth of the time; known addresses first.
+// each turn of the loop, and while links have work, at most a tenth of the time; known addresses first, but for one step behind
+// each kAhead, so that none of them keeps the others out.
 //
 // Owner: Daemon. Invariant: until a record of its peer has opened, no session knows of a link. Read next: shake.h, buckets.h.
 #ifndef SOCKMUX_TRANSPORT_SECURE_DOOR_H
@@ -21,6 +22,7 @@ class SecureDoor final : public LinkTaker, private ShakeOwner, private Task, pri
  public:
   static constexpr uint32_t kOfOneAddress = 16;
   static constexpr Duration kPatience = seconds(1);  // of message 1, and of the first record, where others wait
+  static constexpr int kAhead = 5;                   // steps for known addresses, then one for the others that wait
   static constexpr int kShare = 10;                  // of the time, one part for handshakes while links have work
 
   SecureDoor(Reactor& reactor, SecureLinks& links, LinkTaker& sessions) : reactor_(reactor), links_(links), sessions_(sessions), timer_(*this) {}
@@ -57,6 +59,7 @@ class SecureDoor final : public LinkTaker, private ShakeOwner, private Task, pri
   Shakes free_;
   Shakes open_;              // wait for their peer, or to be refused
   Shakes queued_, known_;    // wait for their turn; those from where peers have come before, in known_
+  int ahead_ = 0;            // steps for known addresses while others wait
   Time next_step_;           // not before that, while links have work
   Buckets buckets_;
 };

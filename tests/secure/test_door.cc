@@ -2,6 +2,7 @@
 // is; links are buffers. Rules: sockmux(7), "What a flood costs".
 #include <stdlib.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -361,6 +362,30 @@ TEST_CASE("door: who says nothing behind message 2 keeps others out for a second
   CHECK(h.door.has_room(waker));
   CHECK(silent[0]->closed);
   CHECK_FALSE(silent[1]->closed);
+}
+
+TEST_CASE("door: one peer that comes in again and again does not keep out another one from where none has come") {
+  House& h = house(64);
+  h.comes_in(ip(1));
+  FakeLink& other = h.comes(ip(2));
+  Caller c(h.keys);
+  other.says(c.begin(), h.now);
+  struct Again {
+    explicit Again(House& h) : caller(h.keys), link(h.comes(ip(1))) { link.says(caller.begin(), h.now); }
+    Caller caller;
+    FakeLink& link;
+  };
+  std::vector<std::unique_ptr<Again>> again;
+  for (int turn = 0; turn < 100 && other.out.empty(); ++turn) {
+    for (auto& a : again)
+      if (a != nullptr && !a->link.out.empty()) h.proves(a->caller, a->link), a = nullptr;
+    again.erase(std::remove(again.begin(), again.end(), nullptr), again.end());
+    while (again.size() < 3) again.push_back(std::make_unique<Again>(h));
+    h.turns(1);
+    h.now = h.reactor.now();
+  }
+  CHECK(h.proven.size() > 2);  // they were served, too
+  CHECK(c.take(other.out, h.now) == Initiator::Got::up);
 }
 
 TEST_CASE("door: the HELLO of a clear link is answered with BYE, in words") {
