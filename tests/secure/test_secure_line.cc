@@ -404,3 +404,32 @@ TEST_CASE("secure line: another key, another PSK: never linked, and the log can 
     }
   }
 }
+
+TEST_CASE("secure line: one of 50 baud comes up, and one of 300 that is full both ways renews its keys") {
+  for (const uint32_t rate : {5u, 11u, 20u, 30u, 60u, 120u}) {
+    CAPTURE(rate);
+    LineWorld w(rate);
+    w.both();
+    CHECK(come_up(w, seconds(3 * int64_t{kHandshakeBytes} / rate + 5)));
+    for (int i = 0; i < 2; ++i) {
+      w.start(i);
+      REQUIRE(w.run(seconds(3 * int64_t{kHandshakeBytes} / rate + 5), [&] { return !w.up(); }));
+      CHECK(come_up(w, seconds(3 * int64_t{kHandshakeBytes} / rate + 5)));
+    }
+  }
+  for (const uint32_t rate : {30u, 60u}) {
+    CAPTURE(rate);
+    LineWorld w(rate);
+    w.renew = seconds(600);
+    w.both();
+    REQUIRE(come_up(w, seconds(100)));
+    const ChannelId id = w.open();
+    w[0].bench.send(id, pattern(1, 200000));
+    w[1].bench.send(w[1].bench.opened, pattern(2, 200000));
+    w.run(seconds(700));
+    for (int i = 0; i < 2; ++i) {
+      CHECK(w[i].line.cipher().handshakes() == 2);
+      CHECK(w[i].errors.empty());
+    }
+  }
+}

@@ -36,7 +36,7 @@ size_t Initiator::begin(const Secret& ephemeral, Bytes hello, Time now, uint8_t 
   set_state(State::waits);
   begun_ = now;
   if (carrier_ == Carrier::lossy_line) {
-    deadline_ = now + kLineWait * (1 << tries_);
+    deadline_ = now + longer(kLineWait * (1 << tries_), line_time_);
     if (tries_ < kMostDoublings) ++tries_;
   } else {
     deadline_ = now + kAnswerWait;
@@ -88,7 +88,7 @@ Initiator::Got Initiator::got_refusal(Time now) {
   const Code code = reader_.code();
   reader_.pass();
   if (code == Code::anew && carrier_ != Carrier::connection) {
-    if (now >= begun_ + kAnewPause) return Got::anew;
+    if (now >= begun_ + longer(kAnewPause, line_time_)) return Got::anew;
     // Message 1 may be lost with what was skipped there, and it is said again only behind more of that.
     if (carrier_ == Carrier::pipe) deadline_ = earlier(deadline_, begun_ + kAnewPause);
     return Got::nothing;
@@ -197,7 +197,7 @@ Fault Responder::prepare(const Secret& ephemeral) {
 }
 
 Fault Responder::answer(const Secret& ephemeral, const Secret& psk, Bytes said, Time now, uint8_t out[kMessage2],
-                        size_t* size) {
+                        size_t* size, Duration wait) {
   SMX_CHECK(state_ == State::checked);
   SMX_CHECK(said.size <= (carrier_ == Carrier::lossy_line ? kSecondPayloadOfLine : kSecondPayload));
   *size = 0;
@@ -206,7 +206,7 @@ Fault Responder::answer(const Secret& ephemeral, const Secret& psk, Bytes said, 
   if (fault != Fault::none) return fail(fault, Code::not_accepted);
   *size = kMessageHead + kSecond + said.size;
   rest_ = reader_.accept();
-  deadline_ = now + kRecordWait;
+  deadline_ = now + wait;
   set_state(State::waits_record);
   return Fault::none;
 }

@@ -26,6 +26,8 @@ constexpr Duration kAnewPause = seconds(1);     // between two code 4, and from 
 constexpr Duration kStrangeWait = seconds(2);   // on a lossy line, up: only blocks that do not open, see stray_block()
 constexpr Duration kLineWait = seconds(2);      // on a lossy line: until message 1 is sent anew; 4, then always 8 s
 
+constexpr Duration longer(Duration a, Duration b) { return a > b ? a : b; }
+
 // What lies below.
 enum class Carrier : uint8_t {
   connection,  // TCP, unix, a child: both ends begin with the first byte
@@ -47,6 +49,8 @@ class Initiator {
   Initiator(const Initiator&) = delete;
   Initiator& operator=(const Initiator&) = delete;
 
+  // A lossy line carries both messages, and what is before them, in this time: nothing is said again sooner.
+  void set_line_time(Duration takes) { line_time_ = takes; }
   // Writes message 1 to `out` (kMessage1 bytes of room); its size, or 0: the peer's public key is of low order,
   // fault(). `ephemeral`: 32 random bytes, new for every call. `hello`: at most kFirstPayload, on a lossy line
   // kFirstPayloadOfLine bytes.
@@ -84,6 +88,7 @@ class Initiator {
   Carrier carrier_;
   State state_ = State::idle;
   int tries_ = 0;
+  Duration line_time_{0};
   Time begun_;
   Time deadline_ = kNever;
   NoiseInitiator noise_;
@@ -121,8 +126,8 @@ class Responder {
   Fault prepare(const Secret& ephemeral);
   bool prepared() const { return noise_.prepared(); }
   // checked: three more. Writes message 2 to `out`, `size` bytes of it. `said`: at most kSecondPayload, on a lossy line
-  // kSecondPayloadOfLine bytes. From here on records are to come: receive_key() opens them.
-  Fault answer(const Secret& ephemeral, const Secret& psk, Bytes said, Time now, uint8_t out[kMessage2], size_t* size);
+  // kSecondPayloadOfLine bytes. From here on records are to come, the first one within `wait`: receive_key() opens them.
+  Fault answer(const Secret& ephemeral, const Secret& psk, Bytes said, Time now, uint8_t out[kMessage2], size_t* size, Duration wait = kRecordWait);
   const Secret& receive_key() const;
   // The first record has opened: it is he. The key for what is sent; both are erased here.
   void opened(Secret* send_key);

@@ -87,7 +87,7 @@ void LineCipher::tick(Time now) {
   }
   if (hail_at_ <= now) {
     if (callee_->state() == Responder::State::waits_message) say_anew(now);
-    hail_at_ = now + kLineWait * (1 << hails_);
+    hail_at_ = now + longer(kLineWait * (1 << hails_), line_time_);
     if (hails_ < kMostDoublings) ++hails_;
   }
 }
@@ -96,6 +96,7 @@ void LineCipher::tick(Time now) {
 
 void LineCipher::call(Time now) {
   if (!caller_) caller_.emplace(own_.pair, peer_.bytes, psk_, Carrier::lossy_line);
+  caller_->set_line_time(line_time_);
   uint8_t message[kMessage1];
   const size_t size = caller_->begin(fresh_(), {}, now, message);
   begun_at_ = now;
@@ -123,7 +124,7 @@ void LineCipher::take_answer(Bytes block, Time now) {
   if (!caller_) {
     // UP, and the other side asks for a new beginning: beside it, one a second at most.
     const bool anew = block.size == kRefusal && block.data[kRefusal - 1] == static_cast<uint8_t>(Code::anew);
-    if (anew) renew_at_ = earlier(renew_at_, begun_at_ + kAnewPause);
+    if (anew) renew_at_ = earlier(renew_at_, begun_at_ + longer(kAnewPause, line_time_));
     return tick(now);
   }
   if (is_of(MessageType::first, block)) set_trouble(kBothBegin);
@@ -190,7 +191,7 @@ void LineCipher::answer_message(Time now) {
   if (fault == Fault::none) fault = callee_->check();
   uint8_t message[kMessage2];
   size_t size = 0;
-  if (fault == Fault::none) fault = callee_->answer(fresh_(), psk_, {}, now, message, &size);
+  if (fault == Fault::none) fault = callee_->answer(fresh_(), psk_, {}, now, message, &size, longer(kRecordWait, line_time_));
   if (fault != Fault::none) return refuse(fault, now);
   next_.start(callee_->receive_key());
   has_next_ = true;
@@ -308,7 +309,7 @@ void LineCipher::say(Bytes block) {
 
 void LineCipher::say_anew(Time now) {
   if (now < anew_at_) return;
-  anew_at_ = now + kAnewPause;
+  anew_at_ = now + longer(kAnewPause, line_time_);
   uint8_t refusal[kRefusal];
   put_refusal(Code::anew, refusal);
   say({refusal, sizeof refusal});

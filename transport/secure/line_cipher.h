@@ -22,6 +22,7 @@
 namespace smx::secure {
 
 constexpr uint64_t kRenewAhead = 4096;         // blocks that are left when a new handshake is begun
+constexpr size_t kHandshakeBytes = 3 * kLineFrame;  // of both messages, and of what may stand before each of them
 constexpr Duration kForNextLink = seconds(5);  // so long after a handshake beside a link the keys are for the next one
 constexpr Duration kMessagePause = millis(250);  // who answers looks at no more messages 1 than that: each costs 2 X25519
 
@@ -35,6 +36,8 @@ class LineCipher final : public LineSealer {
   LineCipher(const LineCipher&) = delete;
   LineCipher& operator=(const LineCipher&) = delete;
 
+  // In which the line carries kHandshakeBytes: before start().
+  void set_line_time(Duration takes) { line_time_ = takes; }
   // The line is wanted. Keys that are up and of this peer go on; else a handshake begins.
   void start(const PeerKey& peer, const Secret& psk, Time now);
   // It is not any more. The keys go, unless they have just taken the place of others and the peer uses them: who has started
@@ -93,6 +96,7 @@ class LineCipher final : public LineSealer {
   BlockWriter writer_;
   BlockReader reader_, next_;
   uint64_t most_ = kBlocks;
+  Duration line_time_{0};
   Time heard_at_;             // when a block has opened last
   Time begun_at_;             // the last message 1 of ours, ...
   Time message_at_;           // ... and when one of the peer's is looked at again
