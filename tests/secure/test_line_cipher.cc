@@ -149,3 +149,38 @@ TEST_CASE("line cipher: whatever somebody does to the blocks, what opens was sea
   MESSAGE("heard up to ", heard, " under ", handshakes, " handshakes");
   CHECK(handshakes > 500);
 }
+
+TEST_CASE("line cipher: who begins has not heard the other side for longer than its keys can be followed: they begin anew") {
+  for (const Duration away : {seconds(900), seconds(1100), seconds(3000)}) {
+    CAPTURE(away.us);
+    cipher_random().seed(1);
+    KeyPair a{cipher_secret()}, b{cipher_secret()};
+    if (memcmp(a.shown, b.shown, kKey) > 0) std::swap(a, b);
+    const Secret psk = cipher_secret();
+    End end[2] = {{a, b.shown, psk, {}}, {b, a.shown, psk, {}}};  // the first one begins
+    Time now{1000000};
+    for (int i = 0; i < 2; ++i) {
+      end[i].sent_there = &end[1 - i].sent;
+      end[i].cipher.start(end[i].peer, end[i].psk, now);
+    }
+    const auto turn = [&](bool cut) {
+      now = now + seconds(1);
+      for (int i = 0; i < 2; ++i) {
+        if (end[i].cipher.deadline() <= now) end[i].cipher.tick(now);
+        std::vector<Data> said;
+        if (end[i].cipher.has_block()) said.push_back(end[i].own_block());
+        if (end[i].cipher.up()) said.push_back(end[i].seal(++end[i].sent, 40, now));
+        if (i == 1 && cut) continue;
+        for (const Data& block : said) end[1 - i].take(block, now);
+      }
+    };
+    for (int n = 0; n < 10; ++n) turn(false);
+    REQUIRE(end[0].heard > 0);
+    REQUIRE(end[1].heard > 0);
+    for (const Time until = now + away; now < until;) turn(true);
+    const uint32_t before = end[0].heard;
+    for (int n = 0; n < 20; ++n) turn(false);
+    CHECK(end[0].heard > before + 10);
+    CHECK(end[1].heard > end[1].sent_there[0] - 5);
+  }
+}

@@ -433,3 +433,16 @@ TEST_CASE("secure line: one of 50 baud comes up, and one of 300 that is full bot
     }
   }
 }
+
+TEST_CASE("secure line: who begins has its keys, and then the way back is cut for longer than keys can be followed") {
+  LineWorld w(960);
+  w.both();
+  REQUIRE(w.run(seconds(5), [&] { return w[0].linked(); }));
+  REQUIRE_FALSE(w.up());
+  w.spoil = [](int i, Bits& bytes) {
+    if (i == 1) bytes.clear();
+  };
+  w.run(seconds(1200));
+  w.spoil = nullptr;
+  CHECK(come_up(w, seconds(20)));
+}

@@ -282,11 +282,17 @@ LineSealer::Got LineCipher::open(Bytes block, uint8_t* out, size_t* size, Time n
 }
 
 // A block that belongs to nothing: of keys that one of us has lost, or of a peer that speaks clear. If both sides are up
-// with different keys, which happens when a message 1 came twice or the first blocks were lost, nothing opens.
+// with different keys, which happens when a message 1 came twice or the first blocks were lost, nothing opens. And who begins may
+// be heard all the while, but not hear: the other side's key has changed more often than he can follow.
 void LineCipher::stray(Bytes block, Time now) {
   if (!running_) return;
   if (!up_ && is_clear_hello(block)) set_trouble("speaks clear SockMux; refused: SERVER=sockmuxs is needed there");
-  if (begins_ || (up_ && now < heard_at_ + kStrangeWait)) return;
+  if (up_ && now < heard_at_ + longer(kStrangeWait, line_time_)) return;
+  if (begins_) {
+    if (!up_ || caller_) return;
+    renew_at_ = earlier(renew_at_, begun_at_ + longer(kAnewPause, line_time_));
+    return tick(now);
+  }
   callee_->stray_block();
   if (callee_->asks_anew(now)) say_anew(now);
 }
