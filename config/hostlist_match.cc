@@ -92,8 +92,7 @@ Hit host_hit(const HostTerm& t, const Question& q) {
 }
 
 bool term_hit(const HostTerm& t, const Question& q, bool doubt_is_hit) {  // NOLINT(misc-no-recursion): kMaxListDepth
-  if (t.kind == HostTerm::Kind::list) return evaluate(*t.list, q, doubt_is_hit);
-  Hit hit = host_hit(t, q);
+  Hit hit = t.kind == HostTerm::Kind::list ? hit_if(evaluate(*t.list, q, doubt_is_hit)) : host_hit(t, q);
   if (hit == Hit::yes && t.kind != HostTerm::Kind::ports && !t.ports.empty()) hit = in_ports(t.ports, q.who);
   return hit == Hit::unknown ? doubt_is_hit : hit == Hit::yes;
 }

@@ -407,6 +407,24 @@ TEST_CASE("at the exit: PERMIT and REJECT with protocols or servers, REACHABLE")
   CHECK_FALSE(ok({"REACHABLE=10.0.0.0/8"}, target("hostX", 23)));
 }
 
+TEST_CASE("a port behind the name of a list counts, as behind that of a host") {
+  const auto ok = [](const char* rule, const smx::Target& t) {
+    Run run;
+    run.parse_more({"SERVER=telnet,-in", "HOSTLIST=office:10.1.0.0/16,10.2.0.9", "HOSTLIST=.localnet:10.1.0.0/16", rule});
+    INFO(run.error());
+    REQUIRE(run.good);
+    return smx::allowed_connect(run.config, run.config.servers[0], client("192.0.2.1", 9023), t, Names{});
+  };
+  for (const char* list : {"REACHABLE=office:80", "REACHABLE=.localnet:{80,443}", "PERMIT=*:{office:80}:*"}) {
+    CAPTURE(std::string(list));
+    CHECK(ok(list, target("10.1.0.1", 80, "10.1.0.1")));
+    CHECK_FALSE(ok(list, target("10.1.0.1", 22, "10.1.0.1")));
+    CHECK_FALSE(ok(list, target("10.3.0.1", 80, "10.3.0.1")));
+  }
+  CHECK_FALSE(ok("REJECT=*:{office:80}:*", target("10.1.0.1", 80, "10.1.0.1")));
+  CHECK(ok("REJECT=*:{office:80}:*", target("10.1.0.1", 22, "10.1.0.1")));
+}
+
 TEST_CASE("the rules among a proxy's words hold for that proxy") {
   Names names;
   names.known["bad"] = {"192.0.2.66"};
