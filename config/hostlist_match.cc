@@ -92,8 +92,10 @@ Hit host_hit(const HostTerm& t, const Question& q) {
 }
 
 bool term_hit(const HostTerm& t, const Question& q, bool doubt_is_hit) {  // NOLINT(misc-no-recursion): kMaxListDepth
+  const Hit port = t.kind == HostTerm::Kind::ports || t.ports.empty() ? Hit::yes : in_ports(t.ports, q.who);
+  if (port == Hit::no) return false;  // whoever it is
   Hit hit = t.kind == HostTerm::Kind::list ? hit_if(evaluate(*t.list, q, doubt_is_hit)) : host_hit(t, q);
-  if (hit == Hit::yes && t.kind != HostTerm::Kind::ports && !t.ports.empty()) hit = in_ports(t.ports, q.who);
+  if (hit == Hit::yes) hit = port;
   return hit == Hit::unknown ? doubt_is_hit : hit == Hit::yes;
 }
 

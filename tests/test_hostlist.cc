@@ -400,6 +400,9 @@ TEST_CASE("at the exit: PERMIT and REJECT with protocols or servers, REACHABLE")
   CHECK_FALSE(ok({"REJECT=*:hostX:10.1.1.1"}, x));
   CHECK(ok({"REJECT=*:hostX:10.1.1.2"}, x));
   CHECK_FALSE(ok({"REJECT=*:nosuch:*"}, x));
+  CHECK_FALSE(ok({"REJECT=*:{nosuch:23}:*"}, x));
+  CHECK(ok({"REJECT=*:{nosuch:25}:*"}, x));  // whoever that is, this is another port
+  CHECK(ok({"REACHABLE=*,!nosuch:25"}, x));
   CHECK(ok({"REACHABLE=hostX"}, x));
   CHECK_FALSE(ok({"REACHABLE=hostX"}, y));
   CHECK(ok({"REACHABLE=hostX", "REACHABLE=192.0.2.2"}, y));
