@@ -249,13 +249,13 @@ bool ListReader::network(std::string_view t, size_t slash, HostTerm* out) {
   } else {
     uint64_t bits = 0;
     if (!parse_number(bits_text, 128, &bits)) return say(fault_->text, "'%': the mask of IPv6 is /0 to /128", t);
+    all = bits == 0;
     const Address v4 = unmapped(a);
     if (v4.family == 4 && bits >= 96) {
       a = v4;
       bits -= 96;
     }
     for (unsigned i = 0; i < 16; ++i) out->mask[i] = mask_byte(bits, i);
-    all = bits == 0;
   }
   out->kind = all ? HostTerm::Kind::any : HostTerm::Kind::network;
   out->address = a;

@@ -80,6 +80,8 @@ TEST_CASE("IPv4 in IPv6 counts as IPv4, on both sides") {
   CHECK(in("::ffff:10.1.0.0/112", "10.1.7.7"));
   CHECK_FALSE(in("::ffff:10.1.0.0/112", "10.2.7.7"));
   CHECK(in("127.0.0.1", "::ffff:127.0.0.1"));
+  CHECK(in("::ffff:0.0.0.0/96", "10.1.7.7"));
+  CHECK_FALSE(in("::ffff:0.0.0.0/96", "2001:db8::1"));
 }
 
 TEST_CASE("0.0.0.0 and :: as servers are this host, for every list; as clients they are what they say") {
