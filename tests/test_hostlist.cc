@@ -258,6 +258,11 @@ TEST_CASE(".localnet is loopback and the networks of our interfaces, unless it i
   const Strings anew = {"HOSTLIST=.localnet:10.1.1.1"};
   CHECK(in(".localnet", "10.1.1.1", names, anew));
   CHECK_FALSE(in(".localnet", "127.0.0.1", names, anew));
+  // Where no list is given, it is the one of who comes in.
+  CHECK(client_ok({"HOSTLIST=.localnet:10.1.1.1"}, "10.1.1.1", 9023, names));
+  CHECK_FALSE(client_ok({"HOSTLIST=.localnet:10.1.1.1"}, "192.168.7.250", 9023, names));
+  CHECK(client_ok({"HOSTLIST=.localnet:10.1.1.1", "RELIABLE=*"}, "192.168.7.250", 9023, names));
+  CHECK(client_ok({"HOSTLIST=.localnet:10.1.1.1", "PERMIT=*:*:*"}, "192.168.7.250", 9023, names));
 }
 
 TEST_CASE("named lists: before or behind, the last one holds, :+ adds, case counts") {
