@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "core/base/check.h"
-#include "core/base/rate.h"
 #include "core/io/log.h"
 
 namespace smx::secure {
@@ -55,7 +54,7 @@ void SecureLine::on_dialed(Link& link, Time now) {
   between_frames_ = true;
   own_at_ = own_size_ = kept_at_ = kept_size_ = 0;
   decoder_.reset();
-  cipher_.set_line_time(link.rate() == 0 ? Duration{0} : time_of(kHandshakeBytes, link.rate()));
+  cipher_.set_line_time(handshake_time(link.rate()));
   cipher_.start(peer_.key, peer_.psk, now);
   peer_.psk.erase();
   if (cipher_.up()) return begin_link({}, {}, now);  // the peer has begun anew, and we have its keys

@@ -41,6 +41,7 @@ void Shake::call(Link& below, Carrier carrier, const SecurePeer& peer, ShakeOwne
   edition_ = book_.edition();
   new (machine_) Initiator(own_.pair, peer.key.bytes, peer.psk, carrier);
   made_ = true;
+  if (carrier != Carrier::connection) initiator().set_line_time(handshake_time(below.rate()));
   state_ = State::calls;
   begin_message(now);
 }
@@ -283,7 +284,8 @@ void Shake::answer_message(Time now) {
   static_assert(Mux::kFirstPacket <= kSecondPayload);
   const size_t said = greeter_ == nullptr ? 0 : greeter_->greet(*below_, &said_, hello);
   said_.said = said > 0;
-  const Fault fault = responder().answer(random_secret(), peer_.psk, {hello, said}, now, out_, &size);
+  const Duration patience = carrier_ == Carrier::connection ? kRecordWait : longer(kRecordWait, handshake_time(below_->rate()));
+  const Fault fault = responder().answer(random_secret(), peer_.psk, {hello, said}, now, out_, &size, patience);
   if (fault != Fault::none) return fail_answering(fault, now);
   state_ = State::answered;
   since_ = now;

@@ -41,15 +41,15 @@ class Below final : public Link {
     const size_t most = 1 + draw(random_, 1 + (random_() % 2 == 0 ? 100000u : 300u));
     size_t n = 0;
     for (int i = 0; i < pieces; ++i)
-      for (size_t k = 0; k < piece[i].size && n < most; ++k, ++n) out_.push_back(piece[i].data[k]), wrote.push_back(piece[i].data[k]);
-    return {n, false, 0};
+      for (size_t k = 0; k < piece[i].size && n < most && room > 0; ++k, ++n, --room) out_.push_back(piece[i].data[k]), wrote.push_back(piece[i].data[k]);
+    return {n, n == 0, 0};
   }
   void want(uint8_t events) override { wanted = events; }
   void set_owner(LinkOwner& o) override { owner = &o; }
   void shut_write() override { shut = true; }
   void close(bool gently) override { (void)gently, closed = shut = true, owner = nullptr; }
   bool lossy() const override { return false; }
-  uint32_t rate() const override { return 0; }
+  uint32_t rate() const override { return a_second; }
   size_t frame_hint() const override { return 0; }
   Address peer() const override { return {}; }
   std::string_view peer_name() const override { return "memory"; }
@@ -61,6 +61,8 @@ class Below final : public Link {
   bool ended = false;   // the other side has shut
   bool shut = false, closed = false;
   Data wrote;
+  uint32_t a_second = 0;    // bytes that it carries
+  size_t room = SIZE_MAX;   // of these, that it takes now
 
  private:
   std::mt19937& random_;
@@ -199,7 +201,9 @@ struct World {
   Below near{random, back, forth}, far{random, forth, back};
   std::unique_ptr<End> caller, callee;
 
-  explicit World(unsigned seed, Carrier c = Carrier::connection) : random(seed), carrier(c) {
+  explicit World(unsigned seed, Carrier c = Carrier::connection, uint32_t rate = 0) : random(seed), carrier(c) {
+    near.a_second = far.a_second = rate;
+    if (rate > 0) near.room = far.room = 0;
     keys.random.seed(seed);
     callee = std::make_unique<End>(reactor, keys, book, random, far, false, carrier);
     call();
@@ -291,6 +295,32 @@ TEST_CASE("secure link: on a pipe, who begins again before his first record has 
     CHECK(w.callee->heard == w.caller->sent);
     CHECK(w.caller->sent.size() >= 10000);
     CHECK(w.callee->sent.size() >= 10000);
+  }
+}
+
+// A clean serial line.
+TEST_CASE("secure link: one over a line of 50 baud comes up, too") {
+  for (const uint32_t rate : {5u, 11u, 20u, 30u, 60u, 120u, 960u}) {
+    CAPTURE(rate);
+    World w(rate, Carrier::pipe, rate);
+    const Data hello(72);
+    Time now = w.reactor.now();
+    bool said = false;
+    const auto up = [&] { return w.callee->link != nullptr; };
+    for (uint64_t ms = 0; !up() && ms < 1000 * (5 + 1000 / rate); ++ms) {
+      now = now + millis(1);
+      const size_t carried = rate * (ms + 1) / 1000 - rate * ms / 1000;
+      for (Below* side : {&w.near, &w.far}) side->room = side->room + carried < 48 ? side->room + carried : 48;
+      w.reactor.timers().run(now, 8);
+      w.caller->act(now);
+      w.callee->act(now);
+      if (w.caller->link == nullptr || said) continue;
+      const Bytes piece{hello.data(), hello.size()};
+      said = w.caller->link->writev(&piece, 1).size > 0;
+    }
+    CHECK(up());
+    CHECK_FALSE(w.caller->failed);
+    CHECK_FALSE(w.callee->failed);
   }
 }
 

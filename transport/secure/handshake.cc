@@ -39,7 +39,7 @@ size_t Initiator::begin(const Secret& ephemeral, Bytes hello, Time now, uint8_t 
     deadline_ = now + longer(kLineWait * (1 << tries_), line_time_);
     if (tries_ < kMostDoublings) ++tries_;
   } else {
-    deadline_ = now + kAnswerWait;
+    deadline_ = now + longer(kAnswerWait, line_time_);
   }
   return kMessageHead + body + kTag;
 }
@@ -88,9 +88,10 @@ Initiator::Got Initiator::got_refusal(Time now) {
   const Code code = reader_.code();
   reader_.pass();
   if (code == Code::anew && carrier_ != Carrier::connection) {
-    if (now >= begun_ + longer(kAnewPause, line_time_)) return Got::anew;
+    const Time least = begun_ + longer(kAnewPause, line_time_);
+    if (now >= least) return Got::anew;
     // Message 1 may be lost with what was skipped there, and it is said again only behind more of that.
-    if (carrier_ == Carrier::pipe) deadline_ = earlier(deadline_, begun_ + kAnewPause);
+    if (carrier_ == Carrier::pipe) deadline_ = earlier(deadline_, least);
     return Got::nothing;
   }
   code_ = code;

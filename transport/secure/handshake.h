@@ -14,6 +14,7 @@
 #ifndef SOCKMUX_TRANSPORT_SECURE_HANDSHAKE_H
 #define SOCKMUX_TRANSPORT_SECURE_HANDSHAKE_H
 
+#include "core/base/rate.h"
 #include "transport/secure/message.h"
 
 namespace smx::secure {
@@ -27,6 +28,9 @@ constexpr Duration kStrangeWait = seconds(2);   // on a lossy line, up: only blo
 constexpr Duration kLineWait = seconds(2);      // on a lossy line: until message 1 is sent anew; 4, then always 8 s
 
 constexpr Duration longer(Duration a, Duration b) { return a > b ? a : b; }
+// Both messages, or the second and the first record, and what may stand before each of them; and their time on a line, 0: it is fast.
+constexpr size_t kHandshakeBytes = 3 * kLineFrame;
+constexpr Duration handshake_time(uint32_t rate) { return rate == 0 ? Duration{0} : time_of(kHandshakeBytes, rate); }
 
 // What lies below.
 enum class Carrier : uint8_t {
@@ -49,7 +53,7 @@ class Initiator {
   Initiator(const Initiator&) = delete;
   Initiator& operator=(const Initiator&) = delete;
 
-  // A lossy line carries both messages, and what is before them, in this time: nothing is said again sooner.
+  // handshake_time() of a line: nothing is said again sooner.
   void set_line_time(Duration takes) { line_time_ = takes; }
   // Writes message 1 to `out` (kMessage1 bytes of room); its size, or 0: the peer's public key is of low order,
   // fault(). `ephemeral`: 32 random bytes, new for every call. `hello`: at most kFirstPayload, on a lossy line

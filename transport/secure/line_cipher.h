@@ -22,7 +22,6 @@
 namespace smx::secure {
 
 constexpr uint64_t kRenewAhead = 4096;         // blocks that are left when a new handshake is begun
-constexpr size_t kHandshakeBytes = 3 * kLineFrame;  // of both messages, and of what may stand before each of them
 constexpr Duration kForNextLink = seconds(5);  // so long after a handshake beside a link the keys are for the next one
 constexpr Duration kMessagePause = millis(250);  // who answers looks at no more messages 1 than that: each costs 2 X25519
 
