@@ -261,8 +261,10 @@ bool Scenario::probe() {
 
 void Scenario::check_answers() {
   if (v03_ || any_fault()) return;  // datagrams become a stream in 0.3
-  for (const Asker* a : probes_)
+  for (const Asker* a : probes_) {
+    if (a->asked() == 0 && moves_cost()) continue;  // the TCP connection of a SOCKS client was lost when the link moved
     if (a->asked() == 0 || a->answered() == 0) world->fail("none of %u datagrams has an answer", a->asked());
+  }
 }
 
 bool Scenario::any_fault() const {
