@@ -28,10 +28,9 @@ bool Parser::finish() {  // NOLINT(misc-no-recursion): there is no -in() in -in(
 void Parser::join_lists() {
   if (!reliable_text_.empty()) config_->reliable = used_list(reliable_word_, reliable_text_, ListUse::reliable);
   // The default is a list of that name, if there is one.
-  for (const NamedList& n : named_) {
-    const bool is_default = outer_ == nullptr && reliable_text_.empty() && permits_.count() == 0 && n.name == ".localnet";
-    if (is_default) config_->reliable = used_list(n.word, n.name, ListUse::reliable);
-  }
+  const bool by_default = outer_ == nullptr && reliable_text_.empty() && permits_.count() == 0;
+  for (const NamedList& n : named_)
+    if (by_default && n.name == ".localnet") config_->reliable = used_list(n.word, n.name, ListUse::reliable);
   if (!reachable_text_.empty()) config_->reachable = used_list(reachable_word_, reachable_text_, ListUse::servers);
   if (remittable_text_.empty()) return;
   ListFault fault;

@@ -120,12 +120,17 @@ void LineCipher::take_handshake(Bytes block, Time now) {
   take_message(block, now);
 }
 
+// UP, and nothing is under way: as soon as it may.
+void LineCipher::begin_anew(Time now) {
+  renew_at_ = earlier(renew_at_, begun_at_ + longer(kAnewPause, line_time_));
+  tick(now);
+}
+
 void LineCipher::take_answer(Bytes block, Time now) {
   if (!caller_) {
     // UP, and the other side asks for a new beginning: beside it, one a second at most.
     const bool anew = block.size == kRefusal && block.data[kRefusal - 1] == static_cast<uint8_t>(Code::anew);
-    if (anew) renew_at_ = earlier(renew_at_, begun_at_ + longer(kAnewPause, line_time_));
-    return tick(now);
+    return anew ? begin_anew(now) : tick(now);
   }
   if (is_of(MessageType::first, block)) set_trouble(kBothBegin);
   switch (caller_->take_block(block, now)) {
@@ -289,9 +294,8 @@ void LineCipher::stray(Bytes block, Time now) {
   if (!up_ && is_clear_hello(block)) set_trouble("speaks clear SockMux; refused: SERVER=sockmuxs is needed there");
   if (up_ && now < heard_at_ + longer(kStrangeWait, line_time_)) return;
   if (begins_) {
-    if (!up_ || caller_) return;
-    renew_at_ = earlier(renew_at_, begun_at_ + longer(kAnewPause, line_time_));
-    return tick(now);
+    if (up_ && !caller_) begin_anew(now);
+    return;
   }
   callee_->stray_block();
   if (callee_->asks_anew(now)) say_anew(now);

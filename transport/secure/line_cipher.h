@@ -70,6 +70,7 @@ class LineCipher final : public LineSealer {
   void call(Time now);
   void wait(Time now);
   void take_handshake(Bytes block, Time now);
+  void begin_anew(Time now);
   void take_answer(Bytes block, Time now);
   void take_message(Bytes block, Time now);
   void answer_message(Time now);
